@@ -1,0 +1,1 @@
+"""Inspectors: pure functions of one file's bytes that state typed facts, without severity or policy."""

@@ -1,0 +1,1 @@
+"""The vocabulary every room shares: plain typed records, no input or output."""
