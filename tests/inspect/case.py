@@ -1,4 +1,4 @@
-"""The shape of an inspector's samples: every inspector has a module in ``tests/inspect/cases`` with a list ``CASES``."""
+"""The shape of an inspector's samples; every inspector has some in ``tests/inspect/cases``, in a list ``CASES``."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from banbury.model.facts import Fact
 from banbury.model.tree import Dissection
 
 if TYPE_CHECKING:
-    from banbury.inspect.elf import ElfFile
+    from banbury.formats.elf import ElfFile
 
 
 class Skip(Exception):  # noqa: N818 - it is not an error: it says why an inspector that applies did not look
@@ -44,7 +44,7 @@ class FileView:
     @cached_property
     def elf(self) -> ElfFile:
         """The parsed ELF file. Raises ``Malformed`` where it cannot be parsed."""
-        from banbury.inspect.elf import ElfFile
+        from banbury.formats.elf import ElfFile
 
         return ElfFile(self.view)
 
