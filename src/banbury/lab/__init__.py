@@ -1,0 +1,1 @@
+"""Where the work runs: workspace, content store, database, engine, sandbox, progress. It knows nothing of firmware."""

@@ -1,0 +1,114 @@
+"""The sandbox: what a process gives up, for good, before it touches hostile bytes.
+
+Layers, each unprivileged: no new privileges, all capabilities dropped, resource limits, Landlock (no file can be
+opened but the interpreter's own libraries), seccomp (no sockets, no processes, no tracing, no mounts). There is no
+silent downgrade: where a layer is missing, :class:`SandboxError` is raised and nothing is parsed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from banbury.lab import _landlock, _seccomp
+from banbury.model.errors import SandboxError
+
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 1, 24, 38, 47
+_SIGKILL = 9
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What one request to a sandboxed process may use. Units: seconds of CPU, seconds of wall time, bytes."""
+
+    cpu: int = 120
+    wall: int = 1200
+    memory: int = 3 << 30
+    output: int = 4 << 30
+
+
+class Layers(Struct, frozen=True, kw_only=True):
+    """What the sandbox consists of on this machine; recorded with the custody of every evaluation."""
+
+    landlock_abi: int
+    seccomp: bool
+    capabilities_dropped: bool
+    no_new_privs: bool
+
+
+def library_paths() -> list[Path]:
+    """The folders that the interpreter and its libraries are loaded from."""
+    paths = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    paths |= {Path(p) for p in sys.path if p and Path(p).is_dir() and Path(p) not in (Path("/"), Path.home())}
+    paths |= {Path("/usr/lib"), Path("/lib"), Path("/lib64"), Path("/usr/share/zoneinfo")}
+    return sorted(p.resolve() for p in paths if p.exists())
+
+
+def lock_down(*, read: Sequence[Path], write: Sequence[Path] = (), reader: bool) -> Layers:
+    """Give up everything but reading below ``read`` and writing below ``write``. Irreversible.
+
+    ``reader`` also gives up starting processes and changing names in a file system.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0) != 0 or libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise SandboxError(f"prctl: {os.strerror(ctypes.get_errno())}")
+    _drop_capabilities(libc)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    version = _landlock.restrict(read, write)
+    _seccomp.install(reader)
+    return Layers(landlock_abi=version, seccomp=True, capabilities_dropped=True, no_new_privs=True)
+
+
+def _drop_capabilities(libc: ctypes.CDLL) -> None:
+    """Empty every capability set, the bounding set first: root without capabilities is an ordinary user."""
+    libc.prctl(_PR_CAP_AMBIENT, 4, 0, 0, 0)  # PR_CAP_AMBIENT_CLEAR_ALL
+    for capability in range(64):
+        libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # EINVAL past the last one, EPERM where already powerless
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
+    empty = (ctypes.c_uint32 * 6)()
+    if libc.capset(ctypes.byref(header), ctypes.byref(empty)) != 0:
+        raise SandboxError(f"capset: {os.strerror(ctypes.get_errno())}")
+
+
+def apply_limits(limits: Limits, *, mapped: int) -> None:
+    """Set this request's limits on the calling process. ``mapped`` is the size in bytes of what it maps as input."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + limits.cpu, hard))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (_address_space() + limits.memory + 2 * mapped, hard))
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.output, hard))
+
+
+_baseline = 0
+
+
+def remember_baseline() -> None:
+    """Note the address space in use before any request; called once, before ``lock_down`` (it reads ``/proc``)."""
+    global _baseline  # noqa: PLW0603 - one value per process, set once
+    _baseline = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _address_space() -> int:
+    return _baseline
+
+
+def probe() -> Layers:
+    """What this machine offers, without giving anything up. Raises :class:`SandboxError` where it is not enough."""
+    version = _landlock.abi()
+    if version < 1:
+        raise SandboxError(
+            "this kernel has no Landlock, so nothing hostile can be parsed safely",
+            hint="boot a kernel of 5.13 or later with lsm=landlock in its command line",
+        )
+    if not _seccomp.supported():
+        raise SandboxError("this architecture has no seccomp table in Banbury (x86_64 and aarch64 have)")
+    return Layers(landlock_abi=version, seccomp=True, capabilities_dropped=True, no_new_privs=True)

@@ -1,0 +1,208 @@
+"""Runs requests in sandboxed processes and survives whatever happens to them.
+
+A hostile input that kills its worker costs exactly that request: the outcome says which step died of what, the worker
+is replaced, and the caller goes on. A worker killed from outside (SIGKILL, as the kernel's OOM killer does) is retried
+once; one that dies by itself is not.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Self
+
+import msgspec
+from msgspec import Struct
+
+from banbury.lab import sandbox, zygote
+from banbury.lab.sandbox import Limits
+from banbury.model.errors import SandboxError
+
+_START_TIMEOUT = 60.0
+_REPLY_LIMIT = 1 << 30
+
+
+class Reply(Struct, frozen=True):
+    """What a request came to: the ``payload``, or ``death`` (why there is none) and the ``step`` it died in."""
+
+    payload: bytes = b""
+    death: str = ""
+    step: str = ""
+
+
+class _Worker:
+    """One sandboxed process and the channel to it."""
+
+    def __init__(self, pid: int, sock: socket.socket, stage: mmap.mmap) -> None:
+        self.pid = pid
+        self.sock = sock
+        self.stage = stage
+
+    def step(self) -> str:
+        """The step that the worker named last."""
+        return self.stage[:].split(b"\0", 1)[0].decode("utf-8", "replace")
+
+    def close(self) -> None:
+        self.sock.close()
+        self.stage.close()
+
+
+class Supervisor:
+    """A pool of sandboxed workers for one task function (``module:function``). Safe to call from several threads."""
+
+    def __init__(self, task: str, *, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.layers = sandbox.probe()
+        self._task = task
+        self._idle: list[_Worker] = []
+        self._lock = threading.Lock()
+        self._control: socket.socket | None = None
+        self._zygote: subprocess.Popen[bytes] | None = None
+        self._failed_starts = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every worker and the zygote."""
+        with self._lock:
+            for worker in self._idle:
+                worker.close()
+            self._idle.clear()
+            if self._control is not None:
+                self._control.close()
+                self._control = None
+            if self._zygote is not None:
+                self._zygote.wait()
+                self._zygote = None
+
+    def run(self, payload: bytes, source: int, spool: int, *, limits: Limits | None = None) -> Reply:
+        """Run one request on the open file ``source``, its output written to the open file ``spool``.
+
+        Returns a :class:`Reply` whatever the worker does; raises :class:`SandboxError` only where no worker can start.
+        """
+        chosen = limits or self.limits
+        for attempt in (1, 2):
+            with self._borrowed() as worker:
+                reply, killed_from_outside = self._attempt(worker, payload, source, spool, chosen)
+            if not killed_from_outside or attempt == 2:
+                return reply
+            os.ftruncate(spool, 0)
+            os.lseek(spool, 0, os.SEEK_SET)
+        raise AssertionError
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[_Worker]:
+        with self._lock:
+            worker = self._idle.pop() if self._idle else self._start_worker()
+        try:
+            yield worker
+        finally:
+            if worker.sock.fileno() >= 0:
+                with self._lock:
+                    self._idle.append(worker)
+
+    def _attempt(self, worker: _Worker, payload: bytes, source: int, spool: int, limits: Limits) -> tuple[Reply, bool]:
+        deadline = time.monotonic() + limits.wall
+        message = msgspec.msgpack.encode((limits, payload))
+        timed_out = False
+        try:
+            socket.send_fds(worker.sock, [struct.pack("<I", len(message))], [source, spool])
+            worker.sock.sendall(message)
+            status, length = struct.unpack("<BI", _receive(worker.sock, 5, deadline))
+            reply = _receive(worker.sock, min(length, _REPLY_LIMIT), deadline)
+            if status == zygote.DONE:
+                return Reply(payload=reply), False
+            step = worker.step()
+            self._bury(worker)
+            return Reply(death=f"out of memory (limit {limits.memory >> 20} MiB)", step=step), False
+        except TimeoutError:
+            timed_out = True
+        except (EOFError, OSError):
+            pass
+        step = worker.step()
+        status = self._bury(worker)
+        if timed_out:
+            return Reply(death=f"no answer within {limits.wall} s", step=step), False
+        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        return Reply(death=_cause(number, status, limits), step=step), number == signal.SIGKILL
+
+    def _bury(self, worker: _Worker) -> int:
+        """Kill what is left of a worker and return its wait status."""
+        with suppress(ProcessLookupError):
+            os.kill(worker.pid, signal.SIGKILL)
+        worker.close()
+        with self._lock:
+            if self._control is None:
+                return 0
+            self._control.sendall(struct.pack("<ci", b"W", worker.pid))
+            (status,) = struct.unpack("<i", zygote.receive(self._control, 4))
+        return int(status)
+
+    def _start_worker(self) -> _Worker:
+        control = self._control or self._start_zygote()
+        ours, theirs = socket.socketpair()
+        stage_fd = os.memfd_create("stage")
+        os.ftruncate(stage_fd, zygote.STAGE_SIZE)
+        stage = mmap.mmap(stage_fd, zygote.STAGE_SIZE)
+        socket.send_fds(control, [b"F" + bytes(4)], [theirs.fileno(), stage_fd])
+        theirs.close()
+        os.close(stage_fd)
+        (pid,) = struct.unpack("<i", zygote.receive(control, 4))
+        worker = _Worker(pid, ours, stage)
+        try:
+            _receive(ours, 1, time.monotonic() + _START_TIMEOUT)
+        except (EOFError, OSError) as problem:
+            worker.close()
+            raise SandboxError("a sandboxed worker could not lock itself down") from problem
+        return worker
+
+    def _start_zygote(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-P", "-m", "banbury.lab.zygote", str(theirs.fileno()), self._task]
+        self._zygote = subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+        )
+        theirs.close()
+        try:
+            _receive(ours, 1, time.monotonic() + _START_TIMEOUT)
+        except (EOFError, OSError) as problem:
+            raise SandboxError("the sandbox's parent process did not start") from problem
+        self._control = ours
+        return ours
+
+
+def _receive(sock: socket.socket, length: int, deadline: float) -> bytes:
+    """Exactly ``length`` bytes before ``deadline`` (of the monotonic clock, in seconds)."""
+    pieces = bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_READ)
+        while len(pieces) < length:
+            if not selector.select(max(deadline - time.monotonic(), 0)):
+                raise TimeoutError
+            piece = sock.recv(min(length - len(pieces), 1 << 20))
+            if not piece:
+                raise EOFError
+            pieces += piece
+    return bytes(pieces)
+
+
+def _cause(number: int, status: int, limits: Limits) -> str:
+    if number == signal.SIGXCPU:
+        return f"more than {limits.cpu} s of CPU time"
+    if number:
+        return f"killed by {signal.Signals(number).name}"
+    return f"worker ended with status {os.waitstatus_to_exitcode(status)}"

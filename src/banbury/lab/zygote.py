@@ -1,0 +1,121 @@
+"""The process that sandboxed workers are forked from, and what such a worker does.
+
+The zygote imports everything a worker needs once, then forks a locked-down worker for each request of the supervisor.
+It parses nothing hostile itself. A worker answers requests one at a time; it gets two descriptors with each (the input,
+to map; the spool, to write to) and can open nothing else.
+
+Protocol, supervisor to worker: 4 bytes length, then the payload, with the two descriptors; back: 1 byte status
+(0 done, 1 out of memory), 4 bytes length, the payload. Integers are little-endian.
+"""
+
+from __future__ import annotations
+
+import importlib
+import mmap
+import os
+import socket
+import struct
+import sys
+import traceback
+from collections.abc import Callable
+
+import msgspec
+
+from banbury.lab import sandbox
+from banbury.lab.sandbox import Limits
+
+STAGE_SIZE = 256
+DONE, OUT_OF_MEMORY = 0, 1
+#: A task: (payload, mapped input or b"" where empty, spool descriptor, a function that names the current step).
+Task = Callable[[bytes, "mmap.mmap | bytes", int, Callable[[str], None]], bytes]
+
+
+def receive(sock: socket.socket, length: int) -> bytes:
+    """Exactly ``length`` bytes; ``EOFError`` where the peer is gone."""
+    pieces = bytearray()
+    while len(pieces) < length:
+        piece = sock.recv(min(length - len(pieces), 1 << 20))
+        if not piece:
+            raise EOFError
+        pieces += piece
+    return bytes(pieces)
+
+
+def main() -> None:
+    """Entry point: ``python -m banbury.lab.zygote FD MODULE:FUNCTION``."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    module, _, function = sys.argv[2].partition(":")
+    task: Task = getattr(importlib.import_module(module), function)
+    prepare = getattr(importlib.import_module(module), "prepare", None)
+    if prepare is not None:
+        prepare()
+    sandbox.remember_baseline()
+    control.sendall(b"R")
+    while True:
+        command, fds, _, _ = socket.recv_fds(control, 5, 2)
+        if not command:
+            os._exit(0)
+        if command[:1] == b"F":
+            pid = os.fork()
+            if pid == 0:
+                control.close()
+                _worker(socket.socket(fileno=fds[0]), fds[1], task)
+            for fd in fds:
+                os.close(fd)
+            control.sendall(struct.pack("<i", pid))
+        else:
+            (pid,) = struct.unpack("<i", command[1:5])
+            _, status = os.waitpid(pid, 0)
+            control.sendall(struct.pack("<i", status))
+
+
+def _worker(sock: socket.socket, stage_fd: int, task: Task) -> None:
+    """Lock down, then serve requests until the supervisor hangs up. Never returns."""
+    code = 1
+    try:
+        stage = mmap.mmap(stage_fd, STAGE_SIZE)
+        os.close(stage_fd)
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1):
+            os.dup2(null, fd)
+        sandbox.lock_down(read=sandbox.library_paths(), reader=True)
+        sock.sendall(b"L")
+
+        def name_step(text: str) -> None:
+            data = text.encode("utf-8", "replace")[: STAGE_SIZE - 1]
+            stage[: len(data) + 1] = data + b"\0"
+
+        while _serve(sock, task, name_step):
+            pass
+        code = 0
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        code = 0
+    except BaseException:  # noqa: BLE001 - the process ends here: what it died of goes to its error stream, once
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _serve(sock: socket.socket, task: Task, name_step: Callable[[str], None]) -> bool:
+    head, fds, _, _ = socket.recv_fds(sock, 4, 2)
+    if not head:
+        return False
+    (length,) = struct.unpack("<I", head + receive(sock, 4 - len(head)))
+    limits, payload = msgspec.msgpack.decode(receive(sock, length), type=tuple[Limits, bytes])
+    source, spool = fds
+    size = os.fstat(source).st_size
+    sandbox.apply_limits(limits, mapped=size)
+    mapped: mmap.mmap | bytes = mmap.mmap(source, size, prot=mmap.PROT_READ) if size else b""
+    os.close(source)
+    try:
+        reply, status = task(payload, mapped, spool, name_step), DONE
+    except MemoryError:
+        reply, status = b"", OUT_OF_MEMORY
+    os.close(spool)
+    sock.sendall(struct.pack("<BI", status, len(reply)) + reply)
+    return status == DONE  # a process that ran out of memory is not trusted to be whole
+
+
+if __name__ == "__main__":
+    main()
