@@ -1,0 +1,45 @@
+"""A release as it is handed over: who made it, what came with it, in which role."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class ArtefactRole(StrEnum):
+    """What an artefact is handed over as."""
+
+    IMAGE = "image"
+    SOURCE = "source"
+    REBUILD = "rebuild"
+    DECLARATION = "declaration"
+    SBOM = "sbom"
+
+
+class Artefact(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One file of a submission. ``name`` is its path relative to the submission, ``size`` is in bytes."""
+
+    name: str
+    role: ArtefactRole
+    sha256: str
+    size: int
+
+
+class Release(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A submission's identity. ``delivered`` is a date (ISO 8601); ``id`` is the SHA-256 of all the rest."""
+
+    id: str
+    vendor: str = ""
+    product: str = ""
+    version: str = ""
+    delivered_by: str = ""
+    delivered: str = ""
+    terms: str = ""
+    artefacts: list[Artefact]
+
+    @property
+    def label(self) -> str:
+        """A name for people: vendor, product and version, or the first artefact's name."""
+        named = " ".join(part for part in (self.vendor, self.product, self.version) if part)
+        return named or self.artefacts[0].name
