@@ -38,5 +38,15 @@ class Truncated(Malformed):
     """The input ends before a field that its format requires."""
 
 
+class BadChecksum(Malformed):
+    """A checksum (or a size that serves as one) differs from what was counted; ``what`` says which."""
+
+    def __init__(self, what: str, expected: int, found: int, *, offset: int = -1) -> None:
+        super().__init__(f"{what} does not match", offset=offset)
+        self.what = what
+        self.expected = expected
+        self.found = found
+
+
 class BudgetExceeded(BanburyError):  # noqa: N818
     """A limit on output bytes, entries, ratio or depth was reached; what was written before it stands."""

@@ -1,6 +1,6 @@
 """The evaluation: one document that every report, page and exporter reads, and that a program can read too.
 
-It is a function of the submission's bytes, its manifest, the reference date, and the tools' versions: no clock, no host and no
+It is a function of the submission's bytes, its manifest, the reference date, and the tools' versions: no clock, no host and
 path of a machine is in it, so the same inputs give the same bytes. (Times and hosts are in the custody record.)
 """
 
@@ -115,7 +115,7 @@ class ImageMap(Struct, frozen=True, kw_only=True):
 
 
 class Coverage(Struct, frozen=True, kw_only=True):
-    """One inspector over the release: on how many contents it is done, failed, skipped; the rest it does not apply to."""
+    """One inspector over the release: done, failed and skipped contents; to the rest it does not apply."""
 
     tool: str
     version: int

@@ -1,0 +1,186 @@
+"""One item of work, from blob to checked result: the same task whichever engine runs it.
+
+An engine worker (trusted) takes a shard of items, opens each blob from the store, has it examined by a sandboxed process,
+checks what that process says, and keeps the members in the store. It returns records; only the coordinator writes the
+database. Everything is keyed by content, so running an item twice is harmless.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+from msgspec import Struct
+
+from banbury.formats.sink import Budget
+from banbury.intake.examine import Answer, Request
+from banbury.lab.sandbox import Limits
+from banbury.lab.store import BlobStore, open_store
+from banbury.lab.supervisor import Supervisor
+from banbury.model.facts import Outcome, Result
+from banbury.model.tree import Dissection
+
+TASK = "banbury.intake.examine:run"
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """Work on one blob: dissect it or not, and pairs of (inspector, path)."""
+
+    blob: str
+    unpack: bool
+    work: list[tuple[str, str]]
+    budget: Budget
+    limits: Limits
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """What came of an item. ``digests`` names the content of each of the dissection's contents; ``trouble`` says why
+    there is no dissection although one was asked for."""
+
+    blob: str
+    kind: str
+    unpacked: Dissection | None
+    digests: list[str]
+    trouble: str
+    results: list[tuple[str, str, Result | None]]
+
+
+class Unsound(ValueError):  # noqa: N818
+    """A sandboxed process answered something that cannot be."""
+
+
+def run_shard(items: list[Item], store_url: str) -> list[Done]:
+    """Work through the items on this machine. The function that engines are given."""
+    store = open_store(store_url)
+    return [run_item(_supervisor(), store, item) for item in items]
+
+
+_supervisors: list[Supervisor] = []
+_lock = threading.Lock()
+
+
+def _supervisor() -> Supervisor:
+    """This process's supervisor, started on first use."""
+    with _lock:
+        if not _supervisors:
+            _supervisors.append(Supervisor(TASK))
+        return _supervisors[0]
+
+
+def shut_down() -> None:
+    """End this process's sandboxed workers."""
+    with _lock:
+        while _supervisors:
+            _supervisors.pop().close()
+
+
+def run_item(supervisor: Supervisor, store: BlobStore, item: Item) -> Done:
+    """One item, however often its workers die: the step that kills one is recorded and left out of the next attempt."""
+    unpack, trouble = item.unpack, ""
+    work = list(item.work)
+    dead: list[tuple[str, str, Result | None]] = []
+    source = store.open(item.blob)
+    try:
+        with tempfile.TemporaryFile(prefix="banbury-spool-", buffering=0) as spool:
+            while True:
+                os.ftruncate(spool.fileno(), 0)
+                os.lseek(spool.fileno(), 0, os.SEEK_SET)
+                request = Request(unpack=unpack, budget=item.budget, work=work)
+                reply = supervisor.run(msgspec.msgpack.encode(request), source, spool.fileno(), limits=item.limits)
+                step, death = reply.step, reply.death
+                if not death:
+                    try:
+                        answer = msgspec.msgpack.decode(reply.payload, type=Answer)
+                        return _checked(answer, item.blob, source, spool.fileno(), store, trouble, dead)
+                    except (msgspec.MsgspecError, Unsound) as problem:
+                        step, death = "answer", f"the worker's answer is not sound: {problem}"
+                tool = step.removeprefix("inspect ") if step.startswith("inspect ") else ""
+                hit = [(t, p) for t, p in work if t == tool]
+                if hit:
+                    dead += [(t, p, _failed(t, death)) for t, p in hit]
+                    work = [(t, p) for t, p in work if t != tool]
+                elif unpack:
+                    unpack, trouble = False, death
+                else:
+                    dead += [(t, p, _failed(t, death)) for t, p in work]
+                    return Done(
+                        blob=item.blob, kind="", unpacked=None, digests=[], trouble=trouble or death, results=dead
+                    )
+    finally:
+        os.close(source)
+
+
+def _failed(tool: str, why: str) -> Result:
+    return Result(tool=tool, version=0, outcome=Outcome.FAILED, why=why)
+
+
+def _checked(
+    answer: Answer,
+    blob: str,
+    source: int,
+    spool: int,
+    store: BlobStore,
+    trouble: str,
+    dead: list[tuple[str, str, Result | None]],
+) -> Done:
+    digests: list[str] = []
+    if answer.dissection is not None:
+        sizes = os.fstat(source).st_size, os.fstat(spool).st_size
+        check_sound(answer.dissection, *sizes)
+        digests = _keep(answer.dissection, source, spool, store)
+    return Done(
+        blob=blob,
+        kind=answer.kind,
+        unpacked=answer.dissection,
+        digests=digests,
+        trouble=trouble,
+        results=dead + answer.results,
+    )
+
+
+def check_sound(dissection: Dissection, size: int, spooled: int) -> None:
+    """Raise :class:`Unsound` unless regions partition the blob and everything lies within blob and spool."""
+    if dissection.size != size:
+        raise Unsound("wrong size")
+    position = 0
+    for region in dissection.regions:
+        if region.start != position or region.end <= position or region.member >= len(dissection.entries):
+            raise Unsound(f"regions do not partition the container at {position:#x}")
+        position = region.end
+    if dissection.regions and position != size:
+        raise Unsound("regions do not reach the end")
+    for content in dissection.contents:
+        limit = size if content.stored else spooled
+        inside = content.start >= 0 and content.length >= 0 and content.start + content.length <= limit
+        if not inside or not 0 <= content.member < len(dissection.entries):
+            raise Unsound("content outside the container")
+
+
+def _keep(dissection: Dissection, source: int, spool: int, store: BlobStore) -> list[str]:
+    """Put every content into the store; returns the digests in order. Hashing happens here, outside the sandbox."""
+    known: dict[tuple[int, int, bool], str] = {}
+    digests: list[str] = []
+    with _mapped(source) as stored, _mapped(spool) as decoded:
+        for content in dissection.contents:
+            key = (content.start, content.length, content.stored)
+            if key not in known:
+                buffer = stored if content.stored else decoded
+                with buffer[content.start : content.start + content.length] as piece:
+                    known[key] = store.put(piece)
+            digests.append(known[key])
+    return digests
+
+
+@contextmanager
+def _mapped(handle: int) -> Iterator[memoryview]:
+    size = os.fstat(handle).st_size
+    if size == 0:
+        yield memoryview(b"")
+        return
+    with mmap.mmap(handle, size, prot=mmap.PROT_READ) as data, memoryview(data) as view:
+        yield view
