@@ -39,7 +39,8 @@ class Truncated(Malformed):
 
 
 class BadChecksum(Malformed):
-    """A checksum (or a size that serves as one) differs from what was counted; ``what`` says which."""
+    """A checksum (or a size that serves as one) differs from what was counted (-1: a library counted it).
+    ``what`` says which."""
 
     def __init__(self, what: str, expected: int, found: int, *, offset: int = -1) -> None:
         super().__init__(f"{what} does not match", offset=offset)
