@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from banbury.formats.view import Buffer, View
-from banbury.model.errors import BudgetExceeded, Malformed, SandboxError
+from banbury.model.errors import BadChecksum, BudgetExceeded, Malformed, SandboxError, Truncated
 from banbury.model.tree import (
     NOTE_CODES,
     Check,
@@ -32,6 +32,13 @@ class Budget(Struct, frozen=True, kw_only=True):
     regions: int = 4_000_000
 
 
+def _code(problem: Malformed) -> str:
+    """The note's code for what stopped a member's decoding."""
+    if isinstance(problem, Truncated):
+        return "truncated"
+    return "checksum" if isinstance(problem, BadChecksum) else "malformed"
+
+
 class SpoolSink:
     """Collects one dissection. Decoded content goes to ``spool``, an open file descriptor, one after another."""
 
@@ -43,6 +50,7 @@ class SpoolSink:
         self._regions: dict[tuple[int, int], Region] = {}
         self._entries: list[Entry] = []
         self._contents: list[Content] = []
+        self._content: dict[int, Content] = {}
         self._notes: list[Note] = []
         self._dropped_notes = 0
         self._checks: list[Check] = []
@@ -70,12 +78,12 @@ class SpoolSink:
                 self._write(piece)
         except Malformed as problem:
             complete = False
-            self.note("malformed", str(problem), path=entry.path)
+            self.note(_code(problem), str(problem), path=entry.path)
         except BudgetExceeded as problem:
-            self._contents.append(Content(index, start, self._written - start, stored=False, complete=False))
+            self._keep(Content(index, start, self._written - start, stored=False, complete=False))
             self.note("bomb", str(problem), path=entry.path)
             raise
-        self._contents.append(Content(index, start, self._written - start, stored=False, complete=complete))
+        self._keep(Content(index, start, self._written - start, stored=False, complete=complete))
         return index
 
     def slice(self, entry: Entry, start: int, end: int) -> int:
@@ -83,15 +91,19 @@ class SpoolSink:
             raise Malformed(f"{entry.path}: content {start}..{end} lies outside the container", offset=start)
         index = self.entry(entry)
         self.own(start, end, Role.MEMBER, "content", index)
-        self._contents.append(Content(index, start, end - start, stored=True))
+        self._keep(Content(index, start, end - start, stored=True))
         return index
 
     def alias(self, entry: Entry, member: int) -> int:
         index = self.entry(entry)
-        of = next((c for c in self._contents if c.member == member), None)
+        of = self._content.get(member)
         if of is not None:
-            self._contents.append(Content(index, of.start, of.length, of.stored, of.complete))
+            self._keep(Content(index, of.start, of.length, of.stored, of.complete))
         return index
+
+    def _keep(self, content: Content) -> None:
+        self._contents.append(content)
+        self._content[content.member] = content
 
     def note(self, code: str, detail: str, *, path: str = "", start: int = -1, end: int = -1) -> None:
         if code not in NOTE_CODES:
