@@ -46,7 +46,7 @@ def prepare() -> None:
     """Import everything a worker may need, in the process that workers are forked from."""
     import cryptography.hazmat.primitives.serialization
     import cryptography.x509  # noqa: F401
-    import numpy  # noqa: F401, ICN001
+    import numpy  # noqa: F401
 
     readers()
     inspectors()

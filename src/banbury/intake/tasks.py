@@ -1,7 +1,7 @@
 """One item of work, from blob to checked result: the same task whichever engine runs it.
 
-An engine worker (trusted) takes a shard of items, opens each blob from the store, has it examined by a sandboxed process,
-checks what that process says, and keeps the members in the store. It returns records; only the coordinator writes the
+An engine worker (trusted) takes a shard of items, opens each blob from the store, has it examined by a sandboxed
+process, checks what that process says, and keeps the members. It returns records; only the coordinator writes the
 database. Everything is keyed by content, so running an item twice is harmless.
 """
 

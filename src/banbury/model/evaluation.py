@@ -1,7 +1,8 @@
 """The evaluation: one document that every report, page and exporter reads, and that a program can read too.
 
-It is a function of the submission's bytes, its manifest, the reference date, and the tools' versions: no clock, no host and
-path of a machine is in it, so the same inputs give the same bytes. (Times and hosts are in the custody record.)
+It is a function of the submission's bytes, its manifest, the reference date and the tools' versions: no clock, no
+host and no path of a machine is in it, so the same inputs give the same bytes. (Times and hosts are in the custody
+record.)
 """
 
 from __future__ import annotations

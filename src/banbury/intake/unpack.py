@@ -1,0 +1,305 @@
+"""Unpacks a release, level by level, until nothing is left to open.
+
+Each level is one wave: the blobs at that depth that no earlier run has examined go to the engine; their members make
+the next level. Budgets are applied between waves in a fixed order, so the same input gives the same tree however many
+workers there are. A blob that contains itself is not followed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from banbury.formats.registry import readers
+from banbury.formats.sink import Budget
+from banbury.inspect.contract import FileInspector
+from banbury.inspect.registry import inspectors
+from banbury.intake.tasks import Done, Item, run_shard
+from banbury.lab.database import Database
+from banbury.lab.progress import Progress
+from banbury.lab.sandbox import Limits
+from banbury.lab.store import BlobStore
+from banbury.model.errors import InputError
+from banbury.model.facts import Outcome, Result
+from banbury.model.release import Release
+from banbury.model.tree import Dissection, Kind
+
+_DISSECT_VERSION = 1
+_SHARD_BYTES = 4 << 20
+_SHARD_ITEMS = 16
+_COMMIT_ROWS = 512
+
+
+class Allowance(Struct, frozen=True, kw_only=True):
+    """What one evaluation may unpack: bytes and places in all, and how deep containers may nest."""
+
+    output: int = 64 << 30
+    places: int = 2_000_000
+    depth: int = 24
+    per_blob: Budget = Budget()
+    limits: Limits = Limits()
+
+
+class Unpacked(Struct, frozen=True, kw_only=True):
+    """A dissection and the digest of each of its contents; ``trouble`` where the reader died."""
+
+    dissection: Dissection | None
+    digests: list[str]
+    trouble: str = ""
+
+
+class Examined(Struct, kw_only=True):
+    """What every inspector made of a blob: ``tried`` maps each to its version, ``results`` are those that apply."""
+
+    kind: str = ""
+    tried: dict[str, int] = {}
+    results: list[Result] = []
+
+
+class Place(Struct, kw_only=True):
+    """A node of the tree while it grows. ``entry`` indexes the entries of the parent's dissection."""
+
+    parent: int
+    entry: int
+    digest: str
+    path: str
+    depth: int
+    stopped: str = ""
+
+
+class Haul(Struct, kw_only=True):
+    """Everything known after unpacking: places in breadth-first order and what was made of each blob."""
+
+    places: list[Place]
+    unpacked: dict[str, Unpacked]
+    examined: dict[tuple[str, str], Examined]
+    limits_hit: list[str]
+
+
+def method_digest(budget: Budget, limits: Limits) -> str:
+    """Names the way blobs are dissected: any change of a reader or of a budget makes a new one."""
+    parts = [_DISSECT_VERSION, sorted((n, r.version) for n, r in readers().items())]
+    text = msgspec.json.encode((parts, budget, limits))
+    return hashlib.sha256(text).hexdigest()
+
+
+def place_key(path: str) -> str:
+    """The database key of a path; empty for results that do not depend on one."""
+    return hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest() if path else ""
+
+
+class Unpacker:
+    """Carries one release through the waves."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: BlobStore,
+        store_url: str,
+        engine: Executor,
+        slots: int,
+        allowance: Allowance,
+        progress: Progress,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._store_url = store_url
+        self._engine = engine
+        self._slots = slots
+        self._allowance = allowance
+        self._progress = progress
+        self._method = method_digest(allowance.per_blob, allowance.limits)
+        tools = {n: i for n, i in inspectors().items() if isinstance(i, FileInspector)}
+        self._plain = {n: i.version for n, i in tools.items() if not i.uses_path}
+        self._placed = {n: i.version for n, i in tools.items() if i.uses_path}
+        self._sizes: dict[str, int] = {}
+        self._haul = Haul(places=[], unpacked={}, examined={}, limits_hit=[])
+        self._written = 0
+        self._dissection_rows: list[dict[str, Any]] = []
+        self._examination_rows: list[dict[str, Any]] = []
+
+    def run(self, release: Release) -> Haul:
+        """Unpack every artefact to the bottom."""
+        for artefact in release.artefacts:
+            self._sizes[artefact.sha256] = artefact.size
+            name = artefact.name.rsplit("/", 1)[-1]
+            self._haul.places.append(Place(parent=-1, entry=-1, digest=artefact.sha256, path=name, depth=0))
+        level = range(len(self._haul.places))
+        while level:
+            self._examine_level([i for i in level if self._haul.places[i].digest])
+            first = len(self._haul.places)
+            for index in level:
+                self._grow(index)
+            level = range(first, len(self._haul.places))
+        self._commit()
+        return self._haul
+
+    def _grow(self, index: int) -> None:
+        """Add the members of one place to the tree."""
+        place = self._haul.places[index]
+        unpacked = self._haul.unpacked.get(place.digest)
+        if not place.digest or place.stopped or unpacked is None or unpacked.dissection is None:
+            return
+        contents: dict[int, tuple[str, int]] = {}
+        for content, digest in zip(unpacked.dissection.contents, unpacked.digests, strict=True):
+            contents.setdefault(content.member, (digest, content.length))
+        if len(self._haul.places) + len(unpacked.dissection.entries) > self._allowance.places:
+            self._stop(place, f"more than {self._allowance.places} places")
+            return
+        if self._written > self._allowance.output:
+            self._stop(place, f"more than {self._allowance.output} bytes unpacked")
+            return
+        above = self._ancestry(index)
+        for number, entry in enumerate(unpacked.dissection.entries):
+            digest, length = contents.get(number, ("", 0))
+            child = Place(parent=index, entry=number, digest=digest, path=entry.path, depth=place.depth + 1)
+            if digest in above:
+                child.stopped = "it contains itself"
+            elif child.depth > self._allowance.depth:
+                self._stop(child, f"containers nest deeper than {self._allowance.depth}")
+            if entry.kind is Kind.CHUNK:
+                child.path = ""
+            if digest:
+                self._sizes[digest] = length
+            self._haul.places.append(child)
+
+    def _stop(self, place: Place, why: str) -> None:
+        place.stopped = why
+        if why not in self._haul.limits_hit:
+            self._haul.limits_hit.append(why)
+
+    def _ancestry(self, index: int) -> set[str]:
+        seen = set()
+        while index >= 0:
+            seen.add(self._haul.places[index].digest)
+            index = self._haul.places[index].parent
+        return seen
+
+    def _examine_level(self, level: list[int]) -> None:
+        """Make sure that every blob of this level is dissected and examined, at every path it stands at."""
+        paths: dict[str, set[str]] = {}
+        closed: dict[str, bool] = {}
+        for index in level:
+            place = self._haul.places[index]
+            paths.setdefault(place.digest, set()).add(place.path)
+            closed[place.digest] = closed.get(place.digest, True) and bool(place.stopped)
+        self._load(list(paths))
+        items = [item for d, at in sorted(paths.items()) if (item := self._missing(d, at, closed[d])) is not None]
+        self._progress.found(len(items), sum(self._sizes[i.blob] for i in items))
+        for done in self._work(items):
+            self._take(done)
+        self._commit()
+
+    def _load(self, digests: list[str]) -> None:
+        """Fetch what earlier runs know of these blobs."""
+        new = [d for d in digests if d not in self._haul.unpacked]
+        for blob, (outcome, why, record) in self._database.dissections(new, self._method).items():
+            known = msgspec.msgpack.decode(record, type=Unpacked) if outcome == Outcome.DONE else None
+            self._remember(blob, known or Unpacked(dissection=None, digests=[], trouble=why))
+        for (blob, place), record in self._database.examinations(digests).items():
+            if (blob, place) not in self._haul.examined:
+                self._haul.examined[blob, place] = msgspec.msgpack.decode(record, type=Examined)
+
+    def _missing(self, digest: str, paths: Iterable[str], closed: bool) -> Item | None:
+        work = [(tool, "") for tool in self._stale(digest, "", self._plain)]
+        for path in sorted(paths):
+            if path:
+                work += [(tool, path) for tool in self._stale(digest, path, self._placed)]
+        unpack = not closed and digest not in self._haul.unpacked
+        if not work and not unpack:
+            return None
+        room = max(self._allowance.output - self._written, 1 << 20)
+        per_blob = self._allowance.per_blob
+        budget = msgspec.structs.replace(per_blob, output=min(per_blob.output, room))
+        return Item(blob=digest, unpack=unpack, work=work, budget=budget, limits=self._allowance.limits)
+
+    def _stale(self, digest: str, path: str, tools: dict[str, int]) -> list[str]:
+        known = self._haul.examined.get((digest, place_key(path)))
+        return [t for t, version in tools.items() if known is None or known.tried.get(t) != version]
+
+    def _work(self, items: list[Item]) -> Iterator[Done]:
+        """Run items on the engine, a bounded number of shards in flight, and yield results as they come."""
+        shards = iter(list(self._shards(items)))
+        running: set[Future[list[Done]]] = set()
+        while True:
+            while len(running) < 2 * self._slots and (shard := next(shards, None)):
+                running.add(self._engine.submit(run_shard, shard, self._store_url))
+            if not running:
+                return
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield from future.result()
+
+    def _shards(self, items: list[Item]) -> Iterator[list[Item]]:
+        """Group items so that each shard is worth sending; large blobs first, so that none is left to the end."""
+        shard: list[Item] = []
+        size = 0
+        for item in sorted(items, key=lambda i: -self._sizes[i.blob]):
+            shard.append(item)
+            size += self._sizes[item.blob]
+            if size >= _SHARD_BYTES or len(shard) >= _SHARD_ITEMS:
+                yield shard
+                shard, size = [], 0
+        if shard:
+            yield shard
+
+    def _take(self, done: Done) -> None:
+        """Record one blob's results, in memory and (soon) in the database."""
+        if done.unpacked is not None or done.trouble:
+            self._take_dissection(done)
+        by_place: dict[str, Examined] = {}
+        for tool, path, result in done.results:
+            key = place_key(path)
+            known = by_place.get(key) or self._haul.examined.get((done.blob, key)) or Examined()
+            version = (self._placed if path else self._plain)[tool]
+            results = [r for r in known.results if r.tool != tool]
+            if result is not None:
+                results.append(msgspec.structs.replace(result, version=version))
+            by_place[key] = Examined(
+                kind=done.kind or known.kind,
+                tried={**known.tried, tool: version},
+                results=sorted(results, key=lambda r: r.tool),
+            )
+        for key, examined in by_place.items():
+            self._haul.examined[done.blob, key] = examined
+            row = {"blob": done.blob, "place": key, "record": msgspec.msgpack.encode(examined)}
+            self._examination_rows.append(row)
+        self._progress.finished(done.blob, self._sizes[done.blob])
+        if len(self._examination_rows) >= _COMMIT_ROWS:
+            self._commit()
+
+    def _take_dissection(self, done: Done) -> None:
+        unpacked = Unpacked(dissection=done.unpacked, digests=done.digests, trouble=done.trouble)
+        self._remember(done.blob, unpacked)
+        row = {
+            "blob": done.blob,
+            "method": self._method,
+            "outcome": "failed" if done.trouble else "done",
+            "why": done.trouble,
+            "record": msgspec.msgpack.encode(unpacked),
+        }
+        self._dissection_rows.append(row)
+
+    def _remember(self, blob: str, unpacked: Unpacked) -> None:
+        """Note what is in a blob; output counts against the allowance whether this run or an earlier one wrote it."""
+        self._haul.unpacked[blob] = unpacked
+        if unpacked.dissection is not None:
+            self._written += sum(c.length for c in unpacked.dissection.contents if not c.stored)
+
+    def _commit(self) -> None:
+        """Blobs first, then the rows that name them: a row never speaks of bytes that a power cut can lose."""
+        if self._dissection_rows or self._examination_rows:
+            self._store.flush()
+            self._database.save(self._dissection_rows, self._examination_rows)
+            self._dissection_rows, self._examination_rows = [], []
+
+
+def check_allowance(allowance: Allowance) -> None:
+    """Raise :class:`InputError` for limits that make no sense."""
+    if allowance.output < 1 << 20 or allowance.places < 1 or allowance.depth < 1:
+        raise InputError("limits: at least 1 MiB of output, 1 place and a depth of 1")
