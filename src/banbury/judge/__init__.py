@@ -1,0 +1,1 @@
+"""Which observations matter, by which published rule. Reads facts, never bytes."""

@@ -1,0 +1,197 @@
+"""Judges facts by the rules. Nothing is read again: another rule set gives other findings from the same facts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from msgspec import Struct
+
+from banbury.judge.predicates import holds
+from banbury.judge.rules import TOUCHES, Rule, fact_defaults, rules
+from banbury.model.evaluation import (
+    Container,
+    Evidence,
+    Fact,
+    Fate,
+    File,
+    Finding,
+    Ledger,
+    Node,
+    Severity,
+)
+
+_EVIDENCE_LIMIT = 50
+_SEVERITIES = list(Severity)
+
+
+class Stated(Struct, frozen=True):
+    """A fact at a place, all its fields filled in."""
+
+    fact: Fact
+    node: Node
+    payload: bool
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What the judge reads."""
+
+    nodes: list[Node]
+    files: dict[str, File]
+    containers: dict[str, Container]
+    ledger: Ledger
+    payload: list[bool]
+
+
+def judge(facts: Facts, as_of: dt.date, chosen: Iterable[Rule] | None = None) -> list[Finding]:
+    """Every finding, most severe first, in an order that depends on nothing but the input."""
+    stated: dict[str, list[Stated]] = {}
+    for item in _state(facts):
+        stated.setdefault(str(item.fact["fact"]), []).append(item)
+    merged: dict[str, Finding] = {}
+    for rule in chosen if chosen is not None else rules().values():
+        hits = [s for s in stated.get(rule.fact, []) if holds(rule.when, s.fact, as_of)]
+        for finding in _grouped(rule, hits) if rule.group else _single(rule, hits):
+            known = merged.get(finding.id)
+            merged[finding.id] = finding if known is None else _joined(known, finding)
+    return sorted(merged.values(), key=_order)
+
+
+def _order(finding: Finding) -> tuple[int, int, str, str, str]:
+    rank = _SEVERITIES.index(finding.severity), TOUCHES.index(finding.touches)
+    return *rank, finding.rule, finding.where, finding.id
+
+
+def _joined(first: Finding, second: Finding) -> Finding:
+    known = {(e.node, e.start) for e in first.evidence}
+    more = [e for e in second.evidence if (e.node, e.start) not in known]
+    return msgspec.structs.replace(first, evidence=(first.evidence + more)[:_EVIDENCE_LIMIT])
+
+
+def _state(facts: Facts) -> Iterator[Stated]:
+    """Every fact at every place it holds: those of the content, of the place, and of the ledger."""
+    for node in facts.nodes:
+        payload = facts.payload[node.id]
+        file = facts.files.get(node.sha256)
+        for fact in file.facts if file else []:
+            yield Stated(_filled(fact, node, file, payload), node, payload)
+        for fact in node.facts:
+            yield Stated(_filled(fact, node, file, payload), node, payload)
+        for fact in _ledger_facts(node, file, facts.containers.get(node.sha256), payload):
+            yield Stated(_filled(fact, node, file, payload), node, payload)
+    for stretch in [*facts.ledger.unread, *(s for i in facts.ledger.images for s in i.stretches)]:
+        if stretch.fate is Fate.UNREAD:
+            node = facts.nodes[stretch.node]
+            size = stretch.end - stretch.start
+            at = [stretch.start, size]
+            fact: Fact = {
+                "fact": "tree.unread",
+                "size": size,
+                "entropy": stretch.entropy,
+                "name": stretch.name,
+                "at": at,
+            }
+            yield Stated(_filled(fact, node, None, facts.payload[node.id]), node, facts.payload[node.id])
+
+
+def _ledger_facts(node: Node, file: File | None, container: Container | None, payload: bool) -> Iterator[Fact]:
+    for trouble in file.trouble if file else []:
+        yield {"fact": "tool.trouble", "tool": trouble.tool, "outcome": str(trouble.outcome), "why": trouble.why}
+    if container is None:
+        return
+    for note in container.notes:
+        at = [note.start, max(note.end - note.start, 0)] if note.start >= 0 else None
+        fields = {"code": note.code, "detail": note.detail, "path": note.path, "format": container.format}
+        yield {"fact": "tree.note", "at": at, "payload": payload, **fields}
+    for check in container.checks:
+        if not check.ok:
+            yield {"fact": "tree.check", "what": check.what, "expected": check.expected, "found": check.found}
+
+
+def _filled(fact: Fact, node: Node, file: File | None, payload: bool) -> Fact:
+    place: Fact = {
+        "@name": node.name,
+        "@where": node.where,
+        "@mode": node.mode,
+        "@kind": file.kind if file else "",
+        "@payload": payload,
+    }
+    return {**fact_defaults().get(str(fact["fact"]), {}), **fact, **place}
+
+
+def _single(rule: Rule, hits: list[Stated]) -> Iterator[Finding]:
+    for hit in hits:
+        fields = [hit.fact.get(name) for name in rule.identity.fields]
+        place = "" if rule.identity.anywhere else stable_place(hit.node.where)
+        yield _finding(rule, place, fields, hit.fact, [hit])
+
+
+def _grouped(rule: Rule, hits: list[Stated]) -> Iterator[Finding]:
+    assert rule.group is not None
+    groups: dict[str, list[Stated]] = {}
+    for hit in hits:
+        key = hit.fact.get(rule.group.by)
+        if key not in ("", None, []):
+            groups.setdefault(str(key), []).append(hit)
+    for key, members in sorted(groups.items()):
+        distinct = {str(m.fact.get(rule.group.distinct)) for m in members}
+        if len(distinct) >= rule.group.places:
+            yield _finding(rule, "", [key], {**members[0].fact, "count": len(distinct)}, members)
+
+
+def _finding(rule: Rule, place: str, fields: list[object], fact: Fact, hits: list[Stated]) -> Finding:
+    return Finding(
+        id=fingerprint(rule, place, fields),
+        recipe=rule.identity.recipe,
+        rule=rule.id,
+        title=rule.title,
+        severity=rule.severity,
+        grade=rule.grade,
+        touches=rule.touches,
+        where=hits[0].node.where,
+        message=_text(rule.message, fact),
+        evidence=[_evidence(hit) for hit in hits[:_EVIDENCE_LIMIT]],
+    )
+
+
+def fingerprint(rule: Rule, place: str, fields: list[object]) -> str:
+    """The identity of a finding: 32 hex digits of SHA-256 over recipe, rule, place and identity fields.
+
+    No offset, hash or line number enters it, so that it is the same in the next release.
+    """
+    parts = [rule.identity.recipe, rule.id, place, fields]
+    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:32]
+
+
+_MODULE_FOLDER = re.compile(r"(?<=lib/modules/)[^/!]+")
+_LIBRARY_VERSION = re.compile(r"(?:-\d[\w.]*)?\.so(?:\.\d[\w.]*)*(?=$|!)")
+
+
+def stable_place(where: str) -> str:
+    """A place without the versions that change from release to release (identity recipe 1): the folder of kernel
+    modules, and the version in a shared library's file name."""
+    return _LIBRARY_VERSION.sub(".so", _MODULE_FOLDER.sub("*", where))
+
+
+def _text(template: str, fact: Fact) -> str:
+    """The message with ``{field}`` filled in; hostile values are made printable and cut."""
+    return re.sub(r"\{([^{}]+)\}", lambda m: printable(fact.get(m.group(1))), template)
+
+
+def printable(value: object, limit: int = 200) -> str:
+    """Any value as one line of text without control characters."""
+    if isinstance(value, list):
+        value = ", ".join(str(v) for v in value)
+    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(value)[: limit + 1])
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _evidence(hit: Stated) -> Evidence:
+    at = hit.fact.get("at")
+    start, length = (int(at[0]), int(at[1])) if isinstance(at, (list, tuple)) and len(at) == 2 else (-1, 0)
+    text = printable(hit.fact.get("text", ""))
+    node = hit.node
+    return Evidence(node=node.id, sha256=node.sha256, locator=node.locator, start=start, length=length, text=text)
