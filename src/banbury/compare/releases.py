@@ -13,9 +13,9 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from banbury.compare.similarity import sample, similarity
-from banbury.judge.engine import stable_place
 from banbury.lab.store import BlobStore, mapped
 from banbury.model.evaluation import Change, Comparison, Evaluation, Finding, Node, Status
+from banbury.model.places import stable_place
 from banbury.model.tree import Kind
 
 #: Pairs of unmatched files whose content is looked at; beyond it the comparison says so.

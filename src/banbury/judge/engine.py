@@ -22,7 +22,9 @@ from banbury.model.evaluation import (
     Ledger,
     Node,
     Severity,
+    Stretch,
 )
+from banbury.model.places import stable_place
 
 _EVIDENCE_LIMIT = 50
 _SEVERITIES = list(Severity)
@@ -82,19 +84,20 @@ def _state(facts: Facts) -> Iterator[Stated]:
             yield Stated(_filled(fact, node, file, payload), node, payload)
         for fact in _ledger_facts(node, file, facts.containers.get(node.sha256), payload):
             yield Stated(_filled(fact, node, file, payload), node, payload)
-    for stretch in [*facts.ledger.unread, *(s for i in facts.ledger.images for s in i.stretches)]:
+    for image in facts.ledger.images:
+        yield from _unread(facts, image.stretches, facts.nodes[image.node])
+    for stretch in facts.ledger.unread:
+        yield from _unread(facts, [stretch], facts.nodes[stretch.node])
+
+
+def _unread(facts: Facts, stretches: list[Stretch], node: Node) -> Iterator[Stated]:
+    """One fact per unread stretch; offsets count from the start of ``node``'s content."""
+    for stretch in stretches:
         if stretch.fate is Fate.UNREAD:
-            node = facts.nodes[stretch.node]
             size = stretch.end - stretch.start
-            at = [stretch.start, size]
-            fact: Fact = {
-                "fact": "tree.unread",
-                "size": size,
-                "entropy": stretch.entropy,
-                "name": stretch.name,
-                "at": at,
-            }
-            yield Stated(_filled(fact, node, None, facts.payload[node.id]), node, facts.payload[node.id])
+            fact: Fact = {"fact": "tree.unread", "size": size, "entropy": stretch.entropy, "name": stretch.name}
+            payload = facts.payload[node.id]
+            yield Stated(_filled({**fact, "at": [stretch.start, size]}, node, None, payload), node, payload)
 
 
 def _ledger_facts(node: Node, file: File | None, container: Container | None, payload: bool) -> Iterator[Fact]:
@@ -164,16 +167,6 @@ def fingerprint(rule: Rule, place: str, fields: list[object]) -> str:
     """
     parts = [rule.identity.recipe, rule.id, place, fields]
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:32]
-
-
-_MODULE_FOLDER = re.compile(r"(?<=lib/modules/)[^/!]+")
-_LIBRARY_VERSION = re.compile(r"(?:-\d[\w.]*)?\.so(?:\.\d[\w.]*)*(?=$|!)")
-
-
-def stable_place(where: str) -> str:
-    """A place without the versions that change from release to release (identity recipe 1): the folder of kernel
-    modules, and the version in a shared library's file name."""
-    return _LIBRARY_VERSION.sub(".so", _MODULE_FOLDER.sub("*", where))
 
 
 def _text(template: str, fact: Fact) -> str:

@@ -2,8 +2,8 @@
 
 A plain value must be equal; a list holds the values that are accepted; a table names operators, all of which must hold:
 ``not`` (value or list), ``lt``, ``le``, ``gt``, ``ge`` (numbers), ``matches`` (regular expression, searched), ``lacks``
-(regular expression, not found), ``contains`` (item of a list or part of a text), ``any_of`` (a list shares an
-item with this one), ``bits`` (all these bits are set), ``before`` (an ISO date or ``"as-of"``: the field is an earlier date),
+(regular expression, not found), ``contains`` (item of a list or part of a text), ``any_of`` (a list shares an item
+with this one), ``bits`` (all these bits are set), ``before`` (an ISO date or ``"as-of"``: the field is earlier),
 ``within_days`` (the field is a date not later than that many days after the reference date).
 """
 

@@ -2,7 +2,7 @@
 
 A rule names a fact (``fact``), says which field values make it a finding (``when``), how it is told apart from the
 next (``identity``), and what a reader needs to know: title, severity, grade, what it touches, why, remedy, source,
-and what it misses. ``matches`` and ``passes`` are samples of facts that it must and must not take; tests hold it to them.
+and what it misses. ``matches`` and ``passes`` are facts that it must and must not take; tests hold it to them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,169 @@
+"""The laboratory's steps in order, from a path to an evaluation: what ``import banbury`` offers and the command calls.
+
+    receive ─▶ unpack and inspect ─▶ ledger ─▶ judge ─▶ compare ─▶ present
+
+Each step is a function of the one before; only ``receive`` and the custody record look at the clock or the host.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+import re
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, structs
+
+import banbury
+from banbury.compare.releases import compare, with_status
+from banbury.formats.registry import readers
+from banbury.inspect.registry import inspectors
+from banbury.intake import tasks
+from banbury.intake.assemble import assemble
+from banbury.intake.ledger import make_ledger
+from banbury.intake.submission import find_submission, receive
+from banbury.intake.unpack import Allowance, Unpacker, check_allowance
+from banbury.judge.engine import Facts, judge
+from banbury.judge.rules import rules_digest
+from banbury.lab import engine, sandbox
+from banbury.lab.progress import Progress, Silent
+from banbury.lab.workspace import Workspace
+from banbury.model.errors import InputError
+from banbury.model.evaluation import SCHEMA, Evaluation
+from banbury.model.release import Release
+from banbury.model.tree import Region
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """How to evaluate. ``as_of`` is the ISO date against which expiry is judged: by default the delivery date that
+    the manifest states, else today (UTC). ``retry`` tries again what failed in an earlier run."""
+
+    as_of: str = ""
+    allowance: Allowance = Allowance()
+    retry: bool = False
+
+
+def evaluate(
+    path: Path,
+    workspace: Workspace,
+    *,
+    baseline: Path | None = None,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluate the release at ``path`` (a file, folder or manifest), compared with ``baseline`` where one is given.
+
+    Results of earlier runs in the same workspace are used, so a run that was interrupted goes on. Raises
+    :class:`~banbury.model.errors.InputError` for input that cannot be used, before anything is written.
+    """
+    chosen = options or Options()
+    check_allowance(chosen.allowance)
+    _date(chosen.as_of)
+    find_submission(path)
+    if baseline is not None:
+        find_submission(baseline)
+    if chosen.retry:
+        workspace.database.forget_failures()
+    report = progress or Silent()
+    old = _evaluate_one(baseline, workspace, chosen, report) if baseline is not None else None
+    new = _evaluate_one(path, workspace, chosen, report)
+    if old is None:
+        return new
+    report.stage("compare")
+    findings = with_status(new.findings, old)
+    return structs.replace(new, findings=findings, comparison=compare(new, old, workspace.blobs))
+
+
+def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: Progress) -> Evaluation:
+    progress.stage(f"receive {path.name}")
+    submission = find_submission(path)
+    release = receive(submission, workspace.blobs)
+    _record_custody(release, path, submission.manifest, workspace)
+    progress.stage(f"unpack and inspect {path.name}")
+    slots = engine.workers(workspace.configuration.engine)
+    with engine.open_engine(workspace.configuration.engine) as executor:
+        unpacker = Unpacker(
+            workspace.database, workspace.blobs, workspace.blob_url, executor, slots, options.allowance, progress
+        )
+        haul = unpacker.run(release)
+    progress.stage("account and judge")
+    assembled = assemble(haul, release)
+
+    def regions(digest: str) -> list[Region]:
+        unpacked = haul.unpacked.get(digest)
+        return unpacked.dissection.regions if unpacked and unpacked.dissection else []
+
+    ledger = make_ledger(assembled, release, regions, workspace.blobs, haul.limits_hit)
+    as_of = _date(options.as_of or release.delivered) or dt.datetime.now(dt.UTC).date()
+    findings = judge(
+        Facts(
+            nodes=assembled.nodes,
+            files=assembled.files,
+            containers=assembled.containers,
+            ledger=ledger,
+            payload=assembled.payload,
+        ),
+        as_of,
+    )
+    return Evaluation(
+        schema=SCHEMA,
+        program=f"banbury {banbury.__version__}",
+        as_of=as_of.isoformat(),
+        release=release,
+        ledger=ledger,
+        findings=findings,
+        comparison=None,
+        nodes=assembled.nodes,
+        files=dict(sorted(assembled.files.items())),
+        containers=dict(sorted(assembled.containers.items())),
+        tools=tool_versions(),
+        rules_digest=rules_digest(),
+    )
+
+
+def tool_versions() -> dict[str, int]:
+    """The version of every reader and inspector."""
+    versions = {f"reader:{name}": reader.version for name, reader in readers().items()}
+    return dict(sorted({**versions, **{name: i.version for name, i in inspectors().items()}}.items()))
+
+
+def evaluation_name(release: Release) -> str:
+    """The folder of a release's evaluation: its label made safe for a file system, and the start of its identity."""
+    label = re.sub(r"[^A-Za-z0-9._-]+", "-", release.label).strip("-.")[:80] or "release"
+    return f"{label}-{release.id[:12]}"
+
+
+def close() -> None:
+    """End the sandboxed processes that evaluations started. They end with this process in any case."""
+    tasks.shut_down()
+
+
+def _record_custody(release: Release, path: Path, manifest: bytes, workspace: Workspace) -> None:
+    new = workspace.database.save_release(release.id, release.label, msgspec.json.encode(release))
+    if new:
+        files = [
+            {"name": a.name, "sha256": a.sha256, "size": a.size, "modified": _modified(path, a.name)}
+            for a in release.artefacts
+        ]
+        detail = {"artefacts": files, "manifest": manifest.decode("utf-8", "replace")}
+        workspace.database.add_custody(release.id, "received", msgspec.json.encode(detail).decode())
+    layers = msgspec.to_builtins(sandbox.probe())
+    host = {"python": platform.python_version(), "system": platform.platform(), "sandbox": layers}
+    detail = {"program": f"banbury {banbury.__version__}", "tools": tool_versions(), "rules": rules_digest(), **host}
+    workspace.database.add_custody(release.id, "evaluated", msgspec.json.encode(detail).decode())
+
+
+def _modified(path: Path, name: str) -> str:
+    """A file's modification time (ISO 8601, UTC)."""
+    file = path / name if path.is_dir() else path.parent / name
+    return dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _date(text: str) -> dt.date | None:
+    if not text:
+        return None
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{text!r} is not a date (write it as 2026-01-31)") from None
