@@ -150,8 +150,8 @@ def _record_custody(release: Release, path: Path, manifest: bytes, workspace: Wo
         workspace.database.add_custody(release.id, "received", msgspec.json.encode(detail).decode())
     layers = msgspec.to_builtins(sandbox.probe())
     host = {"python": platform.python_version(), "system": platform.platform(), "sandbox": layers}
-    detail = {"program": f"banbury {banbury.__version__}", "tools": tool_versions(), "rules": rules_digest(), **host}
-    workspace.database.add_custody(release.id, "evaluated", msgspec.json.encode(detail).decode())
+    method = {"program": f"banbury {banbury.__version__}", "tools": tool_versions(), "rules": rules_digest(), **host}
+    workspace.database.add_custody(release.id, "evaluated", msgspec.json.encode(method).decode())
 
 
 def _modified(path: Path, name: str) -> str:
