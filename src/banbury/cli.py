@@ -1,4 +1,4 @@
-"""The command line: it parses, calls one function, and renders. Exit status 0 done, 2 unusable input, 3 a fault here."""
+"""The command line: it parses, calls one function and renders. Exit status 0 done, 2 unusable input, 3 a fault here."""
 
 from __future__ import annotations
 
