@@ -1,0 +1,116 @@
+"""Extended attributes of ext2/3/4: in the inode, in a block of their own, in inodes of their own.
+
+Source: the kernel's Documentation/filesystems/ext4/attributes.rst; fs/ext4/acl.h for the stored form of ACLs.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from banbury.formats.contract import Sink
+from banbury.formats.readers._disk import Blocks
+from banbury.formats.readers._ext_inode import Inode
+from banbury.formats.readers._ext_super import Super
+from banbury.formats.view import View
+from banbury.model.errors import Malformed
+from banbury.model.tree import Role
+
+_MAGIC = 0xEA020000
+_ENTRY = struct.Struct("<BBHIII")
+_PREFIX = {
+    0: "",
+    1: "user.",
+    2: "system.posix_acl_access",
+    3: "system.posix_acl_default",
+    4: "trusted.",
+    6: "security.",
+    7: "system.",
+    8: "system.richacl",
+    9: "encryption.",
+}
+Attributes = dict[str, bytes]
+
+
+class Xattrs:
+    """Reads attributes; a block that many inodes share is read once, and the sum of all values is bounded."""
+
+    def __init__(self, view: View, sb: Super, blocks: Blocks, sink: Sink, value_of: Callable[[int], bytes]) -> None:
+        self.view, self.sb, self.blocks, self.sink = view, sb, blocks, sink
+        self._value_of = value_of
+        self._cache: dict[int, Attributes] = {}
+        self._left = max(64 << 20, 4 * len(view))
+
+    def of(self, inode: Inode, limit: int) -> Attributes:
+        """All attributes of an inode whose record ends at ``limit`` (bytes). Raises ``Malformed``."""
+        out: Attributes = {}
+        if inode.tail and inode.tail + 4 <= limit and self.view.u32(inode.tail) == _MAGIC:
+            data = self.view.take(inode.tail + 4, limit - inode.tail - 4)
+            out = self._entries(data, 0, inode.number)
+        if inode.acl:
+            out = {**self._block(inode.acl), **out}
+        self._left -= sum(map(len, out.values()))
+        if self._left < 0:
+            raise Malformed("the attributes of all files take more bytes than the container allows for")
+        return out
+
+    def _block(self, block: int) -> Attributes:
+        if block in self._cache:
+            return self._cache[block]
+        self._cache[block] = {}
+        size = self.sb.block
+        if not 0 < block < self.blocks.count:
+            raise Malformed(f"an attribute block {block} lies outside the file system")
+        data = self.view.take(block * size, size)
+        if struct.unpack_from("<I", data)[0] != _MAGIC:
+            raise Malformed(f"block {block} holds no attributes", offset=block * size)
+        if self.blocks.claim(block):
+            self.sink.note("overlap", "an attribute block is in use already", start=block * size)
+        self.sink.own(block * size, (block + 1) * size, Role.TABLE, "extended attributes")
+        self._cache[block] = self._entries(data, 32, 0)
+        return self._cache[block]
+
+    def _entries(self, data: bytes, at: int, number: int) -> Attributes:
+        """Attributes from ``at`` on; values are addressed from the start of ``data``."""
+        out: Attributes = {}
+        while at + 4 <= len(data) and data[at : at + 4] != b"\0\0\0\0":
+            if at + 16 > len(data):
+                raise Malformed(f"inode {number}: attributes end early")
+            length, index, offset, inum, size, _ = _ENTRY.unpack_from(data, at)
+            name = data[at + 16 : at + 16 + length]
+            if inum:
+                value = self._value_of(inum)[:size]
+            elif offset + size <= len(data):
+                value = data[offset : offset + size]
+            else:
+                raise Malformed(f"inode {number}: an attribute's value lies outside")
+            prefix = _PREFIX.get(index, f"{index}.")
+            if index in (2, 3):
+                value = _acl(value)
+            out[prefix + name.decode("utf-8", "backslashreplace")] = value
+            at += 16 + (length + 3 & ~3)
+        return out
+
+
+def _acl(stored: bytes) -> bytes:
+    """A POSIX ACL as getxattr(2) gives it (version 2, 8 bytes an entry) from ext4's shorter form (version 1)."""
+    if stored[:4] != b"\1\0\0\0":
+        return stored
+    out = [b"\2\0\0\0"]
+    at = 4
+    while at + 4 <= len(stored):
+        tag, rights = struct.unpack_from("<HH", stored, at)
+        at += 4
+        owner = 0xFFFFFFFF
+        if tag in (2, 8):
+            if at + 4 > len(stored):
+                return stored
+            owner = struct.unpack_from("<I", stored, at)[0]
+            at += 4
+        out.append(struct.pack("<HHI", tag, rights, owner))
+    return b"".join(out)
+
+
+def system_data(data: Attributes) -> bytes:
+    """The part of inline content that did not fit into the inode's block map (inlinedata.rst)."""
+    return data.pop("system.data", b"")
