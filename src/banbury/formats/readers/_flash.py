@@ -15,9 +15,9 @@ from msgspec import Struct
 
 from banbury.formats.contract import Sink, clean_name
 from banbury.formats.names import Names
-from banbury.formats.view import Buffer
+from banbury.formats.view import Buffer, View
 from banbury.model.errors import BudgetExceeded, Malformed
-from banbury.model.tree import Entry, Kind
+from banbury.model.tree import Entry, Kind, Role
 
 #: Linux's PATH_MAX: a longer path cannot be opened by name, and unbounded ones cost memory squared in the depth.
 PATH_MAX: Final = 4096
@@ -28,6 +28,7 @@ HOLES: Final = 64 << 20
 #: A file whose holes are smaller than this is not worth a note.
 SPARSE: Final = 1 << 20
 ZEROS: Final = bytes(1 << 16)
+_FILLS: Final = frozenset((0x00, 0xFF, 0xCE))
 
 _KINDS: Final = {
     stat.S_IFREG: Kind.FILE,
@@ -66,6 +67,17 @@ def device(raw: bytes, big: bool) -> tuple[int, int]:
     if len(raw) == 8:
         return ((value >> 32) & 0xFFFFF000) | ((value >> 8) & 0xFFF), ((value >> 12) & 0xFFFFFF00) | (value & 0xFF)
     raise Malformed(f"a device number of {len(raw)} bytes")
+
+
+def fills(view: View, sink: Sink, start: int, end: int) -> None:
+    """Own the runs of fill at the start of a gap between nodes: erased flash, zeros, UBIFS' padding byte. What is no
+    fill is left without an owner."""
+    for _ in range(8):
+        if start >= end or view.u8(start) not in _FILLS:
+            return
+        length = view.run(start, end)
+        sink.own(start, start + length, Role.PADDING, f"fill {view.u8(start):#04x}")
+        start += length
 
 
 class Inode(Struct, frozen=True, kw_only=True):

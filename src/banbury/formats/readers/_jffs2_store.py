@@ -54,6 +54,7 @@ class Nodes:
         self.dead: list[tuple[int, int]] = []
         self.table: list[tuple[int, int, str]] = []
         self.positions: set[int] = set()
+        self.gaps: list[tuple[int, int]] = []
         self.inodes: dict[int, list[InodeNode]] = {}
         self.dirents: dict[tuple[int, bytes], Dirent] = {}
         self.dirs: dict[int, list[Dirent]] = {}
@@ -71,7 +72,11 @@ class Nodes:
     def load(self) -> None:
         """Read every node once, checksums and all."""
         readers = {DIRENT: self._dirent, INODE: self._inode, XATTR: self._xattr, XREF: self._xref}
+        end = 0
         for pos, kind, total in walk(self.view, self.layout):
+            if pos - end > 3:
+                self.gaps.append((end, pos))
+            end = pos + total
             known = kind | ACCURATE
             if known not in FIXED:
                 self.unknown[kind] = self.unknown.get(kind, 0) + 1
@@ -84,6 +89,7 @@ class Nodes:
                 readers[known](pos, total)
             else:
                 self._plain(pos, kind, total)
+        self.gaps.append((end, len(self.view)))
         for dirent in self.dirents.values():
             if dirent.ino:
                 self.dirs.setdefault(dirent.parent, []).append(dirent)
