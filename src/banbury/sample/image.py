@@ -29,8 +29,8 @@ def squashfs(tree: Tree, *, compressor: str = "xz") -> bytes:
         process = subprocess.Popen(  # noqa: S603 - no shell, arguments are ours
             [
                 program,
-                *("-comp", compressor, "-mkfs-time", "0", "-root-time", "0", "-root-mode", "0755", "-processors", "2"),
-                *("-no-progress", "-quiet", str(out)),
+                *("-comp", compressor, "-mkfs-time", "0", "-all-time", "0", "-root-mode", "0755", "-all-root"),
+                *("-processors", "2", "-no-progress", "-quiet", str(out)),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
