@@ -95,7 +95,7 @@ def gunzip(cur: Cursor) -> Pieces:
     compare("gzip size", length, size & 0xFFFFFFFF, at + 4)
 
 
-def _pump(cur: Cursor, engine: Any, name: str, head: bytes = b"") -> Pieces:
+def pump(cur: Cursor, engine: Any, name: str, head: bytes = b"") -> Pieces:
     """Drive a decompressor of the ``lzma``/``bz2`` kind to its end. ``head`` is fed first and not counted."""
     fed = 0  # bytes after the cursor that the engine holds
     while not engine.eof:
@@ -119,12 +119,12 @@ def _pump(cur: Cursor, engine: Any, name: str, head: bytes = b"") -> Pieces:
 
 def unxz(cur: Cursor) -> Pieces:
     """One .xz stream (The .xz File Format 1.1.0) with its index, footer and checks."""
-    return _pump(cur, lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY), "xz")
+    return pump(cur, lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY), "xz")
 
 
 def unlzma(cur: Cursor) -> Pieces:
     """LZMA-alone: 13 bytes of header, then a stream that ends at its stated size or at its end marker."""
-    return _pump(cur, lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MEMORY), "lzma")
+    return pump(cur, lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MEMORY), "lzma")
 
 
 def lzip_dictionary(view: View, start: int) -> int:
@@ -147,7 +147,7 @@ def unlzip(cur: Cursor) -> Pieces:
     cur.at += 6
     crc = size = 0
     engine = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MEMORY)
-    for piece in _pump(cur, engine, "lzip", head):
+    for piece in pump(cur, engine, "lzip", head):
         crc = zlib.crc32(piece, crc)
         size += len(piece)
         yield piece
@@ -159,9 +159,20 @@ def unlzip(cur: Cursor) -> Pieces:
     compare("lzip member size", member, cur.at - start, at + 12)
 
 
+def zip_lzma(cur: Cursor, size: int) -> Pieces:
+    """LZMA as in ZIP (APPNOTE 5.8): version, length of the properties, properties, stream; ``size`` is -1 where the
+    stream has an end marker."""
+    length = cur.view.u16(cur.at + 2)
+    if length != 5:
+        raise Malformed("zip: LZMA properties of another length", offset=cur.at)
+    head = cur.view.take(cur.at + 4, 5) + struct.pack("<q", size)
+    cur.at += 9
+    return pump(cur, lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MEMORY), "lzma", head)
+
+
 def bunzip2(cur: Cursor) -> Pieces:
     """One bzip2 stream with its block and stream CRCs."""
-    return _pump(cur, bz2.BZ2Decompressor(), "bzip2")
+    return pump(cur, bz2.BZ2Decompressor(), "bzip2")
 
 
 def unzstd(cur: Cursor) -> Pieces:
@@ -194,7 +205,7 @@ def unlz4(cur: Cursor) -> Pieces:
     """One LZ4 frame (LZ4 Frame Format 1.6) with its checksums."""
     import lz4.frame
 
-    return _pump(cur, lz4.frame.LZ4FrameDecompressor(), "lz4")
+    return pump(cur, lz4.frame.LZ4FrameDecompressor(), "lz4")
 
 
 def unlz4_legacy(cur: Cursor) -> Pieces:
