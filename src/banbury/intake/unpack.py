@@ -8,7 +8,7 @@ workers there are. A blob that contains itself is not followed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from typing import Any
 
@@ -94,7 +94,7 @@ def place_key(path: str) -> str:
 
 
 class Unpacker:
-    """Carries one release through the waves."""
+    """Carries one release through the waves. ``tools`` names the inspectors to run; by default all of them."""
 
     def __init__(
         self,
@@ -105,6 +105,7 @@ class Unpacker:
         slots: int,
         allowance: Allowance,
         progress: Progress,
+        tools: Collection[str] | None = None,
     ) -> None:
         self._database = database
         self._store = store
@@ -114,9 +115,11 @@ class Unpacker:
         self._allowance = allowance
         self._progress = progress
         self._method = method_digest(allowance.per_blob, allowance.limits)
-        tools = {n: i for n, i in inspectors().items() if isinstance(i, FileInspector)}
-        self._plain = {n: i.version for n, i in tools.items() if not i.uses_path}
-        self._placed = {n: i.version for n, i in tools.items() if i.uses_path}
+        chosen = {
+            n: i for n, i in inspectors().items() if isinstance(i, FileInspector) and (tools is None or n in tools)
+        }
+        self._plain = {n: i.version for n, i in chosen.items() if not i.uses_path}
+        self._placed = {n: i.version for n, i in chosen.items() if i.uses_path}
         self._sizes: dict[str, int] = {}
         self._haul = Haul(places=[], unpacked={}, examined={}, limits_hit=[])
         self._written = 0

@@ -3,7 +3,7 @@
 It is assembled on first use from Debian packages (the project ships no firmware), with weaknesses planted and
 labelled, and things that look alike and are in order. So it shows the program at work, and measures its detectors.
 
-    info = banbury.sample.build(out, cache, progress)     # SampleInfo; progress(what, done, total)
+    info = banbury.sample.build(out, cache, progress)     # a SampleInfo; progress as in lab.progress, or None
     info.manifest("1.0")                                  # the release.toml to evaluate
     labels = banbury.sample.load_labels(Path(info.root) / info.labels)
     validation = banbury.sample.validate(evaluation, labels)   # evaluation: the JSON document as plain data

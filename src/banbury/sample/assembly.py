@@ -14,18 +14,20 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from banbury.lab.progress import Progress, Silent
 from banbury.model.errors import InputError
 from banbury.sample import packages as debian
 from banbury.sample.image import firmware
 from banbury.sample.labels import shipped_labels
-from banbury.sample.packages import Package, Progress
+from banbury.sample.packages import Package
 from banbury.sample.rootfs import root_tree
 
 #: Not mipsel, though routers are: Debian's mipsel programs all ask for an executable stack, which would hide ours.
 ARCHITECTURE = "armhf"
 RELEASES = ("1.0", "1.1")
 
-_COMMON = [
+#: Debian packages of both releases.
+COMMON = [
     "busybox",
     "dnsmasq-base",
     "dropbear-bin",
@@ -68,7 +70,8 @@ _COMMON = [
     "openssl",
     "zlib1g",
 ]
-_OWN = {"1.0": ["ethtool"], "1.1": ["iputils-ping"]}
+#: Those of one release only.
+OWN = {"1.0": ["ethtool"], "1.1": ["iputils-ping"]}
 
 _DELIVERED = {"1.0": "2026-01-15", "1.1": "2026-05-18"}
 
@@ -101,7 +104,7 @@ class SampleInfo(Struct, frozen=True, kw_only=True):
         return Path(self.root) / next(r.manifest for r in self.releases if r.version == version)
 
 
-def build(out: Path, cache: Path, progress: Progress = lambda what, done, total: None) -> SampleInfo:
+def build(out: Path, cache: Path, progress: Progress | None = None) -> SampleInfo:
     """Assemble the sample in ``out`` (or find it there as it should be), with packages kept in ``cache``.
 
     Raises InputError, in one line, where packages or tools are missing and where ``out`` holds something else.
@@ -118,7 +121,7 @@ def build(out: Path, cache: Path, progress: Progress = lambda what, done, total:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
         try:
-            info = _assemble(fresh, cache, recipe, progress)
+            info = _assemble(fresh, cache, recipe, progress or Silent())
             shutil.rmtree(out, ignore_errors=True)
             fresh.rename(out)
         finally:
@@ -127,16 +130,18 @@ def build(out: Path, cache: Path, progress: Progress = lambda what, done, total:
 
 
 def _assemble(out: Path, cache: Path, recipe: str, progress: Progress) -> SampleInfo:
-    steps = 2 + 2 * len(RELEASES)
-    names = sorted({*_COMMON, *(name for own in _OWN.values() for name in own)})
+    names = sorted({*COMMON, *(name for own in OWN.values() for name in own)})
     found = {p.name: p for p in debian.fetch(names, ARCHITECTURE, cache, progress)}
-    progress("reading the packages", 1, steps)
-    contents = {name: debian.content(package, cache) for name, package in found.items()}
-    stanzas = {name: debian.stanza(package, cache) for name, package in found.items()}
+    progress.stage("read the packages")
+    progress.found(len(found), sum(package.size for package in found.values()))
+    contents, stanzas = {}, {}
+    for name, package in found.items():
+        contents[name], stanzas[name] = debian.content(package, cache), debian.stanza(package, cache)
+        progress.finished(package.file, package.size)
     releases = []
-    for number, version in enumerate(RELEASES):
-        progress(f"making EX-100 firmware {version}", 2 + 2 * number, steps)
-        chosen = [*_COMMON, *_OWN[version]]
+    for version in RELEASES:
+        progress.stage(f"make EX-100 firmware {version}")
+        chosen = [*COMMON, *OWN[version]]
         root = root_tree(version, {n: contents[n] for n in chosen}, {n: stanzas[n] for n in chosen})
         releases.append(_write_release(out, version, firmware(version, root), sorted(chosen)))
     labels = shipped_labels()
@@ -150,7 +155,6 @@ def _assemble(out: Path, cache: Path, recipe: str, progress: Progress) -> Sample
         labels="labels.json",
     )
     (out / "sample.json").write_bytes(msgspec.json.format(msgspec.json.encode(info)) + b"\n")
-    progress("the sample is ready", steps, steps)
     return info
 
 

@@ -14,17 +14,15 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from banbury.lab.progress import Progress
 from banbury.model.errors import InputError
 from banbury.sample.tree import Tree, from_tar
-
-#: ``progress(what, done, total)``: what is being done, and how many of the steps are.
-Progress = Callable[[str, int, int], None]
 
 _APT_SECONDS = 900
 
@@ -50,7 +48,7 @@ def fetch(names: Sequence[str], architecture: str, cache: Path, progress: Progre
     have = _cached(folder)
     missing = [name for name in names if name not in have]
     if missing:
-        progress(f"fetching {len(missing)} Debian packages ({architecture})", 0, 1)
+        progress.stage(f"fetch {len(missing)} Debian packages ({architecture})")
         _download(missing, architecture, folder)
         for deb in sorted(folder.glob("*.deb")):
             if deb.name not in {package.file for package in have.values()}:
