@@ -163,15 +163,16 @@ def _guesses() -> Iterator[tuple[str, Decoder]]:
 
 class Codec:
     """Decodes the blocks of one image of ``size`` bytes and remembers what worked; ``stated`` is the header's word.
+    ``guess`` allows the trial of streams without any header, which costs some hundred attempts.
 
     ``names`` are the compressors found, in the order found. Decoded bytes that never reach a member are work done
     for nothing; past ``32 * size + 1 GiB`` of them ``block`` raises ``BudgetExceeded``.
     """
 
-    def __init__(self, stated: str, size: int) -> None:
+    def __init__(self, stated: str, size: int, *, guess: bool = True) -> None:
         self.names: dict[str, None] = {}
         self._decoder: Decoder | None = None
-        self._guessed = 0
+        self._guesses_left = _MAX_GUESSES if guess else 0
         self._idle = _WORK_FLOOR + _WORK_RATIO * size
         first = {stated: (_LIBRARY | _LZMA)[stated]} if stated in _LIBRARY | _LZMA else {}
         self._known = first | _MARKED
@@ -203,8 +204,8 @@ class Codec:
             result = _attempt(decoder, data, limit, exact, check)
             if result is not None:
                 return self._settle(name, decoder, result)
-        if self._guessed < _MAX_GUESSES and (exact >= 0 or check is not None):
-            self._guessed += 1
+        if self._guesses_left and (exact >= 0 or check is not None):
+            self._guesses_left -= 1
             for name, decoder in _guesses():
                 result = _attempt(decoder, data, limit, exact, check)
                 if result is not None:

@@ -14,7 +14,7 @@ from banbury.model.tree import Role
 
 _LIST_CHUNK: Final = 2048  # entries of a block list read at once
 _FRAGMENT_CACHE: Final = 32 << 20  # bytes
-_HOLES_FLOOR: Final = 64 << 20
+_HOLES_FLOOR: Final = 32 << 20  # under the floor from which a sink compares output to input
 _HOLES_RATIO: Final = 8
 
 
@@ -36,7 +36,7 @@ class Version(Protocol):
 class Content:
     """Streams file contents of one image and remembers which fragments were used.
 
-    Holes are output too: ``8 * image + 64 MiB`` of them are written for one image, then files with more are cut.
+    Holes are output too: ``8 * image + 32 MiB`` of them are written for one image, then files with more are cut.
     """
 
     def __init__(self, image: Image, version: Version) -> None:

@@ -59,14 +59,16 @@ class Image:
     reached prove nothing."""
 
     def __init__(self, view: View, head: Super, sink: Sink | None = None) -> None:
+        """Without a sink the image is only looked at: nothing is stated and no headerless stream is guessed."""
         self.view = view
         self.head = head
-        self.codec = Codec(head.compressor or "gzip", len(view))
+        self.codec = Codec(head.compressor or "gzip", len(view), guess=sink is not None)
         self.sink = sink
         self.damaged = False
         self.short_little = False  # metadata lengths are little-endian in a big-endian image (AVM)
         self._blocks: OrderedDict[int, tuple[bytes, int]] = OrderedDict()
         self._reached: dict[tuple[int, int], None] = {}
+        self._trailing: set[int] = set()
 
     def own(self, start: int, end: int, role: Role, name: str, member: int = -1) -> None:
         """State an owner, and remember that these bytes were reached."""
@@ -87,7 +89,8 @@ class Image:
     def decode(self, at: int, size: int, limit: int, exact: int = -1, check: Check | None = None) -> bytes:
         """The compressed block of ``size`` bytes ``at`` the view's start. Notes bytes after the stream's end."""
         out, used = self.codec.block(self.view.mem(at, size), limit, exact, check)
-        if used < size:
+        if used < size and at not in self._trailing:
+            self._trailing.add(at)
             self.note(
                 "hidden", f"{size - used} bytes after a block's compressed stream", start=at + used, end=at + size
             )

@@ -6,28 +6,28 @@ from collections.abc import Iterator
 from typing import Final
 
 from banbury.formats.contract import Sink, clean_name
+from banbury.formats.names import Names
 from banbury.formats.readers._squashfs_content import Content, Version
 from banbury.formats.readers._squashfs_image import KINDS, Cursor, Image, Inode, Name
 from banbury.formats.view import Buffer
 from banbury.model.errors import BudgetExceeded, Malformed
 from banbury.model.tree import Entry, Kind, Role
 
-_MAX_PATH: Final = 16384  # bytes; Linux itself follows paths of at most 4096
-_MAX_PATHS: Final = 512 << 20  # bytes of all paths together
+_MAX_PATH: Final = 8192  # bytes; Linux itself follows paths of at most 4096
+_MAX_PATHS: Final = 128 << 20  # bytes of all paths together
 _NOTED_HOLES: Final = 1 << 20  # bytes of holes in one file worth a note
 
 
 class _Level:
     """One directory on the way from the root to where the walk stands."""
 
-    __slots__ = ("depth", "names", "path", "raw", "seen")
+    __slots__ = ("names", "path", "raw", "root")
 
-    def __init__(self, path: str, raw: bytes, depth: int, names: Iterator[Name]) -> None:
+    def __init__(self, path: str, raw: bytes, names: Iterator[Name], root: bool = False) -> None:
         self.path = path
-        self.raw = raw
-        self.depth = depth
+        self.raw = raw  # the path's bytes, where ``path`` is not exactly those
         self.names = names
-        self.seen: set[bytes] = set()
+        self.root = root
 
 
 class Walk:
@@ -40,7 +40,7 @@ class Walk:
         self._content = Content(image, version)
         self._numbers: dict[int, int] = {}
         self._path_bytes = 0
-        self._devices: list[str] = []
+        self._names = Names(sink)
         self.inodes: dict[int, tuple[int, str]] = {}
 
     @property
@@ -56,7 +56,7 @@ class Walk:
         self._count(root, inode, "")
         self.inodes[root] = -1, ""
         self._sink.property("root directory", f"mode {inode.mode:04o}, owner {inode.uid}:{inode.gid}")
-        stack = [_Level("", b"", 0, self._version.names(inode))]
+        stack = [_Level("", b"", self._version.names(inode), root=True)]
         while stack:
             level = stack[-1]
             try:
@@ -70,6 +70,7 @@ class Walk:
             below = self._visit(level, name)
             if below is not None:
                 stack.append(below)
+        self._names.finish()
 
     def _visit(self, level: _Level, name: Name) -> _Level | None:
         """One line of a listing: its entry, and for a directory the level below."""
@@ -85,34 +86,30 @@ class Walk:
             self._count(reference, inode, path)
         self._compare(name, inode, path)
         entry = self._entry(inode, reference, path, raw)
+        self._names.note(entry)
         if inode.kind is Kind.DIR:
-            return self._directory(level, entry, inode, reference, raw or path.encode(), first is not None)
+            return self._directory(entry, inode, reference, first is not None)
         if first is not None and inode.kind is Kind.FILE:
             self._link(entry, first)
         elif inode.kind is Kind.FILE:
             self.inodes[reference] = self._file(entry, inode, cursor), path
         else:
             self.inodes.setdefault(reference, (self._sink.entry(entry), path))
-            self._note_odd(entry, inode, level.depth)
         return None
 
     def _path(self, level: _Level, raw: bytes) -> tuple[str, bytes]:
         """The path for people, and its bytes where those differ."""
         text, odd = clean_name(raw)
-        path = f"{level.path}/{text}" if level.depth else text
-        parent = level.raw or level.path.encode()
-        whole = (parent + b"/" + raw if level.depth else raw) if odd or level.raw else b""
+        path = text if level.root else f"{level.path}/{text}"
+        whole = b""
+        if odd or level.raw:
+            whole = raw if level.root else (level.raw or level.path.encode()) + b"/" + raw
         self._path_bytes += len(path)
         if self._path_bytes > _MAX_PATHS:
             self._sink.note("bomb", f"paths of more than {_MAX_PATHS} bytes in all")
             raise BudgetExceeded(f"paths of more than {_MAX_PATHS} bytes in all")
-        if raw in (b".", b"..") or raw.startswith((b"/", b"../")) or b"/.." in raw:
-            self._sink.note("path-traversal", "a name that leads elsewhere", path=path)
-        elif odd or b"/" in raw:
-            self._sink.note("odd-name", "a name with bytes that no name should have", path=path)
-        if raw in level.seen:
-            self._sink.note("duplicate-name", "a name that its directory lists twice", path=path)
-        level.seen.add(raw)
+        if raw in (b".", b"..") or b"/" in raw:
+            self._sink.note("path-traversal", "a name that leads to another directory", path=path)
         return path, whole
 
     def _unreadable(self, name: Name, path: str, raw: bytes, problem: Malformed) -> None:
@@ -120,6 +117,7 @@ class Walk:
         self._image.fail(problem, "inode", path)
         kind = KINDS[name.kind - 1] if 1 <= name.kind <= 7 else Kind.FILE
         entry = Entry(path=path, raw=raw, kind=kind, inode=name.number)
+        self._names.note(entry)
         if kind is Kind.FILE:
             self._sink.file(entry, _broken(problem))
         else:
@@ -164,20 +162,17 @@ class Walk:
             xattrs=xattrs,
         )
 
-    def _directory(
-        self, level: _Level, entry: Entry, inode: Inode, reference: int, raw: bytes, again: bool
-    ) -> _Level | None:
+    def _directory(self, entry: Entry, inode: Inode, reference: int, again: bool) -> _Level | None:
         index = self._sink.entry(entry)
         if again:
             # A directory has one parent; a second way in is a loop, or a tree that grows without end.
             self._sink.note("loop", f"the same directory as {self.inodes[reference][1] or '/'}", path=entry.path)
             return None
         self.inodes[reference] = index, entry.path
-        if len(raw) > _MAX_PATH:
+        if len(entry.raw or entry.path) > _MAX_PATH:
             self._image.fail(Malformed(f"deeper than {_MAX_PATH} bytes of path"), "directory", entry.path[:256])
             return None
-        clean = b"" if raw == entry.path.encode() else raw
-        return _Level(entry.path, clean, level.depth + 1, self._version.names(inode))
+        return _Level(entry.path, entry.raw, self._version.names(inode))
 
     def _link(self, entry: Entry, first: tuple[int, str]) -> None:
         index, path = first
@@ -213,26 +208,6 @@ class Walk:
         except Malformed:
             self._image.damaged = True
             raise
-
-    def _note_odd(self, entry: Entry, inode: Inode, depth: int) -> None:
-        if inode.kind is Kind.SYMLINK and escapes(inode.target, depth):
-            self._sink.note("link-escape", f"leads to {entry.link}", path=entry.path)
-        elif inode.kind in (Kind.BLOCK, Kind.CHAR) and not entry.path.startswith("dev/"):
-            self._sink.note("device-node", f"{inode.kind.value} device {inode.rdev}", path=entry.path)
-
-
-def escapes(target: bytes, depth: int) -> bool:
-    """Whether a link that stands ``depth`` directories below the root climbs above it, by its text alone."""
-    if target.startswith(b"/"):
-        depth = 0
-    for part in target.split(b"/"):
-        if part == b"..":
-            depth -= 1
-            if depth < 0:
-                return True
-        elif part not in (b"", b"."):
-            depth += 1
-    return False
 
 
 def _broken(problem: Malformed) -> Iterator[Buffer]:
