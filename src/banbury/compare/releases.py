@@ -83,11 +83,11 @@ class _Comparer:
         """The same content at another place."""
         by_digest: dict[str, list[Node]] = defaultdict(list)
         for node in left.by_place.values():
-            if node.size:
+            if node.size and node.sha256:
                 by_digest[node.sha256].append(node)
         out = []
         for place, after in list(right.by_place.items()):
-            if candidates := by_digest.get(after.sha256) if after.size else None:
+            if candidates := by_digest.get(after.sha256):
                 before = candidates.pop(0)
                 del left.by_place[before.where], right.by_place[place]
                 out.append(self._pair("moved", before, after, _attribute_changes(before, after), 1.0))

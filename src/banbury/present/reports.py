@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import msgspec
 
+import banbury
 from banbury.lab.workspace import Workspace
 from banbury.model.evaluation import Evaluation
+from banbury.present.cyclonedx import render_cyclonedx
+from banbury.present.html import render_html
+from banbury.present.sarif import render_sarif
+
+_STAMP = ".rendered"
 
 
 def write_reports(evaluation: Evaluation, workspace: Workspace, *, pdf: bool = True) -> Path:
-    """Write JSON, HTML, PDF, CycloneDX, SARIF and the custody record; returns the folder they are in."""
+    """Write JSON, HTML, PDF, CycloneDX, SARIF and the custody record; returns the folder they are in.
+
+    Where an earlier run of this program wrote the same evaluation, its reports stand and only custody is added to.
+    """
     from banbury.laboratory import evaluation_name
 
     name = evaluation_name(evaluation.release)
+    data = encode(evaluation)
+    stamp = hashlib.sha256(data + f"{banbury.__version__} {pdf}".encode()).hexdigest()
+    final = workspace.root / "evaluations" / name
+    custody = msgspec.json.format(msgspec.json.encode(workspace.database.custody_of(evaluation.release.id)), indent=1)
+    if (final / _STAMP).exists() and (final / _STAMP).read_text() == stamp:
+        (final / "custody.json").write_bytes(custody)
+        return final
     with workspace.new_folder(name) as folder:
-        (folder / "evaluation.json").write_bytes(msgspec.json.encode(evaluation))
-    return workspace.root / "evaluations" / name
+        (folder / "evaluation.json").write_bytes(data)
+        (folder / "report.html").write_text(render_html(evaluation, workspace.blobs), "utf-8")
+        (folder / "sbom.cdx.json").write_bytes(render_cyclonedx(evaluation))
+        (folder / "findings.sarif").write_bytes(render_sarif(evaluation))
+        (folder / "custody.json").write_bytes(custody)
+        if pdf:
+            from banbury.present.pdf import render_pdf
+
+            (folder / "report.pdf").write_bytes(render_pdf(evaluation))
+        (folder / _STAMP).write_text(stamp)
+    return final
+
+
+def encode(evaluation: Evaluation) -> bytes:
+    """The evaluation as compact JSON; the order of keys is that of the schema."""
+    return msgspec.json.encode(evaluation) + b"\n"
