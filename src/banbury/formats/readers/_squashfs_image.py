@@ -12,7 +12,7 @@ from banbury.formats.contract import Sink
 from banbury.formats.readers._squashfs_codec import Check, Codec
 from banbury.formats.readers._squashfs_super import INVALID, METADATA, NO_FRAGMENT, Super
 from banbury.formats.view import View
-from banbury.model.errors import Malformed, Truncated
+from banbury.model.errors import BudgetExceeded, Malformed, Truncated
 from banbury.model.tree import Kind, Role
 
 _CACHED_BLOCKS: Final = 4096
@@ -113,6 +113,9 @@ class Image:
             try:
                 out = self.decode(start, size, METADATA, check=check)
             except Truncated:
+                raise
+            except BudgetExceeded as problem:
+                self.note("bomb", str(problem))
                 raise
             except Malformed as problem:
                 raise Malformed(f"{name}: {problem}", offset=at) from problem

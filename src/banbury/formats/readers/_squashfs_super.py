@@ -29,6 +29,7 @@ MAGICS: Final = {
 }
 COMPRESSORS: Final = {1: "gzip", 2: "lzma", 3: "lzo", 4: "xz", 5: "lz4", 6: "zstd"}
 FLAG_CHECK: Final = 0x0004
+FLAG_EXPORT: Final = 0x0080
 FLAG_OPTIONS: Final = 0x0400
 _FLAG_NAMES: Final = (
     "uncompressed inodes",
@@ -142,6 +143,8 @@ def _parse_old(view: View, start: int, big: bool, version: int, minor: int) -> S
     if version == 3:
         used, uid, guid, inode, directory, fragment, export = view.unpack(struct.Struct(order + "7Q"), start + 63)
         length = 119
+        if not flags & FLAG_EXPORT:
+            export = INVALID  # 3.0 had no such table, and need not say so in this field
     return Super(
         magic=view.take(start, 4),
         version=version,

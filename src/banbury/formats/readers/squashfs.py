@@ -61,7 +61,10 @@ class SquashFs(Reader):
         _options(image)
         version.load()
         walk = Walk(image, version, sink)
-        walk.run()
+        try:
+            walk.run()
+        finally:
+            sink.property("compressor", ", ".join(image.codec.names) or "none")
         _finish(image, version, walk, sink)
 
 
@@ -129,7 +132,6 @@ def _finish(image: Image, version: Version, walk: Walk, sink: Sink) -> None:
     """What the whole image shows, once the tree has been walked."""
     head = image.head
     _exports(image, version, walk)
-    sink.property("compressor", ", ".join(image.codec.names) or "none")
     if head.compressor and image.codec.names and head.compressor not in image.codec.names:
         sink.note("mismatch", f"states {head.compressor}, uses {', '.join(image.codec.names)}")
     sink.check("inodes", head.inodes, len(walk.inodes))
