@@ -22,7 +22,7 @@ _MULTIPLIER = np.uint32(2654435761)  # Knuth's multiplicative hash (TAOCP 3, 6.4
 
 
 class Hit(Struct, frozen=True, array_like=True, order=True):
-    """A magic, ``length`` bytes long, of reader number ``order`` stands where it should if the format began at ``start``."""
+    """Reader number ``order``'s magic (``length`` bytes) stands where it should if the format began at ``start``."""
 
     start: int
     length: int

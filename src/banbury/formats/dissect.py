@@ -10,8 +10,8 @@ The rule: nothing is silently skipped and every byte keeps exactly one owner. In
 3. The winner is followed by something else: the blob is an ``image``, the winner its first chunk (dissected in its turn
    as a blob of its own), and what follows is carved.
 4. Nobody claims the blob and ``carve`` is set: it is searched. An ``image`` if a chunk turns up. An ELF file is
-   searched only behind its computed end; that makes it an ``image`` with the ELF file as a named structure, not a chunk, since
-   the whole blob is still inspected as ELF. Text, pictures and fonts are not searched.
+   searched only behind its computed end; that makes it an ``image`` with the ELF file as a named structure, not a
+   chunk, since the whole blob is still inspected as ELF. Text, pictures and fonts are not searched.
 5. Otherwise the blob is a leaf: format ``""``, no regions. Where ``carve`` was set and the leaf is no type known here,
    the property ``content`` says what the bytes look like.
 

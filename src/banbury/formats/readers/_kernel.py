@@ -74,7 +74,7 @@ def banner(view: View, start: int = 0) -> str:
 def _wanted(claim: Claim) -> bool:
     """What may be believed inside a kernel, whose tables hold every magic: sure claims, not too small."""
     size = claim.end - claim.start
-    least = 64 if claim.reader.name in ("cpio", "gzip", "xz") else 512
+    least = 32 if claim.reader.name in ("cpio", "gzip", "xz") else 512
     return claim.sure and size >= (least if claim.reader.name in _EMBEDDED else 1 << 16)
 
 

@@ -75,10 +75,9 @@ class Fdt(Reader):
         if not data:
             _plain(view, sink, tree)
         position = header.structure
-        for start, end in sorted(data):
-            if position < start < tree.end:
-                sink.own(position, start, Role.TABLE, "structure block")
-            position = max(position, min(end, tree.end))
+        for start, end in sorted(d for d in data if d[0] < tree.end):
+            sink.own(position, start, Role.TABLE, "structure block")
+            position = max(position, end)
         sink.own(position, tree.end, Role.TABLE, "structure block")
 
 
