@@ -42,8 +42,8 @@ class Names:
             self._sink.note("duplicate-name", f"a {entry.kind} after a {before}", path=path)
         if entry.kind in {Kind.CHAR, Kind.BLOCK}:
             self._device(parts, entry)
-        elif entry.kind in {Kind.SYMLINK, Kind.HARDLINK}:
-            self._link(key, parts, entry)
+        elif entry.link:
+            self.link(entry)
 
     def _behind_link(self, parts: list[str], path: str) -> None:
         for depth in range(1, len(parts)):
@@ -57,7 +57,9 @@ class Names:
             major, minor = entry.rdev or (-1, -1)
             self._sink.note("device-node", f"{entry.kind} device {major}:{minor} outside dev", path=entry.path)
 
-    def _link(self, key: str, parts: list[str], entry: Entry) -> None:
+    def link(self, entry: Entry) -> None:
+        """Note what is odd about a link's target; for readers that learn the target after the name."""
+        parts, _ = _resolve([], entry.path)
         relative = entry.kind is Kind.SYMLINK and not entry.link.startswith("/")
         target, climbs = _resolve(parts[:-1] if relative else [], entry.link)
         if climbs:
@@ -67,7 +69,7 @@ class Names:
         if target[: len(parts)] == parts:
             self._sink.note("link-loop", f"leads to itself: {entry.link}", path=entry.path)
         elif len(entry.link) <= _PATH_MAX:
-            self._links[key] = "/".join(target)
+            self._links["/".join(parts)] = "/".join(target)
 
     def finish(self) -> None:
         """Note every ring of symbolic links that lead straight to one another, once."""

@@ -100,6 +100,8 @@ class Ar(Reader):
     limitations = ("The format has no end mark: an archive ends where no further header stands.",)
 
     def probe(self, view: View, start: int) -> Extent | None:
+        if not any(view.startswith(magic.pattern, start) for magic in self.magics):
+            return None
         end = start + 8
         try:
             for member in _walk(view, start):

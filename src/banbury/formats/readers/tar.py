@@ -63,7 +63,7 @@ class Tar(Reader):
         return Extent(end - start)
 
     def _plausible(self, block: bytes) -> bool:
-        return True
+        return block[257:262] == b"ustar"
 
     def read(self, view: View, sink: Sink) -> None:
         walk = Walk(view, 0)

@@ -232,7 +232,9 @@ class _Writer:
             coded.finish(zlib.crc32(view.mem(start, stop - start)), stop - start)
             return sink.slice(entry, start, stop)
         if entry.kind is Kind.SYMLINK:
-            index = sink.entry(replace(entry, link=coded.text()))
+            entry = replace(entry, link=coded.text())
+            self._names.link(entry)
+            index = sink.entry(entry)
         elif entry.kind is Kind.FILE or item.packed:
             index = sink.file(entry, coded)
         else:
