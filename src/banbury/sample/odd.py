@@ -32,13 +32,13 @@ def _traversal() -> bytes:
 
 def _bomb() -> bytes:
     """An archive in an archive: 192 MiB of zeros in a few hundred bytes."""
-    return _zip("level-1.zip", _zip("zeros.bin", bytes(_BOMB_BYTES)))
+    return _zip("level-1.zip", _zip("zeros.bin", bytes(_BOMB_BYTES), zipfile.ZIP_BZIP2), zipfile.ZIP_DEFLATED)
 
 
-def _zip(name: str, data: bytes) -> bytes:
+def _zip(name: str, data: bytes, method: int) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED, 9)
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), data, method, 9)
     return out.getvalue()
 
 
