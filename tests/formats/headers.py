@@ -297,9 +297,9 @@ def fdt(root: Node) -> bytes:
 
 
 def dtb() -> bytes:
-    parts: Node = {"partition@0": {"label": "u-boot", "reg": bytes(8)}, "partition@20000": {"label": "firmware"}}
-    return fdt({"model": "TL-MR3020", "compatible": b"tplink,mr3020\0qca,ar9331\0", "chosen": {"bootargs": "console=ttyS0"},
-                "flash@0": parts})  # fmt: skip
+    flash: Node = {"partition@0": {"label": "u-boot", "reg": bytes(8)}, "partition@20000": {"label": "firmware"}}
+    top: Node = {"model": "TL-MR3020", "compatible": b"tplink,mr3020\0qca,ar9331\0"}
+    return fdt(top | {"chosen": {"bootargs": "console=ttyS0"}, "flash@0": flash})
 
 
 def fit(*, external: bool = False) -> bytes:
@@ -341,17 +341,9 @@ def plain_kernel(config: bytes = b"CONFIG_MIPS=y\n" * 200, extra: bytes = b"") -
     packed = zlib.compressobj(9, zlib.DEFLATED, 31)
     stream = packed.compress(config) + packed.flush()
     code = random.Random("kernel").randbytes(300_000)
-    return (
-        bytes(64)
-        + code[:100_000]
-        + BANNER
-        + code[100_000:200_000]
-        + b"IKCFG_ST"
-        + stream
-        + b"IKCFG_ED"
-        + code[200_000:]
-        + extra
-    )
+    strings = BANNER + b"/sbin/init\0Kernel panic - not syncing: %s\0"
+    embedded = b"IKCFG_ST" + stream + b"IKCFG_ED"
+    return bytes(64) + code[:100_000] + strings + code[100_000:200_000] + embedded + code[200_000:] + extra
 
 
 def bzimage(payload: bytes, *, size_behind: bytes = b"") -> bytes:

@@ -10,7 +10,7 @@ import zstandard
 
 from tests.formats.case import Case
 from tests.formats.cases.streams import lz4_legacy, lzop_file
-from tests.formats.headers import bzimage, image, plain_kernel, zboot, zimage
+from tests.formats.headers import BANNER, bzimage, image, plain_kernel, zboot, zimage
 
 CONTENT = b"".join(b"kernel code %d\n" % n for n in range(3000))
 PACKED = {
@@ -48,6 +48,10 @@ CASES = [
     Case("efi-zboot", "malformed", "no-payload", lambda: zboot(b"\x33" * 2000)),
     Case("linux-kernel", "positive", "raw", plain_kernel, {"config": CONFIG}),
     Case("linux-kernel", "negative", "flash-dump", lambda: plain_kernel() + b"\xff" * 8192),
+    Case(
+        "linux-kernel", "negative", "file-system", lambda: BANNER + plain_kernel().replace(b"/sbin/init", b"/sbin/INIT")
+    ),
+    Case("linux-kernel", "negative", "sparse", lambda: plain_kernel() + bytes(200_000)),
     Case("linux-kernel", "negative", "log", lambda: b"[0.0] Linux version 3.10.49 (build@host)\n" * 9000),
     Case("linux-kernel", "malformed", "short", lambda: plain_kernel()[:250_000]),
 ]

@@ -71,6 +71,12 @@ def banner(view: View, start: int = 0) -> str:
     return ""
 
 
+def contains(view: View, start: int, needle: bytes) -> bool:
+    """Whether ``needle`` stands anywhere from ``start`` on (on a memory map, searching copies is faster)."""
+    size = len(view)
+    return any(needle in view.take(at, min(_BLOCK + len(needle), size - at)) for at in range(start, size, _BLOCK))
+
+
 def _wanted(claim: Claim) -> bool:
     """What may be believed inside a kernel, whose tables hold every magic: sure claims, not too small."""
     size = claim.end - claim.start

@@ -11,7 +11,7 @@ import struct
 from banbury.formats._stretch import fills
 from banbury.formats.contract import Extent, Magic, Reader, Sink
 from banbury.formats.readers._firmware import label
-from banbury.formats.readers._kernel import banner, find_payload, payload, payload_kind, plain_kernel
+from banbury.formats.readers._kernel import banner, contains, find_payload, payload, payload_kind, plain_kernel
 from banbury.formats.view import View
 from banbury.model.errors import Malformed
 from banbury.model.tree import Role
@@ -202,18 +202,25 @@ class PlainKernel(Reader):
     references = ("Linux, init/version-timestamp.c (linux_banner)", "Linux, kernel/configs.c")
     limitations = (
         "The code itself is one region: it is not taken apart.",
-        "A raw kernel with 4 KiB of 0xff in a row is taken for a flash image and searched instead.",
+        "A blob with 4 KiB of 0xff in a row, or a third of it blocks of zeros, is taken for a flash or disk image.",
     )
     _LEAST = 1 << 18
-    _ERASED = 4096
+    _FILL = 4096
     _TEXT = re.compile(rb"[^\0]{4096}")
 
     def probe(self, view: View, start: int) -> Extent | None:
         size = len(view) - start
         if size < self._LEAST or self._TEXT.match(view.mem(start, 4096)) or not banner(view, start):
             return None
-        if any(r.byte and r.end - r.start >= self._ERASED for r in fills(view, start, len(view))):
+        # File systems, too, hold the version of the kernel that made them; only a kernel holds these (init/main.c).
+        if not (contains(view, start, b"Kernel panic") and contains(view, start, b"/sbin/init")):
             return None
+        zeros = 0
+        for run in fills(view, start, len(view)):
+            if run.end - run.start >= self._FILL:
+                zeros += run.end - run.start
+                if run.byte or zeros > size // 3:
+                    return None
         return Extent(size, sure=False)
 
     def read(self, view: View, sink: Sink) -> None:
