@@ -19,6 +19,9 @@ from banbury.model.errors import Malformed
 
 NONE: Final = 0
 ZERO: Final = 1
+#: In place of a compressor: the data's checksum is wrong. Linux passes over such a node, and so reads a hole or an
+#: older version there; here the file is incomplete.
+DAMAGED: Final = -1
 COPY: Final = 4
 COMPRESSORS: Final = {
     NONE: "none",
@@ -76,6 +79,8 @@ _DECODERS: Final[dict[int, Callable[[Buffer, int], bytes]]] = {
 
 def unpack(view: View, node: InodeNode) -> bytes:
     """The content of one node. Raises Malformed where it does not decode to the size it states."""
+    if node.compr == DAMAGED:
+        raise Malformed("the checksum of a node's data is wrong", offset=node.pos)
     data = view.mem(node.pos + 68, node.csize)
     if node.compr in (NONE, COPY):
         if node.csize != node.dsize:

@@ -10,7 +10,7 @@ from typing import Final
 
 from banbury.formats.contract import Sink, clean_name
 from banbury.formats.readers._flash import Holes, Inode, crc32_zero, device, kind_of
-from banbury.formats.readers._jffs2_data import Unpacker, segments, unpack
+from banbury.formats.readers._jffs2_data import DAMAGED, Unpacker, segments, unpack
 from banbury.formats.readers._jffs2_nodes import (
     ACCURATE,
     CLEANMARKER,
@@ -61,6 +61,7 @@ class Nodes:
         self.attributes: dict[int, tuple[int, int, str, bytes]] = {}
         self.references: dict[tuple[int, int], tuple[int, int, int]] = {}
         self.summaries: list[tuple[int, int]] = []
+        self.damaged = 0
         self.bad: dict[str, int] = {}
         self.unknown: dict[int, int] = {}
         self.compressors: set[int] = set()
@@ -137,11 +138,13 @@ class Nodes:
         if 68 + csize > total:
             self._spoilt("length")
             return
+        compr = f[12]
         if crc32_zero(self.view.mem(pos + 68, csize)) != f[15]:
-            self._spoilt("data")
-            return
-        self.compressors.add(f[12])
-        node = InodeNode(pos, 68 + csize, f[0], f[1], f[2], f[3], f[4], f[5], f[7], f[9], csize, f[11], f[12])
+            self.damaged += 1
+            compr = DAMAGED
+        else:
+            self.compressors.add(compr)
+        node = InodeNode(pos, 68 + csize, f[0], f[1], f[2], f[3], f[4], f[5], f[7], f[9], csize, f[11], compr)
         self.inodes.setdefault(f[0], []).append(node)
 
     def _xattr(self, pos: int, total: int) -> None:

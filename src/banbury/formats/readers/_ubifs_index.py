@@ -137,7 +137,7 @@ class Index:
                 raise Malformed(f"the index is broken at LEB {lnum}, offset {offset}")
             if node.pos in self.nodes:
                 self._sink.note("loop", "an index node with two parents", start=node.pos)
-                continue
+                raise Malformed("the index is no tree", offset=node.pos)
             self.nodes[node.pos] = node
             self.size += (node.length + 7) & ~7
             count, depth = self._current.view.unpack(INDEX, node.pos)

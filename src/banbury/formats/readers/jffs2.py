@@ -10,7 +10,7 @@ from typing import Final
 
 from banbury.formats.contract import Extent, Magic, Reader, Sink
 from banbury.formats.readers._flash import Reached, crc32_zero, emit
-from banbury.formats.readers._jffs2_data import COMPRESSORS
+from banbury.formats.readers._jffs2_data import COMPRESSORS, DAMAGED
 from banbury.formats.readers._jffs2_nodes import (
     DIRENT,
     FIXED,
@@ -49,7 +49,7 @@ def _own(nodes: Nodes, reached: Reached) -> None:
                 dead.append((node.pos, node.pos + node.total))
                 continue
             sink.own(node.pos, node.pos + 68, Role.TABLE, "inode node")
-            if node.csize:
+            if node.csize and node.compr != DAMAGED:
                 role = Role.MEMBER if node.pos in live else Role.TABLE
                 sink.own(node.pos + 68, node.pos + node.total, role, "content" if node.pos in live else "inode data",
                          member if role is Role.MEMBER and member is not None else -1)  # fmt: skip
@@ -106,6 +106,8 @@ def _report(nodes: Nodes) -> None:
     for what, count in nodes.bad.items():
         code = "malformed" if what == "length" else "checksum"
         nodes.sink.note(code, f"{count} nodes dropped: {what}")
+    if nodes.damaged:
+        nodes.sink.note("checksum", f"{nodes.damaged} nodes with damaged data")
     for kind, count in list(nodes.unknown.items())[:64]:
         nodes.sink.note("unsupported", f"{count} nodes of unknown type {kind:#06x}")
     strange = sorted(c for c in nodes.compressors if c in (3, 5) or c not in COMPRESSORS)

@@ -59,7 +59,7 @@ class _Image:
         self.leb = self.size - first.data_offset
         self.blocks: dict[int, dict[int, list[_Block]]] = {}
         self.bad: dict[str, int] = {}
-        self.free = 0
+        self.free = self.leftover = 0
         self.dead: list[_Block] = []
 
     def _spoilt(self, what: str) -> None:
@@ -87,6 +87,8 @@ class _Image:
         at = pos + self.first.vid_offset
         if is_erased(self.view, at):
             self.free += 1
+            if self.view.run(at, min(pos + self.size, len(self.view))) < min(pos + self.size, len(self.view)) - at:
+                self.leftover += 1
             return
         head = identifier_at(self.view, at)
         if head is None:
@@ -237,6 +239,8 @@ def _report(image: _Image) -> None:
     sink = image.sink
     for what, count in image.bad.items():
         sink.note("checksum", f"{count} eraseblocks with unreadable {what}")
+    if image.leftover:
+        sink.note("hidden", f"{image.leftover} free eraseblocks that are not erased")
     for block in image.dead:
         start = block.pos + image.first.data_offset
         sink.own(start, start + len(image.data(block, image.leb)), Role.TABLE, "obsolete eraseblock")

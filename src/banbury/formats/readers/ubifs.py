@@ -199,14 +199,24 @@ class _Owner:
                 continue
             position = start
             for node in walk(view, start, end):
-                fills(view, sink, position, node.pos)
+                fills(view, sink, self._blank(position, node.pos), node.pos)
                 position = self._node(node)
-            fills(view, sink, position, end)
+            fills(view, sink, self._blank(position, end), end)
         if self.dead:
             detail = f"{self.dead} obsolete nodes of {self.size} bytes: older versions and deleted files"
             sink.note("hidden", detail)
         if self.bad:
             sink.note("checksum", f"{self.bad} nodes with a wrong checksum")
+
+    def _blank(self, start: int, end: int) -> int:
+        """Own the node without a type or content that mkfs.ubifs puts where a signature would be; returns its end."""
+        stop = start + 64
+        if stop > end or not self.view.startswith(MAGIC, start) or self.view.u32(start + 16) != 64:
+            return start
+        if self.view.run(start + 20, stop) != 44 or not is_sound(self.view, Node(start, 64, INO, 0, 0)):
+            return start
+        self.sink.own(start, stop, Role.TABLE, "blank signature node")
+        return stop
 
     def _node(self, node: Node) -> int:
         """Own one node; returns where it ends."""
