@@ -371,3 +371,17 @@ def test_a_vendors_lzma_of_2009_that_unsquashfs_cannot_read() -> None:
     assert read.dissection.properties["compressor"] == "lzma (properties)"
     assert not _codes(read)
     assert not [r for r in read.dissection.regions if r.role is Role.UNREAD]
+
+
+def test_blocks_in_no_known_compression_still_give_the_tree() -> None:
+    """Encrypted contents behind readable metadata: every name is listed, and one readable file is read."""
+    rng = random.Random(13)
+
+    def pack(data: bytes) -> bytes:
+        return zlib.compress(data) if data.startswith(b"plain") else rng.randbytes(len(data) // 2)
+
+    nodes = {f"f{i:03}": cases._text(4096, i) for i in range(100)} | {"z": b"plain" * 800}
+    read = _read(Squash(tree(**nodes), 3, plain_meta=True, pack=pack).build())
+    assert len(read.dissection.entries) == 101
+    assert [read.dissection.entries[c.member].path for c in read.dissection.contents if c.complete] == ["z"]
+    assert read.contents["z"] == b"plain" * 800

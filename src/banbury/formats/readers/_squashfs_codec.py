@@ -24,6 +24,7 @@ Decoder = Callable[[memoryview, int, int], tuple[bytes, int]]
 Check = Callable[[bytes], bool]
 
 _MAX_GUESSES: Final = 4  # blocks on which every LZMA property is tried
+_MAX_FIRSTS: Final = 64  # blocks on which more than the stated compressor is tried, until one is read
 _WORK_FLOOR: Final = 1 << 30
 _WORK_RATIO: Final = 32
 _STEP: Final = 1024
@@ -174,8 +175,8 @@ class Codec:
         self._decoder: Decoder | None = None
         self._guesses_left = _MAX_GUESSES if guess else 0
         self._idle = _WORK_FLOOR + _WORK_RATIO * size
-        first = {stated: (_LIBRARY | _LZMA)[stated]} if stated in _LIBRARY | _LZMA else {}
-        self._known = first | _MARKED
+        self._firsts_left = _MAX_FIRSTS
+        self._stated = {stated: (_LIBRARY | _LZMA)[stated]} if stated in _LIBRARY | _LZMA else {}
 
     def credit(self, count: int) -> None:
         """State that ``count`` bytes of output became content."""
@@ -200,7 +201,8 @@ class Codec:
 
     def _first(self, data: memoryview, limit: int, exact: int, check: Check | None) -> tuple[bytes, int]:
         """Find what decodes the image's first compressed block."""
-        for name, decoder in self._known.items():
+        known = self._stated | _MARKED if self._firsts_left else self._stated
+        for name, decoder in known.items():
             result = _attempt(decoder, data, limit, exact, check)
             if result is not None:
                 return self._settle(name, decoder, result)
@@ -210,6 +212,9 @@ class Codec:
                 result = _attempt(decoder, data, limit, exact, check)
                 if result is not None:
                     return self._settle(name, decoder, result)
+        # A block that nothing reads must cost neither the time of many trials nor the blocks after it.
+        self._firsts_left = max(0, self._firsts_left - 1)
+        self._idle -= limit
         raise Malformed("no known compressor decodes this block")
 
     def _settle(self, name: str, decoder: Decoder, result: tuple[bytes, int]) -> tuple[bytes, int]:
