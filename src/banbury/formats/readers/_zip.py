@@ -29,7 +29,8 @@ _CANDIDATES = 1000
 
 class End(Struct, frozen=True, kw_only=True):
     """The end of the central directory (4.3.14 to 4.3.16). ``table`` to ``table_end`` is the directory, ``first`` the
-    first of the end records (of which there are three in ZIP64), ``at`` the last, ``end`` lies behind its comment."""
+    first of the end records (of which there are three in ZIP64), ``at`` the last, ``end`` lies behind its comment;
+    ``differs`` says that the plain record and ZIP64's state different things."""
 
     at: int
     first: int
@@ -39,6 +40,7 @@ class End(Struct, frozen=True, kw_only=True):
     table: int
     table_end: int
     disk: int
+    differs: bool
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -91,18 +93,35 @@ def end_at(view: View, start: int, at: int) -> End | None:
         return None
     _, disk, _, _, count, size, offset, comment = _END.unpack_from(view.mem(at, 22))
     first = at
-    if view.startswith(LOCATOR, at - 20) and _FULL32 in {size, offset} | ({_FULL32} if count == _FULL16 else set()):
+    differs = False
+    if view.startswith(LOCATOR, at - 20):
         first = _end64(view, start, at)
-        if first < 0:
+        # Some readers take the ZIP64 record wherever there is one, some only where the plain record says so.
+        stated = (count | _FULL32 - _FULL16 if count == _FULL16 else count, size, offset)
+        if first >= 0:
+            *_, count, size, offset = _END64.unpack_from(view.mem(first, 56))
+            differs = any(a not in {_FULL32, b} for a, b in zip(stated, (count, size, offset), strict=True))
+        elif _FULL32 in stated:
             return None
-        *_, count, size, offset = _END64.unpack_from(view.mem(first, 56))
+        else:
+            first = at
     table = first - size
     end = at + 22 + comment
     if table < start or end > len(view) or table - offset > start:
         return None
     if (count or size) and not view.startswith(CENTRAL, table):
         return None
-    return End(at=at, first=first, end=end, base=table - offset, count=count, table=table, table_end=first, disk=disk)
+    return End(
+        at=at,
+        first=first,
+        end=end,
+        base=table - offset,
+        count=count,
+        table=table,
+        table_end=first,
+        disk=disk,
+        differs=differs,
+    )
 
 
 def _end64(view: View, start: int, at: int) -> int:

@@ -127,6 +127,8 @@ def _directory(view: View, sink: Sink, end: End) -> list[Item]:
     sink.check("entries", end.count, found)
     if end.count != found:
         sink.note("mismatch", f"the end record counts {end.count} entries, the directory holds {len(items)}")
+    if end.differs:
+        sink.note("mismatch", "the end record and ZIP64's end record differ", start=end.first, end=end.at + 22)
     if end.disk:
         sink.note("unsupported", f"disk {end.disk} of an archive split over several files")
     stop = items[-1].end if items else end.table
