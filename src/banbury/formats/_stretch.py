@@ -151,7 +151,7 @@ def describe(view: View, start: int, end: int) -> str:
         words = "code-like"
     else:
         words = "sparse data"
-    name = loader(view, start, end) if size >= 1024 else ""
+    name = loader(view, start, end) if size >= 1024 and words != "compressed or encrypted" else ""
     return f"{words}: {name}" if name else words
 
 

@@ -12,7 +12,7 @@ The cost is linear in the image whatever it holds. Each reader may waste, on pla
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 
 from msgspec import Struct
@@ -74,6 +74,11 @@ class Found(Struct):
     """What :func:`claims` reports beside the claims: readers that were starved, and how many places each left out."""
 
     starved: dict[str, int]
+
+    def report(self, sink: Sink) -> None:
+        """Note each reader that was starved."""
+        for name, places in self.starved.items():
+            sink.note("bomb", f"{places} places that look like {name} were not tried: too many were false")
 
 
 @cache
@@ -179,22 +184,21 @@ def claims(
     found.starved |= search.starved
 
 
-def carve(view: View, sink: Sink, start: int, end: int, *, accept: Callable[[Claim], bool] | None = None) -> int:
-    """Give every byte of ``start`` to ``end`` an owner in ``sink`` (see the module) and return the number of chunks."""
+def carve(view: View, sink: Sink, start: int, end: int, *, accept: Callable[[Claim], bool] | None = None) -> None:
+    """Search ``start`` to ``end`` and give every byte of it an owner in ``sink`` (see the module)."""
     found = Found({})
+    place(view, sink, start, end, claims(view, start, end, found, accept=accept))
+    found.report(sink)
+
+
+def place(view: View, sink: Sink, start: int, end: int, found: Iterable[Claim]) -> None:
+    """Make chunks of the claims, in order, and account for what lies between them."""
     position = start
-    count = 0
-    for claim in claims(view, start, end, found, accept=accept):
+    for claim in found:
         account(view, sink, position, claim.start)
         chunk(sink, claim)
         position = claim.end
-        count += 1
     account(view, sink, position, end)
-    for name, places in found.starved.items():
-        sink.note(
-            "bomb", f"{places} places that look like {name} were not tried: too many were false", start=start, end=end
-        )
-    return count
 
 
 def chunk(sink: Sink, claim: Claim) -> int:

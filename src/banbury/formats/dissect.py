@@ -23,7 +23,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from banbury.formats._stretch import describe, is_text
-from banbury.formats.carve import Claim, chunk, probe
+from banbury.formats.carve import Claim, Found, chunk, claims, place, probe
 from banbury.formats.carve import carve as carve_stretch
 from banbury.formats.contract import Reader
 from banbury.formats.registry import readers
@@ -187,14 +187,17 @@ def _search(view: View, spool: int, budget: Budget) -> Dissection:
         sink.own(0, start, Role.TABLE, "ELF file")
     elif _is_known_leaf(view):
         return _leaf(view)
+    starved = Found({})
+    found = list(claims(view, start, len(view), starved))
+    starved.report(sink)
+    if not (found or start):
+        notes = sink.finish("").notes
+        return replace(_leaf(view), properties={"content": describe(view, 0, len(view))}, notes=notes)
     error = ""
-    count = 0
     try:
-        count = carve_stretch(view, sink, start, len(view))
+        place(view, sink, start, len(view), found)
     except BudgetExceeded as problem:
         error = str(problem)
-    if not (count or start or error):
-        return replace(_leaf(view), properties={"content": describe(view, 0, len(view))})
     if start:
         sink.note("hidden", f"{len(view) - start} bytes behind the ELF file's end", start=start, end=len(view))
     return sink.finish(IMAGE, error)

@@ -107,5 +107,4 @@ def plain_kernel(view: View, sink: Sink, start: int) -> None:
             sink.own(claim.end, claim.end + 8, Role.HEADER, "end of configuration")
             position = claim.end + 8
     sink.own(position, len(view), Role.TABLE, "kernel image")
-    for name, places in found.starved.items():
-        sink.note("bomb", f"{places} places that look like {name} were not tried: too many were false")
+    found.report(sink)
