@@ -187,6 +187,8 @@ class Codec:
 
         ``check`` says of the first block whether its output makes sense. Raises ``Malformed`` or ``BudgetExceeded``.
         """
+        if self._idle < 0:
+            raise BudgetExceeded("more was decoded than the members' content accounts for")
         if self._decoder is None:
             out, used = self._first(data, limit, exact, check)
         else:
@@ -195,8 +197,6 @@ class Codec:
             except Malformed as problem:
                 out, used = self._other(data, limit, exact, problem)
         self._idle -= len(out)
-        if self._idle < 0:
-            raise BudgetExceeded("more was decoded than the members' content accounts for")
         return out, used
 
     def _first(self, data: memoryview, limit: int, exact: int, check: Check | None) -> tuple[bytes, int]:
@@ -225,13 +225,13 @@ class Codec:
     def _other(self, data: memoryview, limit: int, exact: int, problem: Malformed) -> tuple[bytes, int]:
         """A block that the image's compressor cannot read: images that mix compressors exist (each block keeps the
         smaller result). Where nothing else surely reads it, it is damaged, and ``problem`` stands."""
-        self._idle -= limit * len(_MARKED)
         for name, decoder in _MARKED.items():
             if exact >= 0 or name in _LIBRARY:
                 result = _attempt(decoder, data, limit, exact, None)
                 if result is not None:
                     self.names[name] = None
                     return result
+        self._idle -= limit * len(_MARKED)
         raise problem
 
 
