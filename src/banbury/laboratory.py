@@ -19,7 +19,7 @@ import banbury
 from banbury.compare.releases import compare, with_status
 from banbury.formats.registry import readers
 from banbury.inspect.registry import inspectors
-from banbury.intake import tasks
+from banbury.intake import longtail, tasks
 from banbury.intake.assemble import assemble
 from banbury.intake.ledger import make_ledger
 from banbury.intake.submission import find_submission, receive
@@ -122,10 +122,11 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
     )
 
 
-def tool_versions() -> dict[str, int]:
-    """The version of every reader and inspector."""
-    versions = {f"reader:{name}": reader.version for name, reader in readers().items()}
-    return dict(sorted({**versions, **{name: i.version for name, i in inspectors().items()}}.items()))
+def tool_versions() -> dict[str, str]:
+    """The version of every reader and inspector, and what the long tail of formats is read with."""
+    versions = {f"reader:{name}": str(reader.version) for name, reader in readers().items()}
+    looked = {name: str(inspector.version) for name, inspector in inspectors().items()}
+    return dict(sorted({**versions, **looked, **longtail.tools()}.items()))
 
 
 def evaluation_name(release: Release) -> str:

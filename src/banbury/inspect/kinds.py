@@ -86,6 +86,16 @@ KINDS: Final[dict[str, str]] = {
     "data": "anything else",
 }
 
+#: The kinds that hold other files or are of no known sort: seen as the payload of an image and not opened by any
+#: reader, such a content has not been read.
+CONTAINER_KINDS: Final = frozenset(
+    "gzip bzip2 xz lzma lzop lz4 zstd zip 7z rar tar cpio ar rpm squashfs jffs2 yaffs ubi ubifs cramfs romfs ext uimage "
+    "trx android-sparse android-boot kernel luks data".split()
+)
+
+#: The kinds that are files in themselves.
+LEAF_KINDS: Final = frozenset(KINDS) - CONTAINER_KINDS
+
 #: The kinds whose content is lines of text.
 TEXT_KINDS: Final = frozenset(("script", "php", "html", "xml", "json", "pem", "text"))
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from msgspec import Struct, to_builtins
 
-from banbury.formats.registry import readers
 from banbury.inspect.contract import TreeInspector
 from banbury.inspect.registry import inspectors
 from banbury.intake.unpack import Examined, Haul, Place, place_key
@@ -121,13 +120,12 @@ class _Builder:
                 format=node_format,
                 facts=self._place_facts(place, {}),
             )
-            payload = True
+            payload = place.payload
         else:
             outer = self._dissection(self._haul.places[place.parent].digest)
             assert outer is not None
             node = self._member(number, parent, place, outer, f"{locator}{_SEPARATOR}", where, node_format)
-            reader = readers().get(outer.format)
-            payload = self.payload[parent] and not (reader is not None and reader.holds_files)
+            payload = place.payload
         self.nodes.append(node)
         self.payload.append(payload)
         self.children.setdefault(parent, []).append(number)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from banbury.inspect.kinds import LEAF_KINDS
 from banbury.inspect.registry import inspectors
 from banbury.intake.assemble import Assembled
 from banbury.lab.store import BlobStore, mapped
@@ -28,9 +29,6 @@ _FATES = {
     Role.UNREAD: Fate.UNREAD,
 }
 _SAMPLE = 1 << 20
-#: Sorts of file that are opaque by nature: seen as payloads they say that nobody knows what they are.
-_UNKNOWN_KINDS = frozenset({"data", ""})
-
 Regions = Callable[[str], list[Region]]
 
 
@@ -135,8 +133,9 @@ class _Mapper:
     def _leaf_fate(self, node: Node) -> tuple[Fate, str]:
         file = self._all.files.get(node.sha256)
         kind = file.kind if file else ""
-        if self._all.payload[node.id] and kind in _UNKNOWN_KINDS:
-            return Fate.UNREAD, f"{node.name}: content not recognised" if node.parent >= 0 else "not recognised"
+        if self._all.payload[node.id] and kind not in LEAF_KINDS:
+            said = "content not recognised" if kind in ("data", "") else f"{kind}, not opened"
+            return Fate.UNREAD, f"{node.name}: {said}" if node.parent >= 0 else said
         if not node.complete:
             return Fate.UNREAD, "content that could not be decoded whole"
         return Fate.OPENED, node.name if node.parent >= 0 else kind

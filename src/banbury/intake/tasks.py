@@ -18,6 +18,8 @@ import msgspec
 from msgspec import Struct
 
 from banbury.formats.sink import Budget
+from banbury.inspect.kinds import LEAF_KINDS
+from banbury.intake import longtail
 from banbury.intake.examine import Answer, Request
 from banbury.lab.sandbox import Limits
 from banbury.lab.store import BlobStore, open_store
@@ -29,10 +31,12 @@ TASK = "banbury.intake.examine:run"
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """Work on one blob: dissect it or not, and pairs of (inspector, path)."""
+    """Work on one blob: dissect it or not, and pairs of (inspector, path). ``payload`` says that it is part of an image
+    rather than a file of a tree, so that the long tail of formats is worth trying."""
 
     blob: str
     unpack: bool
+    payload: bool
     work: list[tuple[str, str]]
     budget: Budget
     limits: Limits
@@ -43,6 +47,7 @@ class Done(Struct, frozen=True, kw_only=True):
     there is no dissection although one was asked for."""
 
     blob: str
+    payload: bool
     kind: str
     unpacked: Dissection | None
     digests: list[str]
@@ -96,7 +101,8 @@ def run_item(supervisor: Supervisor, store: BlobStore, item: Item) -> Done:
                 if not death:
                     try:
                         answer = msgspec.msgpack.decode(reply.payload, type=Answer)
-                        return _checked(answer, item.blob, source, spool.fileno(), store, trouble, dead)
+                        done = _checked(answer, item, source, spool.fileno(), store, trouble, dead)
+                        return _with_long_tail(done, item, source, store)
                     except (msgspec.MsgspecError, Unsound) as problem:
                         step, death = "answer", f"the worker's answer is not sound: {problem}"
                 tool = step.removeprefix("inspect ") if step.startswith("inspect ") else ""
@@ -109,10 +115,33 @@ def run_item(supervisor: Supervisor, store: BlobStore, item: Item) -> Done:
                 else:
                     dead += [(t, p, _failed(t, death)) for t, p in work]
                     return Done(
-                        blob=item.blob, kind="", unpacked=None, digests=[], trouble=trouble or death, results=dead
+                        blob=item.blob,
+                        payload=item.payload,
+                        kind="",
+                        unpacked=None,
+                        digests=[],
+                        trouble=trouble or death,
+                        results=dead,
                     )
     finally:
         os.close(source)
+
+
+def _with_long_tail(done: Done, item: Item, source: int, store: BlobStore) -> Done:
+    """Where no reader claims an image's payload and its sort says nothing either: another try."""
+    mine = done.unpacked
+    unknown = mine is not None and mine.format == "" and done.kind not in LEAF_KINDS
+    if not (item.payload and unpacked_here(done) and unknown and mine is not None and mine.size >= longtail.LEAST):
+        return done
+    found = longtail.open_long_tail(source, store, item.budget.output)
+    if found is None:
+        return done
+    return msgspec.structs.replace(done, unpacked=found[0], digests=found[1])
+
+
+def unpacked_here(done: Done) -> bool:
+    """Whether the item asked for a dissection and got one."""
+    return done.unpacked is not None and not done.trouble
 
 
 def _failed(tool: str, why: str) -> Result:
@@ -121,7 +150,7 @@ def _failed(tool: str, why: str) -> Result:
 
 def _checked(
     answer: Answer,
-    blob: str,
+    item: Item,
     source: int,
     spool: int,
     store: BlobStore,
@@ -134,7 +163,8 @@ def _checked(
         check_sound(answer.dissection, *sizes)
         digests = _keep(answer.dissection, source, spool, store)
     return Done(
-        blob=blob,
+        blob=item.blob,
+        payload=item.payload,
         kind=answer.kind,
         unpacked=answer.dissection,
         digests=digests,

@@ -19,6 +19,7 @@ from banbury.formats.registry import readers
 from banbury.formats.sink import Budget
 from banbury.inspect.contract import FileInspector
 from banbury.inspect.registry import inspectors
+from banbury.intake import longtail
 from banbury.intake.tasks import Done, Item, run_shard
 from banbury.lab.database import Database
 from banbury.lab.progress import Progress
@@ -69,6 +70,7 @@ class Place(Struct, kw_only=True):
     digest: str
     path: str
     depth: int
+    payload: bool
     stopped: str = ""
 
 
@@ -81,11 +83,18 @@ class Haul(Struct, kw_only=True):
     limits_hit: list[str]
 
 
-def method_digest(budget: Budget, limits: Limits) -> str:
-    """Names the way blobs are dissected: any change of a reader or of a budget makes a new one."""
+def method_digest(budget: Budget, limits: Limits, *, payload: bool) -> str:
+    """Names the way blobs are dissected: any change of a reader or of a budget makes a new one. For ``payload`` the
+    long tail of formats is tried as well."""
     parts = [_DISSECT_VERSION, sorted((n, r.version) for n, r in readers().items())]
-    text = msgspec.json.encode((parts, budget, limits))
+    text = msgspec.json.encode((parts, longtail.method() if payload else "", budget, limits))
     return hashlib.sha256(text).hexdigest()
+
+
+def holds_files(format_name: str) -> bool:
+    """Whether a format's members are files of a tree rather than payloads of an image."""
+    reader = readers().get(format_name)
+    return reader.holds_files if reader is not None else format_name == longtail.FORMAT
 
 
 def place_key(path: str) -> str:
@@ -114,7 +123,7 @@ class Unpacker:
         self._slots = slots
         self._allowance = allowance
         self._progress = progress
-        self._method = method_digest(allowance.per_blob, allowance.limits)
+        self._methods = {p: method_digest(allowance.per_blob, allowance.limits, payload=p) for p in (False, True)}
         chosen = {
             n: i for n, i in inspectors().items() if isinstance(i, FileInspector) and (tools is None or n in tools)
         }
@@ -131,7 +140,9 @@ class Unpacker:
         for artefact in release.artefacts:
             self._sizes[artefact.sha256] = artefact.size
             name = artefact.name.rsplit("/", 1)[-1]
-            self._haul.places.append(Place(parent=-1, entry=-1, digest=artefact.sha256, path=name, depth=0))
+            self._haul.places.append(
+                Place(parent=-1, entry=-1, digest=artefact.sha256, path=name, depth=0, payload=True)
+            )
         level = range(len(self._haul.places))
         while level:
             self._examine_level([i for i in level if self._haul.places[i].digest])
@@ -158,9 +169,11 @@ class Unpacker:
             self._stop(place, f"more than {self._allowance.output} bytes unpacked")
             return
         above = self._ancestry(index)
+        payload = place.payload and not holds_files(unpacked.dissection.format)
         for number, entry in enumerate(unpacked.dissection.entries):
             digest, length = contents.get(number, ("", 0))
-            child = Place(parent=index, entry=number, digest=digest, path=entry.path, depth=place.depth + 1)
+            depth = place.depth + 1
+            child = Place(parent=index, entry=number, digest=digest, path=entry.path, depth=depth, payload=payload)
             if digest in above:
                 child.stopped = "it contains itself"
             elif child.depth > self._allowance.depth:
@@ -186,29 +199,35 @@ class Unpacker:
     def _examine_level(self, level: list[int]) -> None:
         """Make sure that every blob of this level is dissected and examined, at every path it stands at."""
         paths: dict[str, set[str]] = {}
-        closed: dict[str, bool] = {}
+        open_: set[str] = set()
+        payloads: set[str] = set()
         for index in level:
             place = self._haul.places[index]
             paths.setdefault(place.digest, set()).add(place.path)
-            closed[place.digest] = closed.get(place.digest, True) and bool(place.stopped)
-        self._load(list(paths))
-        items = [item for d, at in sorted(paths.items()) if (item := self._missing(d, at, closed[d])) is not None]
+            if not place.stopped:
+                open_.add(place.digest)
+            if place.payload:
+                payloads.add(place.digest)
+        self._load(list(paths), payloads)
+        wanted = ((d, at, d not in open_, d in payloads) for d, at in sorted(paths.items()))
+        items = [item for w in wanted if (item := self._missing(*w)) is not None]
         self._progress.found(len(items), sum(self._sizes[i.blob] for i in items))
         for done in self._work(items):
             self._take(done)
         self._commit()
 
-    def _load(self, digests: list[str]) -> None:
+    def _load(self, digests: list[str], payloads: set[str]) -> None:
         """Fetch what earlier runs know of these blobs."""
-        new = [d for d in digests if d not in self._haul.unpacked]
-        for blob, (outcome, why, record) in self._database.dissections(new, self._method).items():
-            known = msgspec.msgpack.decode(record, type=Unpacked) if outcome == Outcome.DONE else None
-            self._remember(blob, known or Unpacked(dissection=None, digests=[], trouble=why))
+        for payload, method in self._methods.items():
+            new = [d for d in digests if d not in self._haul.unpacked and (d in payloads) == payload]
+            for blob, (outcome, why, record) in self._database.dissections(new, method).items():
+                known = msgspec.msgpack.decode(record, type=Unpacked) if outcome == Outcome.DONE else None
+                self._remember(blob, known or Unpacked(dissection=None, digests=[], trouble=why))
         for (blob, place), record in self._database.examinations(digests).items():
             if (blob, place) not in self._haul.examined:
                 self._haul.examined[blob, place] = msgspec.msgpack.decode(record, type=Examined)
 
-    def _missing(self, digest: str, paths: Iterable[str], closed: bool) -> Item | None:
+    def _missing(self, digest: str, paths: Iterable[str], closed: bool, payload: bool) -> Item | None:
         work = [(tool, "") for tool in self._stale(digest, "", self._plain)]
         for path in sorted(paths):
             if path:
@@ -219,7 +238,8 @@ class Unpacker:
         room = max(self._allowance.output - self._written, 1 << 20)
         per_blob = self._allowance.per_blob
         budget = msgspec.structs.replace(per_blob, output=min(per_blob.output, room))
-        return Item(blob=digest, unpack=unpack, work=work, budget=budget, limits=self._allowance.limits)
+        limits = self._allowance.limits
+        return Item(blob=digest, unpack=unpack, payload=payload, work=work, budget=budget, limits=limits)
 
     def _stale(self, digest: str, path: str, tools: dict[str, int]) -> list[str]:
         known = self._haul.examined.get((digest, place_key(path)))
@@ -281,7 +301,7 @@ class Unpacker:
         self._remember(done.blob, unpacked)
         row = {
             "blob": done.blob,
-            "method": self._method,
+            "method": self._methods[done.payload],
             "outcome": "failed" if done.trouble else "done",
             "why": done.trouble,
             "record": msgspec.msgpack.encode(unpacked),

@@ -92,7 +92,7 @@ class FileStore:
                     os.write(handle, piece)
                 after = os.fstat(source.fileno())
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:
-                raise InputError(f"{path.name} changed while it was read")
+                raise InputError(f"{path.name} changed while it was read")  # noqa: TRY301
             os.fchmod(handle, 0o444)
             target = self._path(sha.hexdigest())
             self._make_folder(target.parent)

@@ -236,5 +236,5 @@ class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     nodes: list[Node]
     files: dict[str, File]
     containers: dict[str, Container]
-    tools: dict[str, int]
+    tools: dict[str, str]
     rules_digest: str
