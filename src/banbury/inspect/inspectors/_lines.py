@@ -1,0 +1,54 @@
+"""What the inspectors of text share: caps, short excerpts, and masks for secrets."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from banbury.inspect.contract import FileView, Skip
+from banbury.model.facts import Span
+
+#: Text larger than this, in bytes, is not configuration that a person wrote; it is skipped with a reason.
+TEXT_CAP: Final = 8 << 20
+EXCERPT: Final = 120
+
+
+def within(file: FileView, cap: int = TEXT_CAP) -> None:
+    """Raise :class:`Skip` where ``file`` is larger than ``cap`` bytes."""
+    if len(file.view) > cap:
+        raise Skip(f"{len(file.view)} bytes of text are more than the cap of {cap}")
+
+
+def clip(text: str) -> str:
+    """The first 120 characters of ``text``, stripped, with unprintable characters shown as ``\\xNN``."""
+    head = text.strip()[:EXCERPT]
+    if not head.isprintable():
+        head = "".join(c if c.isprintable() else " " if c == "\t" else f"\\x{ord(c):02x}" for c in head)
+    return head[:EXCERPT]
+
+
+def line_span(file: FileView, offset: int) -> Span:
+    """The line that starts ``offset`` bytes into ``file``, without its line feed."""
+    end = file.view.find(b"\n", offset)
+    return Span(offset, (len(file.view) if end < 0 else end) - offset)
+
+
+def mask(secret: str) -> str:
+    """A secret's first and last character, or neither where fewer than four characters would give it away."""
+    return f"{secret[0]}…{secret[-1]}" if len(secret) >= 4 else "…"
+
+
+def hide(text: str, secret: str) -> str:
+    """An excerpt of ``text`` in which every occurrence of ``secret`` is masked. (Masked before it is cut.)"""
+    return clip(text.replace(secret, mask(secret)) if secret else text)
+
+
+def basename(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
+
+
+def unquote(text: str) -> str:
+    """``text`` without one pair of quotes around it."""
+    text = text.strip()
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
+    return text
