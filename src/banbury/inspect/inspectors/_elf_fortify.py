@@ -1,5 +1,8 @@
 """Whether calls that can be bounds-checked go to the checking variants (_FORTIFY_SOURCE).
 
+``NO`` means that no call in the file goes to a checked variant, and that it was not built at level 2 or above
+throughout; ``PARTIAL`` that some do, though the file was not built at that level throughout.
+
 Sources: feature_test_macros(7); glibc ``debug/`` and the headers ``bits/*2.h``, ``bits/string_fortified.h``; bionic
 ``libc/bionic/fortify.cpp``. ``__stack_chk_fail`` is no part of this.
 """
@@ -35,8 +38,8 @@ __pwrite_chk __sendto_chk __fwrite_chk
 #: Fortified variants whose name does not follow the rule; and bionic's further ones.
 VARIANTS: Final = frozenset(_VARIANTS.split())
 _ALWAYS = "printf fprintf vprintf vfprintf dprintf vdprintf asprintf vasprintf syslog vsyslog"
-#: Functions that glibc's headers always replace under _FORTIFY_SOURCE, whatever is known of the buffers, and that no
-#: compiler turns back.
+#: Functions that glibc's headers always replace at level 2 and above, whatever is known of the buffers, and that no
+#: compiler turns back. (At level 1 they stay as they are.)
 ALWAYS: Final = frozenset(_ALWAYS.split())
 
 
@@ -71,14 +74,14 @@ def _verdict(fortified: list[str], plain: list[str], libc: Libc, complete: bool)
     always = [n for n in plain if n in ALWAYS and libc is Libc.GLIBC]
     if fortified:
         if always:
-            return Measure.PARTIAL, f"it imports {fortified[0]}, but {always[0]} too: some parts were built without"
+            return Measure.PARTIAL, f"it imports {fortified[0]}, but {always[0]} too: level 1, or parts built without"
         return Measure.YES, f"it imports {fortified[0]}"
     if not complete:
         return Measure.UNKNOWN, "its dynamic symbols could not all be read"
     if not plain:
         return Measure.NOT_APPLICABLE, "it imports no function that could be checked"
     if always:
-        return Measure.NO, f"it imports {always[0]}, which glibc's headers always replace under _FORTIFY_SOURCE"
+        return Measure.NO, f"it imports no checked variant, and {always[0]}, which _FORTIFY_SOURCE=2 always replaces"
     return Measure.UNKNOWN, _UNTRACED.get(libc, "how its C library checks calls is not known")
 
 
