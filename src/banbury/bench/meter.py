@@ -7,26 +7,22 @@ the command's.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
-_PR_SET_CHILD_SUBREAPER = 36
+_PROCESS = Path(__file__).with_name("_measured.py")
 
 
 class Usage(Struct, frozen=True, kw_only=True):
     """What a command took: ``cpu`` (user and system) and ``wall`` in seconds, ``peak`` resident bytes of its largest
-    process, its exit status, and the end of what it wrote."""
+    process (0: too small to tell), its exit status, and the end of what it wrote."""
 
     cpu: float
     wall: float
@@ -41,7 +37,7 @@ def measure(
     """Run the command ``times`` times, one after another; the figures are for one of them."""
     with tempfile.TemporaryFile() as report, tempfile.TemporaryFile() as output:
         process = subprocess.Popen(  # noqa: S603 - no shell, arguments are the benchmark's
-            [sys.executable, "-m", "banbury.bench.meter", str(report.fileno()), str(times), *command],
+            [sys.executable, "-I", str(_PROCESS), str(report.fileno()), str(times), *command],
             cwd=cwd,
             env=dict(env) if env is not None else None,
             stdin=subprocess.DEVNULL,
@@ -57,28 +53,3 @@ def measure(
     if figures is None:
         return Usage(cpu=0.0, wall=0.0, peak=0, status=127, output=text)
     return Usage(**figures, output=text)
-
-
-def _main(report: int, times: int, command: Sequence[str]) -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    os.set_inheritable(report, False)
-    start = time.monotonic()
-    status = 0
-    for _ in range(times):
-        status = status or subprocess.run(command, check=False).returncode  # noqa: S603
-    wall = time.monotonic() - start
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            os.wait()
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    figures = {
-        "cpu": (used.ru_utime + used.ru_stime) / times,
-        "wall": wall / times,
-        "peak": used.ru_maxrss * 1024,
-        "status": status,
-    }
-    os.write(report, json.dumps(figures).encode())
-
-
-if __name__ == "__main__":
-    _main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

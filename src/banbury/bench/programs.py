@@ -64,17 +64,15 @@ def _lacking(env: Mapping[str, str]) -> list[str]:
     return [line.split()[0] for line in shown.stdout.splitlines() if line.rstrip().endswith("✗")]
 
 
-def checksec_py() -> list[str] | None:
-    """The command of checksec.py (PyPI), which has the same name as the shell script."""
-    own = Path(sys.executable).parent / "checksec"
-    return [str(own)] if own.is_file() else None
-
-
-def checksec_sh() -> list[str] | None:
-    """The command of checksec.sh (Debian)."""
-    for folder in ("/usr/bin", "/usr/local/bin"):
-        if (program := Path(folder, "checksec")).is_file():
-            return [str(program)]
+def checksec(language: bytes) -> list[str] | None:
+    """The first program named checksec on PATH in that language: ``python`` is checksec.py (PyPI), ``sh`` the script
+    that Debian has. They share their name, not their options."""
+    folders = [str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep)]
+    for program in (Path(folder, "checksec") for folder in folders):
+        if program.is_file():
+            with program.open("rb") as handle:
+                if language in handle.readline(200):
+                    return [str(program)]
     return None
 
 

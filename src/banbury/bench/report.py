@@ -60,7 +60,5 @@ def _row(line: Line, contest: Contest) -> str:
     ratio = contest.ratio(line.name)
     times = f"{ratio:.1f}" if ratio is not None else "–"
     figure = f"{line.cpu:.3f}" if line.cpu < 1 else f"{line.cpu:.2f}"
-    return (
-        f"| {line.name} | {figure} ± {line.spread / 2:.0%} | {times} | {line.wall:.2f} | "
-        f"{line.peak / 1e6:.0f} | {line.note} |"
-    )
+    peak = f"{line.peak / 1e6:.0f}" if line.peak else "–"
+    return f"| {line.name} | {figure} ± {line.spread / 2:.0%} | {times} | {line.wall:.2f} | {peak} | {line.note} |"

@@ -119,7 +119,7 @@ class _Bench:
         """The hardening measures of many programs."""
         folder = self._inputs.elves
         files = sorted(map(str, folder.iterdir()))
-        py, sh = programs.checksec_py(), programs.checksec_sh()
+        py, sh = programs.checksec(b"python"), programs.checksec(b"sh")
         contenders = [
             Contender(name=_SHA, make=lambda turn: ["sha256sum", *files], times=5),
             Contender(
