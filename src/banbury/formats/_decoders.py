@@ -18,7 +18,7 @@ from banbury.formats.view import Buffer, View
 from banbury.model.errors import BadChecksum, Malformed, Truncated
 
 PIECE: Final = 1 << 20  # most bytes of output in one piece
-FEED: Final = 1 << 17  # bytes of input handed to a decompressor at once
+FEED: Final = 1 << 17  # bytes of input handed to a decompressor at once, at most
 MEMORY: Final = 256 << 20  # bytes of dictionary or window that a stream may ask for
 _LZO_INPUT: Final = 1 << 20  # LZO expands at most 255 times, and the library does not stop before the end
 
@@ -28,16 +28,18 @@ Pieces = Iterator[Buffer]
 class Cursor:
     """A position in a view. ``at`` counts the input known to have been decoded, in bytes from the view's start."""
 
-    __slots__ = ("at", "view")
+    __slots__ = ("_feed", "at", "view")
 
     def __init__(self, view: View, at: int) -> None:
         self.view = view
         self.at = at
+        self._feed = 2048
 
-    def peek(self, ahead: int = 0) -> memoryview:
-        """Up to ``FEED`` bytes that stand ``ahead`` bytes after the cursor."""
-        start = min(self.at + ahead, len(self.view))
-        return self.view.mem(start, min(FEED, len(self.view) - start))
+    def peek(self) -> memoryview:
+        """The next bytes of input: few at first, since a library copies what a short stream leaves over."""
+        self._feed = min(2 * self._feed, FEED)
+        start = min(self.at, len(self.view))
+        return self.view.mem(start, min(self._feed, len(self.view) - start))
 
 
 def compare(what: str, expected: int, found: int, at: int) -> None:

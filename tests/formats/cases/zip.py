@@ -119,6 +119,20 @@ def _overlap() -> bytes:
     return archive[: at + 42] + struct.pack("<I", 30 + 5) + archive[at + 46 :]
 
 
+def two_ends() -> bytes:
+    """The comment of one archive's end record holds another directory and end record, whose offsets count from the
+    first byte too."""
+    second = build([Part(b"b", b"2")])
+    at = second.index(b"PK\1\2")
+    local, listing, end = second[:at], second[at:-22], second[-22:]
+    first = build([Part(b"a", TEXT)])
+    base = len(first)
+    comment = (
+        local + listing[:42] + struct.pack("<I", base) + listing[46:] + end[:16] + struct.pack("<IH", base + at, 0)
+    )
+    return first[:-2] + struct.pack("<H", len(comment)) + comment
+
+
 _ONE = [Part(b"a", TEXT)]
 
 CASES = [
@@ -208,6 +222,15 @@ CASES = [
         notes=frozenset({"overlap"}),
     ),
     Case("zip", "positive", "overlapping members", _overlap, {}, notes=frozenset({"overlap"})),
+    Case(
+        "zip",
+        "positive",
+        "an archive in the comment of another",
+        two_ends,
+        {"b": b"2"},
+        notes=frozenset({"mismatch", "hidden"}),
+        read_share=0.9,
+    ),
     Case("zip", "negative", "text", lambda: b"PK\3\4 is the magic of ZIP\n" * 9),
     Case("zip", "negative", "a lone end record far away", lambda: b"PK\3\4" + bytes(100) + build([])),
     Case(

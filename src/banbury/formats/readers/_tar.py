@@ -22,6 +22,8 @@ ZERO = bytes(BLOCK)
 #: Bytes of a long name and of a pax header that are read; more is malformed.
 _NAME_LIMIT = 1 << 16
 _PAX_LIMIT = 16 << 20
+#: Bytes of one value of a global pax header, since every member repeats it.
+_GLOBAL_LIMIT = 4096
 _SPACES = b"        "
 _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
 _XATTR = "SCHILY.xattr."
@@ -85,7 +87,7 @@ def is_header(block: bytes) -> bool:
 class Walk:
     """Iterate for members; afterwards ``end`` is the offset behind the end-of-archive blocks, or where the last whole
     member ends if there are none (``closed`` is false). Raises ``Malformed`` or ``Truncated`` at the first block that
-    is neither a header nor an end. Of global pax headers only :data:`_KEYS` count."""
+    is neither a header nor an end. Of global pax headers only short values of :data:`_KEYS` count."""
 
     def __init__(self, view: View, start: int) -> None:
         self._view = view
@@ -147,7 +149,9 @@ class Walk:
             elif sort == b"K":
                 link = body.split(b"\0", 1)[0]
             elif sort == b"g":
-                self._globals |= {k: v for k, v in self._records(body).items() if k in _KEYS}
+                self._globals |= {
+                    k: v for k, v in self._records(body).items() if k in _KEYS and len(v) <= _GLOBAL_LIMIT
+                }
             elif sort == b"V":
                 self.label = block[:100].split(b"\0", 1)[0]
             else:

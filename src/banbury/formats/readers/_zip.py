@@ -65,22 +65,33 @@ class Item(Struct, frozen=True, kw_only=True):
 
 
 def find_end(view: View, start: int) -> End | None:
-    """The end record of the archive that starts at ``start``: the one that closes the view, as consumers look for it,
-    else the first behind ``start``. An archive stored inside another is passed over: its offsets count from itself."""
-    tail = view.take(max(start, len(view) - 22 - _FULL16), min(len(view) - start, 22 + _FULL16))
+    """The end record of the archive that starts at ``start``: of a whole blob the one that closes it, as consumers look
+    for it, else the first behind ``start``."""
+    return (None if start else _closing_end(view)) or first_end(view, start)
+
+
+def _closing_end(view: View) -> End | None:
+    low = max(0, len(view) - 22 - _FULL16)
+    tail = view.take(low, len(view) - low)
     at = len(tail)
     for _ in range(_CANDIDATES):
-        at = tail.rfind(END, 0, max(at, 0))
+        at = tail.rfind(END, 0, at)
         if at < 0:
             break
-        found = end_at(view, start, len(view) - len(tail) + at)
+        found = end_at(view, 0, low + at)
         if found and found.end == len(view):
             return found
+    return None
+
+
+def first_end(view: View, start: int) -> End | None:
+    """The first end record of an archive that starts at ``start``. An archive stored inside it is passed over: its
+    offsets count from itself."""
     at = start - 1
     for _ in range(_CANDIDATES):
         at = view.find(END, at + 1)
         if at < 0:
-            return None
+            break
         found = end_at(view, start, at)
         if found:
             return found

@@ -131,6 +131,7 @@ class _Writer:
         self._table = b""
         self._first = True
         self._thin = view.startswith(_THIN)
+        self._spare = len(view) + _NAME_LIMIT
 
     def finish(self) -> None:
         self._names.finish()
@@ -184,6 +185,11 @@ class _Writer:
         end = self._table.find(b"\n", offset, offset + _NAME_LIMIT)
         if end < 0:
             self._sink.note("malformed", f"a name at {offset} of a table of {len(self._table)} bytes", start=at)
+            return b"/%d" % offset
+        # Many headers can share one long name: all names together may not pass the archive's own size.
+        self._spare -= end - offset
+        if self._spare < 0:
+            self._sink.note("bomb", f"a name of {end - offset} bytes used too often", start=at)
             return b"/%d" % offset
         return self._table[offset:end].removesuffix(b"/")
 

@@ -24,8 +24,8 @@ _KINDS = {
 _FILES = frozenset((b"\0", b"0", b"7", b"S"))
 _RECORD = 20 * BLOCK
 _ZEROS = bytes(1 << 20)
-#: A sparse member is expanded up to this many bytes, or this many times what it stores.
-_SPARSE_SIZE, _SPARSE_RATIO = 1 << 30, 64
+#: A sparse member is expanded up to this many bytes, or this many times the archive's size.
+_SPARSE_SIZE, _SPARSE_RATIO = 32 << 20, 256
 _OCTAL = 8 << 30  # what the ustar size field cannot state
 
 
@@ -183,7 +183,7 @@ def _cut(view: View, member: Member) -> Iterator[Buffer]:
 
 def _expand(view: View, member: Member) -> Iterator[Buffer]:
     """The content of a sparse member, its holes filled with zeros."""
-    if member.size > max(_SPARSE_SIZE, _SPARSE_RATIO * member.stored):
+    if member.size > max(_SPARSE_SIZE, _SPARSE_RATIO * len(view)):
         raise Malformed(f"tar: {member.size} bytes, of which {member.stored} are stored, are not expanded")
     position = 0
     at = member.data

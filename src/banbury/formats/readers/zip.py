@@ -38,8 +38,8 @@ class Zip(Reader):
 
     Members are read as the central directory states them; where a local header states something else that is noted
     and the directory counts. No byte is decoded twice: of members that overlap, those behind the first have no
-    content, and those that share all of it are links to it. An archive whose directory is lost is read from its local
-    headers.
+    content, and those that share all of it are links to it. Where a whole blob is an archive whose directory is lost,
+    it is read from its local headers.
     """
 
     name = "zip"
@@ -60,7 +60,7 @@ class Zip(Reader):
         end = layout.find_end(view, start)
         if end:
             return Extent(end.end - start)
-        if not view.startswith(layout.LOCAL, start):
+        if start or not view.startswith(layout.LOCAL):
             return None
         item = layout.local(view, start)
         if item.flags & 0x2000 or item.method not in {0, _LZMA, _AES, *_METHODS} or not item.name:
@@ -75,6 +75,11 @@ class Zip(Reader):
             sink.note("truncated", "no central directory: read from the local headers")
             writer.write([item for item, _ in _locals(view, 0)])
         else:
+            other = layout.first_end(view, 0)
+            if other and other.at != end.at:
+                sink.note(
+                    "mismatch", "two end records: readers differ in which one counts", start=other.at, end=end.end
+                )
             writer.write(_directory(view, sink, end))
             writer.gaps(end)
         writer.finish()
@@ -181,17 +186,19 @@ class _Writer:
     def _member(self, item: Item, entry: Entry, reach: int) -> int:
         """Write one member; returns how far the content of all so far reaches."""
         view, sink = self._view, self._sink
-        head = layout.local(view, item.offset)
+        # Overlaps are settled before the local header is read: a million entries may lead to one large header.
         if self._last and self._last[0].offset == item.offset and self._last[0].packed == item.packed:
             sink.note("overlap", "shares the content of another member", path=entry.path, start=item.offset)
             sink.alias(entry, self._last[1])
             return reach
-        stop = min(head.end + item.packed, len(view))
         if item.offset < reach:
-            sink.note("overlap", "overlaps another member; not decoded", path=entry.path, start=item.offset, end=stop)
+            sink.note("overlap", "overlaps another member; not decoded", path=entry.path, start=item.offset)
             sink.entry(entry)
+            stop = min(item.offset + 30 + item.packed, len(view))
             self._taken.append((item.offset, stop))
             return max(reach, stop)
+        head = layout.local(view, item.offset)
+        stop = min(head.end + item.packed, len(view))
         sink.own(head.at, head.end, Role.HEADER, "local header")
         self._compare(item, head, entry)
         index = self._content(item, entry, head.end, stop)
