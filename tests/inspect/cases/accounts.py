@@ -157,10 +157,19 @@ CASES = [
     Case(
         "credentials",
         "positive",
-        "key=value and xml",
-        lambda: b"<a><WebPassword>admin</WebPassword></a>\n",
-        path="etc/defaults.xml",
-        expect=[{"where": "WebPassword", "well_known": True, "length": 5}],
+        "xml",
+        lambda: (
+            b'<a><WebPassword>admin</WebPassword><sysPassword value="s3same" /><p name="wpa_psk" value="12345678"/>'
+            b'<u encodePassword="enable" userPassword="hunter22"/><!-- <Password>no</Password> --></a>'
+        ),
+        path="etc/default.cfg",
+        expect=[
+            {"source": "xml", "where": "WebPassword", "well_known": True, "length": 5},
+            {"where": "sysPassword", "masked": "s…e"},
+            {"where": "wpa_psk", "length": 8},
+            {"where": "userPassword", "masked": "h…2"},
+        ],
+        never=[{"where": "encodePassword"}, {"where": "Password"}],
     ),
     Case(
         "credentials",

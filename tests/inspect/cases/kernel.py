@@ -38,7 +38,7 @@ CASES = [
                 "builder": "builder@host.example",
                 "build": "#3 SMP",
                 "date": "Wed Nov 26 20:27:09 UTC 2014",
-                "compiler": "gcc version 4.8.3 (OpenWrt/Linaro GCC 4.8-2014.04) ",
+                "compiler": "gcc version 4.8.3 (OpenWrt/Linaro GCC 4.8-2014.04)",
             }
         ],
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
@@ -98,10 +99,19 @@ def certificate(data: bytes) -> CertificateParts:
     fields, algorithm = _frame(data, 6)
     serial = der.integer(data, fields[0])
     issuer, subject, spki = fields[2], fields[4], fields[5]
-    try:
-        lib = x509.load_der_x509_certificate(data)
-    except (ValueError, TypeError) as problem:
-        raise Malformed(f"certificate: {problem}") from problem
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of serial numbers that break RFC 5280: devices ship them
+        try:
+            lib = x509.load_der_x509_certificate(data)
+        except (ValueError, TypeError) as problem:
+            raise Malformed(f"certificate: {problem}") from problem
+        return _parts(data, lib, serial, (issuer, subject, spki), algorithm)
+
+
+def _parts(
+    data: bytes, lib: Any, serial: int, fields: tuple[der.Node, der.Node, der.Node], algorithm: der.Node
+) -> CertificateParts:
+    issuer, subject, spki = fields
     self_issued = data[issuer.start : issuer.end] == data[subject.start : subject.end]
     return CertificateParts(
         subject=_attempt(lambda: _name(lib.subject)),

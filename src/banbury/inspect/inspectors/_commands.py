@@ -146,7 +146,7 @@ def listener(mechanism: str, command: str, at: Span | None, enabled: Tri = Tri.U
         port = int(words[-1][:5])
     login = Tri.UNKNOWN
     if "telnetd" in name:
-        shell = _option(words, "-l")
+        shell = _option(words, "-l") or _option(words, "-L")
         login = asks_login([shell]) if shell else Tri.YES  # without -l, telnetd runs /bin/login
     return Listener(
         mechanism=mechanism,

@@ -28,6 +28,8 @@ _STARTERS: Final = re.compile(
 )
 _SSD: Final = re.compile(r"start-stop-daemon\s(.*)")
 _PLAIN: Final = re.compile(r"(?:exec\s+|nohup\s+|busybox\s+)?((?:/[\w.+-]+){1,8}|\$\{?\w+\}?)(?:\s.*)?")
+#: A variable that by its name holds a program, where its value is not known.
+_PROGRAM: Final = re.compile(r"\$\{?(?:DAEMON|PROG|BIN|EXEC|CMD|SERVER)")
 _NOT_STARTED: Final = frozenset(
     {"echo", "mkdir", "rm", "cat", "ln", "cp", "mv", "chmod", "chown", "touch", "sleep", "test", "kill", "killall"}
     | {"grep", "sed", "awk", "logger", "pidof", "true", "false", "uci", "printf", "[", "umount", "ls", "find", "sync"}
@@ -59,17 +61,15 @@ def _started(line: str, values: dict[str, str], plain: bool) -> str:
     text = line.strip()
     if match := _PROCD.match(text):
         return match[1]
-    if match := _SSD.search(text):
-        return _ssd(match[1])
-    if match := _STARTERS.match(text):
-        return match[1]
+    if match := _SSD.search(text) or _STARTERS.match(text):
+        return _ssd(match[1]) if match.re is _SSD else match[1]
     words = words_of(expand(text, values))
     name = basename(words[0]) if words else ""
     if listener("", expand(text, values), None) is not None and "=" not in words[0]:
         return text
-    if (plain or text.endswith("&")) and _PLAIN.fullmatch(text) and name and name not in _NOT_STARTED:
-        return text
-    return ""
+    if not (plain or text.endswith("&")) or not _PLAIN.fullmatch(text) or name in _NOT_STARTED or not words:
+        return ""
+    return text if words[0].startswith("/") or _PROGRAM.match(words[0]) else ""
 
 
 def _tidy(command: str, values: dict[str, str]) -> str:

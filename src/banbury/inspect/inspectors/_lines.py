@@ -52,3 +52,17 @@ def unquote(text: str) -> str:
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
         return text[1:-1]
     return text
+
+
+def blank_blocks(data: bytes, opening: bytes, closing: bytes) -> bytes:
+    """``data`` with block comments overwritten by spaces, so that offsets and line numbers stay."""
+    if opening not in data:
+        return data
+    out = bytearray(data)
+    at = data.find(opening)
+    while at >= 0:
+        end = data.find(closing, at + len(opening))
+        stop = len(data) if end < 0 else end + len(closing)
+        out[at:stop] = b"\n".join(b" " * len(line) for line in data[at:stop].split(b"\n"))
+        at = data.find(opening, stop)
+    return bytes(out)

@@ -9,10 +9,11 @@ from typing import Final
 from banbury.inspect.contract import FileInspector, FileView
 from banbury.inspect.inspectors._crypt import algorithm_of
 from banbury.inspect.inspectors._defaults import default_passwords
-from banbury.inspect.inspectors._lines import basename, hide, line_span, mask, unquote, within
-from banbury.model.facts import Fact
+from banbury.inspect.inspectors._lines import basename, blank_blocks, hide, line_span, mask, unquote, within
+from banbury.model.facts import Fact, Span
 
 _LONGEST: Final = 2000
+_XML_CAP: Final = 2 << 20
 
 
 class Credential(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="account.credential"):
@@ -38,9 +39,11 @@ _UCI_KEY: Final = re.compile(
 _SETTING: Final = re.compile(
     rf"(?:set\s|export\s)?\s*[\"']?([\w.:\[\]-]*?{_WORDS}|wep_key[0-3])\d?[\"']?\s*=\s*(\S.*)", re.IGNORECASE
 )
+#: An element's content; a pair of attributes "name" and "value"; an attribute, or an element with its "value".
 _XML: Final = re.compile(
-    rf"<([\w.:-]{{0,60}}{_WORDS})(?:\s[^<>]{{0,200}})?>([^<>]{{1,200}})</|"
-    rf"name=\"([\w.:-]{{0,60}}{_WORDS})\"\s+value=\"([^\"<>]{{1,200}})\"",
+    rf"<([\w.:-]{{0,60}}{_WORDS})(?:\s[^<>]{{0,200}})?>([^<>]{{1,200}})</"
+    rf"|name=\"([\w.:-]{{0,60}}{_WORDS})\"\s+value=\"([^\"<>]{{1,200}})\""
+    rf"|(?<![\w.:-])([\w.:-]{{0,60}}{_WORDS})(?:\s+value)?\s?=\s?\"([^\"<>]{{1,200}})\"",
     re.IGNORECASE,
 )
 _COMMUNITY: Final = re.compile(r"(r[ow]community6?)\s+(\S+)|(com2sec6?)\s+(?:-Cn\s+\S+\s+)?\S+\s+\S+\s+(\S+)")
@@ -57,22 +60,23 @@ _SETTINGS_FILE: Final = re.compile(
 )
 
 
-def _grammar(path: str) -> str:
-    name = basename(path)
+def _grammar(file: FileView) -> str:
+    """How the file writes its settings, by its path and, for XML under other names, its first byte."""
+    path, name = file.path, basename(file.path)
     if name in {"chap-secrets", "pap-secrets"}:
         return name
     if name.startswith("snmpd") and name.endswith((".conf", ".local")):
         return "snmpd"
     if re.search(r"(?:^|/)etc/config/[^/]+$", path):
         return "uci"
-    if name.endswith(".xml"):
+    if name.endswith(".xml") or (_SETTINGS_FILE.search(path) and file.view.startswith(b"<")):
         return "xml"
     return "setting" if _SETTINGS_FILE.search(path) else ""
 
 
 def _is_secret(value: str) -> bool:
     """False for empty values, switches, and values that name something else: a variable, a file, a template."""
-    if _NOT_A_WORD.fullmatch(value) or re.fullmatch(r"\$[A-Za-z_]\w*", value):
+    if _NOT_A_WORD.fullmatch(value) or re.fullmatch(r"\$[A-Za-z_][\w:.]*", value):
         return False
     return not value.startswith(("$(", "${", "/", "%", "<", "{", "@", "file:"))
 
@@ -95,12 +99,16 @@ class Credentials(FileInspector):
     uses_path = True
 
     def applies(self, file: FileView) -> bool:
-        return len(file.view) > 0 and _grammar(file.path) != "" and file.view.find(b"\0", 0, 4096) < 0
+        return len(file.view) > 0 and _grammar(file) != "" and file.view.find(b"\0", 0, 4096) < 0
 
     def inspect(self, file: FileView) -> Iterator[Fact]:
         within(file)
-        source = _grammar(file.path)
+        source = _grammar(file)
         section = ""
+        if source == "xml":
+            within(file, _XML_CAP)
+            yield from _xml(file)
+            return
         for offset, line in file.lines:
             text = line.strip()
             if not text or text[0] in "#;" or len(text) > _LONGEST:
@@ -109,7 +117,15 @@ class Credentials(FileInspector):
                 section = ".".join(unquote(word) for word in text.split()[1:3])
                 continue
             for where, user, value in _secrets_of(source, text, section):
-                yield from _credential(file, offset, line, source, (where, user, value))
+                yield from _credential(source, (where, user, value), line_span(file, offset), line)
+
+
+def _xml(file: FileView) -> Iterator[Credential]:
+    """The secrets of an XML file, which often is one long line. Decoded so that a character is a byte."""
+    text = blank_blocks(file.data, b"<!--", b"-->").decode("latin-1")
+    for match in _XML.finditer(text):
+        where, value = next((match[i], match[i + 1]) for i in (1, 3, 5) if match[i])
+        yield from _credential("xml", (where, "", value), Span(match.start(), len(match[0])), match[0])
 
 
 def _secrets_of(source: str, text: str, section: str) -> Iterator[tuple[str, str, str]]:
@@ -126,18 +142,13 @@ def _secrets_of(source: str, text: str, section: str) -> Iterator[tuple[str, str
             yield match[1] or match[3], "", match[2] or match[4]
         elif match := _CREATE_USER.match(text):
             yield match[1], match[2], unquote(match[3])
-    elif source == "xml":
-        for match in _XML.finditer(text):
-            yield match[1] or match[3], "", match[2] or match[4]
     elif match := _SETTING.fullmatch(text):
         value = match[2].split(" #", 1)[0].rstrip(" ,;")
         if value[:1] in "'\"" or " " not in value:
             yield match[1], "", unquote(value)
 
 
-def _credential(
-    file: FileView, offset: int, line: str, source: str, found: tuple[str, str, str]
-) -> Iterator[Credential]:
+def _credential(source: str, found: tuple[str, str, str], at: Span, line: str) -> Iterator[Credential]:
     where, user, value = found
     community = "community" in where or where.startswith("com2sec")
     if not _is_secret(value) or (where.endswith("key") and len(value) < 5):
@@ -155,6 +166,6 @@ def _credential(
         masked=mask(value),
         length=len(value),
         well_known=value in default_passwords() or (community and value in {"public", "private"}),
-        at=line_span(file, offset),
+        at=at,
         text=hide(line, value),
     )

@@ -177,6 +177,11 @@ def unit(file: FileView) -> Iterator[Fact]:
             text=clip(commands[0][1]) if commands else "",
         )
     for offset, command in commands:
+        words = words_of(command)
+        if words and basename(words[0]) in _GIVES_SESSION and len(words) < 20:
+            tty, login = _first(settings, "Service.TTYPath"), asks_login(words)
+            at = line_span(file, offset)
+            yield Console(tty=tty[:80], action="systemd", process=clip(command), login=login, at=at, text=clip(command))
         fact = listener("systemd", command, line_span(file, offset))
         if fact is not None:
             yield fact

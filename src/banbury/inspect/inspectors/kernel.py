@@ -154,6 +154,7 @@ class Kernel(FileInspector):
 
 
 def _banners(file: FileView) -> Iterator[Fact]:
+    yield from _setup_banner(file)
     seen: set[str] = set()
     for at in _offsets(file, b"Linux version "):
         text = _string_at(file, at)
@@ -165,7 +166,28 @@ def _banners(file: FileView) -> Iterator[Fact]:
         yield Banner(
             version=match[1],
             builder=match[2],
-            compiler=match[3].removeprefix("(").removesuffix(")")[:200],
+            compiler=match[3].removeprefix("(").removesuffix(")").strip()[:200],
+            build=build[1] if build else "",
+            date=build[2] if build else "",
+            at=Span(at, len(text)),
+            text=clip(text),
+        )
+
+
+def _setup_banner(file: FileView) -> Iterator[Fact]:
+    """The version that an x86 boot image states in clear before its compressed kernel (Linux, Documentation/arch/x86/
+    boot.rst: "HdrS" at 0x202, the string's offset less 0x200 at 0x20e)."""
+    view = file.view
+    if len(view) < 0x400 or not view.startswith(b"HdrS", 0x202):
+        return
+    at = view.u16(0x20E) + 0x200
+    text = _string_at(file, at) if 0x210 < at < len(view) else ""
+    match = re.match(r"(\d+\.\d+[^\s(]{0,80}) \(([^()\s]{1,200})\) (#.{0,100})", text)
+    if match:
+        build = _BUILD.match(match[3])
+        yield Banner(
+            version=match[1],
+            builder=match[2],
             build=build[1] if build else "",
             date=build[2] if build else "",
             at=Span(at, len(text)),

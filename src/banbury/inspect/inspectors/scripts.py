@@ -12,7 +12,7 @@ from msgspec import field
 
 from banbury.inspect.contract import FileInspector, FileView, Skip
 from banbury.inspect.inspectors._commands import without_comment
-from banbury.inspect.inspectors._lines import basename, hide
+from banbury.inspect.inspectors._lines import basename, blank_blocks, hide
 from banbury.inspect.inspectors._scriptuses import Use, uses
 from banbury.model.facts import Fact, Span
 
@@ -54,7 +54,9 @@ _SOURCED: Final = re.compile(
     r"|uci-defaults/[^/]+|profile\.d/[^/]+)$|(?:^|/)lib/preinit/[^/]+$"
 )
 #: A line of shell that only tells the user something.
-_MESSAGE: Final = re.compile(r"\s*(?:echo|printf|logger)\s[^|>$`]*$")
+_MESSAGE: Final = re.compile(
+    r"\s*(?:\w{0,20}echo\w{0,20}|printf|logger|\w{0,20}(?:message|msg|warn|error|info))\s[^|>$`]*$"
+)
 _SECRET: Final = re.compile(
     r"://[^:/\s]{1,64}:([^@/\s]{1,64})@|(?:password|passwd|pass|sshpass -p)[= :]\s*[\"']?([^\s\"']{2,64})"
     r"|\s-p(?=\S)([^\s]{2,64})|(?:-u|--user)\s*[\"']?[\w.-]{1,64}:([^\s\"']{1,64})"
@@ -108,20 +110,6 @@ def language_of(file: FileView) -> str:
     if not language and file.view.find(b"<?php", 0, min(2048, len(file.view))) >= 0:
         return "php"
     return language or ("shell" if _SOURCED.search(file.path) else "")
-
-
-def _blank_blocks(data: bytes, opening: bytes, closing: bytes) -> bytes:
-    """``data`` with block comments overwritten by spaces, so that offsets and line numbers stay."""
-    if opening not in data:
-        return data
-    out = bytearray(data)
-    at = data.find(opening)
-    while at >= 0:
-        end = data.find(closing, at + len(opening))
-        stop = len(data) if end < 0 else end + len(closing)
-        out[at:stop] = b"\n".join(b" " * len(line) for line in data[at:stop].split(b"\n"))
-        at = data.find(opening, stop)
-    return bytes(out)
 
 
 _SHOWN_MOST: Final = 1000
@@ -209,7 +197,7 @@ class Scripts(FileInspector):
             raise Skip(f"a script of {len(file.view)} bytes is more than the cap of {_CAP}")
         data = file.data
         if language in _BLOCKS:
-            data = _blank_blocks(data, *_BLOCKS[language])
+            data = blank_blocks(data, *_BLOCKS[language])
         elif language == "shell" and b"<<" in data:
             data = _blank_shown(data)
         starts = [0, *(m.end() for m in re.finditer(b"\n", data))]
