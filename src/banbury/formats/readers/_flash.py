@@ -28,6 +28,7 @@ HOLES: Final = 64 << 20
 #: A file whose holes are smaller than this is not worth a note.
 SPARSE: Final = 1 << 20
 ZEROS: Final = bytes(1 << 16)
+_BATCH: Final = 1 << 18
 _FILLS: Final = frozenset((0x00, 0xFF, 0xCE))
 
 _KINDS: Final = {
@@ -71,13 +72,33 @@ def device(raw: bytes, big: bool) -> tuple[int, int]:
 
 def fills(view: View, sink: Sink, start: int, end: int) -> None:
     """Own the runs of fill at the start of a gap between nodes: erased flash, zeros, UBIFS' padding byte. What is no
-    fill is left without an owner."""
+    fill is left without an owner, and so is what only aligns the next node."""
+    if end - start < 8:
+        return
     for _ in range(8):
         if start >= end or view.u8(start) not in _FILLS:
             return
         length = view.run(start, end)
         sink.own(start, start + length, Role.PADDING, f"fill {view.u8(start):#04x}")
         start += length
+
+
+def batched(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
+    """The same bytes in larger pieces: a node holds a page at most, and each piece costs a system call. What came
+    before an error is handed on before it is raised."""
+    held: list[Buffer] = []
+    size = 0
+    try:
+        for piece in pieces:
+            held.append(piece)
+            size += len(piece)
+            if size >= _BATCH:
+                yield b"".join(held)
+                held, size = [], 0
+    except Malformed:
+        yield b"".join(held)
+        raise
+    yield b"".join(held)
 
 
 class Inode(Struct, frozen=True, kw_only=True):
@@ -141,7 +162,7 @@ def emit(sink: Sink, tree: Tree) -> Reached:
             sink.alias(_entry(raw, ino, inode, Kind.HARDLINK, paths[ino]), first)
         else:
             paths[ino] = entry.path
-            reached.member[ino] = sink.file(entry, tree.content(ino, entry.path))
+            reached.member[ino] = sink.file(entry, batched(tree.content(ino, entry.path)))
     names.finish()
     return reached
 

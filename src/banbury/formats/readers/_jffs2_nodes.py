@@ -164,7 +164,7 @@ def survey(view: View, layout: Layout) -> Survey:
         spans.append((pos, pos + total))
         out.end = pos + total
         out.nodes += kind | ACCURATE not in (CLEANMARKER, PADDING)
-    out.block = _block_size(marks, spans)
+    out.block = block_size(marks, spans)
     return out
 
 
@@ -182,7 +182,7 @@ def _identity(view: View, layout: Layout, pos: int, kind: int, total: int) -> tu
     return None
 
 
-def _block_size(marks: list[int], spans: list[tuple[int, int]]) -> int:
+def block_size(marks: list[int], spans: list[tuple[int, int]]) -> int:
     """The erase block size: clean markers stand where blocks start, and no node crosses from one to the next."""
     if len(marks) > 1:
         common = math.gcd(*(mark - marks[0] for mark in marks))

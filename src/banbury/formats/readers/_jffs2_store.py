@@ -55,6 +55,8 @@ class Nodes:
         self.table: list[tuple[int, int, str]] = []
         self.positions: set[int] = set()
         self.gaps: list[tuple[int, int]] = []
+        self.spans: list[tuple[int, int]] = []
+        self.marks: list[int] = []
         self.inodes: dict[int, list[InodeNode]] = {}
         self.dirents: dict[tuple[int, bytes], Dirent] = {}
         self.dirs: dict[int, list[Dirent]] = {}
@@ -79,6 +81,9 @@ class Nodes:
                 self.gaps.append((end, pos))
             end = pos + total
             known = kind | ACCURATE
+            self.spans.append((pos, end))
+            if kind == CLEANMARKER:
+                self.marks.append(pos)
             if known not in FIXED:
                 self.unknown[kind] = self.unknown.get(kind, 0) + 1
             elif total < FIXED[known]:

@@ -20,6 +20,7 @@ from banbury.formats.readers._jffs2_nodes import (
     XATTR,
     XREF,
     Layout,
+    block_size,
     extent,
     node_at,
     survey,
@@ -146,11 +147,10 @@ class Jffs2(Reader):
         layout = _layout(view, 0)
         if layout is None:
             raise Malformed("no JFFS2 node", offset=0)
-        found = survey(view, layout)
-        sink.property("byte order", "big" if layout.big else "little")
-        sink.property("erase block size", f"{found.block} (inferred)")
         nodes = Nodes(view, layout, sink)
         nodes.load()
+        sink.property("byte order", "big" if layout.big else "little")
+        sink.property("erase block size", f"{block_size(nodes.marks, nodes.spans)} (inferred)")
         sink.property("compressors", ", ".join(COMPRESSORS.get(c, str(c)) for c in sorted(nodes.compressors)))
         reached = emit(sink, nodes)
         _own(nodes, reached)

@@ -50,6 +50,29 @@ _DIRTY: Final = 1  # master node: the file system was not unmounted
 _CHANGING: Final = frozenset((INO, DATA, DENT, XENT, TRUN, IDX))
 
 
+def _decode(compressor: int, data: Buffer, size: int) -> Buffer:
+    """The content of one data node, which states ``size`` bytes."""
+    if compressor == 0:
+        return data
+    codec = _CODECS.get(compressor)
+    if codec is None:
+        raise Malformed(f"unsupported compressor {compressor}")
+    return _unzstd(data, size) if codec == "zstd" else unpack_block(codec, data, size)
+
+
+def _unzstd(data: Buffer, size: int) -> bytes:
+    import zstandard
+
+    try:
+        if zstandard.frame_content_size(data) == size:
+            # The frame states its size, as all do that Linux writes: one call will do, and is bounded.
+            out: bytes = zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
+            return out
+    except zstandard.ZstdError as problem:
+        raise Malformed(f"zstd: {problem}") from problem
+    return unpack_block("zstd", data, size)
+
+
 class _Tree:
     """The current nodes as a file system. ``used`` are the positions of the nodes that its members are made of."""
 
@@ -152,12 +175,7 @@ class _Tree:
         self.compressors.add(compressor)
         if not 0 < size <= BLOCK:
             raise Malformed(f"a data node of {size} bytes", offset=node.pos)
-        if compressor in _CODECS:
-            out: Buffer = unpack_block(_CODECS[compressor], data, size)
-        elif compressor == 0:
-            out = data
-        else:
-            raise Malformed(f"unsupported compressor {compressor}", offset=node.pos)
+        out = _decode(compressor, data, size)
         if len(out) != size:
             raise Malformed(f"a data node gives {len(out)} bytes and states {size}", offset=node.pos)
         return out
