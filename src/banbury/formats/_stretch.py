@@ -121,7 +121,7 @@ def is_text(view: View, start: int, end: int) -> bool:
             piece = piece[:-1]
         ascii_text = _TEXT_TABLE.take(piece)
         high = piece >= 0x80
-        if not (ascii_text | high).all() or np.count_nonzero(high) * 3 > len(piece):
+        if not (ascii_text | high).all():
             return False
         if high.any() and not _utf8(piece.tobytes()):
             return False

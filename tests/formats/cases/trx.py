@@ -17,6 +17,7 @@ CASES = [
         {"part0": b"loader", "part1": PAYLOAD, "part2": OTHER, "part3": b"more"},
     ),
     Case("trx", "positive", "asus", lambda: trx(PAYLOAD, OTHER + ASUS), {"part1": OTHER}),
+    Case("trx", "malformed", "no-offset", lambda: trx(PAYLOAD)[:16] + bytes(12) + trx(PAYLOAD)[28:]),
     Case("trx", "negative", "offsets", lambda: trx(PAYLOAD)[:16] + b"\xff\xff\xff\xff" + trx(PAYLOAD)[20:]),
     Case("trx", "negative", "version", lambda: trx(PAYLOAD)[:14] + b"\7" + trx(PAYLOAD)[15:]),
     Case("trx", "malformed", "crc", lambda: trx(PAYLOAD, OTHER)[:-1] + b"X", notes=frozenset({"checksum"})),

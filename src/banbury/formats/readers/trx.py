@@ -51,7 +51,7 @@ class Trx(Reader):
         else:
             check_number(sink, "CRC-32", crc, jamcrc(view, 12, length))
         end = _asus_tail(view, sink, size)
-        offsets = sorted({o for o in _offsets(view, 0, version) if size <= o < end})
+        offsets = sorted({o for o in _offsets(view, 0, version) if size <= o < end}) or [size]
         ends = [*offsets[1:], end]
         parts(sink, view, [(f"part{i}", o, e - o) for i, (o, e) in enumerate(zip(offsets, ends, strict=True))], size)
 
