@@ -6,7 +6,8 @@ were read as what they are). What is not ``READ`` and not constant fill is a hid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,9 @@ _ZEROS = bytes(1 << 20)
 
 #: (offset in bytes, or -1 for a hole; length in bytes); a file is a list of them in order.
 Run = tuple[int, int]
+#: (first logical block of the file, first block of the file system, number of blocks).
+Extent = tuple[int, int, int]
+Pointers = npt.NDArray[np.unsignedinteger[Any]]
 
 
 class Holes:
@@ -123,7 +127,7 @@ def constant_blocks(view: View, offset: int, size: int, count: int) -> npt.NDArr
 
 def runs_of(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     """(first, end) of every stretch of true values."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.view(np.int8), [0]))))
+    edges = np.flatnonzero(np.diff(mask.view(np.int8), prepend=np.int8(0), append=np.int8(0)))
     pairs = edges.reshape(-1, 2).tolist()
     return [(int(a), int(b)) for a, b in pairs]
 
@@ -183,6 +187,67 @@ def merge(runs: Iterable[Run], size: int) -> list[Run]:
             out[-1] = (-1, out[-1][1] + size - done)
         else:
             out.append((-1, size - done))
+    return out
+
+
+def stretches(pointers: Pointers, logical: int) -> list[Extent]:
+    """Extents of consecutive non-zero block pointers, the first of which is the file's block ``logical``."""
+    used = np.flatnonzero(pointers)
+    if not used.size:
+        return []
+    places = pointers[used].astype(np.int64)
+    breaks = np.flatnonzero((np.diff(places) != 1) | (np.diff(used) != 1)) + 1
+    starts = np.concatenate(([0], breaks))
+    lengths = np.diff(np.concatenate((starts, [used.size])))
+    return list(zip((used[starts] + logical).tolist(), places[starts].tolist(), lengths.tolist(), strict=True))
+
+
+def indirect(
+    direct: Pointers, roots: Sequence[int], per: int, node: Callable[[int], Pointers]
+) -> tuple[list[Extent], str]:
+    """The extents of a classic Unix block map, and what was wrong with it ("" where nothing).
+
+    ``roots`` are the single, double and further indirect blocks; ``node`` gives the ``per`` pointers of one, and must
+    raise ``Malformed`` for a block it has given before: that alone bounds the work.
+    """
+    out = stretches(direct, 0)
+    first = len(direct)
+    try:
+        for depth, root in enumerate(roots, 1):
+            stack = [(root, first, depth)] if root else []
+            while stack:
+                block, logical, level = stack.pop()
+                pointers = node(block)
+                if level == 1:
+                    out += stretches(pointers, logical)
+                    continue
+                span = per ** (level - 1)
+                used = np.flatnonzero(pointers)[::-1].tolist()
+                stack += [(int(pointers[i]), logical + i * span, level - 1) for i in used]
+            first += per**depth
+    except Malformed as problem:
+        return out, str(problem)
+    return out, ""
+
+
+def runs_to(extents: list[Extent], size: int, blocks: Blocks) -> list[Run]:
+    """Extents as byte runs with holes between them, up to ``size`` bytes. Blocks past the end are marked as used and
+    not as read: nobody reads them."""
+    block = blocks.size
+    need = -(-size // block)
+    out: list[Run] = []
+    done = 0
+    for first, place, count in extents:
+        if first >= need:
+            blocks.claim(place, count, USED)
+            continue
+        if first > done:
+            out.append((-1, (first - done) * block))
+        take = min(count, need - first)
+        out.append((blocks.base + place * block, take * block))
+        if take < count:
+            blocks.claim(place + take, count - take, USED)
+        done = first + take
     return out
 
 

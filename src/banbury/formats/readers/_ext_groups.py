@@ -92,7 +92,7 @@ class Groups:
         if sb.has("metadata_csum"):
             rows = np.hstack((numbers, self.raw))
             rows[:, 4 + 0x1E : 4 + 0x20] = 0
-            found = crc32c_rows(sb.seed, rows) & 0xFFFF
+            found = crc32c_rows(sb.seed, rows) & np.uint32(0xFFFF)
         else:
             rows = np.hstack((numbers, self.raw[:, :0x1E], self.raw[:, 0x20:]))
             found = crc16_rows(crc16(0xFFFF, sb.uuid), rows)
@@ -204,7 +204,7 @@ class Groups:
         words = np.frombuffer(self.view.mem(at, self.sb.block), "<u4").astype(np.int64)
         used = words[words != 0]
         if group:
-            return used.size == 0
+            return not used.any()
         return bool(np.all((used - block) % self.sb.blocks_per_group == 0))
 
     def inode_offset(self, number: int) -> int:
@@ -257,7 +257,7 @@ class Groups:
             extra = rows[:, 0x80:0x82].copy().view("<u2")[:, 0]
             high = rows[:, 0x82:0x84].copy().view("<u2")[:, 0].astype(np.uint32)
             has = extra >= 4
-            body[np.ix_(has, [0x82, 0x83])] = 0
+            body[has, 0x82:0x84] = 0
             stored[has] |= high[has] << 16
             mask[has] = 0xFFFFFFFF
         found = crc32c_rows(self.sb.seed, np.hstack((number, rows[:, 0x64:0x68], body)))

@@ -10,7 +10,7 @@ import struct
 import numpy as np
 
 from banbury.formats.contract import Sink
-from banbury.formats.readers._disk import Blocks, Run
+from banbury.formats.readers._disk import Blocks, Extent, indirect
 from banbury.formats.readers._ext_super import Super
 from banbury.formats.view import View
 from banbury.model.errors import Malformed
@@ -21,9 +21,6 @@ _EXTRA = struct.Struct("<HHII")
 _EXTENT = struct.Struct("<IHHI")
 _INDEX = struct.Struct("<IIHH")
 EXTENTS, INLINE, EA_INODE, ENCRYPTED, COMPRESSED, VERITY = 0x80000, 0x10000000, 0x200000, 0x800, 0x4, 0x100000
-
-#: (first logical block, first block of the view, number of blocks); ``unwritten`` ones read as zeros.
-Extent = tuple[int, int, int]
 
 
 class Inode:
@@ -43,7 +40,7 @@ class Inode:
         self.mtime = f[5] - (1 << 32) if f[5] & 0x80000000 else f[5]
         self.links, self.flags = f[8], f[10]
         self.blocks = f[9] | f[17] << 32
-        self.mapping: bytes = f[12]  # type: ignore[assignment]  # the layout's one bytes field
+        self.mapping: bytes = f[12]
         self.generation = f[13]
         self.acl = f[14] | f[18] << 32
         self.extra, self.tail = 0, 0
@@ -57,7 +54,7 @@ class Inode:
     @property
     def sort(self) -> int:
         """The type bits of the mode."""
-        return self.mode >> 12
+        return int(self.mode) >> 12
 
     @property
     def rdev(self) -> tuple[int, int]:
@@ -87,12 +84,7 @@ class Maps:
 
     def extents(self, inode: Inode) -> tuple[list[Extent], str]:
         """The extents of an inode's content in order, and what was wrong with its map ("" where nothing)."""
-        try:
-            if inode.flags & EXTENTS:
-                return self._tree(inode)
-            return self._indirect(inode), ""
-        except Malformed as problem:
-            return [], str(problem)
+        return self._tree(inode) if inode.flags & EXTENTS else self._indirect(inode)
 
     def _tree(self, inode: Inode) -> tuple[list[Extent], str]:
         out: list[Extent] = []
@@ -123,55 +115,12 @@ class Maps:
                     return out, f"inode {inode.number}: {problem}"
         return out, ""
 
-    def _indirect(self, inode: Inode) -> list[Extent]:
+    def _indirect(self, inode: Inode) -> tuple[list[Extent], str]:
         """Direct, single, double and triple indirect blocks (ifork.rst, "Direct/Indirect Block Addressing")."""
-        per = self.sb.block // 4
-        roots = np.frombuffer(inode.mapping, "<u4")
-        out = _stretches(roots[:12], 0)
-        first = 12
-        for depth in (1, 2, 3):
-            root = int(roots[11 + depth])
-            stack = [(root, first, depth)] if root else []
-            while stack:
-                block, logical, level = stack.pop()
-                pointers = np.frombuffer(self.node(block), "<u4")
-                if level == 1:
-                    out += _stretches(pointers, logical)
-                    continue
-                span = per ** (level - 1)
-                used = np.flatnonzero(pointers)[::-1].tolist()
-                stack += [(int(pointers[i]), logical + i * span, level - 1) for i in used]
-            first += per**depth
-        return out
-
-    def runs(self, extents: list[Extent], size: int) -> list[Run]:
-        """Extents as byte runs with holes between them, up to ``size`` bytes. Blocks past the end are only claimed:
-        nobody reads them."""
-        block = self.sb.block
-        need = -(-size // block)
-        out: list[Run] = []
-        done = 0
-        for first, place, count in extents:
-            if first >= need:
-                self.blocks.claim(place, count, 1)
-                continue
-            if first > done:
-                out.append((-1, (first - done) * block))
-            take = min(count, need - first)
-            out.append((place * block, take * block))
-            if take < count:
-                self.blocks.claim(place + take, count - take, 1)
-            done = first + take
-        return out
-
-
-def _stretches(pointers: np.ndarray[tuple[int], np.dtype[np.uint32]], logical: int) -> list[Extent]:
-    """Runs of consecutive non-zero pointers."""
-    used = np.flatnonzero(pointers)
-    if not used.size:
-        return []
-    places = pointers[used].astype(np.int64)
-    breaks = np.flatnonzero((np.diff(places) != 1) | (np.diff(used) != 1)) + 1
-    starts = np.concatenate(([0], breaks))
-    lengths = np.diff(np.concatenate((starts, [used.size])))
-    return list(zip((used[starts] + logical).tolist(), places[starts].tolist(), lengths.tolist(), strict=True))
+        pointers = np.frombuffer(inode.mapping, "<u4")
+        return indirect(
+            pointers[:12],
+            pointers[12:].tolist(),
+            self.sb.block // 4,
+            lambda block: np.frombuffer(self.node(block), "<u4"),
+        )

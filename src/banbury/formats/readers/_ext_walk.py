@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from banbury.formats.contract import Sink, clean_name
 from banbury.formats.names import Names
-from banbury.formats.readers._disk import Blocks, Paths, Placer, Run, merge, raw_of
+from banbury.formats.readers._disk import Blocks, Paths, Placer, Run, merge, raw_of, runs_to
 from banbury.formats.readers._ext_groups import Groups
 from banbury.formats.readers._ext_inode import COMPRESSED, ENCRYPTED, INLINE, VERITY, Inode, Maps
 from banbury.formats.readers._ext_super import Super
@@ -197,7 +197,7 @@ class Walk:
         extents, problem = self.maps.extents(inode)
         if inode.flags & VERITY:
             self._verity(extents, inode.size)
-        runs = self.maps.runs(extents, inode.size)
+        runs = runs_to(extents, inode.size, self.blocks)
         if problem:
             return self.placer.place(entry, merge(runs, sum(r[1] for r in runs)), problem)
         return self.placer.place(entry, merge(runs, inode.size))
@@ -224,7 +224,7 @@ class Walk:
         if size < 60 and (inode.blocks == attribute or inode.flags & 0x200000):
             return inode.mapping[:size]
         extents, problem = self.maps.extents(inode)
-        runs: list[Run] = merge(self.maps.runs(extents, size), size)
+        runs: list[Run] = merge(runs_to(extents, size, self.blocks), size)
         target = b"".join(self.view.mem(at, length) for at, length in runs if at >= 0)
         if problem or len(target) < inode.size:
             self.sink.note("malformed", problem or "a symbolic link ends early")
@@ -253,7 +253,7 @@ class Walk:
             inode = self.inode(number)
             self.met.setdefault(number, -1)
             size = min(inode.size, 1 << 20)
-            runs = self.maps.runs(self.maps.extents(inode)[0], size)
+            runs = runs_to(self.maps.extents(inode)[0], size, self.blocks)
             self._values[number] = b"".join(self.view.mem(at, length) for at, length in runs if at >= 0)[:size]
             for at, length in runs:
                 if at >= 0:
