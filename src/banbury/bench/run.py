@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import datetime as dt
 import sys
 import tempfile
@@ -36,6 +37,8 @@ def run(
 ) -> BenchReport:
     """Measure everything. Raises InputError where the inputs cannot be made."""
     inputs = prepare(work / "inputs", cache, progress)
+    # As after an installation: else a changed source file would be compiled again in every measured run.
+    compileall.compile_dir(Path(banbury.__file__).parent, quiet=2)
     first = image or Path(inputs.sample.manifest("1.0")).parent / "ex100-1.0.bin"
     with tempfile.TemporaryDirectory(prefix="run-", dir=work) as name:
         bench = _Bench(inputs, first.resolve(), Path(name), repeats, tell)
