@@ -8,11 +8,12 @@ import shutil
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from banbury.formats.contract import Reader
 from banbury.formats.readers.jffs2 import Jffs2
 from banbury.formats.readers.ubi import Ubi
 from banbury.formats.readers.ubifs import Ubifs
@@ -236,7 +237,7 @@ FILES = {"testfile1": 62, "testfile2": 28, "generic folder/test file 3_.txt": 20
         (Yaffs(), "yaffs__yaffs2_le.img"),
     ],
 )
-def test_real_images(reader: Jffs2 | Ubifs | Yaffs, name: str) -> None:
+def test_real_images(reader: Reader, name: str) -> None:
     if not (FIRMWARE / name).exists():
         pytest.skip(f"NOT TESTED: {name} is not here")
     data = (FIRMWARE / name).read_bytes()
@@ -325,25 +326,33 @@ def test_jffs2_hostile() -> None:
     assert sum(map(len, read.contents.values())) < 70 << 20
 
 
-@pytest.mark.parametrize("name", ["jffs2 nested", "jffs2 magics", "ubifs magics", "ubi magics", "yaffs headers"])
-def test_hostile_input_costs_linear_time(name: str) -> None:
-    """Twice the input takes about twice the time, not four times."""
-    inputs = {
-        "jffs2 nested": (Jffs2(), _nested),
-        "jffs2 magics": (Jffs2(), lambda n: jffs2_cases.plain()[0][:4096] + b"\x85\x19" * (n * 20)),
-        "ubifs magics": (Ubifs(), lambda n: _spread(ubifs_cases.plain()[0], ubifs_cases.LEB, n)),
-        "ubi magics": (Ubi(), lambda n: ubi_cases.plain() + ubi_cases.counter() * n),
-        "yaffs headers": (Yaffs(), _directories),
-    }
-    reader, make = inputs[name]
-    times = []
-    for count in (2000, 8000):
-        data = make(count)
-        start = time.process_time()
-        read_bytes(reader, data)
-        times.append(time.process_time() - start)
-    assert times[1] < 10 * times[0] + 0.5
-    assert times[1] < 5
+def test_jffs2_attributes() -> None:
+    """Attributes by reference; one reference deleted, one attribute that nothing refers to."""
+    image = jffs2_cases.Image(big=True)
+    image.dirent(1, 2, b"file")
+    image.inode(2, b"x")
+    image.attribute(1, 1, b"note", b"hello")
+    image.attribute(2, 2, b"capability", b"\1\2\3")
+    image.attribute(3, 5, b"unused", b"secret")
+    image.attach(2, 1)
+    image.attach(2, 2)
+    image.attach(2, 3, sequence=2)
+    image.attach(2, 3, sequence=3)
+    read = read_bytes(Jffs2(), image.done())
+    assert read is not None
+    assert read.dissection.entries[0].xattrs == {"user.note": b"hello", "security.capability": b"\1\2\3"}
+    assert {n.code for n in read.dissection.notes} == {"hidden"}
+
+
+def test_ubifs_index_that_repeats_itself() -> None:
+    """An index that leads to one node over and over is given up, and the nodes are scanned instead."""
+    image, files = ubifs_cases.base()
+    image.leaves += [leaf for leaf in image.leaves if leaf[3] > 4000] * 100
+    image.finish(*image.commit(fanout=200))
+    read = read_bytes(Ubifs(), image.done())
+    assert read is not None
+    assert read.contents == files
+    assert {"malformed"} <= {n.code for n in read.dissection.notes}
 
 
 def _nested(count: int) -> bytes:
@@ -358,7 +367,7 @@ def _nested(count: int) -> bytes:
 
 def _spread(data: bytes, leb: int, count: int) -> bytes:
     """A UBIFS whose properties tree and last LEB are full of magics."""
-    return data[: 11 * leb] + (ubifs_cases.struct.pack("<I", 0x06101831) * (count * 8))[:leb]
+    return data[: 11 * leb] + (b"\x31\x18\x10\x06" * (count * 8))[:leb]
 
 
 def _directories(count: int) -> bytes:
@@ -367,3 +376,55 @@ def _directories(count: int) -> bytes:
     for n in range(count):
         image.header(257 + n, 256 + n if n else 1, b"d" * 200, yaffs_cases.DIRECTORY)
     return bytes(image.data)
+
+
+def _attributes(count: int) -> bytes:
+    """One large attribute on every file."""
+    image = jffs2_cases.Image()
+    image.attribute(1, 1, b"large", bytes(60_000))
+    for n in range(2, count // 4):
+        image.dirent(1, n, b"%d" % n)
+        image.inode(n)
+        image.attach(n, 1)
+    return image.done()
+
+
+def _copies(count: int) -> bytes:
+    """Copies of one LEB, each stating data up to the end of the image and beyond."""
+    copies = b"".join(ubi_cases.peb(0, 0, b"x", copy=1, sequence=n, stated=(1 << 32) - 1) for n in range(count))
+    return ubi_cases.layout(ubi_cases.table((0, "rootfs", 9, 1))) + copies
+
+
+def _shrinking(count: int) -> bytes:
+    """A file written in full and then shrunk again and again, by nothing."""
+    image = yaffs_cases.Image(512, 16)
+    image.file(257, 1, b"file", bytes(512 * (count // 2)))
+    for _ in range(count // 2):
+        image.header(257, 1, b"file", yaffs_cases.FILE, size=1 << 30, shrinks=1)
+    return bytes(image.data)
+
+
+HOSTILE: dict[str, tuple[Reader, Callable[[int], bytes]]] = {
+    "jffs2 nested": (Jffs2(), _nested),
+    "jffs2 magics": (Jffs2(), lambda n: jffs2_cases.plain()[0][:4096] + b"\x85\x19" * (n * 20)),
+    "jffs2 attributes": (Jffs2(), _attributes),
+    "ubifs magics": (Ubifs(), lambda n: _spread(ubifs_cases.plain()[0], ubifs_cases.LEB, n)),
+    "ubi magics": (Ubi(), lambda n: ubi_cases.plain() + ubi_cases.counter() * n),
+    "ubi copies": (Ubi(), lambda n: _copies(n // 4)),
+    "yaffs directories": (Yaffs(), _directories),
+    "yaffs shrinking": (Yaffs(), _shrinking),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_input_costs_linear_time(name: str) -> None:
+    """Four times the input takes about four times the time, not sixteen times."""
+    reader, make = HOSTILE[name]
+    times = []
+    for count in (2000, 8000):
+        data = make(count)
+        start = time.process_time()
+        read_bytes(reader, data)
+        times.append(time.process_time() - start)
+    assert times[1] < 10 * times[0] + 0.5
+    assert times[1] < 5

@@ -101,6 +101,19 @@ class Image:
         whole = head + struct.pack(self.order + "I", crc(head)) + body
         return self.node(0xE002, body + struct.pack(self.order + "II", crc(packed), crc(whole)) + packed)
 
+    def _sealed(self, kind: int, fields: bytes, data: bytes = b"") -> None:
+        """A node whose fixed part ends with its own checksum."""
+        head = struct.pack(self.order + "HHI", 0x1985, kind, 16 + len(fields) + len(data))
+        whole = head + struct.pack(self.order + "I", crc(head)) + fields
+        self.node(kind, fields + struct.pack(self.order + "I", crc(whole)) + data)
+
+    def attribute(self, xid: int, prefix: int, name: bytes, value: bytes) -> None:
+        data = name + b"\0" + value
+        self._sealed(0xE008, struct.pack(self.order + "IIBBHI", xid, 1, prefix, len(name), len(value), crc(data)), data)
+
+    def attach(self, ino: int, xid: int, sequence: int = 0) -> None:
+        self._sealed(0xE009, struct.pack(self.order + "III", ino, xid, sequence))
+
     def summary(self, nodes: list[int]) -> None:
         """A summary of the dirents and inodes at ``nodes``, with its marker; it counts from the image's start."""
         o, body = self.order, b""

@@ -36,9 +36,10 @@ def peb(
     copy: int = 0,
     wrong: int = 0,
     size: int = PEB,
+    stated: int | None = None,
 ) -> bytes:
-    """One eraseblock. ``wrong`` is added to the data's checksum."""
-    stated = len(data) if sort == 2 or copy else 0
+    """One eraseblock. ``wrong`` is added to the data's checksum, ``stated`` replaces the data's length."""
+    stated = (len(data) if sort == 2 or copy else 0) if stated is None else stated
     check = crc(data) + wrong if stated else 0
     head = struct.pack(
         ">4sBBBBII4xIIII4xQ12x", b"UBI!", 1, sort, copy, 0, volume, lnum, stated, used, 0, check, sequence

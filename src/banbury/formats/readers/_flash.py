@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import stat
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -21,8 +23,8 @@ from banbury.model.tree import Entry, Kind, Role
 
 #: Linux's PATH_MAX: a longer path cannot be opened by name, and unbounded ones cost memory squared in the depth.
 PATH_MAX: Final = 4096
-#: Bytes of paths in one file system, all members together.
-PATHS: Final = 256 << 20
+#: Bytes of paths, link targets and extended attributes in one file system, all members together.
+WORDS: Final = 256 << 20
 #: Bytes of holes written out for one file system beyond its own size.
 HOLES: Final = 64 << 20
 #: A file whose holes are smaller than this is not worth a note.
@@ -140,45 +142,54 @@ class Reached(Struct):
 def emit(sink: Sink, tree: Tree) -> Reached:
     """Write every member that can be reached from the root, parents first, in order of their names.
 
-    Raises BudgetExceeded where the paths together pass :data:`PATHS` bytes."""
+    Raises BudgetExceeded where paths, links and attributes together pass :data:`WORDS` bytes."""
     names = Names(sink)
     reached = Reached({tree.root: -1}, {})
     paths: dict[int, str] = {}
+    words = 0
     for raw, ino in _walk(sink, tree):
         reached.links[ino] = reached.links.get(ino, 0) + 1
         inode = tree.inode(ino)
-        if inode is None:
-            shown, stored = clean_name(raw)
-            sink.note("malformed", f"a name leads to inode {ino}, which is not there", path=shown)
-            reached.member.setdefault(ino, sink.file(Entry(path=shown, raw=stored, kind=Kind.FILE, inode=ino), ()))
-            continue
-        entry = _entry(raw, ino, inode)
-        names.note(entry)
         first = reached.member.get(ino)
-        if inode.kind is not Kind.FILE:
-            index = sink.entry(entry)
-            reached.member.setdefault(ino, index)
-        elif first is not None:
-            sink.alias(_entry(raw, ino, inode, Kind.HARDLINK, paths[ino]), first)
+        hard = inode is not None and inode.kind is Kind.FILE and first is not None
+        entry = _entry(raw, ino, inode, paths[ino] if hard else "")
+        words += len(raw) + len(entry.link) + sum(map(len, entry.xattrs.values()))
+        if words > WORDS:
+            sink.note("bomb", f"names, links and attributes of more than {WORDS} bytes")
+            raise BudgetExceeded(f"names, links and attributes of more than {WORDS} bytes")
+        names.note(entry)
+        if hard and first is not None:
+            sink.alias(entry, first)
+        elif entry.kind is not Kind.FILE:
+            reached.member.setdefault(ino, sink.entry(entry))
         else:
             paths[ino] = entry.path
-            reached.member[ino] = sink.file(entry, batched(tree.content(ino, entry.path)))
+            content = tree.content(ino, entry.path) if inode is not None else _missing(ino)
+            reached.member[ino] = sink.file(entry, batched(content))
     names.finish()
     return reached
 
 
-def _entry(raw: bytes, ino: int, inode: Inode, kind: Kind | None = None, link: str = "") -> Entry:
+def _missing(ino: int) -> Iterator[Buffer]:
+    raise Malformed(f"the name leads to inode {ino}, which is not there or damaged")
+    yield b""
+
+
+def _entry(raw: bytes, ino: int, inode: Inode | None, first: str) -> Entry:
+    """The member of name ``raw``; where ``first`` names the file before, a hard link to that."""
     shown, stored = clean_name(raw)
+    if inode is None:
+        return Entry(path=shown, raw=stored, kind=Kind.FILE, inode=ino)
     return Entry(
         path=shown,
         raw=stored,
-        kind=kind or inode.kind,
+        kind=Kind.HARDLINK if first else inode.kind,
         size=inode.size,
         mode=inode.mode,
         uid=inode.uid,
         gid=inode.gid,
         mtime=inode.mtime,
-        link=link or clean_name(inode.link)[0],
+        link=first or clean_name(inode.link[:PATH_MAX])[0],
         rdev=inode.rdev,
         inode=ino,
         xattrs=inode.xattrs,
@@ -189,14 +200,9 @@ def _walk(sink: Sink, tree: Tree) -> Iterator[tuple[bytes, int]]:
     """Paths and inodes below the root, each directory entered once."""
     entered = {tree.root}
     stack = [(b"", name, ino) for name, ino in sorted(tree.names(tree.root), reverse=True)]
-    total = 0
     while stack:
         parent, name, ino = stack.pop()
         path = parent + b"/" + name if parent else name
-        total += len(path)
-        if total > PATHS:
-            sink.note("bomb", f"paths of more than {PATHS} bytes")
-            raise BudgetExceeded(f"paths of more than {PATHS} bytes")
         yield path, ino
         inode = tree.inode(ino)
         if inode is None or inode.kind is not Kind.DIR:
@@ -210,21 +216,58 @@ def _walk(sink: Sink, tree: Tree) -> Iterator[tuple[bytes, int]]:
             stack += [(path, name, child) for name, child in sorted(tree.names(ino), reverse=True)]
 
 
-class Holes:
-    """How many more bytes of holes may be written out for one file system."""
+class Cuts:
+    """When files were cut short, and to what size. A search per block, where going over a file's blocks at every cut
+    would cost their product."""
 
-    def __init__(self, sink: Sink, size: int) -> None:
+    def __init__(self) -> None:
+        self._times: dict[int, list[int]] = {}
+        self._sizes: dict[int, list[int]] = {}
+        self._least: dict[int, list[int]] = {}
+
+    @property
+    def objects(self) -> set[int]:
+        return set(self._times)
+
+    def add(self, obj: int, time: int, size: int) -> None:
+        """File ``obj`` was cut to ``size`` bytes. Call in order of ``time``, and before the first :meth:`after`."""
+        self._times.setdefault(obj, []).append(time)
+        self._sizes.setdefault(obj, []).append(size)
+
+    def forget(self, obj: int) -> None:
+        self._times.pop(obj, None)
+        self._sizes.pop(obj, None)
+
+    def after(self, obj: int, time: int, offset: int) -> bool:
+        """Whether what was written at ``time`` to ``offset`` was cut off later."""
+        times = self._times.get(obj)
+        if times is None:
+            return False
+        if obj not in self._least:
+            # The least size from each cut to the last.
+            least = list(accumulate(reversed(self._sizes[obj]), min))
+            self._least[obj] = least[::-1]
+        next_cut = bisect_right(times, time)
+        return next_cut < len(times) and self._least[obj][next_cut] <= offset
+
+
+class Holes:
+    """How many more bytes of holes may be written out for a container of ``size`` bytes. ``byte`` is what a hole
+    reads as."""
+
+    def __init__(self, sink: Sink, size: int, byte: bytes = b"\0") -> None:
         self._sink = sink
         self._left = HOLES + 16 * size
+        self._piece = byte * (1 << 16)
 
     def fill(self, length: int) -> Iterator[bytes]:
-        """``length`` zero bytes, or Malformed where that is out of proportion."""
+        """``length`` bytes, or Malformed where that is out of proportion."""
         if length > self._left:
             raise Malformed(f"a hole of {length} bytes is left out, and what follows it")
         self._left -= length
         while length > 0:
-            yield ZEROS[:length]
-            length -= len(ZEROS)
+            yield self._piece[:length]
+            length -= len(self._piece)
 
     def report(self, size: int, stored: int, path: str) -> None:
         """Note a file of ``size`` bytes of which only ``stored`` are there, where that is much."""

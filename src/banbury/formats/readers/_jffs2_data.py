@@ -125,12 +125,12 @@ def segments(nodes: list[InodeNode], size: int) -> list[tuple[int, int, InodeNod
 
 
 class Unpacker:
-    """Unpacks nodes of one file system, within a budget: nodes that overlap may be needed more than once."""
+    """Unpacks nodes of one file system, within a budget for what is unpacked and not written: nodes may overlap."""
 
     def __init__(self, view: View, holes: Holes) -> None:
         self._view = view
         self.holes = holes
-        self._left = (64 << 20) + 1000 * len(view)
+        self._left = (64 << 20) + 16 * len(view)
         self._last: tuple[int, bytes] = (-1, b"")
 
     def pieces(self, runs: list[tuple[int, int, InodeNode | None]]) -> Iterator[Buffer]:
@@ -140,7 +140,7 @@ class Unpacker:
             elif node.compr == ZERO:
                 yield from self._zeros(end - start)
             else:
-                data = self._data(node)
+                data = self._data(node, end - start)
                 whole = len(data) == end - start
                 yield data if whole else memoryview(data)[start - node.offset : end - node.offset]
 
@@ -148,9 +148,9 @@ class Unpacker:
         """A stated run of zeros: a hole that Linux wrote out when a file grew."""
         return self.holes.fill(length) if length > len(ZEROS) else iter((ZEROS[:length],))
 
-    def _data(self, node: InodeNode) -> bytes:
+    def _data(self, node: InodeNode, wanted: int) -> bytes:
         if self._last[0] != node.pos:
-            self._left -= node.dsize
+            self._left -= node.dsize - wanted
             if self._left < 0:
                 raise Malformed("nodes that overlap so often that unpacking them is out of proportion")
             self._last = (node.pos, unpack(self._view, node))

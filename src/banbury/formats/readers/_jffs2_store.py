@@ -192,19 +192,20 @@ class Nodes:
 
     def _attach(self) -> None:
         """Give each inode its attributes. An odd sequence number deletes a reference, version -1 an attribute."""
-        used: set[int] = set()
+        # One value for all that refer to it: thousands may, and it may be large.
+        values: dict[int, bytes] = {}
         for (ino, xid), (pos, sequence, _) in self.references.items():
             found = self.attributes.get(xid)
             if found is None or sequence & 1 or found[1] == 0xFFFFFFFF:
                 self.dead.append((pos, pos + 28))
                 continue
-            used.add(xid)
             self.table.append((pos, pos + 28, _NAMES[XREF]))
-            length = self.view.u8(found[0] + 21)
-            self.xattrs.setdefault(ino, {})[found[2]] = found[3][length + 1 :]
+            if xid not in values:
+                values[xid] = found[3][self.view.u8(found[0] + 21) + 1 :]
+            self.xattrs.setdefault(ino, {})[found[2]] = values[xid]
         for xid, (pos, _, _, data) in self.attributes.items():
             end = pos + 32 + len(data)
-            if xid in used:
+            if xid in values:
                 self.table.append((pos, end, _NAMES[XATTR]))
             else:
                 self.dead.append((pos, end))

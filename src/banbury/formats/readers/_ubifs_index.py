@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from banbury.formats.contract import Sink
+from banbury.formats.readers._flash import Cuts
 from banbury.formats.readers._ubifs_nodes import (
     BLOCK,
     BRANCH,
@@ -69,16 +70,21 @@ class Current:
         self.attributes: dict[int, dict[bytes, Name]] = {}
         #: Bytes that the journal's data nodes reach to: after a power cut they can outrun their inode's size.
         self.reach: dict[int, int] = {}
+        self._written: dict[int, dict[int, int]] = {}
+        self._cuts = Cuts()
+        self._time = 0
 
     def put(self, node: Node) -> None:
         """Take one leaf node in; a deletion removes what it names."""
         view = self.view
+        self._time += 1
         if node.kind == INO:
             self._inode(node, view.u32(node.pos + 24))
         elif node.kind == DATA:
             inum, key, size, _, _ = view.unpack(DATA_NODE, node.pos)
             block = key & ((1 << _TYPE_SHIFT) - 1)
             self.blocks.setdefault(inum, {})[block] = node
+            self._written.setdefault(inum, {})[block] = self._time
             self.reach[inum] = max(self.reach.get(inum, 0), block * BLOCK + min(size, BLOCK))
         elif node.kind in (DENT, XENT):
             parent, _, inum, _, length = view.unpack(DIRENT, node.pos)
@@ -91,17 +97,16 @@ class Current:
         elif node.kind == TRUN:
             inum, _, size = view.unpack(TRUNCATION, node.pos)
             self.reach[inum] = size
-            kept = self.blocks.get(inum, {})
-            for block in [b for b in kept if b * BLOCK >= size]:
-                del kept[block]
+            self._cuts.add(inum, self._time, size)
 
     def _inode(self, node: Node, inum: int) -> None:
         fields = self.view.unpack(INODE, node.pos)
         if fields[8]:
             self.inodes[inum] = node
             return
-        for table in (self.inodes, self.blocks, self.names, self.attributes, self.reach):
+        for table in (self.inodes, self.blocks, self._written, self.names, self.attributes, self.reach):
             table.pop(inum, None)
+        self._cuts.forget(inum)
 
     def lose(self, key: tuple[int, int]) -> None:
         """Remember that the leaf of ``key`` is damaged: a file must not read as a hole there."""
@@ -114,6 +119,10 @@ class Current:
         for node in sorted(nodes, key=lambda n: (n.sequence, n.pos)):
             self.put(node)
             count += 1
+        for inum in self._cuts.objects & self.blocks.keys():
+            times = self._written[inum]
+            kept = self.blocks[inum].items()
+            self.blocks[inum] = {b: n for b, n in kept if not self._cuts.after(inum, times.get(b, 0), b * BLOCK)}
         return count
 
 
@@ -126,6 +135,8 @@ class Index:
         self.nodes: dict[int, Node] = {}
         self.lost = 0
         self.size = 0
+        # The nodes of a sound index lie beside each other; one that leads to more than there is overlaps itself.
+        self._left = len(current.view)
 
     def read(self, root: tuple[int, int, int]) -> None:
         """Take every leaf into the current state. Raises Malformed where the index itself is broken."""
@@ -173,7 +184,12 @@ class Index:
             return None
         pos = lnum * sb.leb_size + offset
         node = head_at(current.view, pos, min(pos + length, len(current.view)))
-        return node if node is not None and node.length == length and is_sound(current.view, node) else None
+        if node is None or node.length != length:
+            return None
+        self._left -= length
+        if self._left < 0:
+            raise Malformed("the index leads to more nodes than there is room for")
+        return node if is_sound(current.view, node) else None
 
 
 class Journal(Struct):
@@ -189,8 +205,9 @@ def journal(view: View, sb: Superblock, master: Master) -> Journal:
     out = Journal([])
     buds: dict[int, int] = {}
     start: int | None = None
-    for step in range(sb.log_lebs):
-        lnum = sb.log + (master.log - sb.log + step) % sb.log_lebs
+    lebs = range(sb.log, min(sb.lpt, -(-len(view) // sb.leb_size)))
+    first = lebs.index(master.log) if master.log in lebs else 0
+    for lnum in (*lebs[first:], *lebs[:first]):
         end = min((lnum + 1) * sb.leb_size, len(view))
         for node in walk(view, lnum * sb.leb_size, end):
             if not is_sound(view, node):

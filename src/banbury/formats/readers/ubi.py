@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from banbury.formats.contract import Extent, Magic, Reader, Sink, clean_name
 from banbury.formats.names import Names
-from banbury.formats.readers._flash import crc32
+from banbury.formats.readers._flash import Holes, crc32
 from banbury.formats.readers._ubi_headers import (
     AUTORESIZE,
     EC_MAGIC,
@@ -33,7 +33,6 @@ from banbury.formats.view import Buffer, View
 from banbury.model.errors import Malformed
 from banbury.model.tree import Entry, Kind, Role
 
-_FILL: Final = b"\xff" * (1 << 16)
 _INTERNAL: Final = {1: "fastmap superblock", 2: "fastmap data"}
 
 
@@ -98,9 +97,9 @@ class _Image:
         self.blocks.setdefault(head.volume, {}).setdefault(head.lnum, []).append(_Block(pos, head))
 
     def data(self, block: _Block, length: int) -> memoryview:
-        """Up to ``length`` bytes of a LEB: fewer only where the image is cut short."""
+        """Up to ``length`` bytes of a LEB: fewer where there are no more."""
         start = block.pos + self.first.data_offset
-        return self.view.mem(min(start, len(self.view)), max(0, min(length, len(self.view) - start)))
+        return self.view.mem(min(start, len(self.view)), max(0, min(length, self.leb, len(self.view) - start)))
 
     def current(self, volume: int) -> dict[int, _Block]:
         """Each LEB's valid copy: the latest, or the one before it where a copy was cut off (its checksum tells)."""
@@ -147,6 +146,7 @@ class _Writer:
         self.image = image
         self.table = table
         self.names = Names(image.sink)
+        self.holes = Holes(image.sink, len(image.view), b"\xff")
         self.stray: list[int] = []
 
     def write(self) -> None:
@@ -222,10 +222,7 @@ class _Writer:
         for lnum in range(count):
             block = lebs.get(lnum)
             if block is None:
-                left = usable
-                while left > 0:
-                    yield _FILL[:left]
-                    left -= len(_FILL)
+                yield from self.holes.fill(usable)
                 continue
             data = self.image.data(block, min(block.head.data_size, usable) if static else usable)
             if static and crc32(data) != block.head.data_crc:

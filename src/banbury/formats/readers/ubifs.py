@@ -337,7 +337,7 @@ def _load(view: View, current: Current, index: Index, master: Master | None, sin
         index.nodes.clear()
         current.clear()
         current.replay(everything(view, current.sb))
-        return True
+        return False
     sink.check("bytes of index nodes", master.index_size, index.size)
     if index.lost:
         sink.note("checksum", f"{index.lost} nodes that the index leads to are missing or damaged")

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 
 from banbury.formats.contract import Extent, Magic, Reader, Sink, clean_name
-from banbury.formats.readers._flash import Holes, Inode, Reached, device, emit, fills, kind_of
+from banbury.formats.readers._flash import Cuts, Holes, Inode, Reached, device, emit, fills, kind_of
 from banbury.formats.readers._yaffs_chunks import HEADER, Chunks, Geometry, chunks, extent, infer
 from banbury.formats.view import Buffer, View
 from banbury.model.errors import Malformed
@@ -65,6 +65,8 @@ class _Tree:
         self.objects: dict[int, _Object] = {}
         self.sizes: dict[int, int] = {}
         self.blocks: dict[int, dict[int, int]] = {}
+        self._written: dict[int, dict[int, int]] = {}
+        self._cuts = Cuts()
         self.dirs: dict[int, list[tuple[bytes, int]]] = {}
         self.orphans = 0
         self.xattr_ends: dict[int, int] = {}
@@ -77,14 +79,27 @@ class _Tree:
         live = np.flatnonzero(found.good & ~found.deleted)
         order = live[np.argsort(found.sequence[live], kind="stable")]
         columns = (order, found.object[order], found.chunk[order], found.length[order], found.header[order])
-        for index, obj, chunk, length, header in zip(*(c.tolist() for c in columns), strict=True):
+        for time, (index, obj, chunk, length, header) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
             if header:
-                self._header(obj, self._object(index))
+                self._header(obj, self._object(index), time)
             else:
                 self.blocks.setdefault(obj, {})[chunk] = index
+                self._written.setdefault(obj, {})[chunk] = time
                 end = (chunk - 1) * self.geometry.page + length
                 self.sizes[obj] = max(self.sizes.get(obj, 0), end)
+        self._cut()
         self._link()
+
+    def _cut(self) -> None:
+        """Drop the chunks that a later shrinking of their file cut off."""
+        for obj in self._cuts.objects & self.blocks.keys():
+            times = self._written[obj]
+            kept = {
+                chunk: index
+                for chunk, index in self.blocks[obj].items()
+                if not self._cuts.after(obj, times[chunk], (chunk - 1) * self.geometry.page)
+            }
+            self.blocks[obj] = kept
 
     def _object(self, index: int) -> _Object:
         f = self.view.unpack(self._layout, index * self.geometry.size)
@@ -96,13 +111,11 @@ class _Tree:
         return _Object(index, f[0], f[1], name.split(b"\0")[0], f[4], f[5], f[6], f[8], size, f[11],
                        link.split(b"\0")[0], f[13], shadows, f[17] == 1 and not self.geometry.old)  # fmt: skip
 
-    def _header(self, obj: int, new: _Object) -> None:
+    def _header(self, obj: int, new: _Object, time: int) -> None:
         self.objects[obj] = new
         self.sizes[obj] = new.size
         if new.shrinks:
-            kept = self.blocks.get(obj, {})
-            for chunk in [c for c in kept if (c - 1) * self.geometry.page >= new.size]:
-                del kept[chunk]
+            self._cuts.add(obj, time, new.size)
         if new.shadows > _GONE[-1] and new.shadows != obj:
             # Renamed over another object, which is gone from then on.
             for table in (self.objects, self.sizes, self.blocks):
