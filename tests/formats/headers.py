@@ -145,6 +145,19 @@ def shrs(data: bytes = PAYLOAD) -> bytes:
     return head + hashlib.sha512(data).digest() + bytes(512) + b"S" * 1024 + data
 
 
+def dns(kernel: bytes = PAYLOAD, initrd: bytes = OTHER) -> bytes:
+    sums = []
+    for data in (kernel, initrd):
+        total = 0
+        for (word,) in struct.iter_unpack("<I", data[: len(data) // 4 * 4]):
+            total ^= word
+        sums.append(total)
+    end = 128 + len(kernel) + len(initrd)
+    spans = (128, len(kernel), 128 + len(kernel), len(initrd), end, 0, end, 0)
+    head = struct.pack("<12I", *spans, *sums, 0, 0) + b"\x55\xaaFrodoII\0\x55\xaa" + bytes((0, 8, 7, 1))
+    return head.ljust(128, b"\0") + kernel + initrd
+
+
 def encrpted(data: bytes = PAYLOAD) -> bytes:
     return b"encrpted_img" + struct.pack(">I", len(data)) + data
 
@@ -191,7 +204,7 @@ def boot_image(version: int = 2, *, kernel: bytes = PAYLOAD, ramdisk: bytes = OT
     if version >= 3:
         page = 4096
         head = b"ANDROID!" + struct.pack("<4I16xI", len(kernel), len(ramdisk), 12 << 25 | 0x16, 1580, version)
-        sections = (kernel, ramdisk)
+        sections = [kernel, ramdisk]
     else:
         page = 2048
         sizes = (len(kernel), 0x10008000, len(ramdisk), 0x11000000, 0, 0, 0x10000100, page, version, 9 << 25 | 0x13D)
@@ -200,7 +213,7 @@ def boot_image(version: int = 2, *, kernel: bytes = PAYLOAD, ramdisk: bytes = OT
         )
         if version == 2:
             head = head.ljust(1632, b"\0") + struct.pack("<IQIIQ", 0, 0, 1660, len(dtb), 0x11F00000)
-        sections = (kernel, ramdisk, dtb) if version == 2 else (kernel, ramdisk)
+        sections = [kernel, ramdisk, *([dtb] if version == 2 else [])]
     return b"".join(p + bytes(-len(p) % page) for p in (head, *sections))
 
 

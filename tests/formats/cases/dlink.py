@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.formats.case import Case
-from tests.formats.headers import OTHER, PAYLOAD, encrpted, seama, shrs, wrgg
+from tests.formats.headers import OTHER, PAYLOAD, dns, encrpted, seama, shrs, wrgg
 
 ENCRYPTED = frozenset({"encrypted"})
 
@@ -16,6 +16,10 @@ CASES = [
     Case("wrgg", "positive", "little", lambda: wrgg(big=False), {"firmware": PAYLOAD}),
     Case("wrgg", "negative", "signature", lambda: bytes(32) + wrgg()[32:]),
     Case("wrgg", "malformed", "md5", lambda: wrgg()[:-1] + b"\0", notes=frozenset({"checksum"})),
+    Case("dlink-dns", "positive", "two", lambda: dns(PAYLOAD[:4999]), {"kernel": PAYLOAD[:4999], "initrd": OTHER}),
+    Case("dlink-dns", "negative", "offset", lambda: b"\1" + dns()[1:]),
+    Case("dlink-dns", "malformed", "sum", lambda: dns()[:200] + b"\0\0" + dns()[202:], notes=frozenset({"checksum"})),
+    Case("dlink-dns", "malformed", "short", lambda: dns()[:2000], notes=frozenset({"truncated"})),
     Case("dlink-shrs", "positive", "encrypted", shrs, notes=ENCRYPTED, read_share=0.2),
     Case("dlink-shrs", "negative", "not-zero", lambda: shrs()[:0x100] + b"\1" + shrs()[0x101:]),
     Case("dlink-shrs", "malformed", "digest", lambda: shrs()[:-1] + b"\1", notes=frozenset({"checksum"})),

@@ -1,7 +1,7 @@
-"""D-Link and Alpha Networks: SEAMA, WRGG, and the encrypted forms SHRS and encrpted_img (named, not decrypted).
+"""D-Link and Alpha Networks: SEAMA, WRGG, DNS-3xx, and the encrypted SHRS and encrpted_img (named, not read).
 
 Sources: OpenWrt firmware-utils, seama.h, seama.c and mkwrggimg.c; the fields of SHRS and encrpted_img as documented
-with unblob's handlers (python/unblob/handlers/archive/dlink).
+with unblob's handlers (python/unblob/handlers/archive/dlink); dns323-firmware-tools for DNS-3xx.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import struct
 
+import numpy as np
+
 from banbury.formats.contract import Extent, Magic, Reader, Sink
-from banbury.formats.readers._firmware import check_digest, header, label, md5, part, printable
+from banbury.formats.readers._firmware import check_digest, check_number, header, label, md5, part, parts, printable
 from banbury.formats.view import View
 from banbury.model.errors import Malformed
 from banbury.model.tree import Role
@@ -163,10 +165,57 @@ class EncrptedImg(Reader):
         encrypted(sink, 16, len(view), "AES-CBC")
 
 
+class Dns(Reader):
+    """The network storage boxes' upgrade file: 128 bytes that point at up to four parts, each with a checksum."""
+
+    name = "dlink-dns"
+    title = "D-Link DNS-3xx firmware"
+    version = 1
+    magics = tuple(
+        Magic(b"\x55\xaa" + mark + b"\x55\xaa", 0x30)
+        for mark in (b"FrodoII\0", b"Chopper\0", b"Gandolf\0", b"DNS323D1")
+    )
+    references = ("dns323-firmware-tools (mkdns323fw)",)
+    limitations = ("Only the four known marks are recognised. The third and fourth part are named by their place.",)
+    _SIZE = 128
+    _PARTS = struct.Struct("<8I")
+    _NAMES = ("kernel", "initrd", "defaults", "extra")
+
+    def probe(self, view: View, start: int) -> Extent | None:
+        there = len(view) - start
+        spans = self._spans(view, start)
+        if not spans or any(at < self._SIZE for _, at, _, _ in spans):
+            return None
+        end = max(at + size for _, at, size, _ in spans)
+        return Extent(end) if end <= there else Extent(there, sure=False)
+
+    def read(self, view: View, sink: Sink) -> None:
+        header(sink, self._SIZE, "DNS header")
+        sink.property("product, custom, model, sub id", ", ".join(str(b) for b in view.take(0x3C, 4)))
+        for name, start, size, stated in self._spans(view, 0):
+            if start + size <= len(view):
+                check_number(sink, f"{name} checksum", stated, _xor(view, start, size))
+        parts(sink, view, [(name, start, size) for name, start, size, _ in self._spans(view, 0)], self._SIZE)
+
+    def _spans(self, view: View, start: int) -> list[tuple[str, int, int, int]]:
+        """Name, offset, length and checksum of each part that is not empty."""
+        fields = view.unpack(self._PARTS, start)
+        rows = zip(
+            self._NAMES, fields[::2], fields[1::2], (view.u32(start + 32 + 4 * i) for i in range(4)), strict=True
+        )
+        return [row for row in rows if row[2]]
+
+
+def _xor(view: View, start: int, size: int) -> int:
+    """The exclusive or of all whole little-endian words."""
+    words = np.frombuffer(view.mem(start, size // 4 * 4), "<u4")
+    return int(np.bitwise_xor.reduce(words)) if len(words) else 0
+
+
 def encrypted(sink: Sink, start: int, end: int, how: str) -> None:
     """State that a stretch is encrypted: unread, and noted."""
     sink.own(start, end, Role.UNREAD, f"encrypted ({how})")
     sink.note("encrypted", f"{end - start} bytes, {how}", start=start, end=end)
 
 
-READERS = (Seama(), Wrgg(), Shrs(), EncrptedImg())
+READERS = (Seama(), Wrgg(), Shrs(), EncrptedImg(), Dns())
