@@ -13,7 +13,7 @@ from banbury.lab.sandbox import Limits
 from banbury.lab.supervisor import Reply, Supervisor
 from tests.lab.probe_task import PROBES
 
-LIMITS = Limits(cpu=1, wall=3, memory=512 << 20, output=8 << 20)
+LIMITS = Limits(cpu=1, wall=10, memory=512 << 20, output=8 << 20)
 
 
 @pytest.fixture(scope="module")

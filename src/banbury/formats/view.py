@@ -12,6 +12,7 @@ _U16: Final = (struct.Struct("<H"), struct.Struct(">H"))
 _U32: Final = (struct.Struct("<I"), struct.Struct(">I"))
 _U64: Final = (struct.Struct("<Q"), struct.Struct(">Q"))
 _RUN: Final = 1 << 16
+_PIECE: Final = 1 << 18
 
 Buffer = bytes | bytearray | memoryview
 
@@ -86,8 +87,24 @@ class View:
     def find(self, pattern: bytes, start: int = 0, end: int | None = None) -> int:
         """Offset of the first ``pattern`` that lies whole within ``start`` to ``end``, or -1."""
         stop = len(self) if end is None else min(end, len(self))
-        hit = self._buf.find(pattern, self._start + max(start, 0), self._start + stop)
-        return hit - self._start if hit >= 0 else -1
+        begin = max(start, 0)
+        if isinstance(self._buf, bytes):
+            hit = self._buf.find(pattern, self._start + begin, self._start + stop)
+            return hit - self._start if hit >= 0 else -1
+        return self._find_mapped(pattern, begin, stop)
+
+    def _find_mapped(self, pattern: bytes, begin: int, stop: int) -> int:
+        """Search a mapping piece by piece: ``mmap.find`` of CPython 3.11 is slow, and reads past the last page."""
+        overlap = max(len(pattern) - 1, 0)
+        while begin + len(pattern) <= stop:
+            size = min(_PIECE + overlap, stop - begin)
+            hit = self.take(begin, size).find(pattern)
+            if hit >= 0:
+                return begin + hit
+            begin += size - overlap
+            if size < _PIECE + overlap:
+                break
+        return -1
 
     def cstring(self, offset: int, limit: int) -> bytes:
         """Bytes from ``offset`` to the first NUL, or ``limit`` bytes (fewer at the end) where there is none."""

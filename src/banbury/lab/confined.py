@@ -1,7 +1,8 @@
 """Runs an external program in a sandbox of its own, with a watch on what it writes.
 
 For tools that parse hostile bytes and cannot run inside a worker: they need processes and a folder. They get exactly
-one folder to write to, no network, no capabilities, limits on memory, CPU, file size, and a watchdog on the folder's total.
+one folder to write to, no network, no capabilities, limits on memory, CPU and file size, and a watchdog on what the
+folder holds in all.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from banbury.lab import sandbox
 from banbury.lab.sandbox import Limits
 
 STAGE_SIZE = 256
+_READ_WHOLE = 128 << 20
 DONE, OUT_OF_MEMORY = 0, 1
 #: A task: (payload, mapped input or b"" where empty, spool descriptor, a function that names the current step).
 Task = Callable[[bytes, "mmap.mmap | bytes", int, Callable[[str], None]], bytes]
@@ -97,6 +98,16 @@ def _worker(sock: socket.socket, stage_fd: int, task: Task) -> None:
         os._exit(code)
 
 
+def _open_input(source: int, size: int) -> mmap.mmap | bytes:
+    """The input's bytes: read whole where that is cheap (searching them is then quick), else mapped."""
+    if size > _READ_WHOLE:
+        return mmap.mmap(source, size, prot=mmap.PROT_READ)
+    data = b""
+    while len(data) < size and (piece := os.pread(source, size - len(data), len(data))):
+        data = data + piece if data else piece
+    return data
+
+
 def _serve(sock: socket.socket, task: Task, name_step: Callable[[str], None]) -> bool:
     head, fds, _, _ = socket.recv_fds(sock, 4, 2)
     if not head:
@@ -106,7 +117,7 @@ def _serve(sock: socket.socket, task: Task, name_step: Callable[[str], None]) ->
     source, spool = fds
     size = os.fstat(source).st_size
     sandbox.apply_limits(limits, mapped=size)
-    mapped: mmap.mmap | bytes = mmap.mmap(source, size, prot=mmap.PROT_READ) if size else b""
+    mapped = _open_input(source, size)
     os.close(source)
     try:
         reply, status = task(payload, mapped, spool, name_step), DONE
