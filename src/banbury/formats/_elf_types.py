@@ -6,6 +6,7 @@ the MIPS, ARM, AArch64 and x86-64 processor supplements; the GNU extensions as i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct as Layout
 from typing import Final
 
@@ -144,14 +145,20 @@ SYM: Final = {(w, b): Layout((">" if b else "<") + ("IBBHQQ" if w else "IIIBBH")
 
 class StringTable:
     """NUL-terminated strings by offset. Strings may overlap (a suffix may be shared), but their total length is
-    bounded, so that a hostile table cannot make every name as long as the table."""
+    bounded, so that a hostile table cannot make every name as long as the table.
 
-    __slots__ = ("_budget", "_cache", "data")
+    ``beyond`` gives the table together with what follows it: the dynamic linker does not heed DT_STRSZ, so a name
+    may start or end past it. ``missed`` is set once a string was asked for that is in neither.
+    """
+
+    __slots__ = ("_beyond", "_budget", "_cache", "data", "missed")
 
     LONGEST: Final = 1 << 16
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, beyond: Callable[[], bytes] | None = None) -> None:
         self.data = data
+        self.missed = False
+        self._beyond = beyond
         self._cache: dict[int, str] = {}
         self._budget = 4 * len(data) + self.LONGEST
 
@@ -162,10 +169,15 @@ class StringTable:
         if known is not None:
             return known
         data = self.data
-        if not 0 <= offset < len(data):
-            return ""
         end = data.find(b"\0", offset, offset + self.LONGEST)
         if end < 0:
+            if self._beyond:
+                self.data, self._beyond = self._beyond(), None
+                self._budget = 4 * len(self.data) + self.LONGEST
+                return self.at(offset)
+            if offset >= len(data):
+                self.missed = True
+                return ""
             end = min(offset + self.LONGEST, len(data))
         self._budget -= end - offset
         if self._budget < 0:

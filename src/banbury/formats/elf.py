@@ -230,11 +230,20 @@ class ElfFile:
     @cached_property
     def strings(self) -> StringTable:
         """The dynamic string table. Raises ``Malformed`` where DT_STRTAB is not in the file."""
+        return self._string_table()
+
+    @cached_property
+    def _symbol_names(self) -> StringTable:
+        """The same table, apart, so that what it ``missed`` are symbols' names alone."""
+        return self._string_table()
+
+    def _string_table(self) -> StringTable:
         address = self.tag(t.DT_STRTAB)
         if address is None:
             return StringTable(b"")
         offset, room = self.span_of(address)
-        return StringTable(self.view.take(offset, min(room, self._tags.get(t.DT_STRSZ, room))))
+        size = min(room, self._tags.get(t.DT_STRSZ, room))
+        return StringTable(self.view.take(offset, size), lambda: self.view.take(offset, room))
 
     def _named(self, tag: int) -> list[str]:
         return [self.strings.at(value) for found, value in self.dynamic if found == tag]
@@ -281,7 +290,14 @@ class ElfFile:
         address = self.tag(t.DT_SYMTAB)
         if address is None:
             return []
-        return self._symbols(self.offset_of(address), self.symbol_count.count, self.strings)
+        return self._symbols(self.offset_of(address), self.symbol_count.count, self._symbol_names)
+
+    @cached_property
+    def symbols_complete(self) -> bool:
+        """Whether every dynamic symbol that the dynamic linker can reach was read, and every name of one."""
+        if not self.dynamic_symbols:
+            return self.tag(t.DT_SYMTAB) is None
+        return self.symbol_count.complete and not self._symbol_names.missed
 
     @cached_property
     def imports(self) -> frozenset[str]:

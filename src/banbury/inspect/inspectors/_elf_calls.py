@@ -22,6 +22,7 @@ from banbury.model.errors import Malformed
 Addresses = npt.NDArray[np.int64]
 _NONE: Final[Addresses] = np.zeros(0, np.int64)
 _MOST_CODE = 64 << 20
+_MOST_RUNS = 64
 _MICRO = 0x06000000  # EF_MIPS_MICROMIPS, EF_MIPS_ARCH_ASE_M16: instructions of 16 bits
 
 
@@ -51,15 +52,13 @@ def _bodies(elf: ElfFile, name: str) -> Addresses:
 
 
 def code_runs(elf: ElfFile) -> list[tuple[int, memoryview]]:
-    """(address, bytes) of each executable segment, at most 64 MiB in all."""
-    out: list[tuple[int, memoryview]] = []
-    left, view = min(_MOST_CODE, len(elf.view)), elf.view
-    for segment in elf.loads:
-        size = min(segment.filesz, len(view) - segment.offset, left)
-        if segment.flags & t.PF_X and size > 0 and segment.vaddr < 1 << 62:
-            out.append((segment.vaddr, view.mem(segment.offset, size)))
-            left -= size
-    return out
+    """(address, bytes) of each executable segment. Raises ``Malformed`` where they are cut off, or are more than 64,
+    or hold more than 64 MiB, or more than the file: then nothing can be said of all code."""
+    segments = [s for s in elf.loads if s.flags & t.PF_X and s.filesz]
+    total = sum(s.filesz for s in segments)
+    if len(segments) > _MOST_RUNS or total > min(_MOST_CODE, len(elf.view)) or any(s.vaddr >> 62 for s in segments):
+        raise Malformed("there is more code than is searched")
+    return [(s.vaddr, elf.view.mem(s.offset, s.filesz)) for s in segments]
 
 
 def _sites(found: list[Addresses]) -> Addresses:

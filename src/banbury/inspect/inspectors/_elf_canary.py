@@ -62,7 +62,7 @@ def _not_imported(elf: ElfFile, libc: Libc) -> Canary:
     import was seen and no copy of libssp is linked in."""
     if not elf.imports:
         return Canary(Measure.UNKNOWN, "it imports nothing, so a missing import says nothing")
-    if not elf.symbol_count.complete:
+    if not elf.symbols_complete:
         return Canary(Measure.UNKNOWN, "its dynamic symbols could not all be read")
     if libc not in _EXPORTERS and elf.view.find(MARK) >= 0:
         return Canary(Measure.UNKNOWN, f"it may hold its own copy of {FAIL}")
@@ -93,15 +93,25 @@ def _own(elf: ElfFile, libc: Libc) -> Canary:
     if sites is not None and len(sites):
         why = "some of its functions check a canary; which of them are the C library's cannot be told"
         return _counted(elf, Measure.PARTIAL, why, sites)
-    if elf.header.machine == t.EM_X86_64 and libc is not Libc.UNKNOWN:
-        loads = any(_LOADS_CANARY.search(raw) for _, raw in code_runs(elf))
-        if not loads:
-            return Canary(Measure.NO, "no instruction in it reads the canary", 0, 0, *_functions(elf))
+    reads = _reads_canary(elf) if libc is not Libc.UNKNOWN else None
+    if reads is False:
+        return Canary(Measure.NO, "no instruction in it reads the canary", 0, 0, *_functions(elf))
+    if reads:
         why = "some of its code reads the canary; whether that is the C library's cannot be told"
         return _counted(elf, Measure.PARTIAL, why, None)
     marked = " (one is linked in, as the C library does anyway)" if elf.view.find(MARK) >= 0 else ""
     why = f"it is static or brings its own {FAIL}{marked}, and calls to it cannot be seen"
     return _counted(elf, Measure.UNKNOWN, why, None)
+
+
+def _reads_canary(elf: ElfFile) -> bool | None:
+    """Whether any instruction reads the canary, on x86-64; ``None`` where that cannot be told."""
+    if elf.header.machine != t.EM_X86_64:
+        return None
+    try:
+        return any(_LOADS_CANARY.search(raw) for _, raw in code_runs(elf))
+    except Malformed:
+        return None
 
 
 def _object(elf: ElfFile) -> Canary:

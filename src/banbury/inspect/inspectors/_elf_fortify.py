@@ -67,7 +67,7 @@ def fortify_of(elf: ElfFile, kind: ElfType, libc: Libc, static: bool) -> Fortify
         return _static(elf)
     fortified = sorted(filter(is_fortified, elf.imports))
     plain = sorted(CHECKABLE & elf.imports)
-    return Fortify(*_verdict(fortified, plain, libc, elf.symbol_count.complete), fortified, plain)
+    return Fortify(*_verdict(fortified, plain, libc, elf.symbols_complete), fortified, plain)
 
 
 def _verdict(fortified: list[str], plain: list[str], libc: Libc, complete: bool) -> tuple[Measure, str]:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from banbury.formats import _elf_types as t
 from banbury.formats.elf import ElfFile
+from banbury.inspect.inspectors._elf_calls import code_runs
 from banbury.inspect.inspectors._elf_program import ElfType, Libc
 from banbury.inspect.inspectors._measure import Measure, Verdict
 from banbury.model.errors import Malformed
@@ -134,7 +137,7 @@ def text_relocations(elf: ElfFile, kind: ElfType) -> Verdict:
 
 
 _X86_FEATURES, _ARM_FEATURES = 0xC0000002, 0xC0000000
-_PACIASP, _PACIBSP = b"\x3f\x23\x03\xd5", b"\x7f\x23\x03\xd5"
+_PACIASP, _PACIBSP = 0xD503233F, 0xD503237F
 
 
 def branch_marks(elf: ElfFile, kind: ElfType) -> dict[str, Verdict]:
@@ -167,20 +170,12 @@ def branch_marks(elf: ElfFile, kind: ElfType) -> dict[str, Verdict]:
 
 def _signs_returns(elf: ElfFile) -> Verdict:
     """Return addresses are signed by instructions, with or without the mark; they stand at multiples of four."""
-    for segment in elf.loads:
-        if not segment.flags & t.PF_X:
-            continue
-        for word in (_PACIASP, _PACIBSP):
-            end, at = (
-                segment.offset + segment.filesz,
-                elf.view.find(word, segment.offset, segment.offset + segment.filesz),
-            )
-            tries = 0
-            while at >= 0 and (at - segment.offset) % 4 and tries < 1000:
-                at, tries = elf.view.find(word, at + 1, end), tries + 1
-            if at >= 0:
-                return (
-                    Measure.PARTIAL,
-                    "some function signs its return address, though no property note says that all do",
-                )
+    try:
+        runs = code_runs(elf)
+    except Malformed as problem:
+        return Measure.UNKNOWN, str(problem)
+    for _, raw in runs:
+        words = np.frombuffer(raw[: len(raw) & ~3], "<u4")
+        if ((words == _PACIASP) | (words == _PACIBSP)).any():
+            return Measure.PARTIAL, "some function signs its return address, though no property note says that all do"
     return Measure.NO, "no function signs its return address"

@@ -91,7 +91,7 @@ class ElfIdentityInspector(FileInspector):
             build_id=elf.build_id,
             compilers=list(dict.fromkeys(_clean(c) for c in elf.comments[:_MOST])),
             dynamic_symbols=elf.symbol_count.count,
-            dynamic_symbols_complete=elf.symbol_count.complete,
+            dynamic_symbols_complete=elf.symbols_complete,
             entry=header.entry,
             appended=max(len(file.view) - end, 0),
             truncated=end > len(file.view),
