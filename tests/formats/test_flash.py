@@ -280,6 +280,15 @@ def test_jffs2_extent_ends_before_what_follows() -> None:
     assert read.contents == {"file": b"content"}
 
 
+def test_ubi_extent_ends_before_what_follows() -> None:
+    """The eraseblock size is not mistaken for a multiple of it that would reach into what follows."""
+    data = ubi_cases.plain()
+    for follows in (b"something else" * 10_000, b"\xff" * 100_000, ubi_cases.counter(image=99).ljust(4096) * 9):
+        extent = Ubi().probe(View(b"before" + data + follows), 6)
+        assert extent is not None
+        assert extent.length == len(data)
+
+
 def test_jffs2_overlaps_match_a_plain_replay() -> None:
     """Nodes of random places and versions give what writing them one after another gives."""
     rng = random.Random(5)

@@ -86,10 +86,12 @@ def copies() -> bytes:
     return image + peb(0, 0, FIRST, sequence=2)
 
 
+INNER = b"".join(peb(0, n, b"inner", size=1024) for n in range(3))
+
+
 def nested() -> bytes:
     """An image whose volume holds a UBI image of smaller eraseblocks."""
-    inner = b"".join(peb(0, n, b"inner", size=1024) for n in range(3))
-    return layout(table((0, "outer", 3, 1))) + b"".join(peb(0, n, inner) for n in range(3))
+    return layout(table((0, "outer", 3, 1))) + b"".join(peb(0, n, INNER) for n in range(3))
 
 
 def far() -> bytes:
@@ -107,7 +109,7 @@ def unsealed() -> bytes:
 CASES = [
     Case("ubi", "positive", "two volumes", plain, FILES),
     Case("ubi", "positive", "copies", copies, {"rootfs": SECOND}, frozenset({"hidden"})),
-    Case("ubi", "positive", "nested", nested, clean=True),
+    Case("ubi", "positive", "nested", nested, {"outer": INNER.ljust(LEB, b"\xff") * 3}),
     Case("ubi", "negative", "magic alone", lambda: b"UBI#" + bytes(4096)),
     Case("ubi", "malformed", "far LEB", far, notes=frozenset({"malformed"})),
     Case("ubi", "malformed", "checksums", unsealed, notes=frozenset({"checksum"})),

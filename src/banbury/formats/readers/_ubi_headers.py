@@ -157,7 +157,7 @@ def geometry(view: View, start: int) -> tuple[int, int] | None:
     if not found:
         length = len(view) - start
         return (length, 1) if length > first.data_offset else None
-    reach = {size: min(size * blocks, len(view) - start) for size, (_, blocks) in found.items()}
+    reach = {size: size * (blocks - 1) for size, (_, blocks) in found.items()}
     enough = 0.9 * max(reach.values())
     dense = (s for s, (hits, blocks) in found.items() if 4 * hits > 3 * blocks and reach[s] >= enough)
     size = next(dense, after - start if after - start in found else min(found))
