@@ -148,7 +148,7 @@ class _Writer:
         code_at = self.base + len(self.ro) + -len(self.ro) % 16
         code_size = 16 * slots + 64 * len(s.functions)
         unwind_at = code_at + code_size
-        rodata_at = unwind_at + 12 + 8 * len(s.functions)
+        rodata_at = unwind_at + 12 + 24 * len(s.functions)
         data_at = self.base + (rodata_at + len(s.rodata) - self.base + PAGE - 1) // PAGE * PAGE
         apart = s.relro == "dynamic" or not s.now
         got_at = data_at + (PAGE if apart else PAGE // 2)
@@ -170,7 +170,7 @@ class _Writer:
         if s.relro != "none":
             self.header(0x6474E552, 4, data_at, 0 if s.relro == "empty" else PAGE, align=1)
         if s.unwind:
-            self.header(0x6474E550, 4, unwind_at, 12 + 8 * len(s.functions))
+            self.header(0x6474E550, 4, unwind_at, 12 + 24 * len(s.functions))
         out = bytes(self.ro).ljust(data_at - self.base, b"\0") + data
         return self._with_header(out, code_at)
 
@@ -215,8 +215,13 @@ class _Writer:
 
     def _unwind(self, at: int) -> bytes:
         s = self.spec
-        raw = struct.pack("4B", 1, 0x1B, 3, 0x3B) + s.pack("iI", 0, len(self.starts))
-        return raw + b"".join(s.pack("ii", start - at, 0) for start in self.starts)
+        count = len(self.starts)
+        raw = struct.pack("4B", 1, 0x1B, 3, 0x3B) + s.pack("iI", 0, count)
+        entries = [12 + 8 * count + 16 * i for i in range(count)]
+        raw += b"".join(s.pack("ii", start - at, entry) for start, entry in zip(self.starts, entries, strict=True))
+        for start, entry in zip(self.starts, entries, strict=True):
+            raw += s.pack("IIiI", 12, entry + 4, start - (at + entry + 8), 64)
+        return raw
 
     def _with_header(self, out: bytes, entry: int) -> bytes:
         s = self.spec

@@ -85,6 +85,7 @@ CASES = [
     _is("arm-share", _calls(ARM, symtab=True), canary_checks=2, canary_functions=2, functions=3),
     _is("mips-checks", _calls(MIPS), canary="yes", canary_checks=2, functions=None, canary_functions=None),
     _is("mips-big-endian", _calls(MIPS, big=True, symtab=True), canary_checks=2, canary_functions=2, functions=3),
+    _is("mips-unwind-table-is-not-whole", _calls(MIPS, unwind=True), canary_checks=2, functions=None),
     _is("x86-is-not-scanned", _calls(X86), canary="yes", canary_checks=None),
     _is("empty-gnu-hash", Linked(hash="empty", imports=("a", "b", FAIL)), canary="yes"),
     _is("no-hash", Linked(hash="none", imports=("a", "b", FAIL)), canary="yes"),

@@ -80,7 +80,7 @@ def _imported(elf: ElfFile, name: str) -> Canary:
 
 
 def _counted(elf: ElfFile, measure: Measure, why: str, sites: Addresses | None) -> Canary:
-    starts, source = function_starts(elf)
+    starts, source = function_starts(elf, sites)
     total = len(starts) if source else None
     if sites is None:
         return Canary(measure, why, None, None, total, source)

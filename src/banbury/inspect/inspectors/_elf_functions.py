@@ -16,27 +16,54 @@ from banbury.model.errors import Malformed
 
 Addresses = npt.NDArray[np.int64]
 STT_FUNC: Final = 2
+_NONE: Final[Addresses] = np.zeros(0, np.int64)
 
 
-def function_starts(elf: ElfFile) -> tuple[Addresses, str]:
+def function_starts(elf: ElfFile, sites: Addresses | None = None) -> tuple[Addresses, str]:
     """(start addresses, ascending; ``symbol table`` or ``unwind table``); an empty array and ``""`` where neither is
-    there. The unwind table counts a function once for each part that it was split into."""
+    there, or the unwind table leaves out code: then ``sites`` or an exported function lie outside it. The unwind table
+    counts a function once for each part that it was split into."""
     mask = ~1 if elf.header.machine == t.EM_ARM else ~0
-    starts = {
-        s.value & mask for s in elf.symbols if s.info & 15 == STT_FUNC and s.section and s.size and s.value < 1 << 62
-    }
+    symbols = (s for s in elf.symbols if s.info & 15 == STT_FUNC and s.section and s.size and s.value < 1 << 62)
+    starts = {s.value & mask for s in symbols}
     if starts:
         return np.array(sorted(starts), np.int64), "symbol table"
-    try:
-        table = _unwind_starts(elf)
-    except Malformed:
-        table = None
-    return (table, "unwind table") if table is not None else (np.zeros(0, np.int64), "")
+    if elf.header.machine in _UNWOUND:
+        try:
+            found = _unwind_ranges(elf)
+        except Malformed:
+            found = None
+        if found and _covers(elf, *found, sites):
+            return found[0], "unwind table"
+    return _NONE, ""
 
 
-def _unwind_starts(elf: ElfFile) -> Addresses | None:
-    """The sorted table of .eh_frame_hdr, in its only common form: version 1, a 32-bit pointer to .eh_frame, a 32-bit
-    count, and pairs of 32-bit offsets from the header's own address."""
+#: Machines for which compilers write an unwind entry for every function unless told not to.
+_UNWOUND: Final = (t.EM_X86_64, t.EM_AARCH64)
+#: Bytes that start-up code without entries may take.
+_START_UP: Final = 1024
+
+
+def _covers(elf: ElfFile, starts: Addresses, sizes: Addresses, sites: Addresses | None) -> bool:
+    """Whether the table leaves few gaps, holds every one of ``sites``, and nearly every function that is exported."""
+    if not len(starts):
+        return False
+    span = int(starts[-1] + sizes[-1] - starts[0])
+    if span - int(sizes.sum()) > max(span // 5, _START_UP):
+        return False
+    functions = [s.value for s in elf.dynamic_symbols if s.info & 15 == STT_FUNC and s.section and s.value < 1 << 62]
+    for addresses, share in ((np.array(functions, np.int64), 0.95), (_NONE if sites is None else sites, 1.0)):
+        if len(addresses):
+            index = np.searchsorted(starts, addresses, "right") - 1
+            inside = (index >= 0) & (addresses < starts[index] + sizes[index])
+            if inside.mean() < share:
+                return False
+    return True
+
+
+def _unwind_ranges(elf: ElfFile) -> tuple[Addresses, Addresses] | None:
+    """(start, size) of each entry of .eh_frame, by the sorted table of .eh_frame_hdr, both in their only common form:
+    32-bit pairs relative to the table's own address, and 32-bit starts relative to themselves."""
     segment = elf.segment(t.PT_GNU_EH_FRAME)
     if segment is None:
         return None
@@ -47,8 +74,22 @@ def _unwind_starts(elf: ElfFile) -> Addresses | None:
     count = view.u32(at + 8, elf.big)
     if 12 + count * 8 > segment.filesz:
         raise Malformed("the unwind table runs out of its segment", offset=at)
-    pairs = np.frombuffer(view.mem(at + 12, count * 8), ">i4" if elf.big else "<i4")
-    return np.unique(pairs[::2].astype(np.int64) + segment.vaddr)
+    pairs = np.frombuffer(view.mem(at + 12, count * 8), ">i4" if elf.big else "<i4").astype(np.int64)
+    starts, entries = pairs[::2], pairs[1::2] + at
+    if not count or entries.min() < 0 or entries.max() + 16 > len(view):
+        return None
+    fields = _words(
+        view.mem(int(entries.min()), int(entries.max() - entries.min()) + 16), entries - entries.min() + 8, elf
+    )
+    if (fields[:, 0] + entries + 8 - at != starts).any():
+        return None
+    return starts + segment.vaddr, fields[:, 1] & 0xFFFFFFFF
+
+
+def _words(raw: memoryview, at: Addresses, elf: ElfFile) -> Addresses:
+    """The two signed 32-bit words at each of ``at``."""
+    piece = np.frombuffer(raw, np.uint8)[at[:, None] + np.arange(8)]
+    return np.ascontiguousarray(piece).view(">i4" if elf.big else "<i4").astype(np.int64)
 
 
 def functions_holding(starts: Addresses, sites: Addresses) -> int:

@@ -64,7 +64,7 @@ class HardeningInspector(FileInspector):
         "What the kernel, the dynamic linker and their settings make of the file is not seen.",
         "In a static program the C library's protected functions cannot be told from the program's own.",
         "musl's fortification is inlined and leaves no trace; nor does Clang's CFI within one file.",
-        "Functions are counted from the unwind table where there are no symbols; parts split off count separately.",
+        "Without symbols, functions are counted only on x86-64 and AArch64, from a whole unwind table.",
         "Calls to __stack_chk_fail are counted on x86-64, AArch64, ARM and MIPS only, and not in MIPS16 or microMIPS.",
         "Whole pages are taken to be 4 KiB; with larger ones less of the RELRO segment is protected.",
     )
