@@ -46,6 +46,7 @@ PACK = {
     6: zlib.compress,
     7: lambda d: lzallright.LZOCompressor().compress(d),
     8: raw_lzma,
+    0x15: lambda d: (alone := lzma.compress(d, lzma.FORMAT_ALONE))[:5] + alone[13:],
 }
 
 
@@ -141,7 +142,7 @@ def tree(image: Image) -> dict[str, bytes]:
     image.dirent(1, 2, b"etc", 4)
     image.inode(2, mode=DIRECTORY)
     files: dict[str, bytes] = {}
-    for number, name in {0: "none", 2: "rtime", 6: "zlib", 7: "lzo", 8: "lzma"}.items():
+    for number, name in {0: "none", 2: "rtime", 6: "zlib", 7: "lzo", 8: "lzma", 0x15: "lzma too"}.items():
         image.dirent(2, 10 + number, name.encode())
         image.inode(10 + number, TEXT, compr=number)
         files[f"etc/{name}"] = TEXT

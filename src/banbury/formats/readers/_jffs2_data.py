@@ -1,7 +1,8 @@
 """JFFS2 content: the compressors, and putting a file together from nodes that overlap.
 
 Source: Linux fs/jffs2/{compr,compr_rtime,compr_zlib,compr_lzo,readinode}.c; for LZMA the OpenWrt kernel patch
-"jffs2: add lzma compression" (LZMA1 without header; lc, lp and pb 0, dictionary 8 KiB).
+"jffs2: add lzma compression" (LZMA1 without header; lc, lp and pb 0, dictionary 8 KiB); compressor 0x15 is a vendors'
+variant that the extractor jefferson describes.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ COMPRESSORS: Final = {
     6: "zlib",
     7: "lzo",
     8: "lzma",
+    0x15: "lzma with properties",
 }
 #: Output of one compressed node. Linux writes a page (at most 64 KiB) at a time.
 _NODE_LIMIT: Final = 1 << 20
@@ -62,10 +64,19 @@ def _rtime(data: Buffer, size: int) -> bytes:
 
 
 def _unlzma(data: Buffer, size: int) -> bytes:
-    decoder = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=16 << 20)
+    return _lzma_alone(_LZMA_PROPERTIES, data, size)
+
+
+def _unlzma_headed(data: Buffer, size: int) -> bytes:
+    """Some vendors keep the properties and the dictionary size (5 bytes) and leave out the size alone."""
+    return _lzma_alone(bytes(data[:5]), data[5:], size)
+
+
+def _lzma_alone(properties: bytes, data: Buffer, size: int) -> bytes:
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=64 << 20)
     try:
-        return decoder.decompress(_LZMA_PROPERTIES + size.to_bytes(8, "little") + bytes(data), size)
-    except (lzma.LZMAError, EOFError) as problem:
+        return decoder.decompress(properties + size.to_bytes(8, "little") + bytes(data), size)
+    except (lzma.LZMAError, EOFError, MemoryError) as problem:
         raise Malformed(f"LZMA: {problem}") from problem
 
 
@@ -74,6 +85,7 @@ _DECODERS: Final[dict[int, Callable[[Buffer, int], bytes]]] = {
     6: lambda data, size: block("gzip", data, size),
     7: lambda data, size: block("lzo", data, size),
     8: _unlzma,
+    0x15: _unlzma_headed,
 }
 
 
