@@ -9,6 +9,7 @@ from typing import Final
 from banbury.inspect.contract import FileInspector, FileView
 from banbury.inspect.inspectors._crypt import algorithm_of, try_defaults
 from banbury.inspect.inspectors._defaults import candidates_for
+from banbury.inspect.inspectors._lines import at_most
 from banbury.inspect.inspectors._passwd import grammar_of
 from banbury.model.facts import Fact, Span, Tri
 
@@ -56,6 +57,9 @@ class PasswordHashes(FileInspector):
         return len(file.view) >= 30 and grammar_of(file) == ""
 
     def inspect(self, file: FileView) -> Iterator[Fact]:
+        yield from at_most(self._hashes(file))
+
+    def _hashes(self, file: FileView) -> Iterator[Fact]:
         budget = _TRIALS
         for prefix in _PREFIXES:
             at = file.view.find(prefix)

@@ -107,9 +107,10 @@ def modprobe(file: FileView) -> Iterator[Fact]:
 
 def preload(file: FileView) -> Iterator[Fact]:
     """ld.so(8): libraries loaded into every program."""
-    for offset, line in file.lines[:1000]:
+    for offset, line in file.lines:
+        at = line_span(file, offset)
         for word in line.partition("#")[0].replace(":", " ").split():
-            yield Hook(mechanism="ld.so.preload", command=word[:200], at=line_span(file, offset), text=clip(line))
+            yield Hook(mechanism="ld.so.preload", command=word[:200], at=at, text=clip(line[:400]))
 
 
 def boot_modules(file: FileView) -> Iterator[Fact]:

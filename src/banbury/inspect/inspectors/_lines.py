@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from banbury.inspect.contract import FileView, Skip
-from banbury.model.facts import Span
+from banbury.model.errors import Malformed
+from banbury.model.facts import Fact, Span
 
 #: Text larger than this, in bytes, is not configuration that a person wrote; it is skipped with a reason.
 TEXT_CAP: Final = 8 << 20
 EXCERPT: Final = 120
+#: Most facts that one settings file may yield; more is an attack on whoever has to keep them.
+MOST_FACTS: Final = 20_000
 
 
 def within(file: FileView, cap: int = TEXT_CAP) -> None:
@@ -18,9 +22,17 @@ def within(file: FileView, cap: int = TEXT_CAP) -> None:
         raise Skip(f"{len(file.view)} bytes of text are more than the cap of {cap}")
 
 
+def at_most(facts: Iterator[Fact], limit: int = MOST_FACTS) -> Iterator[Fact]:
+    """``facts``, or ``Malformed`` where there are more than ``limit``: no settings file has so many entries."""
+    for count, fact in enumerate(facts):
+        if count >= limit:
+            raise Malformed(f"more than {limit} entries")
+        yield fact
+
+
 def clip(text: str) -> str:
     """The first 120 characters of ``text``, stripped, with unprintable characters shown as ``\\xNN``."""
-    head = text.strip()[:EXCERPT]
+    head = text[: 4 * EXCERPT].strip()[:EXCERPT]
     if not head.isprintable():
         head = "".join(c if c.isprintable() else " " if c == "\t" else f"\\x{ord(c):02x}" for c in head)
     return head[:EXCERPT]

@@ -12,7 +12,7 @@ from msgspec import field
 from banbury.inspect.contract import FileInspector, FileView
 from banbury.inspect.inspectors._crypt import algorithm_of, salted, try_defaults
 from banbury.inspect.inspectors._defaults import candidates_for
-from banbury.inspect.inspectors._lines import clip, line_span, within
+from banbury.inspect.inspectors._lines import at_most, clip, line_span, within
 from banbury.model.errors import Malformed
 from banbury.model.facts import Fact, Span, Tri
 
@@ -197,6 +197,10 @@ class Accounts(FileInspector):
 
     def inspect(self, file: FileView) -> Iterator[Fact]:
         within(file, _CAP)
+        yield from at_most(self._entries(file))
+
+    @staticmethod
+    def _entries(file: FileView) -> Iterator[Fact]:
         source = grammar_of(file)
         pattern = _LINE[source]
         budget = _TRIALS

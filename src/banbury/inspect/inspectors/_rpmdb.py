@@ -138,6 +138,7 @@ def sqlite(data: bytes) -> Iterator[bytes]:
     """The header blobs of an ``rpmdb.sqlite``, read from a copy in memory within a bounded number of steps."""
     connection = sqlite3.connect(":memory:")
     try:
+        connection.text_factory = bytes  # names in a damaged schema may be no UTF-8
         connection.deserialize(data)
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.execute("PRAGMA cell_size_check=ON")
@@ -145,7 +146,7 @@ def sqlite(data: bytes) -> Iterator[bytes]:
         steps = iter(range(_STEPS // 10_000))
         connection.set_progress_handler(lambda: next(steps, None) is None, 10_000)
         kind = connection.execute("SELECT type FROM sqlite_master WHERE name='Packages'").fetchone()
-        if kind != ("table",):
+        if kind != (b"table",):
             raise Malformed("no table Packages")
         for (blob,) in connection.execute(f"SELECT blob FROM Packages LIMIT {_MAX_HEADERS}"):  # noqa: S608 - a constant
             if isinstance(blob, bytes):

@@ -9,7 +9,7 @@ from typing import Final
 from banbury.inspect.contract import FileInspector, FileView
 from banbury.inspect.inspectors._crypt import algorithm_of
 from banbury.inspect.inspectors._defaults import default_passwords
-from banbury.inspect.inspectors._lines import basename, blank_blocks, hide, line_span, mask, unquote, within
+from banbury.inspect.inspectors._lines import at_most, basename, blank_blocks, hide, line_span, mask, unquote, within
 from banbury.model.facts import Fact, Span
 
 _LONGEST: Final = 2000
@@ -103,6 +103,10 @@ class Credentials(FileInspector):
 
     def inspect(self, file: FileView) -> Iterator[Fact]:
         within(file)
+        yield from at_most(self._secrets(file))
+
+    @staticmethod
+    def _secrets(file: FileView) -> Iterator[Fact]:
         source = _grammar(file)
         section = ""
         if source == "xml":
@@ -150,7 +154,7 @@ def _secrets_of(source: str, text: str, section: str) -> Iterator[tuple[str, str
 
 def _credential(source: str, found: tuple[str, str, str], at: Span, line: str) -> Iterator[Credential]:
     where, user, value = found
-    community = "community" in where or where.startswith("com2sec")
+    community = "community" in where.lower() or where.startswith("com2sec")
     if not _is_secret(value) or (where.endswith("key") and len(value) < 5):
         return
     form = "plaintext"

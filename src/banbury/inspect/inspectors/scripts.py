@@ -12,7 +12,7 @@ from msgspec import field
 
 from banbury.inspect.contract import FileInspector, FileView, Skip
 from banbury.inspect.inspectors._commands import without_comment
-from banbury.inspect.inspectors._lines import basename, blank_blocks, hide
+from banbury.inspect.inspectors._lines import basename, blank_blocks, clip, mask
 from banbury.inspect.inspectors._scriptuses import Use, uses
 from banbury.model.facts import Fact, Span
 
@@ -57,10 +57,13 @@ _SOURCED: Final = re.compile(
 _MESSAGE: Final = re.compile(
     r"\s*(?:\w{0,20}echo\w{0,20}|printf|logger|\w{0,20}(?:message|msg|warn|error|info))\s[^|>$`]*$"
 )
+#: What is masked in every excerpt: the password in an address, after an option, or sent to a program that sets one.
 _SECRET: Final = re.compile(
-    r"://[^:/\s]{1,64}:([^@/\s]{1,64})@|(?:password|passwd|pass|sshpass -p)[= :]\s*[\"']?([^\s\"']{2,64})"
-    r"|\s-p(?=\S)([^\s]{2,64})|(?:-u|--user)\s*[\"']?[\w.-]{1,64}:([^\s\"']{1,64})"
-    r"|(?:echo|printf)\s+(?:-\w+\s+)?[\"']?([^\"'|]{1,80}?)[\"']?\s*\|"
+    r"://[^:/\s]{1,64}:([^@/\s]{1,64})@"
+    r"|(?:password|passwd|pass|sshpass\s+-p)(?:[=:]\s{0,8}|\s{1,8})[\"']?(?![-$<|])([^\s\"']{2,64})"
+    r"|\bmysql\w{0,5}\s[^\n]{0,120}?-p(?![$\s])(\S{2,64})"
+    r"|(?:-u|--user)\s{0,8}[\"']?[\w.-]{1,64}:(?!\$)([^\s\"']{1,64})"
+    r"|(?:echo|printf)\s+(?:-\w+\s+)?[\"']?([^\"'|]{1,80}?)[\"']?\s*\|\s*(?:/[\w/]{1,20}/)?(?:ch)?passwd"
 )
 
 
@@ -163,10 +166,10 @@ def _candidate_lines(data: bytes, use: Use, starts: list[int]) -> list[int]:
 
 
 def _masked(line: str) -> str:
-    """An excerpt in which what follows a password option, or stands in an address, is masked."""
-    match = _SECRET.search(line)
-    secret = next((g for g in match.groups() if g), "") if match else ""
-    return hide(line, secret)
+    """An excerpt of ``line`` in which every password that is recognised is masked."""
+    for match in list(_SECRET.finditer(line))[:20]:
+        line = line.replace(secret, mask(secret)) if (secret := next(filter(None, match.groups()), "")) else line
+    return clip(line)
 
 
 class Scripts(FileInspector):
@@ -226,8 +229,8 @@ def _found(data: bytes, use: Use, language: str, starts: list[int]) -> Iterator[
         line = data[start : min(end, start + _LONGEST)].decode("utf-8", "replace")
         code = _code(line, language)
         if use.pattern.search(code) and not (language == "shell" and _MESSAGE.match(code)):
-            text = _masked(line) if use.name in {"credential", "download-http"} else hide(line, "")
-            yield ScriptUse(use=use.name, language=language, line=number + 1, at=Span(start, end - start), text=text)
+            at = Span(start, end - start)
+            yield ScriptUse(use=use.name, language=language, line=number + 1, at=at, text=_masked(line))
 
 
 INSPECTORS = (Scripts(),)

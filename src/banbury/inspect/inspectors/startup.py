@@ -10,7 +10,7 @@ from banbury.inspect.contract import FileInspector, FileView, TreeInspector
 from banbury.inspect.inspectors import _hooks as hooks
 from banbury.inspect.inspectors import _tables as tables
 from banbury.inspect.inspectors._initscripts import init_script, listeners
-from banbury.inspect.inspectors._lines import within
+from banbury.inspect.inspectors._lines import at_most, within
 from banbury.inspect.inspectors._startfacts import (
     BootModules,
     Console,
@@ -115,7 +115,7 @@ class Startup(FileInspector):
         within(file, _CAP)
         parse = _parser(file.path)
         assert parse is not None
-        yield from parse(file)
+        yield from at_most(parse(file))
 
 
 class StartupLinks(TreeInspector):
