@@ -125,6 +125,73 @@ def evaluate(
             click.echo(summary(result, folder), err=str(json_out) == "-")
 
 
+@main.command()
+@_WORKSPACE
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    default=Path(".sample-cache"),
+    show_default=True,
+    help="Folder that keeps the sample and the packages it is made of.",
+)
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors and the result.")
+def demo(workspace: Path, cache: Path, quiet: bool) -> None:
+    """Assemble the sample router, evaluate both of its releases, and measure the detectors against its labels."""
+    with errors_as_exit_status():
+        from banbury.demonstration import demonstrate
+        from banbury.lab.workspace import Workspace
+        from banbury.laboratory import close
+
+        progress = None if quiet else TerminalProgress()
+        try:
+            with Workspace(workspace) as opened:
+                result = demonstrate(opened, cache, progress)
+        finally:
+            close()
+            if progress:
+                progress.close()
+        click.echo(summary(result.evaluation, result.folder))
+        total = result.validation.total
+        click.echo(
+            f"  detectors against the sample's labels: {total.found} of {total.found + total.missed} found, "
+            f"{total.false} false alarms, {total.quiet} look-alikes rightly left alone"
+        )
+        for line in (*result.validation.missed, *result.validation.false_alarms):
+            click.echo(f"    {plain(line)}")
+
+
+@main.command()
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default=Path(".bench"),
+    show_default=True,
+    help="Folder for inputs and runs.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    default=Path(".sample-cache"),
+    show_default=True,
+    help="Folder that keeps the packages that the inputs are made of.",
+)
+@click.option("--image", type=click.Path(path_type=Path), help="A firmware file to measure on (default: the sample).")
+@click.option("--repeats", type=click.IntRange(1, 50), default=3, show_default=True, help="Runs of each command.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write the table here as well.")
+def bench(work: Path, cache: Path, image: Path | None, repeats: int, output: Path | None) -> None:
+    """Measure what an evaluation costs, as ratios to sha256sum and to other tools, in one run."""
+    with errors_as_exit_status():
+        from banbury import bench as benchmark
+
+        work.mkdir(parents=True, exist_ok=True)
+        tell = lambda line: click.echo(plain(str(line)), err=True)  # noqa: E731
+        report = benchmark.run(work, cache, image=image, repeats=repeats, tell=tell, progress=TerminalProgress())
+        text = report.markdown()
+        if output is not None:
+            output.write_text(text, "utf-8")
+        click.echo(text)
+
+
 def summary(evaluation: Evaluation, folder: Path) -> str:
     """A few lines on what was read, what was not, and what was found."""
     lines = [plain(evaluation.release.label)]

@@ -1,9 +1,9 @@
 """Conditions on one field of a fact.
 
 A plain value must be equal; a list holds the values that are accepted; a table names operators, all of which must hold:
-``not`` (value or list), ``lt``, ``le``, ``gt``, ``ge`` (numbers), ``matches`` (regular expression, searched), ``lacks``
-(regular expression, not found), ``contains`` (item of a list or part of a text), ``any_of`` (a list shares an item
-with this one), ``bits`` (all these bits are set), ``before`` (an ISO date or ``"as-of"``: the field is earlier),
+``not`` (value or list), ``lt``, ``le``, ``gt``, ``ge`` (numbers), ``matches`` (regular expression, searched; for a
+list in any of its items), ``lacks`` (the contrary), ``contains`` (item of a list or part of a text), ``any_of`` (a
+list shares an item with this one), ``bits`` (all these bits are set), ``before`` (an ISO date or ``"as-of"``: the field is earlier),
 ``within_days`` (the field is a date not later than that many days after the reference date).
 """
 
@@ -53,6 +53,11 @@ def _within(value: object, days: object, as_of: dt.date) -> bool:
     return found is not None and span is not None and found <= as_of + dt.timedelta(days=span)
 
 
+def _found(pattern: object, value: object) -> bool:
+    items = value if isinstance(value, list) else [value]
+    return any(re.search(str(pattern), str(item)) is not None for item in items)
+
+
 def _contains(value: object, item: object, _: dt.date) -> bool:
     if isinstance(value, str):
         return str(item) in value
@@ -73,8 +78,8 @@ OPERATORS: dict[str, Operator] = {
     "le": _compare(lambda a, b: a <= b),
     "gt": _compare(lambda a, b: a > b),
     "ge": _compare(lambda a, b: a >= b),
-    "matches": lambda value, pattern, _: re.search(str(pattern), str(value)) is not None,
-    "lacks": lambda value, pattern, _: re.search(str(pattern), str(value)) is None,
+    "matches": lambda value, pattern, _: _found(pattern, value),
+    "lacks": lambda value, pattern, _: not _found(pattern, value),
     "contains": _contains,
     "any_of": _any_of,
     "bits": _bits,
