@@ -1,10 +1,14 @@
 """Conditions on one field of a fact.
 
 A plain value must be equal; a list holds the values that are accepted; a table names operators, all of which must hold:
-``not`` (value or list), ``lt``, ``le``, ``gt``, ``ge`` (numbers), ``matches`` (regular expression, searched; for a
-list in any of its items), ``lacks`` (the contrary), ``contains`` (item of a list or part of a text), ``any_of`` (a
-list shares an item with this one), ``bits`` (all these bits are set), ``before`` (an ISO date or ``"as-of"``: the field is earlier),
-``within_days`` (the field is a date not later than that many days after the reference date).
+
+- ``not``: another value, or none of a list
+- ``lt``, ``le``, ``gt``, ``ge``: numbers
+- ``matches``: a regular expression is found (for a list, in any of its items); ``lacks``: it is not
+- ``contains``: an item of a list, or part of a text; ``any_of``: a list shares an item with this one
+- ``bits``: all these bits are set
+- ``before``: the field is a date earlier than this ISO date, or than the reference date (``"as-of"``)
+- ``within_days``: the field is a date not later than that many days after the reference date
 """
 
 from __future__ import annotations
