@@ -78,5 +78,12 @@ CASES = [
         lambda: sign(_MODULE.build(), b"\x30\x84\xff\xff\xff\xff"),
         never=[{"signature_note": ""}, {"signed": False}],
     ),
+    Case(
+        NAME,
+        "malformed",
+        "a signature without its parts",
+        lambda: sign(_MODULE.build(), pkcs7("k", b"\1").replace(b"\x02\x01\x01\x30", b"\x02\x01\x01\x04")),
+        never=[{"signature_note": "", "signer": "k"}, {"signed": False}],
+    ),
     Case(NAME, "malformed", "cut short", lambda: _MODULE.build()[:200], never=[{"fact": "kernel.module"}]),
 ]

@@ -58,7 +58,7 @@ def module_signature(view: View) -> Signature | None:
         return Signature(start, "", "", "", f"a signature of type {id_type}")
     try:
         return Signature(start, *_pkcs7(view.take(info - length, min(length, 1 << 16))))
-    except (Malformed, IndexError) as problem:
+    except (Malformed, IndexError, ValueError) as problem:
         return Signature(start, "", "", "", f"its PKCS #7 structure cannot be read: {problem}")
 
 
