@@ -76,6 +76,8 @@ def _bits(value: object, mask: object, _: dt.date) -> bool:
     return isinstance(value, int) and isinstance(mask, int) and value >= 0 and value & mask == mask
 
 
+ANY = "@any"
+
 OPERATORS: dict[str, Operator] = {
     "not": lambda value, other, _: value not in other if isinstance(other, list) else value != other,
     "lt": _compare(lambda a, b: a < b),
@@ -107,8 +109,22 @@ def check_condition(rule: str, name: str, condition: object) -> None:
 
 
 def holds(when: dict[str, object], fact: Fact, as_of: dt.date) -> bool:
-    """Whether every condition holds for the fact, whose fields are all filled in."""
-    return all(_holds(condition, fact.get(name), as_of) for name, condition in when.items())
+    """Whether every condition holds for the fact, whose fields are all filled in. ``@any`` holds a list of further
+    tables of conditions, one of which must hold."""
+    for name, condition in when.items():
+        if name == ANY:
+            if not any(holds(branch, fact, as_of) for branch in branches(condition)):
+                return False
+        elif not _holds(condition, fact.get(name), as_of):
+            return False
+    return True
+
+
+def branches(condition: object) -> list[dict[str, object]]:
+    """The alternatives of an ``@any``; raises :class:`RuleError` where it is not a list of tables."""
+    if not isinstance(condition, list) or not condition or not all(isinstance(b, dict) for b in condition):
+        raise RuleError(f"{ANY} needs a list of tables of conditions")
+    return condition
 
 
 def _holds(condition: object, value: object, as_of: dt.date) -> bool:

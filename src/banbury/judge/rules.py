@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct, field
 
 from banbury.inspect.registry import inspectors
-from banbury.judge.predicates import RuleError, check_condition
+from banbury.judge.predicates import ANY, RuleError, branches, check_condition
 from banbury.model.evaluation import Fact, Grade, Severity
 
 FOLDER = Path(__file__).parent / "rules"
@@ -147,13 +147,16 @@ def check_rule(rule: Rule) -> None:
     if defaults is None:
         raise RuleError(f"{rule.id}: no inspector states a fact {rule.fact!r}")
     known = {*defaults, *PLACE_FIELDS, "text"}
-    used = {*rule.when, *rule.identity.fields, *re.findall(r"\{([^{}!:]*)", rule.message)}
+    conditions = [(n, c) for n, c in rule.when.items() if n != ANY]
+    for branch in branches(rule.when[ANY]) if ANY in rule.when else []:
+        conditions += branch.items()
+    used = {*(n for n, _ in conditions), *rule.identity.fields, *re.findall(r"\{([^{}!:]*)", rule.message)}
     if rule.group is not None:
         used |= {rule.group.by, rule.group.distinct}
         known |= {"count"}
     if unknown := used - known:
         raise RuleError(f"{rule.id}: fact {rule.fact} has no field {', '.join(sorted(unknown))}")
-    for name, condition in rule.when.items():
+    for name, condition in conditions:
         check_condition(rule.id, name, condition)
     if rule.touches not in TOUCHES:
         raise RuleError(f"{rule.id}: touches {rule.touches!r}, which is not one of: {', '.join(TOUCHES)}")
