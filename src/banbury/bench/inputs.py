@@ -18,7 +18,7 @@ from banbury.sample.tree import NodeKind, Tree, with_parents
 #: Routers are mipsel more often than not, and mipsel files are large and sparse.
 ARCHITECTURE = "mipsel"
 _IH_ARCH_MIPS = 5
-_RECIPE = "3"
+_RECIPE = "4"
 
 
 class Inputs(Struct, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ def _tree(cache: Path, progress: Progress) -> Tree:
     tree: Tree = {}
     for package in packages.fetch(names, ARCHITECTURE, cache, progress):
         tree |= packages.content(package, cache)
-    return {path: node for path, node in tree.items() if not path.startswith(("usr/share/doc/", "usr/share/man/"))}
+    return {path: node for path, node in tree.items() if not path.startswith(("usr/share/man/", "usr/share/locale/"))}
 
 
 def _image(tree: Tree) -> bytes:
