@@ -86,12 +86,13 @@ KINDS: Final[dict[str, str]] = {
     "data": "anything else",
 }
 
+_CONTAINERS = """
+gzip bzip2 xz lzma lzop lz4 zstd zip 7z rar tar cpio ar rpm squashfs jffs2 yaffs ubi ubifs cramfs romfs ext uimage trx
+android-sparse android-boot kernel luks data
+"""
 #: The kinds that hold other files or are of no known sort: seen as the payload of an image and not opened by any
 #: reader, such a content has not been read.
-CONTAINER_KINDS: Final = frozenset(
-    "gzip bzip2 xz lzma lzop lz4 zstd zip 7z rar tar cpio ar rpm squashfs jffs2 yaffs ubi ubifs cramfs romfs ext uimage "
-    "trx android-sparse android-boot kernel luks data".split()
-)
+CONTAINER_KINDS: Final = frozenset(_CONTAINERS.split())
 
 #: The kinds that are files in themselves.
 LEAF_KINDS: Final = frozenset(KINDS) - CONTAINER_KINDS
