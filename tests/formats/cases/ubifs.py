@@ -207,11 +207,22 @@ def huge() -> bytes:
     return image.done()
 
 
+def lost_block() -> bytes:
+    """A file whose only block is damaged, and that the journal cuts short."""
+    image, _ = base()
+    image.file(2, b"one", 40, b"z" * 4000)
+    image.finish(*image.commit(), flags=1)
+    image.journal()
+    image.node(TRUN, struct.pack("<I12xQQ", 40, 4000, 3000))
+    return image.done().replace(b"z" * 4000, b"z" * 3999 + b"y")
+
+
 CASES = [
     Case("ubifs", "positive", "clean", lambda: plain()[0], plain()[1]),
     Case("ubifs", "positive", "unclean", lambda: unclean()[0], unclean()[1], frozenset({"hidden"})),
     Case("ubifs", "negative", "no superblock", lambda: plain()[0][LEB:]),
     Case("ubifs", "malformed", "broken index", broken_index, notes=frozenset({"malformed"})),
     Case("ubifs", "malformed", "index loop", looped, notes=frozenset({"malformed"})),
+    Case("ubifs", "malformed", "lost block", lost_block, notes=frozenset({"checksum", "malformed"})),
     Case("ubifs", "malformed", "huge", huge, notes=frozenset({"sparse", "malformed"})),
 ]

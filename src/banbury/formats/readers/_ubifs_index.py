@@ -120,7 +120,7 @@ class Current:
             self.put(node)
             count += 1
         for inum in self._cuts.objects & self.blocks.keys():
-            times = self._written[inum]
+            times = self._written.get(inum, {})
             kept = self.blocks[inum].items()
             self.blocks[inum] = {b: n for b, n in kept if not self._cuts.after(inum, times.get(b, 0), b * BLOCK)}
         return count
@@ -140,7 +140,7 @@ class Index:
 
     def read(self, root: tuple[int, int, int]) -> None:
         """Take every leaf into the current state. Raises Malformed where the index itself is broken."""
-        stack = [(*root, -1)]
+        stack: list[tuple[int, ...]] = [(*root, -1)]
         while stack:
             lnum, offset, length, level = stack.pop()
             node = self._node(lnum, offset, length)
