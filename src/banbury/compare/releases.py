@@ -20,7 +20,7 @@ from banbury.model.tree import Kind
 
 #: Pairs of unmatched files whose content is looked at; beyond it the comparison says so.
 PAIR_LIMIT = 20_000
-_SIMILAR = 0.3
+_SIMILAR, _ANY = 0.3, -1.0
 _ATTRIBUTES = ("mode", "uid", "gid", "link", "rdev", "kind")
 _Sample = NDArray[np.uint64]
 
@@ -67,7 +67,7 @@ class _Comparer:
             unchanged += change is None
             changes += [change] if change else []
         changes += self._moved(left, right)
-        changes += self._matched(left, right, lambda n: stable_place(n.where), 0.0)
+        changes += self._matched(left, right, lambda n: stable_place(n.where), _ANY)
         changes += self._matched(left, right, lambda n: n.name.rsplit("/", 1)[-1], _SIMILAR)
         changes += [_one_sided("removed", n) for n in left.by_place.values()]
         changes += [_one_sided("added", n) for n in right.by_place.values()]
