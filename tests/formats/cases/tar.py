@@ -237,6 +237,13 @@ CASES = [
         notes=frozenset({"truncated"}),
     ),
     Case(
+        "tar",
+        "malformed",
+        "a pax record without a space",
+        lambda: member(b"a", b"b") + member(b"x", record("path", b"b") + b"7" * 600, b"x") + member(b"c") + END,
+        notes=frozenset({"truncated"}),
+    ),
+    Case(
         "tar-v7",
         "positive",
         "files and directories",

@@ -175,7 +175,7 @@ class Walk:
         while at < len(body) and body[at]:
             space = body.find(b" ", at, at + 12)
             length = int(body[at:space]) if space > at and body[at:space].isdigit() else 0
-            if length < space - at + 3 or at + length > len(body) or body[at + length - 1] != 10:
+            if length < space - at + 3 or space <= at or at + length > len(body) or body[at + length - 1] != 10:
                 raise Malformed("tar: a pax record that breaks its grammar", offset=self._at)
             key, equals, value = body[space + 1 : at + length - 1].partition(b"=")
             at += length
