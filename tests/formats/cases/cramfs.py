@@ -34,8 +34,9 @@ def stored(big: bool, at: int, data: bytes, block: int = 4096) -> bytes:
 
 
 def build(
-    big: bool = False, *, pad: int = 0, flags: int = 3, block: int = 4096,
-    names: tuple[bytes, ...] = (b"a", b"d", b"l"), loop: bool = False, signature: bytes = b"Compressed ROMFS", size_of_a: int = len(LARGE),
+    big: bool = False, *, pad: int = 0, flags: int = 3, block: int = 4096, loop: bool = False,
+    names: tuple[bytes, ...] = (b"a", b"d", b"l"), signature: bytes = b"Compressed ROMFS",
+    size_of_a: int = len(LARGE),
 ) -> bytes:  # fmt: skip
     """root: a (large, with a hole), d (with i: the same content), l, null."""
     root_at = pad + 76

@@ -84,7 +84,13 @@ class Maps:
 
     def extents(self, inode: Inode) -> tuple[list[Extent], str]:
         """The extents of an inode's content in order, and what was wrong with its map ("" where nothing)."""
-        return self._tree(inode) if inode.flags & EXTENTS else self._indirect(inode)
+        out, problem = self._tree(inode) if inode.flags & EXTENTS else self._indirect(inode)
+        total = 0
+        for number, (_, _, count) in enumerate(out):
+            total += count
+            if total > self.blocks.count:
+                return out[:number], f"inode {inode.number}: more blocks than the file system has"
+        return out, problem
 
     def _tree(self, inode: Inode) -> tuple[list[Extent], str]:
         out: list[Extent] = []

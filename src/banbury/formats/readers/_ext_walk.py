@@ -99,7 +99,7 @@ class Walk:
         if inode.flags & INLINE:
             dots[b".."] = struct.unpack_from("<I", inode.mapping)[0]
             yield memoryview(inode.mapping)[4:]
-            rest = self._attributes(inode).pop("system.data", b"")
+            rest = self._attributes(inode).get("system.data", b"")
             if rest:
                 yield memoryview(rest)
             return
@@ -107,7 +107,7 @@ class Walk:
         extents, problem = self.maps.extents(inode)
         seen = 0
         for _, first, count in extents:
-            if self.blocks.claim(first, count):
+            if self.blocks.claim_each(first, count):
                 raise Malformed(f"inode {inode.number}: a directory block belongs to something else")
             self.sink.own(first * size, (first + count) * size, Role.TABLE, "directory")
             for block in range(first, first + count):
@@ -162,7 +162,9 @@ class Walk:
     def add(self, inode: Inode, kind: Kind, path: Path) -> int:
         """Add the inode as a member; its index, or -1 for a directory."""
         attributes = self._attributes(inode)
-        inline = attributes.pop("system.data", b"")
+        inline = attributes.get("system.data", b"")
+        if inode.flags & INLINE and "system.data" in attributes:
+            attributes = {name: value for name, value in attributes.items() if name != "system.data"}
         link = self._target(inode, inline) if kind is Kind.SYMLINK else b""
         entry = Entry(
             path=path[0],
@@ -241,7 +243,7 @@ class Walk:
             return {}
         try:
             end = self.groups.inode_offset(inode.number) + self.sb.inode_size
-            return dict(self.xattrs.of(inode, end))
+            return self.xattrs.of(inode, end)
         except Malformed as problem:
             self.sink.note("malformed", str(problem))
             return {}

@@ -42,14 +42,15 @@ class Xattrs:
         self._left = max(64 << 20, 4 * len(view))
 
     def of(self, inode: Inode, limit: int) -> Attributes:
-        """All attributes of an inode whose record ends at ``limit`` (bytes). Raises ``Malformed``."""
+        """All attributes of an inode whose record ends at ``limit`` (bytes); read only. Raises ``Malformed``."""
         out: Attributes = {}
         if inode.tail and inode.tail + 4 <= limit and self.view.u32(inode.tail) == _MAGIC:
             data = self.view.take(inode.tail + 4, limit - inode.tail - 4)
             out = self._entries(data, 0, inode.number)
         if inode.acl:
-            out = {**self._block(inode.acl), **out}
-        self._left -= sum(map(len, out.values()))
+            shared = self._block(inode.acl)
+            out = {**shared, **out} if out else shared
+        self._left -= sum(64 + len(name) + len(value) for name, value in out.items())
         if self._left < 0:
             raise Malformed("the attributes of all files take more bytes than the container allows for")
         return out
@@ -109,8 +110,3 @@ def _acl(stored: bytes) -> bytes:
             at += 4
         out.append(struct.pack("<HHI", tag, rights, owner))
     return b"".join(out)
-
-
-def system_data(data: Attributes) -> bytes:
-    """The part of inline content that did not fit into the inode's block map (inlinedata.rst)."""
-    return data.pop("system.data", b"")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 
 from msgspec import Struct
 
@@ -17,6 +18,7 @@ _HEADER = struct.Struct("<IHHHHIIII")
 _CHUNK = struct.Struct("<HHII")
 _RAW, _FILL, _SKIP, _CRC = 0xCAC1, 0xCAC2, 0xCAC3, 0xCAC4
 _PIECE = 1 << 20
+_MOST = 1_000_000  # chunks: images of many gigabytes have thousands
 
 
 class Header(Struct, frozen=True):
@@ -115,14 +117,14 @@ class AndroidSparseReader(Reader):
         """The chunks that can be read, and why they end early ("" where they do not)."""
         out: list[Chunk] = []
         try:
-            for chunk in _chunks(view, 0, header):
+            for chunk in islice(_chunks(view, 0, header), _MOST):
                 out.append(chunk)
         except Truncated as problem:
             sink.note("truncated", f"{len(out)} of {header.chunks} chunks are there")
             return out, str(problem)
         except Malformed as problem:
             return out, str(problem)
-        return out, ""
+        return out, f"only {_MOST} of {header.chunks} chunks are read" if header.chunks > _MOST else ""
 
     @staticmethod
     def _expand(view: View, header: Header, chunks: list[Chunk], sink: Sink, problem: str) -> Iterator[Buffer]:

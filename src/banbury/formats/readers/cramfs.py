@@ -146,6 +146,7 @@ class _Walk:
         self.view, self.sb, self.sink = view, sb, sink
         self.names, self.paths, self.holes = Names(sink), Paths(len(view)), Holes(len(view))
         self.block = 0
+        self.tries = 16  # files looked at to infer the block size
         self.count = 1  # mkcramfs counts the root
         self.met: dict[tuple[int, int], int] = {}
         self.left = 2 * len(view)  # bytes of directories: they are disjoint, or it is an attack
@@ -287,6 +288,9 @@ class _Walk:
         """The image's block size: 4096, unless the first large file fits another one only."""
         if self.block or inode.size <= min(_SIZES) or self.sb.flags & _POINTERS:
             return self.block or 4096
+        self.tries -= 1
+        if self.tries < 0:
+            self.block = 4096
         for size in _SIZES:
             table = inode.offset + 4 * -(-inode.size // size)
             try:

@@ -153,7 +153,7 @@ class _Walk:
                 if total + count * size > _DIRECTORY_LIMIT:
                     self.sink.note("malformed", f"a directory of more than {_DIRECTORY_LIMIT} bytes", path=path)
                     break
-                if self.blocks.claim(cluster - 2, count):
+                if self.blocks.claim_each(cluster - 2, count):
                     self.sink.note("loop", "a directory's clusters belong to something else already", path=path)
                     break
                 at = self.boot.data + (cluster - 2) * size

@@ -25,11 +25,13 @@ from banbury.formats.readers._iso_volume import (
     read_volume,
 )
 from banbury.formats.view import View
-from banbury.model.errors import Malformed
+from banbury.model.errors import BudgetExceeded, Malformed
 from banbury.model.tree import Entry, Kind, Role
 
 _SORTS = {1: Kind.FIFO, 2: Kind.CHAR, 4: Kind.DIR, 6: Kind.BLOCK, 8: Kind.FILE, 10: Kind.SYMLINK, 12: Kind.SOCKET}
 _MOST_DESCRIPTORS = 64
+_MOST_TREES = 4
+_MOST_ITEMS = 1_000_000
 Path = tuple[str, bytes]
 
 
@@ -91,7 +93,9 @@ class IsoReader(Reader):
             sink.note("truncated", f"{len(view)} of {primary.blocks * primary.block} bytes are there")
         if view.run(0, min(FIRST * SECTOR, len(view))) < FIRST * SECTOR:
             sink.note("hidden", "the system area before the descriptors is not constant", start=0, end=FIRST * SECTOR)
-        trees = [_Tree(view, volume, sink) for volume in volumes]
+        if len(volumes) > _MOST_TREES:
+            sink.note("bomb", f"{len(volumes)} volume descriptors; only {_MOST_TREES} trees are read")
+        trees = [_Tree(view, volume, sink) for volume in volumes[:_MOST_TREES]]
         for tree in trees:
             tree.walk()
         chosen = trees[0]
@@ -166,6 +170,9 @@ class _Tree:
             try:
                 for item in self._directory(extent, size, path):
                     self.items.append(item)
+                    if len(self.items) > _MOST_ITEMS:
+                        self.sink.note("bomb", f"more than {_MOST_ITEMS} names")
+                        raise BudgetExceeded(f"more than {_MOST_ITEMS} names")
                     if item.directory:
                         queue.append((*self._place(item), item.path))
             except Malformed as problem:

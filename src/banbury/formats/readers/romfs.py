@@ -101,7 +101,9 @@ class _Walk:
 
     def node(self, at: int) -> _Node:
         word, info, size, _ = self.view.unpack(_HEADER, at)
-        name = self.view.cstring(at + 16, 4096)
+        name = self.view.cstring(at + 16, 64)
+        if len(name) == 64:
+            name = self.view.cstring(at + 16, 4096)
         data = at + 16 + _padded(name)
         sound = _sum(self.view, at, min(data, len(self.view)) - at) == 0
         return _Node(at, word & ~15, word & 7, bool(word & 8), info, size, name, data, sound)
