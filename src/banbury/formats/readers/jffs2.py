@@ -124,6 +124,7 @@ class Jffs2(Reader):
     name = "jffs2"
     title = "JFFS2 file system"
     version = 1
+    holds_files = True
     magics = tuple(Magic(struct.pack(order + "HH", 0x1985, kind)) for order in "<>" for kind in sorted(FIXED))
     references = (
         "Linux include/uapi/linux/jffs2.h",

@@ -132,6 +132,7 @@ class Ubifs(Reader):
     name = "ubifs"
     title = "UBIFS file system"
     version = 1
+    holds_files = True
     magics = (Magic(MAGIC),)
     references = ("Linux fs/ubifs/ubifs-media.h", "Linux fs/ubifs/replay.c", "Linux fs/ubifs/tnc.c")
     limitations = (

@@ -259,6 +259,7 @@ class Yaffs(Reader):
     name = "yaffs"
     title = "YAFFS file system"
     version = 1
+    holds_files = True
     magics = tuple(
         Magic(struct.pack(order + "IIH", sort, _ROOT, 0xFFFF)) for order in "<>" for sort in range(_FILE, _SPECIAL + 1)
     )
