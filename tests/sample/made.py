@@ -13,13 +13,14 @@ from banbury.model.errors import InputError
 from banbury.sample import SampleInfo
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-CACHE = CHECKOUT / ".sample-cache"
+_KEPT = CHECKOUT / ".sample-cache"
+CACHE = _KEPT / "packages"
 
 
 @cache
 def _built() -> SampleInfo | InputError:
     try:
-        return sample.build(CACHE / "sample", CACHE)
+        return sample.build(_KEPT / "sample", CACHE)
     except InputError as problem:
         return problem
 

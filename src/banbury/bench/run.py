@@ -36,7 +36,7 @@ def run(
     progress: Progress | None = None,
 ) -> BenchReport:
     """Measure everything. Raises InputError where the inputs cannot be made."""
-    inputs = prepare(work / "inputs", cache, progress)
+    inputs = prepare(work / "inputs", cache / "packages", progress)
     # As after an installation: else a changed source file would be compiled again in every measured run.
     compileall.compile_dir(Path(banbury.__file__).parent, quiet=2)
     first = image or Path(inputs.sample.manifest("1.0")).parent / "ex100-1.0.bin"
