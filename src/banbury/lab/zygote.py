@@ -18,6 +18,7 @@ import struct
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -55,6 +56,7 @@ def main() -> None:
     while True:
         command, fds, _, _ = socket.recv_fds(control, 5, 2)
         if not command:
+            _wait_for_all()
             os._exit(0)
         if command[:1] == b"F":
             pid = os.fork()
@@ -68,6 +70,13 @@ def main() -> None:
             (pid,) = struct.unpack("<i", command[1:5])
             _, status = os.waitpid(pid, 0)
             control.sendall(struct.pack("<i", status))
+
+
+def _wait_for_all() -> None:
+    """Reap every worker: they end when the supervisor hangs up, and what they used is then on its account."""
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
 
 
 def _worker(sock: socket.socket, stage_fd: int, task: Task) -> None:
