@@ -79,6 +79,8 @@ def test_hashes_that_cannot_be_tried_are_not_called_unmatched() -> None:
     assert try_defaults(bcrypt, ["admin"]) == (Tri.UNKNOWN, "", 0)
     costly = "$6$rounds=999999999$salt$" + "a" * 86
     assert try_defaults(costly, ["admin"]) == (Tri.UNKNOWN, "", 0)
+    odd_salt = "$5$rounds=9salt$" + "a" * 43
+    assert try_defaults(odd_salt, ["admin"]) == (Tri.NO, "", 1)
 
 
 def test_one_account_costs_less_than_half_a_second() -> None:
@@ -311,7 +313,7 @@ def test_the_only_private_keys_of_openwrt_are_openssl_s_own_for_its_speed_test()
 
 
 def test_a_vendor_s_root_file_system_of_2009() -> None:
-    """It ships an SSH host key, consoles without a password, inetd's services, default SNMP communities and PPP secrets."""
+    """It ships an SSH host key, consoles without a password, inetd, default SNMP communities and PPP secrets."""
     ((path, key),) = some(VENDOR, fact="key.private")
     assert (path, key["format"], key["type"], key["bits"]) == ("etc/rsa_host_key", "Dropbear", "RSA", 1040)
     assert [f["login"] for _, f in some(VENDOR, fact="startup.console")] == ["no", "no"]

@@ -59,6 +59,10 @@ def ssh_string(data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + data
 
 
+def armoured(label: str, body: bytes) -> bytes:
+    return f"-----BEGIN {label}-----\n{base64.b64encode(body).decode()}\n-----END {label}-----\n".encode()
+
+
 def dropbear_ed25519() -> bytes:
     public = ED_KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     return ssh_string(b"ssh-ed25519") + ssh_string(bytes(range(32)) + public)
@@ -239,5 +243,17 @@ CASES = [
             + b"\n-----END RSA PRIVATE KEY-----\n"
         ),
         never=[{"parsed": True}, {"encrypted": "no"}],
+    ),
+    Case(
+        "keys",
+        "malformed",
+        "curve without a proper identifier",
+        lambda: armoured(
+            "PUBLIC KEY",
+            EC_KEY.public_key()
+            .public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            .replace(bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("0608ffffffffffffffff")),
+        ),
+        never=[{"parsed": True}],
     ),
 ]

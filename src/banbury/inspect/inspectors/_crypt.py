@@ -139,7 +139,7 @@ def _check(algorithm: str, stored: str) -> tuple[Callable[[bytes], bool], int] |
         magic, salt = f"${fields[1]}$".encode(), fields[2].encode()
         return (lambda p: md5_crypt(p, salt, magic) == fields[3]), 1000
     if algorithm in {"SHA-256-crypt", "SHA-512-crypt"}:
-        rounds = int(fields[2][7:]) if fields[2].startswith("rounds=") else 5000
+        rounds = int(fields[2][7:]) if len(fields) == 5 else 5000
         rounds = min(max(rounds, 1000), 999_999_999)
         bits, salt = (256 if fields[1] == "5" else 512), fields[-2].encode()
         return (lambda p: sha_crypt(p, salt, rounds, bits) == fields[-1]), rounds

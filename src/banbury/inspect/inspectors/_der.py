@@ -109,11 +109,16 @@ def write_integer(value: int) -> bytes:
 
 
 def write_oid(text: str) -> bytes:
-    numbers = [int(n) for n in text.split(".")]
-    out = bytearray([numbers[0] * 40 + numbers[1]])
-    for number in numbers[2:]:
+    """An object identifier from its dotted form, of at least two numbers."""
+    numbers = [int(n) for n in text.split(".")] if text else []
+    if len(numbers) < 2:
+        raise Malformed(f"object identifier {text!r} has not two numbers")
+    out = bytearray()
+    for number in (numbers[0] * 40 + numbers[1], *numbers[2:]):
         piece = [number & 0x7F]
-        while number := number >> 7:
-            piece.append(0x80 | number & 0x7F)
+        rest = number >> 7
+        while rest:
+            piece.append(0x80 | rest & 0x7F)
+            rest >>= 7
         out += bytes(reversed(piece))
     return write(OID, bytes(out))

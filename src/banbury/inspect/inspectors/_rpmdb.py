@@ -151,7 +151,7 @@ def sqlite(data: bytes) -> Iterator[bytes]:
         for (blob,) in connection.execute(f"SELECT blob FROM Packages LIMIT {_MAX_HEADERS}"):  # noqa: S608 - a constant
             if isinstance(blob, bytes):
                 yield blob
-    except sqlite3.Error as problem:
+    except (sqlite3.Error, UnicodeDecodeError) as problem:  # the latter where SQLite's own message is no UTF-8
         raise Malformed(f"SQLite: {problem}") from problem
     finally:
         connection.close()

@@ -22,7 +22,7 @@ from banbury.inspect.inspectors._keyfacts import (
     Unread,
 )
 from banbury.inspect.inspectors._keyfinds import der_structures, dropbear, offsets, read, stores
-from banbury.inspect.inspectors._lines import clip
+from banbury.inspect.inspectors._lines import at_most, clip
 from banbury.inspect.inspectors._pem import Block, blocks, fact_of
 from banbury.model.errors import Malformed
 from banbury.model.facts import Fact, Span, Tri
@@ -66,6 +66,10 @@ class Keys(FileInspector):
         return len(file.view) >= 32
 
     def inspect(self, file: FileView) -> Iterator[Fact]:
+        yield from at_most(self._keys(file), 40_000)
+
+    @staticmethod
+    def _keys(file: FileView) -> Iterator[Fact]:
         text = file.kind in _TEXT
         for block in blocks(file.view):
             fact = block if isinstance(block, Unread) else _pem_fact(block, file.kind)
