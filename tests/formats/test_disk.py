@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from banbury.formats.registry import readers
+from banbury.formats.sink import Budget
 from banbury.formats.testing import Read, read_bytes
 from tests.formats.cases import ext as ext_cases
+from tests.formats.cases import iso9660 as iso_cases
 from tests.formats.disk_tools import differences, firmware, plant, run, tool
 
 POSIX = ("mode", "uid", "gid", "mtime", "size")
@@ -192,3 +194,13 @@ def test_a_block_map_shared_by_thousands_is_read_once() -> None:
     read = read_with("ext", ext_cases.build(spoil, names))
     assert time.process_time() - started < 2
     assert sum("in use already" in n.detail for n in read.dissection.notes) >= 14
+
+
+def test_overlapping_slices_pass_a_budget() -> None:
+    """A few bytes of directory must not make a small disc into gigabytes of distinct members."""
+    size = 30 * 2048
+    extra = b"".join(iso_cases.record(b"X%d" % n, 1, size - n) for n in range(40))
+    read = read_bytes(readers()["iso9660"], iso_cases.build(False, extra), Budget(output=1 << 20))
+    assert read is not None
+    assert "bomb" in {n.code for n in read.dissection.notes}
+    assert read.dissection.error

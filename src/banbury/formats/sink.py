@@ -47,6 +47,7 @@ class SpoolSink:
         self._spool = spool
         self._budget = budget or Budget()
         self._written = 0
+        self._sliced = 0
         self._regions: dict[tuple[int, int], Region] = {}
         self._entries: list[Entry] = []
         self._contents: list[Content] = []
@@ -89,6 +90,11 @@ class SpoolSink:
     def slice(self, entry: Entry, start: int, end: int) -> int:
         if not 0 <= start <= end <= len(self._view):
             raise Malformed(f"{entry.path}: content {start}..{end} lies outside the container", offset=start)
+        if (start, end) not in self._regions:  # the same slice again costs nothing; overlapping ones do
+            self._sliced += end - start
+            if self._sliced > max(self._budget.output, 2 * len(self._view)):
+                self.note("bomb", "members overlap one another many times over", path=entry.path)
+                raise BudgetExceeded("overlapping members pass the budget")
         index = self.entry(entry)
         self.own(start, end, Role.MEMBER, "content", index)
         self._keep(Content(index, start, end - start, stored=True))
