@@ -34,6 +34,7 @@ class Cpio(Reader):
 
     name = "cpio"
     version = 1
+    holds_files = True
     magics: ClassVar[Sequence[Magic]] = (Magic(layout.NEWC), Magic(layout.CRC), Magic(layout.ODC))
     references: ClassVar[Sequence[str]] = (
         "Linux, Documentation/driver-api/early-userspace/buffer-format.rst",

@@ -96,6 +96,7 @@ class CramfsReader(Reader):
     name = "cramfs"
     title = "cramfs file system"
     version = 1
+    holds_files = True
     magics = (Magic(_LITTLE), Magic(_BIG), Magic(_SIGNATURE, 16), Magic(_SIGNATURE, _PAD + 16))
     references = ("Linux fs/cramfs (README, inode.c), include/uapi/linux/cramfs_fs.h",)
     limitations = (

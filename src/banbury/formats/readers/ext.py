@@ -23,6 +23,7 @@ class ExtReader(Reader):
     name = "ext"
     title = "ext2/ext3/ext4 file system"
     version = 1
+    holds_files = True
     magics = (Magic(MAGIC, SUPER_AT + 56),)
     references = ("Linux Documentation/filesystems/ext4", "e2fsprogs lib/ext2fs/ext2_fs.h")
     limitations = (

@@ -35,6 +35,7 @@ class FatReader(Reader):
     name = "fat"
     title = "FAT12/FAT16/FAT32 file system"
     version = 1
+    holds_files = True
     magics = (Magic(b"\x55\xaa", 510), Magic(b"FAT12   ", 54), Magic(b"FAT16   ", 54), Magic(b"FAT32   ", 82))
     references = ("Microsoft, FAT32 File System Specification 1.03 (2000)", "Linux Documentation/filesystems/vfat.rst")
     limitations = (

@@ -59,6 +59,7 @@ class IsoReader(Reader):
     name = "iso9660"
     title = "ISO 9660 file system"
     version = 1
+    holds_files = True
     magics = (Magic(b"CD001\x01", FIRST * SECTOR + 1),)
     references = (
         "ECMA-119",

@@ -137,6 +137,7 @@ class MinixReader(Reader):
     name = "minix"
     title = "Minix file system"
     version = 1
+    holds_files = True
     magics = (
         *(Magic(struct.pack(order + "H", magic), _AT + 16) for magic in _MAGICS for order in "<>"),
         *(Magic(struct.pack(order + "H", _V3), _AT + 24) for order in "<>"),

@@ -60,6 +60,7 @@ class RomfsReader(Reader):
     name = "romfs"
     title = "romfs file system"
     version = 1
+    holds_files = True
     magics = (Magic(_MAGIC),)
     references = ("Linux Documentation/filesystems/romfs.rst",)
 

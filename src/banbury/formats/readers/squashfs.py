@@ -25,6 +25,7 @@ class SquashFs(Reader):
     name: ClassVar[str] = "squashfs"
     title: ClassVar[str] = "SquashFS"
     version: ClassVar[int] = 1
+    holds_files = True
     magics: ClassVar[Sequence[Magic]] = tuple(Magic(magic) for magic in MAGICS)
     references: ClassVar[Sequence[str]] = (
         "Linux, Documentation/filesystems/squashfs.rst",
