@@ -8,6 +8,7 @@ workers there are. A blob that contains itself is not followed.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from typing import Any
@@ -34,6 +35,8 @@ _DISSECT_VERSION = 1
 _SHARD_BYTES = 4 << 20
 _SHARD_ITEMS = 16
 _COMMIT_ROWS = 512
+#: Names that only a root file system, a package's content or an overlay has.
+_IN_A_TREE = re.compile(r"(?:\./|/)?(?:[^/]+/)?(?:etc|bin|sbin|lib|usr|var|dev|root|www)/.")
 
 
 class Allowance(Struct, frozen=True, kw_only=True):
@@ -91,10 +94,18 @@ def method_digest(budget: Budget, limits: Limits, *, payload: bool) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def holds_files(format_name: str) -> bool:
-    """Whether a format's members are files of a tree rather than payloads of an image."""
-    reader = readers().get(format_name)
-    return reader.holds_files if reader is not None else format_name == longtail.FORMAT
+def holds_files(dissection: Dissection) -> bool:
+    """Whether a container's members are files of a tree rather than payloads of an image.
+
+    A payload that nobody recognises counts as unread; a file of a tree is data as any other. An archive holds a tree
+    where its names are those of one (``etc/…``, ``usr/…``): a firmware file in a ZIP does not get away as a file.
+    """
+    reader = readers().get(dissection.format)
+    if reader is None:
+        return dissection.format == longtail.FORMAT
+    if reader.holds_files is None:
+        return any(_IN_A_TREE.match(entry.path) for entry in dissection.entries)
+    return reader.holds_files
 
 
 def place_key(path: str) -> str:
@@ -169,7 +180,7 @@ class Unpacker:
             self._stop(place, f"more than {self._allowance.output} bytes unpacked")
             return
         above = self._ancestry(index)
-        payload = place.payload and not holds_files(unpacked.dissection.format)
+        payload = place.payload and not holds_files(unpacked.dissection)
         for number, entry in enumerate(unpacked.dissection.entries):
             digest, length = contents.get(number, ("", 0))
             depth = place.depth + 1

@@ -95,7 +95,7 @@ def _walk(view: View, start: int) -> Iterator[_Member]:
 class Ar(Reader):
     name = "ar"
     version = 1
-    holds_files = True
+    holds_files = None
     magics = (Magic(_MAGIC), Magic(_THIN))
     references = ("FreeBSD, ar(5); GNU binutils, include/aout/ar.h", "deb(5)")
     limitations = ("The format has no end mark: an archive ends where no further header stands.",)

@@ -34,7 +34,7 @@ class Cpio(Reader):
 
     name = "cpio"
     version = 1
-    holds_files = True
+    holds_files = None
     magics: ClassVar[Sequence[Magic]] = (Magic(layout.NEWC), Magic(layout.CRC), Magic(layout.ODC))
     references: ClassVar[Sequence[str]] = (
         "Linux, Documentation/driver-api/early-userspace/buffer-format.rst",

@@ -34,7 +34,7 @@ class Tar(Reader):
 
     name = "tar"
     version = 1
-    holds_files = True
+    holds_files = None
     magics: ClassVar[Sequence[Magic]] = (Magic(b"ustar", 257),)
     references: ClassVar[Sequence[str]] = (
         "POSIX.1-2017, pax, ustar Interchange Format and pax Extended Header",

@@ -44,7 +44,7 @@ class Zip(Reader):
 
     name = "zip"
     version = 1
-    holds_files = True
+    holds_files = None
     magics = (Magic(layout.LOCAL), Magic(layout.END + bytes(8)))
     references = (
         "PKWARE APPNOTE.TXT 6.3.10",
