@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -57,6 +58,29 @@ def test_ext_tree_is_the_source_tree(options: str, size: str, xattrs: bool, tmp_
     assert_sound(read)
     fields = (*POSIX, "xattrs") if xattrs else POSIX
     assert differences(read, root, fields, ignore=["lost+found"]) == []
+
+
+def test_ext_hash_trees_deleted_files_and_dirty_journals(tmp_path: Path) -> None:
+    root, image = tmp_path / "tree", tmp_path / "image"
+    plant(root, files=0, special=False, large=70_001)
+    for number in range(600):
+        (root / "many" / f"a file with a rather long name to fill blocks with {number}").write_bytes(b"%d" % number)
+    run(tool("mke2fs", "e2fsprogs"), "-q", "-F", "-t", "ext4", "-b", "1024", "-N", "1000", "-d", root, image, "8M")
+    subprocess.run(
+        [tool("e2fsck", "e2fsprogs"), "-fyD", image], capture_output=True, check=False
+    )  # indexes directories
+    read = read_with("ext", image.read_bytes())
+    assert_sound(read)
+    assert differences(read, root, POSIX, ignore=["lost+found"]) == []
+    run(tool("debugfs", "e2fsprogs"), "-w", "-R", "rm /large", image)
+    run(tool("debugfs", "e2fsprogs"), "-w", "-R", "unlink /tiny", image)
+    run(tool("debugfs", "e2fsprogs"), "-w", "-R", "feature needs_recovery", image)
+    read = read_with("ext", image.read_bytes())
+    details = {n.code: n.detail for n in read.dissection.notes}
+    assert "journal is not replayed" in details["unsupported"]
+    hidden = [n.detail for n in read.dissection.notes if n.code == "hidden"]
+    assert any(text.startswith("69 free blocks hold") for text in hidden)
+    assert "large" not in read.contents
 
 
 def test_ext_damage_to_checked_metadata_is_noted() -> None:

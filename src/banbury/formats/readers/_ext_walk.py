@@ -182,7 +182,7 @@ class Walk:
         )
         if kind is not Kind.CHUNK:
             self.names.note(entry)
-        if inode.links > 1 and kind is not Kind.DIR:
+        if kind is not Kind.DIR:
             self.first_path[inode.number] = path[0]
         if kind in {Kind.FILE, Kind.CHUNK}:
             return self._file(entry, inode, inline)
