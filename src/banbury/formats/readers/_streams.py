@@ -52,8 +52,8 @@ class StreamReader(Reader):
     #: Bytes of zeros that may stand between two streams come in multiples of this; 0: none may.
     gap: ClassVar[int] = 0
 
-    #: Bytes of output that a complete stream inside an image must give, where no checksum proves it.
-    proof: ClassVar[int] = 0
+    #: Bytes of output that a complete stream inside an image must give: more than one where no checksum proves it.
+    proof: ClassVar[int] = 1
 
     @abstractmethod
     def head(self, view: View, at: int) -> Head:
@@ -115,7 +115,7 @@ class StreamReader(Reader):
             if isinstance(problem, BadChecksum):
                 floor = _SUMMED if at else 1
             return (max(at + stream.consumed, at + 1), size, True) if size >= floor else None
-        if size < (self.proof if at else min(self.proof, 1)):
+        if size < (self.proof if at else self.proof > 1):
             return None
         return at + stream.consumed, size, True
 

@@ -24,7 +24,8 @@ _CENTRAL = struct.Struct("<4s6HIIIHHHHHII")
 _END = struct.Struct("<4sHHHHIIH")
 _END64 = struct.Struct("<4sQHHIIQQQQ")
 _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
-_CANDIDATES = 1000
+#: End records looked at, in a whole blob and inside an image.
+_CANDIDATES, _INSIDE = 1000, 200
 
 
 class End(Struct, frozen=True, kw_only=True):
@@ -87,8 +88,10 @@ def _closing_end(view: View) -> End | None:
 def first_end(view: View, start: int) -> End | None:
     """The first end record of an archive that starts at ``start``. An archive stored inside it is passed over: its
     offsets count from itself."""
+    if view.startswith(END, start):
+        return end_at(view, start, start)
     at = start - 1
-    for _ in range(_CANDIDATES):
+    for _ in range(_INSIDE if start else _CANDIDATES):
         at = view.find(END, at + 1)
         if at < 0:
             break

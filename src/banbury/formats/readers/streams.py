@@ -17,6 +17,7 @@ from banbury.model.errors import Malformed, Truncated
 from banbury.model.tree import Role
 
 _SKIPPABLE = 0x184D2A50
+_SKIPPED = 64  # bytes: one frame of any size, or a few empty ones
 
 
 class Gzip(StreamReader):
@@ -186,9 +187,10 @@ class Zstd(_Framed):
         return frames.zstd_end(view, at)
 
     def skip(self, view: View, sink: Sink | None, at: int) -> int:
-        """Skippable frames (3.1.2) hold what no decoder looks at."""
+        """Skippable frames (3.1.2) hold what no decoder looks at. Of very many, ``probe`` passes over some only."""
         first = at
-        while at + 8 <= len(view) and view.u32(at) & ~15 == _SKIPPABLE:
+        limit = at + (len(view) if sink else _SKIPPED)
+        while at < limit and at + 8 <= len(view) and view.u32(at) & ~15 == _SKIPPABLE:
             size = view.u32(at + 4)
             if size > len(view) - at - 8:
                 return first
