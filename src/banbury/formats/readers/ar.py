@@ -94,6 +94,7 @@ def _walk(view: View, start: int) -> Iterator[_Member]:
 
 class Ar(Reader):
     name = "ar"
+    title = "ar archive (Debian and opkg packages, libraries)"
     version = 1
     holds_files = None
     magics = (Magic(_MAGIC), Magic(_THIN))

@@ -33,6 +33,7 @@ class Cpio(Reader):
     """An archive, or several in a row as Linux unpacks them, up to its trailer and the zeros that fill its block."""
 
     name = "cpio"
+    title = "cpio archive (newc, crc, odc)"
     version = 1
     holds_files = None
     magics: ClassVar[Sequence[Magic]] = (Magic(layout.NEWC), Magic(layout.CRC), Magic(layout.ODC))
@@ -84,6 +85,7 @@ class Cpio(Reader):
 
 class CpioBinary(Cpio):
     name = "cpio-binary"
+    title = "cpio archive (old binary)"
     magics = (Magic(layout.LITTLE), Magic(layout.BIG))
     carve = False
     references = ("FreeBSD, cpio(5), Old Binary Format",)

@@ -33,6 +33,7 @@ class Tar(Reader):
     """From the first header to the end-of-archive blocks and the zeros that fill the record of 10 KiB."""
 
     name = "tar"
+    title = "tar archive (ustar, pax, GNU)"
     version = 1
     holds_files = None
     magics: ClassVar[Sequence[Magic]] = (Magic(b"ustar", 257),)
@@ -88,6 +89,7 @@ class Tar(Reader):
 
 class TarV7(Tar):
     name = "tar-v7"
+    title = "tar archive (Version 7)"
     magics = ()
     carve = False
     references = ("FreeBSD, tar(5), Old-Style Archive Format",)

@@ -43,6 +43,7 @@ class Zip(Reader):
     """
 
     name = "zip"
+    title = "ZIP archive"
     version = 1
     holds_files = None
     magics = (Magic(layout.LOCAL), Magic(layout.END + bytes(8)))
