@@ -22,6 +22,7 @@ _SKIPPED = 64  # bytes: one frame of any size, or a few empty ones
 
 class Gzip(StreamReader):
     name = kind = "gzip"
+    title = "gzip stream"
     magics = (Magic(b"\x1f\x8b\x08"),)
     references = ("RFC 1952",)
     limitations = ("Members that follow one another are separate files, though gzip -d joins them.",)
@@ -55,6 +56,7 @@ class Gzip(StreamReader):
 
 class Zlib(StreamReader):
     name = kind = "zlib"
+    title = "zlib stream"
     magics = (Magic(b"\x78\x01"), Magic(b"\x78\x5e"), Magic(b"\x78\x9c"), Magic(b"\x78\xda"))
     carve = False
     references = ("RFC 1950",)
@@ -71,6 +73,7 @@ class Zlib(StreamReader):
 
 class Xz(StreamReader):
     name = kind = "xz"
+    title = "xz stream"
     magics = (Magic(b"\xfd7zXZ\0"),)
     gap = 4
     references = ("The .xz File Format 1.1.0",)
@@ -98,6 +101,7 @@ class Xz(StreamReader):
 
 class Lzma(StreamReader):
     name = kind = "lzma"
+    title = "LZMA stream (.lzma)"
     #: Properties of lc=3 lp=0 pb=2 (the usual) and of the other encoders seen in devices, with dictionaries of
     #: a multiple of 64 KiB.
     magics = tuple(Magic(bytes((props, 0, 0))) for props in (0x5D, 0x5E, 0x65, 0x66, 0x6C, 0x6D, 0x6E))
@@ -127,6 +131,7 @@ class Lzma(StreamReader):
 
 class Lzip(StreamReader):
     name = kind = "lzip"
+    title = "lzip stream"
     magics = (Magic(b"LZIP\x01"),)
     join = True
     references = ("lzip manual, File format",)
@@ -138,6 +143,7 @@ class Lzip(StreamReader):
 
 class Bzip2(StreamReader):
     name = kind = "bzip2"
+    title = "bzip2 stream"
     magics = tuple(Magic(b"BZh%d%s" % (n, tail)) for n in range(1, 10) for tail in (b"1AY&SY", b"\x17rE8P\x90"))
     join = True
     references = ("bzip2 and libbzip2 1.0.8; J. Tsai, BZIP2: Format Specification",)
@@ -171,6 +177,7 @@ class _Framed(StreamReader):
 
 class Zstd(_Framed):
     name = kind = "zstd"
+    title = "Zstandard stream"
     magics = (Magic(frames.ZSTD_MAGIC), Magic(struct.pack("<I", _SKIPPABLE)))
     references = ("RFC 8878",)
     limitations = (
@@ -204,6 +211,7 @@ class Zstd(_Framed):
 
 class Lz4(_Framed):
     name = kind = "lz4"
+    title = "LZ4 frame stream"
     magics = (Magic(frames.LZ4_MAGIC),)
     join = True
     references = ("LZ4 Frame Format Description 1.6.4",)
@@ -225,6 +233,7 @@ class Lz4(_Framed):
 
 class Lz4Legacy(StreamReader):
     name = kind = "lz4-legacy"
+    title = "LZ4 legacy frame stream"
     magics = (Magic(frames.LZ4_LEGACY_MAGIC),)
     join = True
     proof = 4096
@@ -239,6 +248,7 @@ class Lz4Legacy(StreamReader):
 
 class Lzop(_Framed):
     name = kind = "lzop"
+    title = "lzop file"
     magics = (Magic(frames.LZOP_MAGIC),)
     references = ("lzop 1.04, file format as in lzop.h; Linux, lib/decompress_unlzo.c",)
     limitations = ("Filters, and blocks of more than 1 MiB of compressed data, are not decoded.",)
