@@ -41,7 +41,8 @@ def rpm_sqlite() -> bytes:
     connection.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB NOT NULL)")
     connection.execute("INSERT INTO Packages VALUES (1, ?)", (rpm_header(b"openssl", b"3.0.7", 1),))
     connection.commit()
-    return connection.serialize()
+    data = connection.serialize()
+    return data[:18] + b"\2\2" + data[20:]  # as RPM leaves it: in write-ahead mode
 
 
 def rpm_sqlite_view() -> bytes:

@@ -76,11 +76,27 @@ def _signature(data: bytes, algorithm: der.Node) -> str:
     return _SIGNATURES.get(dotted, dotted)
 
 
+def _refusals() -> tuple[type[Exception], ...]:
+    """Everything that the library raises about certificates that it does not accept."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    return (
+        ValueError,
+        TypeError,
+        OverflowError,
+        UnsupportedAlgorithm,
+        x509.InvalidVersion,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    )
+
+
 def _attempt(read: Callable[[], str]) -> str:
     """A text that the library reads lazily; it refuses some encodings that devices nevertheless ship."""
     try:
         return read()
-    except (ValueError, TypeError, OverflowError):
+    except _refusals():
         return ""
 
 
@@ -103,7 +119,7 @@ def certificate(data: bytes) -> CertificateParts:
         warnings.simplefilter("ignore")  # of serial numbers that break RFC 5280: devices ship them
         try:
             lib = x509.load_der_x509_certificate(data)
-        except (ValueError, TypeError) as problem:
+        except _refusals() as problem:
             raise Malformed(f"certificate: {problem}") from problem
         return _parts(data, lib, serial, (issuer, subject, spki), algorithm)
 
@@ -129,13 +145,13 @@ def _parts(
 
 
 def _self_signed(lib: Any) -> Tri:
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.exceptions import InvalidSignature
 
     try:
         lib.verify_directly_issued_by(lib)
     except InvalidSignature:
         return Tri.NO
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except _refusals():
         return Tri.UNKNOWN
     return Tri.YES
 
@@ -158,7 +174,7 @@ def _is_ca(lib: Any) -> Tri:
         if constraints is not None:
             return Tri.YES if constraints.ca else Tri.NO
         version3 = lib.version is x509.Version.v3
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.InvalidVersion):
+    except _refusals():
         return Tri.UNKNOWN
     return Tri.NO if version3 else Tri.UNKNOWN
 
@@ -168,7 +184,7 @@ def _names(lib: Any) -> list[str]:
 
     try:
         names = _extension(lib, x509.SubjectAlternativeName)
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except _refusals():
         return []
     return [str(getattr(n, "value", ""))[:255] for n in list(names or [])[:20]]
 
@@ -185,6 +201,6 @@ def request(data: bytes) -> tuple[str, str, KeyParts]:
         raise Malformed("a request is incomplete")
     try:
         lib = x509.load_der_x509_csr(data)
-    except (ValueError, TypeError) as problem:
+    except _refusals() as problem:
         raise Malformed(f"request: {problem}") from problem
     return _attempt(lambda: _name(lib.subject)), _signature(data, whole[1]), _key(data, fields[2])

@@ -108,13 +108,17 @@ def berkeley(view: View) -> Iterator[bytes]:
         if view.u8(base + 25) not in {2, 13}:
             continue
         entries = min(view.u16(base + 20, big), (size - 26) // 2)
-        for i in range(1, entries, 2):  # keys and values alternate
-            at = view.u16(base + 26 + 2 * i, big)
-            if at + 12 > size or view.u8(base + at) != 3:
+        for i in range(1, entries, 2):  # keys and values alternate, laid out from the page's end downwards
+            at, end = view.u16(base + 26 + 2 * i, big), view.u16(base + 24 + 2 * i, big)
+            if not 26 <= at < end <= size:
                 continue
-            blob, pages = _overflow(view, view.u32(base + at + 4, big), size, big, budget)
-            budget -= pages
-            yield blob
+            kind = view.u8(base + at)
+            if kind == 3 and at + 12 <= size:
+                blob, pages = _overflow(view, view.u32(base + at + 4, big), size, big, budget)
+                budget -= pages
+                yield blob
+            elif kind == 1 and end - at > 32:  # shorter ones are RPM's own counter
+                yield view.take(base + at + 1, end - at - 1)
 
 
 def _overflow(view: View, page: int, size: int, big: bool, budget: int) -> tuple[bytes, int]:
@@ -135,11 +139,13 @@ def _overflow(view: View, page: int, size: int, big: bool, budget: int) -> tuple
 
 
 def sqlite(data: bytes) -> Iterator[bytes]:
-    """The header blobs of an ``rpmdb.sqlite``, read from a copy in memory within a bounded number of steps."""
+    """The header blobs of an ``rpmdb.sqlite``, read from a copy in memory within a bounded number of steps.
+    What stands only in a write-ahead log beside the file is not read."""
     connection = sqlite3.connect(":memory:")
     try:
         connection.text_factory = bytes  # names in a damaged schema may be no UTF-8
-        connection.deserialize(data)
+        # Marked as written with a log beside it (bytes 18 and 19: 2), it would not open without; 1 means none.
+        connection.deserialize(data[:18] + b"\1\1" + data[20:])
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.execute("PRAGMA cell_size_check=ON")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_BLOB)

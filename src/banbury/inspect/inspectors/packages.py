@@ -218,6 +218,7 @@ class Packages(FileInspector):
         "Software that no package manager installed is in none of these records.",
         "A record states what was installed when the image was built; files changed since do not show here.",
         "A version is the packager's: patches applied to it are not visible in the number.",
+        "Changes to an RPM database that stand only in the write-ahead log beside it are not read.",
         "Java, Go, Rust and PHP packages are not read from their own records.",
     )
     references = (
