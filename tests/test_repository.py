@@ -25,13 +25,8 @@ _INDEX_HOSTS = re.compile(
 
 @cache
 def tracked() -> list[Path]:
-    """Every file that is or would be committed."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=CHECKOUT,
-        capture_output=True,
-        check=True,
-    )
+    """Every file that is committed or staged, as it stands here. What else lies in the checkout is the user's."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, check=True)
     return [path for name in listed.stdout.decode().split("\0") if name and (path := CHECKOUT / name).is_file()]
 
 
