@@ -192,6 +192,16 @@ def bench(work: Path, cache: Path, image: Path | None, repeats: int, output: Pat
         click.echo(text)
 
 
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+def docs(out: Path) -> None:
+    """Write the reference pages (readers, inspectors, rules, this help) into folder OUT, from the code."""
+    with errors_as_exit_status():
+        from banbury.documentation import write
+
+        click.echo(f"{len(write(out, main))} pages written")
+
+
 def summary(evaluation: Evaluation, folder: Path) -> str:
     """A few lines on what was read, what was not, and what was found."""
     lines = [plain(evaluation.release.label)]

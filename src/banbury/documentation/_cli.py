@@ -1,0 +1,36 @@
+"""The page of the command line: what ``--help`` says, for every command."""
+
+from __future__ import annotations
+
+import click
+
+from banbury.documentation._markdown import code, page, section, table
+
+_WIDTH = 100
+
+
+def cli_page(program: click.Group) -> str:
+    """The help of the program and of each command."""
+    top = click.Context(program, info_name="banbury", terminal_width=_WIDTH, **program.context_settings)
+    commands = [(name, program.get_command(top, name)) for name in program.list_commands(top)]
+    return page(
+        "The command line",
+        code(program.get_help(top), "text"),
+        *(section(f"banbury {name}", code(_help(top, name, command), "text")) for name, command in commands if command),
+        section("Exit status", table(("status", "when"), _statuses(program))),
+    )
+
+
+def _help(top: click.Context, name: str, command: click.Command) -> str:
+    return command.get_help(click.Context(command, info_name=name, parent=top, terminal_width=_WIDTH))
+
+
+def _statuses(program: click.Group) -> list[tuple[str, str]]:
+    fails_on = any("--fail-on" in p.opts for c in program.commands.values() for p in c.params)
+    return [
+        ("0", "done"),
+        *([("1", "a finding is at or above the severity that `--fail-on` names")] if fails_on else []),
+        ("2", "the input, an option or the workspace's settings cannot be used; one line says why"),
+        ("3", "a fault of the laboratory: a damaged workspace, a sandbox that cannot be set up"),
+        ("130", "interrupted; the next run goes on from what was done"),
+    ]
