@@ -86,7 +86,11 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
         unpacker = Unpacker(
             workspace.database, workspace.blobs, workspace.blob_url, executor, slots, options.allowance, progress
         )
-        haul = unpacker.run(release)
+        try:
+            haul = unpacker.run(release)
+        except BaseException:
+            tasks.shut_down()  # so that nothing is waited for
+            raise
     progress.stage("account and judge")
     assembled = assemble(haul, release)
 

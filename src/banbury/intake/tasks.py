@@ -7,23 +7,30 @@ database. Everything is keyed by content, so running an item twice is harmless.
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import IO
 
 import msgspec
 from msgspec import Struct
 
+from banbury.formats.registry import readers
 from banbury.formats.sink import Budget
 from banbury.inspect.kinds import LEAF_KINDS
+from banbury.inspect.registry import inspectors
 from banbury.intake import longtail
 from banbury.intake.examine import Answer, Request
+from banbury.lab.confined import end_all
 from banbury.lab.sandbox import Limits
 from banbury.lab.store import BlobStore, open_store
 from banbury.lab.supervisor import Supervisor
+from banbury.model.errors import EngineError, StoreError
 from banbury.model.facts import Outcome, Result
 from banbury.model.tree import Dissection
 
@@ -59,10 +66,27 @@ class Unsound(ValueError):  # noqa: N818
     """A sandboxed process answered something that cannot be."""
 
 
-def run_shard(items: list[Item], store_url: str) -> list[Done]:
-    """Work through the items on this machine. The function that engines are given."""
+def run_shard(items: list[Item], store_url: str, method: str) -> list[Done]:
+    """Work through the items on this machine. The function that engines are given.
+
+    ``method`` is the coordinator's :func:`method`; a worker of another one raises :class:`EngineError`, since its
+    results would be kept under a name that is not theirs.
+    """
+    if method != local_method():
+        raise EngineError(
+            "a worker of the engine has other readers or inspectors than this program",
+            hint="install the same version, with the same extras and tools, on every machine",
+        )
     store = open_store(store_url)
-    return [run_item(_supervisor(), store, item) for item in items]
+    supervisor = _supervisor()
+    return [run_item(supervisor, store, item) for item in items]
+
+
+@cache
+def local_method() -> str:
+    """Names what this installation reads and inspects with: every reader, inspector and version, and the long tail."""
+    tools = [sorted((n, t.version) for n, t in registry.items()) for registry in (readers(), inspectors())]
+    return hashlib.sha256(msgspec.json.encode((*tools, longtail.method()))).hexdigest()
 
 
 _supervisors: list[Supervisor] = []
@@ -78,7 +102,8 @@ def _supervisor() -> Supervisor:
 
 
 def shut_down() -> None:
-    """End this process's sandboxed workers."""
+    """End this process's sandboxed workers; a shard that is under way raises SandboxError."""
+    end_all()
     with _lock:
         while _supervisors:
             _supervisors.pop().close()
@@ -91,7 +116,7 @@ def run_item(supervisor: Supervisor, store: BlobStore, item: Item) -> Done:
     dead: list[tuple[str, str, Result | None]] = []
     source = store.open(item.blob)
     try:
-        with tempfile.TemporaryFile(prefix="banbury-spool-", buffering=0) as spool:
+        with _spool() as spool:
             while True:
                 os.ftruncate(spool.fileno(), 0)
                 os.lseek(spool.fileno(), 0, os.SEEK_SET)
@@ -204,6 +229,17 @@ def _keep(dissection: Dissection, source: int, spool: int, store: BlobStore) -> 
                     known[key] = store.put(piece)
             digests.append(known[key])
     return digests
+
+
+@contextmanager
+def _spool() -> Iterator[IO[bytes]]:
+    """A file without a name to unpack into."""
+    try:
+        file = tempfile.TemporaryFile(prefix="banbury-spool-", buffering=0)  # noqa: SIM115 - closed below
+    except OSError as problem:
+        raise StoreError(f"no place for temporary files: {problem.strerror}", hint="make room, or set TMPDIR") from None
+    with file:
+        yield file
 
 
 @contextmanager

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -21,12 +23,13 @@ from banbury.formats.sink import Budget
 from banbury.inspect.contract import FileInspector
 from banbury.inspect.registry import inspectors
 from banbury.intake import longtail
-from banbury.intake.tasks import Done, Item, run_shard
+from banbury.intake.tasks import Done, Item, local_method, run_shard
 from banbury.lab.database import Database
+from banbury.lab.engine import engine_errors
 from banbury.lab.progress import Progress
 from banbury.lab.sandbox import Limits
 from banbury.lab.store import BlobStore
-from banbury.model.errors import InputError
+from banbury.model.errors import BanburyError, InputError
 from banbury.model.facts import Outcome, Result
 from banbury.model.release import Release
 from banbury.model.tree import Dissection, Kind
@@ -35,6 +38,7 @@ _DISSECT_VERSION = 1
 _SHARD_BYTES = 4 << 20
 _SHARD_ITEMS = 16
 _COMMIT_ROWS = 512
+_COMMIT_SECONDS = 5.0
 #: Names that only a root file system, a package's content or an overlay has.
 _IN_A_TREE = re.compile(r"(?:\./|/)?(?:[^/]+/)?(?:etc|bin|sbin|lib|usr|var|dev|root|www)/.")
 
@@ -134,7 +138,9 @@ class Unpacker:
         self._slots = slots
         self._allowance = allowance
         self._progress = progress
-        self._methods = {p: method_digest(allowance.per_blob, allowance.limits, payload=p) for p in (False, True)}
+        self._budget = allowance.per_blob
+        self._methods: dict[bool, str] = {}
+        self._committed = time.monotonic()
         chosen = {
             n: i for n, i in inspectors().items() if isinstance(i, FileInspector) and (tools is None or n in tools)
         }
@@ -147,7 +153,15 @@ class Unpacker:
         self._examination_rows: list[dict[str, Any]] = []
 
     def run(self, release: Release) -> Haul:
-        """Unpack every artefact to the bottom."""
+        """Unpack every artefact to the bottom. What was done is kept however this ends."""
+        try:
+            return self._run(release)
+        except BaseException:
+            with suppress(BanburyError):
+                self._commit()
+            raise
+
+    def _run(self, release: Release) -> Haul:
         for artefact in release.artefacts:
             self._sizes[artefact.sha256] = artefact.size
             name = artefact.name.rsplit("/", 1)[-1]
@@ -219,7 +233,8 @@ class Unpacker:
                 open_.add(place.digest)
             if place.payload:
                 payloads.add(place.digest)
-        self._load(list(paths), payloads)
+        self._set_budget()
+        self._load(list(paths), open_, payloads)
         wanted = ((d, at, d not in open_, d in payloads) for d, at in sorted(paths.items()))
         items = [item for w in wanted if (item := self._missing(*w)) is not None]
         self._progress.found(len(items), sum(self._sizes[i.blob] for i in items))
@@ -227,16 +242,35 @@ class Unpacker:
             self._take(done)
         self._commit()
 
-    def _load(self, digests: list[str], payloads: set[str]) -> None:
-        """Fetch what earlier runs know of these blobs."""
+    def _set_budget(self) -> None:
+        """What each blob of this level may write: its own budget, or what the levels above have left where that is
+        less. A result that was had with less is kept under a method of its own, so that no other run takes it for
+        more than it is."""
+        per_blob, limits = self._allowance.per_blob, self._allowance.limits
+        room = max(self._allowance.output - self._written, 1 << 20)
+        budget = msgspec.structs.replace(per_blob, output=min(per_blob.output, room))
+        if budget != self._budget or not self._methods:
+            self._budget = budget
+            self._methods = {p: method_digest(budget, limits, payload=p) for p in (False, True)}
+
+    def _load(self, digests: list[str], open_: set[str], payloads: set[str]) -> None:
+        """Fetch what earlier runs know of these blobs: no more than this run would find out, so that the result does
+        not depend on what else was evaluated here."""
         for payload, method in self._methods.items():
-            new = [d for d in digests if d not in self._haul.unpacked and (d in payloads) == payload]
+            new = [d for d in digests if d in open_ and d not in self._haul.unpacked and (d in payloads) == payload]
             for blob, (outcome, why, record) in self._database.dissections(new, method).items():
                 known = msgspec.msgpack.decode(record, type=Unpacked) if outcome == Outcome.DONE else None
                 self._remember(blob, known or Unpacked(dissection=None, digests=[], trouble=why))
         for (blob, place), record in self._database.examinations(digests).items():
             if (blob, place) not in self._haul.examined:
-                self._haul.examined[blob, place] = msgspec.msgpack.decode(record, type=Examined)
+                found = msgspec.msgpack.decode(record, type=Examined)
+                self._haul.examined[blob, place] = self._current(found, self._placed if place else self._plain)
+
+    @staticmethod
+    def _current(known: Examined, tools: dict[str, int]) -> Examined:
+        """What today's inspectors found, without that of others."""
+        tried = {t: v for t, v in known.tried.items() if tools.get(t) == v}
+        return Examined(kind=known.kind, tried=tried, results=[r for r in known.results if r.tool in tried])
 
     def _missing(self, digest: str, paths: Iterable[str], closed: bool, payload: bool) -> Item | None:
         work = [(tool, "") for tool in self._stale(digest, "", self._plain)]
@@ -246,11 +280,8 @@ class Unpacker:
         unpack = not closed and digest not in self._haul.unpacked
         if not work and not unpack:
             return None
-        room = max(self._allowance.output - self._written, 1 << 20)
-        per_blob = self._allowance.per_blob
-        budget = msgspec.structs.replace(per_blob, output=min(per_blob.output, room))
         limits = self._allowance.limits
-        return Item(blob=digest, unpack=unpack, payload=payload, work=work, budget=budget, limits=limits)
+        return Item(blob=digest, unpack=unpack, payload=payload, work=work, budget=self._budget, limits=limits)
 
     def _stale(self, digest: str, path: str, tools: dict[str, int]) -> list[str]:
         known = self._haul.examined.get((digest, place_key(path)))
@@ -260,14 +291,21 @@ class Unpacker:
         """Run items on the engine, a bounded number of shards in flight, and yield results as they come."""
         shards = iter(list(self._shards(items)))
         running: set[Future[list[Done]]] = set()
-        while True:
-            while len(running) < 2 * self._slots and (shard := next(shards, None)):
-                running.add(self._engine.submit(run_shard, shard, self._store_url))
-            if not running:
-                return
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield from future.result()
+        try:
+            while True:
+                while len(running) < 2 * self._slots and (shard := next(shards, None)):
+                    with engine_errors():
+                        running.add(self._engine.submit(run_shard, shard, self._store_url, local_method()))
+                if not running:
+                    return
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    with engine_errors():
+                        done = future.result()
+                    yield from done
+        finally:
+            for future in running:
+                future.cancel()
 
     def _shards(self, items: list[Item]) -> Iterator[list[Item]]:
         """Group items so that each shard is worth sending; large blobs first, so that none is left to the end."""
@@ -304,7 +342,8 @@ class Unpacker:
             row = {"blob": done.blob, "place": key, "record": msgspec.msgpack.encode(examined)}
             self._examination_rows.append(row)
         self._progress.finished(done.blob, self._sizes[done.blob])
-        if len(self._examination_rows) >= _COMMIT_ROWS:
+        waited = time.monotonic() - self._committed
+        if len(self._examination_rows) >= _COMMIT_ROWS or waited > _COMMIT_SECONDS:
             self._commit()
 
     def _take_dissection(self, done: Done) -> None:
@@ -331,6 +370,7 @@ class Unpacker:
             self._store.flush()
             self._database.save(self._dissection_rows, self._examination_rows)
             self._dissection_rows, self._examination_rows = [], []
+        self._committed = time.monotonic()
 
 
 def check_allowance(allowance: Allowance) -> None:

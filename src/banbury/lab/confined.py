@@ -7,12 +7,14 @@ folder holds in all.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,8 +22,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from banbury.lab import sandbox
+from banbury.model.errors import SandboxError
 
 _POLL = 0.05
+_PR_SET_PDEATHSIG = 1
 _SYSTEM = ("/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/share", "/usr/libexec", "/etc", "/dev", "/proc")
 
 
@@ -31,6 +35,23 @@ class Ran(Struct, frozen=True, kw_only=True):
     status: int
     death: str
     output: str
+
+
+_live: set[subprocess.Popen[bytes]] = set()
+_lock = threading.Lock()
+
+
+def end_all() -> None:
+    """Kill every program that runs confined; whoever waits for one gets a :class:`SandboxError`."""
+    with _lock:
+        for process in _live:
+            _kill(process)
+        _live.clear()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def run_confined(argv: list[str], folder: Path, *, output: int, wall: int, memory: int) -> Ran:
@@ -46,7 +67,13 @@ def run_confined(argv: list[str], folder: Path, *, output: int, wall: int, memor
             cwd=folder,
             start_new_session=True,
         )
+        with _lock:
+            _live.add(process)
         death = _watch(process, folder, output, wall)
+        with _lock:
+            if process not in _live:
+                raise SandboxError("the run was ended")
+            _live.discard(process)
     with log.open("rb") as stream:
         stream.seek(max(log.stat().st_size - 4096, 0))
         text = stream.read().decode("utf-8", "replace")
@@ -65,8 +92,7 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, output: int, wall: in
             death = f"no end within {wall} s"
         elif written(folder) > output:
             death = f"wrote more than {output >> 20} MiB"
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    _kill(process)
     process.wait()
     return death
 
@@ -88,6 +114,7 @@ def written(folder: Path) -> int:
 
 def _main() -> None:
     """In the child: give up everything, then become the program."""
+    _guard()
     spec = json.loads(sys.argv[1])
     folder = Path(spec["folder"])
     resource.setrlimit(resource.RLIMIT_AS, (spec["memory"], spec["memory"]))
@@ -104,6 +131,21 @@ def _main() -> None:
     prefixes = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve().parent]
     sandbox.lock_down(read=[*sandbox.library_paths(), *system, *prefixes], write=[folder], reader=False)
     os.execve(spec["argv"][0], spec["argv"], environment)  # noqa: S606 - a fixed argument list, no shell is meant
+
+
+def _guard() -> None:
+    """Fork, and go on in the child. The parent waits for it, and kills the whole session when whoever started it is
+    gone: the program's own children would not notice."""
+    signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
+    started_by = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != started_by or started_by == 1:
+        os._exit(1)
+    pid = os.fork()
+    if pid:
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os._exit(code if code >= 0 else 128 - code)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Content-addressed blobs: the name of a blob is the SHA-256 of its bytes, and the bytes that were hashed are kept.
 
-:class:`FileStore` keeps them in a folder (``sha256/ab/cdef…``, read-only). Where a store lives is configuration (a
-URL), so that a run on many machines can share one; :func:`open_store` is the seam.
+:class:`FileStore` keeps them in a folder (``sha256/ab/cdef…``, read-only), and
+:class:`~banbury.lab.objectstore.ObjectStore` in a bucket. Where a store lives is configuration (a URL), so that a run
+on many machines can share one; :func:`open_store` is the seam.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import hashlib
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -20,6 +22,12 @@ from urllib.parse import unquote, urlsplit
 from banbury.model.errors import InputError, StoreError
 
 _PIECE = 1 << 20
+#: Up to this size (bytes) a blob is copied before it is hashed: the memory it is put from may be shared with a process
+#: that hostile bytes have taken over. Larger ones are copied piece by piece.
+IN_MEMORY = 64 << 20
+_HINT = "make room; the next run goes on from what was done"
+#: Schemes of URLs that lead to an object store.
+OBJECT_SCHEMES = ("s3", "gs", "az", "memory")
 
 
 class BlobStore(Protocol):
@@ -47,62 +55,113 @@ class BlobStore(Protocol):
         """Return once everything put so far survives a power cut."""
 
 
+def key_of(digest: str) -> str:
+    """Where a blob lies below its store's root. Raises :class:`StoreError` for anything but a digest."""
+    if len(digest) != 64 or not digest.isalnum():
+        raise StoreError(f"not a SHA-256 digest: {digest!r}")
+    return f"{digest[:2]}/{digest[2:]}"
+
+
+def pieces_of(path: Path) -> Iterator[bytes]:
+    """A file's bytes, piece by piece; :class:`InputError` where it cannot be read or changes meanwhile."""
+    try:
+        with path.open("rb") as source:
+            before = os.fstat(source.fileno())
+            size = 0
+            while piece := source.read(_PIECE):
+                size += len(piece)
+                yield piece
+            after = os.fstat(source.fileno())
+    except OSError as problem:
+        raise InputError(f"{path}: {problem.strerror}") from problem
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:
+        raise InputError(f"{path.name} changed while it was read")
+
+
+def slices(data: bytes | memoryview) -> Iterator[bytes]:
+    """Copies of the data's pieces, in order."""
+    view = memoryview(data).cast("B")
+    return (bytes(view[at : at + _PIECE]) for at in range(0, len(view), _PIECE))
+
+
+def write_all(handle: int, data: bytes | memoryview) -> None:
+    """Write every byte to an open file; ``OSError`` where the file system does not take them."""
+    view = memoryview(data).cast("B")
+    while view:
+        view = view[os.write(handle, view) :]
+
+
 class FileStore:
-    """Blobs in a local folder."""
+    """Blobs in a local folder. A blob appears under its name whole; what is being written is called ``.new-…``."""
 
     def __init__(self, root: Path) -> None:
         self._root = root / "sha256"
-        self._root.mkdir(parents=True, exist_ok=True)
         self._made: set[str] = set()
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise InputError(f"blob store {root}: {problem.strerror}") from problem
 
     def _path(self, digest: str) -> Path:
-        if len(digest) != 64 or not digest.isalnum():
-            raise StoreError(f"not a SHA-256 digest: {digest!r}")
-        return self._root / digest[:2] / digest[2:]
+        return self._root / key_of(digest)
 
     def has(self, digest: str) -> bool:
         return self._path(digest).exists()
 
     def put(self, data: bytes | memoryview) -> str:
+        if memoryview(data).nbytes > IN_MEMORY:
+            return self._put_pieces(slices(data))[0]
+        data = bytes(data)
         digest = hashlib.sha256(data).hexdigest()
         path = self._path(digest)
-        if not path.exists():
-            self._make_folder(path.parent)
-            handle, name = tempfile.mkstemp(dir=self._root, prefix=".new-")
-            try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(handle, view) :]
-                os.fchmod(handle, 0o444)
-            finally:
-                os.close(handle)
-            os.rename(name, path)
+        try:
+            # After a power cut a name may be there without its bytes: such a blob is written again.
+            if path.stat().st_size == len(data):
+                return digest
+        except FileNotFoundError:
+            pass
+        with self._new_file() as (handle, name):
+            write_all(handle, data)
+            self._place(handle, name, path)
         return digest
 
     def put_file(self, path: Path) -> tuple[str, int]:
         """As the protocol says; raises :class:`InputError` where the file changes while it is read."""
-        handle, name = tempfile.mkstemp(dir=self._root, prefix=".new-")
+        return self._put_pieces(pieces_of(path))
+
+    def _put_pieces(self, pieces: Iterable[bytes]) -> tuple[str, int]:
         sha, size = hashlib.sha256(), 0
-        try:
-            with path.open("rb") as source:
-                before = os.fstat(source.fileno())
-                while piece := source.read(_PIECE):
-                    sha.update(piece)
-                    size += len(piece)
-                    os.write(handle, piece)
-                after = os.fstat(source.fileno())
-            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:
-                raise InputError(f"{path.name} changed while it was read")  # noqa: TRY301
-            os.fchmod(handle, 0o444)
-            target = self._path(sha.hexdigest())
-            self._make_folder(target.parent)
-            os.rename(name, target)
-        except BaseException:
-            os.unlink(name)
-            raise
-        finally:
-            os.close(handle)
+        with self._new_file() as (handle, name):
+            for piece in pieces:
+                sha.update(piece)
+                size += len(piece)
+                write_all(handle, piece)
+            self._place(handle, name, self._path(sha.hexdigest()))
         return sha.hexdigest(), size
+
+    @contextmanager
+    def _new_file(self) -> Iterator[tuple[int, str]]:
+        """A file to write a blob to, gone again if that fails; a full disk is one :class:`StoreError`."""
+        name = ""
+        try:
+            handle, name = tempfile.mkstemp(dir=self._root, prefix=".new-")
+            try:
+                yield handle, name
+            finally:
+                os.close(handle)
+        except BaseException as problem:
+            with suppress(OSError):
+                os.unlink(name)
+            if isinstance(problem, OSError):
+                raise StoreError(f"blob store {self._root.parent}: {problem.strerror}", hint=_HINT) from problem
+            raise
+
+    def _place(self, handle: int, name: str, path: Path) -> None:
+        os.fchmod(handle, 0o444)
+        if path.parent.name not in self._made:
+            path.parent.mkdir(exist_ok=True)
+            self._made.add(path.parent.name)
+        os.rename(name, path)
 
     def size(self, digest: str) -> int:
         return self._stat(digest).st_size
@@ -121,16 +180,15 @@ class FileStore:
         return sha.hexdigest() == digest
 
     def flush(self) -> None:
-        handle = os.open(self._root, os.O_RDONLY)
-        try:
-            ctypes.CDLL(None).syncfs(handle)
-        finally:
-            os.close(handle)
+        sync(self._root)
 
-    def clean(self) -> None:
-        """Remove what an interrupted run left half-written."""
+    def clean(self, *, older: float = 0) -> None:
+        """Remove what an interrupted run left half-written ``older`` seconds ago or more."""
+        limit = time.time() - older
         for stale in self._root.glob(".new-*"):
-            stale.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if stale.stat().st_mtime <= limit:
+                    stale.unlink()
 
     def _stat(self, digest: str) -> os.stat_result:
         try:
@@ -138,10 +196,17 @@ class FileStore:
         except FileNotFoundError:
             raise StoreError(f"the store has no blob {digest}") from None
 
-    def _make_folder(self, folder: Path) -> None:
-        if folder.name not in self._made:
-            folder.mkdir(exist_ok=True)
-            self._made.add(folder.name)
+
+def sync(folder: Path) -> None:
+    """Return once everything written to the folder's file system survives a power cut (``syncfs``, which says so where
+    it does not: Linux 5.8 and later)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if libc.syncfs(handle) != 0:
+            raise StoreError(f"{folder}: {os.strerror(ctypes.get_errno())}", hint=_HINT)
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -160,8 +225,17 @@ def mapped(store: BlobStore, digest: str) -> Iterator[mmap.mmap | bytes]:
 
 
 def open_store(url: str) -> BlobStore:
-    """The store at ``url``: ``file:///folder``, or an object store where the ``scale`` extra is installed."""
+    """The store at ``url``: ``file:///folder``, or ``s3://``, ``gs://``, ``az://`` and the like (``scale`` extra).
+
+    ``memory:///`` is a store that lives as long as this process, for trials.
+    """
     parts = urlsplit(url)
     if parts.scheme == "file":
         return FileStore(Path(unquote(parts.path)))
-    raise InputError(f"no blob store for {parts.scheme!r} URLs", hint="use file:///folder")
+    if parts.scheme in OBJECT_SCHEMES:
+        from banbury.lab.objectstore import open_object_store
+
+        return open_object_store(url)
+    raise InputError(
+        f"no blob store for {parts.scheme!r} URLs", hint=f"use file:///folder, or one of {', '.join(OBJECT_SCHEMES)}"
+    )

@@ -15,6 +15,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -26,10 +27,11 @@ from msgspec import Struct
 
 from banbury.lab import sandbox, zygote
 from banbury.lab.sandbox import Limits
-from banbury.model.errors import SandboxError
+from banbury.model.errors import SandboxError, StoreError
 
 _START_TIMEOUT = 60.0
 _REPLY_LIMIT = 1 << 30
+_PAGE = 1 << 16
 
 
 class Reply(Struct, frozen=True):
@@ -68,7 +70,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
         self._zygote: subprocess.Popen[bytes] | None = None
-        self._failed_starts = 0
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -77,27 +79,35 @@ class Supervisor:
         self.close()
 
     def close(self) -> None:
-        """End every worker and the zygote."""
+        """End every worker and the zygote. A request that is under way, or made later, raises SandboxError."""
         with self._lock:
+            self._closed = True
             for worker in self._idle:
                 worker.close()
             self._idle.clear()
-            if self._control is not None:
-                self._control.close()
-                self._control = None
-            if self._zygote is not None:
-                self._zygote.wait()
-                self._zygote = None
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Let the zygote end, and with it (the kernel sees to that) every worker."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._zygote is not None:
+            self._zygote.wait()
+            self._zygote = None
 
     def run(self, payload: bytes, source: int, spool: int, *, limits: Limits | None = None) -> Reply:
         """Run one request on the open file ``source``, its output written to the open file ``spool``.
 
-        Returns a :class:`Reply` whatever the worker does; raises :class:`SandboxError` only where no worker can start.
+        Returns a :class:`Reply` whatever the worker does; raises :class:`SandboxError` only where no worker can start,
+        and :class:`StoreError` where the spool's file system is full: neither says anything about the input.
         """
         chosen = limits or self.limits
         for attempt in (1, 2):
             with self._borrowed() as worker:
                 reply, killed_from_outside = self._attempt(worker, payload, source, spool, chosen)
+            if self._closed:
+                raise SandboxError("the run was ended")
             if not killed_from_outside or attempt == 2:
                 return reply
             os.ftruncate(spool, 0)
@@ -107,12 +117,16 @@ class Supervisor:
     @contextmanager
     def _borrowed(self) -> Iterator[_Worker]:
         with self._lock:
+            if self._closed:
+                raise SandboxError("the run was ended")
             worker = self._idle.pop() if self._idle else self._start_worker()
         try:
             yield worker
         finally:
-            if worker.sock.fileno() >= 0:
-                with self._lock:
+            with self._lock:
+                if self._closed:
+                    worker.close()
+                elif worker.sock.fileno() >= 0:
                     self._idle.append(worker)
 
     def _attempt(self, worker: _Worker, payload: bytes, source: int, spool: int, limits: Limits) -> tuple[Reply, bool]:
@@ -128,6 +142,9 @@ class Supervisor:
                 return Reply(payload=reply), False
             step = worker.step()
             self._bury(worker)
+            if status == zygote.NO_ROOM:
+                _check_room(spool)
+                return Reply(death=f"output failed: {reply[:200].decode('utf-8', 'replace')}", step=step), False
             return Reply(death=f"out of memory (limit {limits.memory >> 20} MiB)", step=step), False
         except TimeoutError:
             timed_out = True
@@ -147,34 +164,54 @@ class Supervisor:
         worker.close()
         with self._lock:
             if self._control is None:
-                return 0
-            self._control.sendall(struct.pack("<ci", b"W", worker.pid))
-            (status,) = struct.unpack("<i", zygote.receive(self._control, 4))
+                return signal.SIGKILL
+            try:
+                self._control.sendall(struct.pack("<ci", b"W", worker.pid))
+                (status,) = struct.unpack("<i", zygote.receive(self._control, 4))
+            except (EOFError, OSError):  # the zygote was killed, and its workers with it
+                self._hang_up()
+                return signal.SIGKILL
         return int(status)
 
     def _start_worker(self) -> _Worker:
-        control = self._control or self._start_zygote()
+        """A fresh worker, of a fresh zygote where the old one was killed."""
+        for attempt in (1, 2):
+            control = self._control or self._start_zygote()
+            try:
+                return self._fork_worker(control)
+            except (EOFError, OSError) as problem:
+                self._hang_up()
+                if attempt == 2:
+                    raise SandboxError("a sandboxed worker could not lock itself down") from problem
+        raise AssertionError
+
+    def _fork_worker(self, control: socket.socket) -> _Worker:
         ours, theirs = socket.socketpair()
         stage_fd = os.memfd_create("stage")
         os.ftruncate(stage_fd, zygote.STAGE_SIZE)
         stage = mmap.mmap(stage_fd, zygote.STAGE_SIZE)
-        socket.send_fds(control, [b"F" + bytes(4)], [theirs.fileno(), stage_fd])
-        theirs.close()
-        os.close(stage_fd)
-        (pid,) = struct.unpack("<i", zygote.receive(control, 4))
-        worker = _Worker(pid, ours, stage)
         try:
+            socket.send_fds(control, [b"F" + bytes(4)], [theirs.fileno(), stage_fd])
+            theirs.close()
+            (pid,) = struct.unpack("<i", zygote.receive(control, 4))
             _receive(ours, 1, time.monotonic() + _START_TIMEOUT)
-        except (EOFError, OSError) as problem:
-            worker.close()
-            raise SandboxError("a sandboxed worker could not lock itself down") from problem
-        return worker
+        except BaseException:
+            ours.close()
+            stage.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(stage_fd)
+        return _Worker(pid, ours, stage)
 
     def _start_zygote(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-P", "-m", "banbury.lab.zygote", str(theirs.fileno()), self._task]
         self._zygote = subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+            command,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            process_group=0,  # a terminal's Ctrl-C is for the program, which then hangs up
         )
         theirs.close()
         try:
@@ -198,6 +235,17 @@ def _receive(sock: socket.socket, length: int, deadline: float) -> bytes:
                 raise EOFError
             pieces += piece
     return bytes(pieces)
+
+
+def _check_room(spool: int) -> None:
+    """Raise :class:`StoreError` where the spool's file system has no room. Only looking counts, not what a worker
+    says of it: a full disk ends the run, and no input may do that."""
+    try:
+        os.pwrite(spool, bytes(_PAGE), os.fstat(spool).st_size)
+    except OSError as problem:
+        raise StoreError(
+            f"{tempfile.gettempdir()}: {problem.strerror}", hint="make room, or set TMPDIR to a folder that has"
+        ) from problem
 
 
 def _cause(number: int, status: int, limits: Limits) -> str:

@@ -5,7 +5,7 @@ It parses nothing hostile itself. A worker answers requests one at a time; it ge
 to map; the spool, to write to) and can open nothing else.
 
 Protocol, supervisor to worker: 4 bytes length, then the payload, with the two descriptors; back: 1 byte status
-(0 done, 1 out of memory), 4 bytes length, the payload. Integers are little-endian.
+(0 done, 1 out of memory, 2 the spool takes no more), 4 bytes length, the payload. Integers are little-endian.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import mmap
 import os
+import signal
 import socket
 import struct
 import sys
@@ -24,10 +25,11 @@ import msgspec
 
 from banbury.lab import sandbox
 from banbury.lab.sandbox import Limits
+from banbury.model.errors import SandboxError
 
 STAGE_SIZE = 256
 _READ_WHOLE = 128 << 20
-DONE, OUT_OF_MEMORY = 0, 1
+DONE, OUT_OF_MEMORY, NO_ROOM = 0, 1, 2
 #: A task: (payload, mapped input or b"" where empty, spool descriptor, a function that names the current step).
 Task = Callable[[bytes, "mmap.mmap | bytes", int, Callable[[str], None]], bytes]
 
@@ -45,6 +47,10 @@ def receive(sock: socket.socket, length: int) -> bytes:
 
 def main() -> None:
     """Entry point: ``python -m banbury.lab.zygote FD MODULE:FUNCTION``."""
+    # Whoever stops a run signals its processes together. These end when the supervisor hangs up, and not before: a
+    # worker that such a signal kills would look like one that its input has killed.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
     control = socket.socket(fileno=int(sys.argv[1]))
     module, _, function = sys.argv[2].partition(":")
     task: Task = getattr(importlib.import_module(module), function)
@@ -52,12 +58,21 @@ def main() -> None:
     if prepare is not None:
         prepare()
     sandbox.remember_baseline()
-    control.sendall(b"R")
+    workers: set[int] = set()
+    try:
+        control.sendall(b"R")
+        _fork_on_demand(control, task, workers)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        _end_all(workers)
+        os._exit(0)
+
+
+def _fork_on_demand(control: socket.socket, task: Task, workers: set[int]) -> None:
+    """Serve the supervisor until it hangs up (``EOFError``)."""
     while True:
         command, fds, _, _ = socket.recv_fds(control, 5, 2)
         if not command:
-            _wait_for_all()
-            os._exit(0)
+            raise EOFError
         if command[:1] == b"F":
             pid = os.fork()
             if pid == 0:
@@ -65,15 +80,20 @@ def main() -> None:
                 _worker(socket.socket(fileno=fds[0]), fds[1], task)
             for fd in fds:
                 os.close(fd)
+            workers.add(pid)
             control.sendall(struct.pack("<i", pid))
         else:
             (pid,) = struct.unpack("<i", command[1:5])
+            workers.discard(pid)
             _, status = os.waitpid(pid, 0)
             control.sendall(struct.pack("<i", status))
 
 
-def _wait_for_all() -> None:
-    """Reap every worker: they end when the supervisor hangs up, and what they used is then on its account."""
+def _end_all(workers: set[int]) -> None:
+    """End every worker, whatever it is doing, and reap it: what it used is then on the supervisor's account."""
+    for pid in workers:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     with suppress(ChildProcessError):
         while True:
             os.wait()
@@ -132,9 +152,11 @@ def _serve(sock: socket.socket, task: Task, name_step: Callable[[str], None]) ->
         reply, status = task(payload, mapped, spool, name_step), DONE
     except MemoryError:
         reply, status = b"", OUT_OF_MEMORY
+    except SandboxError as problem:
+        reply, status = str(problem).encode(), NO_ROOM
     os.close(spool)
     sock.sendall(struct.pack("<BI", status, len(reply)) + reply)
-    return status == DONE  # a process that ran out of memory is not trusted to be whole
+    return status == DONE  # a process that was cut short is not trusted to be whole
 
 
 if __name__ == "__main__":

@@ -22,6 +22,10 @@ class StoreError(BanburyError):
     """The workspace is damaged, locked or of another schema."""
 
 
+class EngineError(BanburyError):
+    """The engine that work was handed to cannot be reached, is gone, or gave the work up."""
+
+
 class SandboxError(BanburyError):
     """The sandbox cannot be set up on this machine; nothing hostile is parsed without it."""
 
