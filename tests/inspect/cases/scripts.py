@@ -86,6 +86,22 @@ CASES = [
         expect=[{"use": "shell-out", "line": 3}, {"use": "no-certificate-check", "line": 4}],
     ),
     Case("scripts", "positive", "perl", lambda: PERL, path="x", expect=[{"use": "shell-out", "line": 2}]),
+    Case(
+        "scripts",
+        "positive",
+        "passwords assigned",
+        lambda: (
+            b"#!/bin/sh\nPORTAL_PASSWORD=\"Bl4ck-Fleet-2019\"\nexport apikey='abcd1234'\nDB_PASS=hunter22\n"
+            b"PASSWORD=\"$1\"\nPASSWD_FILE=/etc/passwd\ntoken=done\npass=0\nPASSWORD=$(cat /tmp/p)\nSECRET=\"\"\n"
+        ),
+        path="x.sh",
+        expect=[
+            {"use": "credential", "line": 2, "text": 'PORTAL_PASSWORD="B…9"'},
+            {"use": "credential", "line": 3},
+            {"use": "credential", "line": 4},
+        ],
+        never=[{"use": "credential", "line": n} for n in range(5, 11)],
+    ),
     Case("scripts", "negative", "text", lambda: b"run telnetd -l /bin/sh\n", path="usr/share/doc/readme"),
     Case(
         "scripts",

@@ -71,6 +71,18 @@ CASES = [
     Case(
         "startup",
         "positive",
+        "commands on a case's line",
+        lambda: b'#!/bin/sh\ncase "$1" in\n start) telnetd -p 2323 -l /bin/sh ;;\n stop) killall telnetd;; esac\n',
+        path="etc/init.d/S50telnet",
+        expect=[
+            {"fact": "startup.network-listener", "program": "telnetd", "port": 2323, "login": "no"},
+            {"fact": "startup.service", "commands": ["telnetd -p 2323 -l /bin/sh"]},
+        ],
+        never=[{"command": "killall telnetd"}],
+    ),
+    Case(
+        "startup",
+        "positive",
         "sysv",
         lambda: SYSV,
         path="etc/rc.d/init.d/utelnetd",

@@ -61,6 +61,27 @@ def without_comment(line: str) -> str:
     return line
 
 
+_CASE_LABEL: Final = re.compile(r"\s*\(?[\w*?.|\"' -]{1,80}\)\s+(?=\S)")
+_SEPARATOR: Final = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|(;;|;|&&|\|\|)")
+_KEYWORDS: Final = re.compile(r"(?:\s*(?:then|do|else|if|while|!|\{)\s+)+")
+
+
+def simple_commands(line: str) -> list[str]:
+    """The commands of one line of shell: without case label and keywords, split where they follow one another.
+
+    Quoted text is not split. A line that holds one command comes back as it is.
+    """
+    if match := _CASE_LABEL.match(line):
+        line = line[match.end() :]
+    parts, position = [], 0
+    for match in _SEPARATOR.finditer(line):
+        if match[1]:
+            parts.append(line[position : match.start()])
+            position = match.end()
+    parts.append(line[position:])
+    return [_KEYWORDS.sub("", part, count=1) for part in parts if part.strip()]
+
+
 def assignments(lines: list[tuple[int, str]]) -> dict[str, str]:
     """The variables that get one constant value, each, in the whole script."""
     values: dict[str, str] = {}

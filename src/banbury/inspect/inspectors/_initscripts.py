@@ -12,6 +12,7 @@ from banbury.inspect.inspectors._commands import (
     expand,
     joined_lines,
     listener,
+    simple_commands,
     without_comment,
     words_of,
 )
@@ -93,11 +94,10 @@ def _commands(file: FileView, plain: bool) -> list[tuple[int, str]]:
             more = more if line.strip().startswith("procd_append_param") else f"[{more}]"
             found[-1] = (found[-1][0], f"{found[-1][1]} {more}"[:2048])
             continue
-        command = _started(line, values, plain and not _ENDING.match(function))
-        if command:
-            found.append((offset, _tidy(command, values)))
-            if len(found) >= _MAX_COMMANDS:
-                break
+        for part in simple_commands(line):
+            command = _started(part, values, plain and not _ENDING.match(function))
+            if command and len(found) < _MAX_COMMANDS:
+                found.append((offset, _tidy(command, values)))
     return found
 
 

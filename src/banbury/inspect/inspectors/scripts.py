@@ -60,7 +60,7 @@ _MESSAGE: Final = re.compile(
 #: What is masked in every excerpt: the password in an address, after an option, or sent to a program that sets one.
 _SECRET: Final = re.compile(
     r"://[^:/\s]{1,64}:([^@/\s]{1,64})@"
-    r"|(?:password|passwd|pass|sshpass\s+-p)(?:[=:]\s{0,8}|\s{1,8})[\"']?(?![-$<|])([^\s\"']{2,64})"
+    r"|(?i:password|passwd|passphrase|pass|secret|token|psk|api_?key|sshpass\s+-p)(?:[=:]\s{0,8}|\s{1,8})[\"']?(?![-$<|])([^\s\"']{2,64})"
     r"|\bmysql\w{0,5}\s[^\n]{0,120}?-p(?![$\s])(\S{2,64})"
     r"|(?:-u|--user)\s{0,8}[\"']?[\w.-]{1,64}:(?!\$)([^\s\"']{1,64})"
     r"|(?:echo|printf)\s+(?:-\w+\s+)?[\"']?([^\"'|]{1,80}?)[\"']?\s*\|\s*(?:/[\w/]{1,20}/)?(?:ch)?passwd"
@@ -176,7 +176,7 @@ class Scripts(FileInspector):
     name = "scripts"
     title = "Scripts"
     question = "Which scripts are there, and where do they run commands, fetch, open or weaken something?"
-    version = 1
+    version = 2
     blind_spots = (
         "Lines are matched one by one: a command built over several lines, or from variables, is missed.",
         "Whether a value that reaches a shell can come from outside is not decided; no data flow is followed.",

@@ -93,7 +93,7 @@ class Startup(FileInspector):
     name = "startup"
     title = "What the system starts"
     question = "Which services, consoles, timed jobs, listeners and hooks do the start-up files describe?"
-    version = 1
+    version = 2
     blind_spots = (
         "Shell is read line by line, not run: conditions, loops and computed commands are not followed.",
         "Programs that a vendor's own init or manager starts from its code are not seen.",
