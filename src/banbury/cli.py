@@ -12,7 +12,8 @@ import click
 
 import banbury
 from banbury.model.errors import BanburyError, InputError
-from banbury.terminal import TerminalProgress, human, plain
+from banbury.present.text import human, percent
+from banbury.terminal import TerminalProgress, plain
 
 if TYPE_CHECKING:
     from banbury.model.evaluation import Evaluation
@@ -208,9 +209,12 @@ def summary(evaluation: Evaluation, folder: Path) -> str:
     for image in evaluation.ledger.images:
         named = image.size - image.totals["unread"]
         lines.append(
-            f"  {plain(image.name)}: {human(image.size)}, {named / image.size:.2%} opened or named, "
+            f"  {plain(image.name)}: {human(image.size)}, {percent(named, image.size)} opened or named, "
             f"{human(image.totals['unread'])} unread"
         )
+    below = sum(s.end - s.start for s in evaluation.ledger.unread)
+    if below:
+        lines.append(f"  within what was unpacked, {human(below)} in {len(evaluation.ledger.unread)} stretches unread")
     failed = sum(c.failed for c in evaluation.ledger.coverage)
     lines.append(f"  {evaluation.ledger.contents} contents examined; {failed} inspections failed")
     counts: dict[str, int] = {}

@@ -6,17 +6,9 @@ import sys
 import time
 from typing import TextIO
 
+from banbury.present.text import human
+
 _INTERVAL = 0.1
-
-
-def human(size: int) -> str:
-    """A size in bytes for people: 3.9 MB (powers of ten)."""
-    amount = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
 
 
 def plain(text: str) -> str:

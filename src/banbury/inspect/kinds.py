@@ -71,6 +71,19 @@ KINDS: Final[dict[str, str]] = {
     "cramfs": "CramFS",
     "romfs": "ROMFS",
     "ext": "ext2, ext3 or ext4",
+    "ntfs": "NTFS",
+    "xfs": "XFS",
+    "btrfs": "Btrfs",
+    "f2fs": "F2FS",
+    "erofs": "EROFS",
+    "jfs": "JFS",
+    "reiserfs": "ReiserFS",
+    "iso9660": "ISO 9660",
+    "udf": "UDF",
+    "lvm": "LVM physical volume",
+    "exfat": "exFAT",
+    "fat": "FAT12, FAT16 or FAT32",
+    "hfs": "HFS+ or HFSX",
     "uimage": "U-Boot legacy image",
     "dtb": "flattened device tree, FIT included",
     "trx": "Broadcom TRX image",
@@ -88,7 +101,7 @@ KINDS: Final[dict[str, str]] = {
 
 _CONTAINERS = """
 gzip bzip2 xz lzma lzop lz4 zstd zip 7z rar tar cpio ar rpm squashfs jffs2 yaffs ubi ubifs cramfs romfs ext uimage trx
-android-sparse android-boot kernel luks data
+android-sparse android-boot kernel luks ntfs xfs btrfs f2fs erofs jfs reiserfs iso9660 udf lvm exfat fat hfs data
 """
 #: The kinds that hold other files or are of no known sort: seen as the payload of an image and not opened by any
 #: reader, such a content has not been read.
@@ -99,6 +112,28 @@ LEAF_KINDS: Final = frozenset(KINDS) - CONTAINER_KINDS
 
 #: The kinds whose content is lines of text.
 TEXT_KINDS: Final = frozenset(("script", "php", "html", "xml", "json", "pem", "text"))
+
+#: Marks of file systems and volumes that stand where a first look does not reach. There is no reader for most of them:
+#: the name lets the ledger say what it is that was not opened. Sources: linux/include/uapi/linux/magic.h and each file
+#: system's on-disk format documentation; ECMA-119 and ECMA-167 for volume descriptors.
+_DEEP: Final[tuple[tuple[int, bytes, str], ...]] = (
+    (3, b"NTFS    ", "ntfs"),
+    (0, b"XFSB", "xfs"),
+    (0x10040, b"_BHRfS_M", "btrfs"),
+    (0x400, b"\x10\x20\xf5\xf2", "f2fs"),
+    (0x400, b"\xe2\xe1\xf5\xe0", "erofs"),
+    (0x8000, b"JFS1", "jfs"),
+    (0x10034, b"ReIsEr", "reiserfs"),
+    (0x2034, b"ReIsEr", "reiserfs"),
+    (0x8001, b"CD001", "iso9660"),
+    (0x8001, b"BEA01", "udf"),
+    (0x218, b"LABELONE", "lvm"),
+    (3, b"EXFAT   ", "exfat"),
+    (54, b"FAT", "fat"),
+    (82, b"FAT32", "fat"),
+    (0x400, b"H+\0\4", "hfs"),
+    (0x400, b"HX\0\5", "hfs"),
+)
 
 #: (offset, pattern, kind); the first that matches counts.
 _MAGICS: Final[tuple[tuple[int, bytes, str], ...]] = (
@@ -201,12 +236,13 @@ _HTML: Final = re.compile(rb"<!doctype\s+html|<html[\s>]|<head>|<body[\s>]", re.
 
 
 def kind_of(view: View) -> str:
-    """The kind of a file: a key of :data:`KINDS`. Reads at most 4,096 bytes; raises nothing."""
+    """The kind of a file: a key of :data:`KINDS`. Reads at most 4,096 bytes and a few marks beyond; raises nothing."""
     size = len(view)
     if size == 0:
         return "empty"
     head = view.take(0, min(size, HEAD))
-    return _by_magic(head, size) or _by_fields(head, size) or (_text_kind(head, size) if is_text(head) else "data")
+    known = _by_magic(head, size) or _by_fields(head, size) or (_text_kind(head, size) if is_text(head) else "")
+    return known or next((kind for at, mark, kind in _DEEP if view.startswith(mark, at)), "data")
 
 
 def _by_magic(head: bytes, size: int) -> str:

@@ -49,7 +49,7 @@ class FileTypeInspector(FileInspector):
     name = "file-type"
     title = "Type of file"
     question = "What sort of content does this file hold?"
-    version = 1
+    version = 2
     blind_spots = (
         "A kind is told from the first bytes: a file that hides another behind them is told by its front.",
         "Style sheets, JavaScript and configuration files are all text; only a path tells them apart.",
