@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 
 from banbury.formats import readers as package
 from banbury.formats.contract import Reader
+from banbury.lab.plugins import find
 
 
 @cache
 def readers() -> dict[str, Reader]:
     """All readers by name, in a fixed order."""
-    found: dict[str, Reader] = {}
-    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda i: i.name):
-        if info.name.startswith("_"):
-            continue
-        module = importlib.import_module(f"{package.__name__}.{info.name}")
-        for reader in module.READERS:
-            if reader.name in found:
-                raise ValueError(f"two readers are named {reader.name!r}")
-            found[reader.name] = reader
-    return found
+    return find(package, "READERS", Reader)  # type: ignore[type-abstract]

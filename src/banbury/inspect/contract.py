@@ -64,7 +64,9 @@ class FileView:
         return out
 
 
-class _Inspector(ABC):
+class Inspector(ABC):
+    """What both sorts of inspector state of themselves."""
+
     name: ClassVar[str]
     title: ClassVar[str]
     #: The question that it answers, in a sentence.
@@ -78,7 +80,7 @@ class _Inspector(ABC):
     facts: ClassVar[Sequence[type[Fact]]]
 
 
-class FileInspector(_Inspector):
+class FileInspector(Inspector):
     """Looks at one file."""
 
     #: Whether the result depends on the path as well as on the bytes.
@@ -93,7 +95,7 @@ class FileInspector(_Inspector):
         """The facts. ``Malformed`` means failed (why), :class:`Skip` means skipped (why)."""
 
 
-class TreeInspector(_Inspector):
+class TreeInspector(Inspector):
     """Looks at the entries of one container: modes, owners, links, names."""
 
     @abstractmethod
