@@ -12,5 +12,5 @@ from banbury.lab.plugins import find
 @cache
 def inspectors() -> dict[str, FileInspector | TreeInspector]:
     """All inspectors by name, in a fixed order."""
-    found = find(package, "INSPECTORS", Inspector)  # type: ignore[type-abstract]
+    found = find(package, "INSPECTORS", Inspector)
     return {name: i for name, i in found.items() if isinstance(i, (FileInspector, TreeInspector))}
