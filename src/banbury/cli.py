@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,16 @@ _WORKSPACE = click.option(
 
 @contextmanager
 def errors_as_exit_status() -> Iterator[None]:
-    """One clear line for anything the laboratory raises on purpose."""
+    """One clear line for anything the laboratory raises on purpose, and for being stopped (Ctrl-C, SIGTERM)."""
+    status = 128 + signal.SIGINT
+
+    def stop(number: int, _: object) -> None:
+        nonlocal status
+        status = 128 + number
+        signal.signal(number, signal.SIG_DFL)  # the second time is meant
+        raise KeyboardInterrupt
+
+    before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except BanburyError as problem:
@@ -39,7 +49,10 @@ def errors_as_exit_status() -> Iterator[None]:
         sys.exit(2 if isinstance(problem, InputError) else 3)
     except KeyboardInterrupt:
         click.echo("banbury: interrupted; the next run goes on from what was done", err=True)
-        sys.exit(130)
+        sys.exit(status)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

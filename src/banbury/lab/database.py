@@ -1,21 +1,28 @@
 """The laboratory's tables, through SQLAlchemy Core: SQLite in a workspace, Postgres at scale by the same statements.
 
 Analysis results are a cache that also is the run's durable ledger: a row says what one tool made of one blob, and a
-run that was killed goes on from the rows that it committed. Custody is append-only.
+run that was killed goes on from the rows that it committed. Custody is append-only, and the database sees to that.
+
+The tables below are the schema that this program speaks. A database of an older one is brought up to it by
+:mod:`banbury.lab.migrations`, in one transaction; a newer one is refused.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from banbury.model.errors import StoreError
+from banbury.model.errors import InputError, StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_HINT = "make room, or mend it; the next run goes on from what was done"
+#: The first half of the key of Postgres' advisory lock (the second is the schema's name): "bnby".
+_LOCK = 0x626E6279
 
 metadata = sa.MetaData()
 
@@ -62,33 +69,84 @@ custody = sa.Table(
 )
 
 
+#: What refuses to change or remove custody, by dialect.
+APPEND_ONLY: dict[str, tuple[str, ...]] = {
+    "sqlite": tuple(
+        f"CREATE TRIGGER custody_no_{verb.lower()} BEFORE {verb} ON custody "
+        "BEGIN SELECT RAISE(ABORT, 'custody is append-only'); END"
+        for verb in ("UPDATE", "DELETE")
+    ),
+    "postgresql": (
+        (
+            "CREATE FUNCTION custody_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'custody is append-only'; END $$"
+        ),
+        (
+            "CREATE TRIGGER custody_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON custody "
+            "FOR EACH STATEMENT EXECUTE FUNCTION custody_is_append_only()"
+        ),
+    ),
+}
+
+
 class Database:
     """One workspace's tables. A single process writes; that is what keeps SQLite fast and simple."""
 
     def __init__(self, url: str) -> None:
-        self._engine: Engine = sa.create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _tune_sqlite)
-        self._open()
+        self._engine = _connect(url)
+        self._held: Connection | None = None
+        try:
+            with _errors():
+                self._hold()
+                self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _hold(self) -> None:
+        """Be the only writer: a workspace's own SQLite file is guarded by the workspace's lock, Postgres by its own."""
+        if self._engine.dialect.name != "postgresql":
+            return
+        self._held = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        query = sa.text("SELECT pg_try_advisory_lock(:key, hashtext(current_schema()))")
+        if not self._held.execute(query, {"key": _LOCK}).scalar():
+            raise StoreError("the database is in use by another run", hint="wait for it, or use another database")
 
     def _open(self) -> None:
-        try:
-            metadata.create_all(self._engine)
-            with self._engine.begin() as connection:
-                found = connection.execute(sa.select(schema_info.c.version)).scalar()
-                if found is None:
-                    connection.execute(schema_info.insert().values(version=SCHEMA_VERSION))
-        except sa.exc.DatabaseError as problem:
-            raise StoreError(f"the workspace's database cannot be used: {problem.orig}") from problem
-        if found is not None and found != SCHEMA_VERSION:
-            raise StoreError(
-                f"the workspace has schema {found}, this program needs {SCHEMA_VERSION}",
-                hint="evaluate into a new workspace, or use the program version that made this one",
-            )
+        """Make the tables, or bring those of an older schema up to date."""
+        with self._engine.begin() as connection:
+            if not sa.inspect(connection).has_table(schema_info.name):
+                metadata.create_all(connection)
+                for statement in APPEND_ONLY.get(self._engine.dialect.name, ()):
+                    connection.exec_driver_sql(statement)
+                connection.execute(schema_info.insert().values(version=SCHEMA_VERSION))
+                return
+            found = connection.execute(sa.select(sa.func.max(schema_info.c.version))).scalar()
+            if found is None:
+                raise StoreError("the database does not say which schema it has", hint="use a new workspace")
+            if found > SCHEMA_VERSION:
+                raise StoreError(
+                    f"the database has schema {found}, this program knows {SCHEMA_VERSION}",
+                    hint="use the program version that made this workspace, or a new workspace",
+                )
+            if found < SCHEMA_VERSION:
+                from banbury.lab.migrations import upgrade
+
+                upgrade(connection, found)
+                connection.execute(schema_info.update().values(version=SCHEMA_VERSION))
 
     def close(self) -> None:
-        """Release the connections."""
+        """Release the connections, and with them the lock."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
         self._engine.dispose()
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        """A transaction; whatever the database refuses is one :class:`StoreError`."""
+        with _errors(), self._engine.begin() as connection:
+            yield connection
 
     def dissections(self, blobs: Sequence[str], method: str) -> dict[str, tuple[str, str, bytes]]:
         """(outcome, why, record) of every blob among ``blobs`` that was dissected by ``method``."""
@@ -104,39 +162,40 @@ class Database:
 
     def save(self, dissections: Iterable[dict[str, Any]], examinations: Iterable[dict[str, Any]]) -> None:
         """Write rows of both tables in one transaction, replacing those with the same key."""
-        with self._engine.begin() as connection:
-            _replace(connection, dissection, list(dissections))
+        with self._begin() as connection:
+            _replace(connection, dissection, [{**row, "why": _storable(row["why"])} for row in dissections])
             _replace(connection, examination, list(examinations))
 
     def forget_failures(self) -> int:
         """Remove dissections that failed, so that they are tried again; returns how many."""
-        with self._engine.begin() as connection:
+        with self._begin() as connection:
             return connection.execute(dissection.delete().where(dissection.c.outcome != "done")).rowcount
 
     def save_release(self, release_id: str, label: str, record: bytes) -> bool:
         """Record a release; returns whether it is new."""
-        with self._engine.begin() as connection:
+        with self._begin() as connection:
             known = connection.execute(sa.select(release.c.id).where(release.c.id == release_id)).scalar()
             if known is None:
-                connection.execute(release.insert().values(id=release_id, label=label, record=record))
+                connection.execute(release.insert().values(id=release_id, label=_storable(label), record=record))
         return known is None
 
     def add_custody(self, release_id: str, event: str, detail: str) -> None:
         """Append one event with the time now (UTC)."""
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        with self._engine.begin() as connection:
-            connection.execute(custody.insert().values(release=release_id, at=at, event=event, detail=detail))
+        with self._begin() as connection:
+            values = {"release": release_id, "at": at, "event": event, "detail": _storable(detail)}
+            connection.execute(custody.insert().values(values))
 
     def custody_of(self, release_id: str) -> list[dict[str, Any]]:
         """Every event of a release, oldest first."""
         table = custody.c
         query = sa.select(table.at, table.event, table.detail).where(table.release == release_id)
-        with self._engine.connect() as connection:
+        with self._begin() as connection:
             return [dict(row._mapping) for row in connection.execute(query.order_by(table.sequence))]
 
     def _in_parts(self, query: sa.Select[Any], column: sa.Column[Any], values: Sequence[str]) -> list[Any]:
         rows: list[Any] = []
-        with self._engine.connect() as connection:
+        with self._begin() as connection:
             for at in range(0, len(values), 500):  # SQLite limits the number of bound values
                 rows += connection.execute(query.where(column.in_(values[at : at + 500]))).all()
         return rows
@@ -151,8 +210,47 @@ def _replace(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]
     connection.execute(table.insert(), rows)
 
 
+def _storable(text: str) -> str:
+    """Text as every database takes it: no NUL, no lone surrogates (from names that are not UTF-8)."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _connect(url: str) -> Engine:
+    """SQLAlchemy's engine for a URL; :class:`InputError` where it names none."""
+    try:
+        parsed = sa.make_url(url)
+        if parsed.drivername in ("postgresql", "postgres"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        engine = sa.create_engine(parsed)
+    except sa.exc.ArgumentError as problem:
+        raise InputError("the database URL cannot be read", hint="use postgresql://user@host/database") from problem
+    except ImportError as problem:
+        raise InputError(f"the database needs {problem.name}", hint="install banbury[scale]") from problem
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _tune_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """What the database refuses, in one line."""
+    try:
+        yield
+    except sa.exc.DBAPIError as problem:
+        line = " ".join(str(problem.orig).split())[:300]
+        raise StoreError(f"the workspace's database cannot be used: {line}", hint=_HINT) from problem
+
+
 def _tune_sqlite(connection: Any, _: object) -> None:
+    """Write-ahead log, every commit on the disk before it counts (custody is evidence), transactions begun by us: the
+    driver would begin none before a change of the schema."""
+    connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
