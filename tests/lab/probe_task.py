@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
+import json
 import mmap
 import os
+import resource
+import signal
 import socket
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+_X86 = os.uname().machine == "x86_64"
+_spool: list[int] = []
 
 
 def _attempt(action: Callable[[], object]) -> bytes:
@@ -16,6 +24,8 @@ def _attempt(action: Callable[[], object]) -> bytes:
         action()
     except OSError as problem:
         return f"refused {problem.errno}".encode()
+    except ValueError as problem:  # how the resource module says EPERM
+        return f"refused: {problem}".encode()
     return b"allowed"
 
 
@@ -23,7 +33,13 @@ def _connect() -> None:
     socket.create_connection(("127.0.0.1", 9), timeout=1)
 
 
-def _syscall(number: int, *args: int) -> None:
+def _queued() -> object:
+    info = ctypes.create_string_buffer(128)
+    ctypes.memmove(info, (ctypes.c_int * 3)(0, 0, -1), 12)  # SI_QUEUE
+    return info
+
+
+def _syscall(number: int, *args: object) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.syscall(number, *args) == -1:
         raise OSError(ctypes.get_errno(), "refused")
@@ -49,7 +65,40 @@ PROBES: dict[str, Callable[[], object]] = {
     "use io_uring": lambda: _syscall(425, 1, 0),
     "use a key ring": lambda: _syscall(250, 0, 0),
     "load BPF": lambda: _syscall(321, 0, 0, 0),
+    "type into a terminal": lambda: fcntl.ioctl(2, termios.TIOCSTI, b"x"),
+    "change a mode by the newest call": lambda: _syscall(452, -100, __file__.encode(), 0o777, 0),
+    "change a mode": lambda: os.chmod(__file__, 0o777),
+    "change a time": lambda: os.utime(__file__, (0, 0)),
+    "set an extended attribute": lambda: os.setxattr(__file__, "user.banbury", b"x"),
+    "truncate by name": lambda: os.truncate(__file__, 10_000_000),
+    "open a library to empty it": lambda: os.open(os.__file__, os.O_RDONLY | os.O_TRUNC),
+    "open for writing": lambda: os.open(os.devnull, os.O_WRONLY),
+    "shrink its spool under the reader's feet": lambda: os.ftruncate(_spool[-1], 0),
+    "keep memory beyond its life": lambda: _syscall(29 if _X86 else 194, 0, 4096, 0o1600),
+    "raise its limits": lambda: resource.setrlimit(resource.RLIMIT_AS, (1 << 50, -1)),
+    "raise another's limits": lambda: resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (8, 8)),
+    "signal its parent by queue": lambda: _syscall(129 if _X86 else 138, os.getppid(), 0, _queued()),
+    "have the kernel signal its parent": lambda: fcntl.fcntl(_spool[-1], fcntl.F_SETOWN, os.getppid()),
+    "catch the limit's signal": lambda: signal.signal(signal.SIGXCPU, signal.SIG_IGN),
+    "watch files": lambda: _syscall(294 if _X86 else 26, 0),
     "change its user": lambda: os.setuid(0 if os.getuid() else 1),  # root without capabilities cannot either
+}
+
+
+def _descriptors() -> list[int]:
+    out = []
+    for number in range(256):
+        try:
+            os.fstat(number)
+        except OSError:
+            continue
+        out.append(number)
+    return out
+
+
+ANSWERS: dict[str, Callable[[], bytes]] = {
+    "what it holds": lambda: json.dumps([_descriptors(), dict(os.environ)]).encode(),
+    "answer too long": lambda: bytes(600 << 20),
 }
 
 
@@ -57,11 +106,14 @@ def run(payload: bytes, data: mmap.mmap | bytes, spool: int, step: Callable[[str
     """The task: named probes, and ways to die."""
     name = payload.decode()
     step(f"step {name}")
+    _spool.append(spool)
     if name in PROBES:
         return _attempt(PROBES[name])
     if name == "echo":
         os.write(spool, b"spooled")
         return bytes(data[:])
+    if name in ANSWERS:
+        return ANSWERS[name]()
     if name == "segfault":
         ctypes.string_at(0)
     if name == "memory":

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import struct
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from banbury.lab import _seccomp
+from banbury.lab.confined import run_confined
 from banbury.lab.sandbox import Limits
 from banbury.lab.supervisor import Reply, Supervisor
 from tests.lab.probe_task import PROBES
 
-LIMITS = Limits(cpu=1, wall=10, memory=512 << 20, output=8 << 20)
+LIMITS = Limits(cpu=1, wall=4, memory=512 << 20, output=8 << 20)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +73,72 @@ def test_the_kernel_stops_output_at_its_limit(supervisor: Supervisor) -> None:
 
     assert reply.payload == b"refused 27"
     assert len(spooled) == LIMITS.output
+
+
+def test_a_worker_holds_nothing_but_its_channel_and_the_request(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three standard descriptors (all /dev/null), the channel, the spool; no secret of the environment."""
+    reply, _ = ask(supervisor, "what it holds")
+    descriptors, environment = json.loads(reply.payload)
+
+    assert len(descriptors) == 5
+    assert "HOME" in os.environ
+    assert "HOME" not in environment
+    assert not [name for name in environment if name.startswith(("AWS_", "GOOGLE_", "DASK_"))]
+
+
+def test_an_answer_without_end_is_a_death() -> None:
+    with Supervisor("tests.lab.probe_task:run", limits=Limits(memory=4 << 30)) as running:
+        reply, _ = ask(running, "answer too long")
+
+    assert "an answer of more than" in reply.death
+
+
+def test_the_filter_returns_on_every_path() -> None:
+    """Every jump of either filter lands within it, and the last step returns."""
+    for reader in (True, False):
+        steps = list(struct.iter_unpack("<HBBI", _seccomp.program(reader)))
+        assert steps[-1][0] == 0x06
+        assert len(steps) < 4096
+        for at, (code, yes, no, _) in enumerate(steps):
+            if code & 7 == 5:
+                assert at + 1 + max(yes, no) < len(steps)
+
+
+def test_a_confined_program_changes_no_mode_and_leaves_nothing_running(tmp_path: Path) -> None:
+    """What it writes, it writes in its folder; modes, signals, sessions and namespaces are out of reach."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"x")
+    victim.chmod(0o600)
+    (tmp_path / "in").mkdir()
+    code = f"""
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+os.chmod({str(victim)!r}, 0o777)
+os.utime({str(victim)!r}, (0, 0))
+def refused(action):
+    try:
+        action()
+    except OSError as problem:
+        return problem.errno
+    return 0
+def call(*args):
+    if libc.syscall(*args) == -1:
+        raise OSError(ctypes.get_errno(), "")
+import fcntl
+print(refused(lambda: os.truncate({str(victim)!r}, 0)), refused(os.setsid),
+      refused(lambda: fcntl.fcntl(1, fcntl.F_SETOWN, 1)), refused(lambda: open({str(victim)!r})))
+if os.fork() == 0:
+    import time
+    time.sleep(60)
+"""
+    ran = run_confined([sys.executable, "-c", code], tmp_path / "in", output=1 << 20, wall=20, memory=1 << 30)
+
+    assert ran.output.split() == ["1", "1", "1", "13"], ran
+    assert victim.stat().st_mode & 0o777 == 0o600
+    assert victim.stat().st_mtime > 0
+    assert victim.read_bytes() == b"x"
 
 
 def test_nothing_is_left_running() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import re
 import shutil
 import stat
 import sys
@@ -18,10 +19,9 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from banbury.formats.contract import clean_name
 from banbury.lab.confined import run_confined
@@ -34,6 +34,8 @@ LEAST = 4096
 _WALL = 600
 _MEMORY = 6 << 30
 _MAX_FILES = 100_000
+_REPORT_LIMIT = 64 << 20
+_HANDLER = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 #: The programs that unblob calls (``unblob --show-external-dependencies``).
 _EXTRACTORS = (
     *("7z", "debugfs", "fsck.erofs", "jefferson", "lz4", "lziprecover", "lzop", "partclone.restore", "sasquatch"),
@@ -77,7 +79,7 @@ def open_long_tail(source: int, store: BlobStore, output: int) -> tuple[Dissecti
         chunks = _chunks(folder / "report.json", size)
         if not any(c.known for c in chunks):
             return None
-        builder = _Builder(store, size, folder / "out" / "input_extract")
+        builder = _Builder(store, size, folder)
         for chunk in chunks:
             builder.add(chunk, alone=len(chunks) == 1 and chunk.end - chunk.start == size)
         return builder.result(ran.death)
@@ -92,40 +94,80 @@ def _copy(source: int, target: Path) -> int:
     return size
 
 
+class _Extraction(Struct, frozen=True, kw_only=True):
+    """Why a chunk could not be extracted, as unblob reports it."""
+
+    type_name: str = field(name="__typename__", default="failed")
+    dependencies: list[str] = []
+
+
+class _Stated(Struct, frozen=True, kw_only=True):
+    """One of unblob's reports on a file; only those on chunks have offsets."""
+
+    type_name: str = field(name="__typename__", default="")
+    start_offset: int = -1
+    end_offset: int = -1
+    handler_name: str = ""
+    extraction_reports: list[_Extraction] = []
+
+
+class _Of(Struct, frozen=True):
+    depth: int = -1
+
+
+class _Task(Struct, frozen=True):
+    """What unblob did with one path; ``depth`` 0 is what it was given, and need not come first."""
+
+    task: _Of = _Of()
+    reports: list[_Stated] = []
+
+
 def _chunks(report: Path, size: int) -> list[_Chunk]:
     """The chunks of unblob's report that lie in order within the blob; anything else in it is ignored."""
     try:
-        tasks: Any = msgspec.json.decode(report.read_bytes())
-        listed = [r for r in tasks[0]["reports"] if "start_offset" in r and "end_offset" in r]
-    except (OSError, msgspec.DecodeError, LookupError, TypeError):
+        tasks = msgspec.json.decode(_read_regular(report), type=list[_Task])
+    except (OSError, msgspec.MsgspecError, RecursionError):
         return []
+    stated = (r for task in tasks if task.task.depth == 0 for r in task.reports)
+    listed = sorted(stated, key=lambda r: r.start_offset)
     chunks = []
     position = 0
-    for entry in sorted(listed, key=lambda r: int(r["start_offset"])):
-        start, end = int(entry["start_offset"]), int(entry["end_offset"])
+    for entry in listed:
+        start, end = entry.start_offset, entry.end_offset
         if not position <= start < end <= size:
             continue
         position = end
-        name = str(entry.get("handler_name", ""))
-        padding = entry.get("__typename__") == "PaddingChunkReport" or name == "padding"
-        errors = [_error(e) for e in entry.get("extraction_reports", [])]
-        known = bool(name) and not padding
+        name = entry.handler_name
+        padding = entry.type_name == "PaddingChunkReport" or name == "padding"
+        errors = [_error(e) for e in entry.extraction_reports[:10]]
+        known = bool(_HANDLER.fullmatch(name)) and not padding
         chunks.append(_Chunk(start=start, end=end, name=name, padding=padding, known=known, errors=errors))
     return chunks
 
 
-def _error(entry: dict[str, Any]) -> str:
-    missing = ", ".join(str(d) for d in entry.get("dependencies", []))
-    return f"needs {missing}, which is not installed" if missing else str(entry.get("__typename__", "failed"))
+def _read_regular(path: Path) -> bytes:
+    """A file that hostile code may have put there: no link is followed, no pipe waited for, no flood read."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as stream:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _REPORT_LIMIT:
+            return b""
+        return stream.read(_REPORT_LIMIT)
+
+
+def _error(entry: _Extraction) -> str:
+    missing = ", ".join(entry.dependencies[:10])
+    return f"needs {missing}, which is not installed"[:200] if missing else entry.type_name[:200]
 
 
 class _Builder:
     """Collects what came out as a dissection. Files are opened without following links."""
 
-    def __init__(self, store: BlobStore, size: int, root: Path) -> None:
+    def __init__(self, store: BlobStore, size: int, folder: Path) -> None:
         self._store = store
         self._size = size
-        self._root = root
+        self._folder = folder
+        self._root = folder / "out" / "input_extract"
         self._regions: list[Region] = []
         self._entries: list[Entry] = []
         self._contents: list[Content] = []
@@ -139,7 +181,7 @@ class _Builder:
         if chunk.known:
             folder = self._root if alone else self._root / f"{chunk.start}-{chunk.end}.{chunk.name}_extract"
             prefix = "" if alone else f"{chunk.start:08x}-{chunk.name}/"
-            for path in _walk(folder):
+            for path in _walk(folder, self._folder):
                 self._member(path, prefix + os.fsdecode(os.path.relpath(path, folder)))
         opened = len(self._contents) > before
         role = Role.PADDING if chunk.padding else Role.MEMBER if opened and not chunk.errors else Role.UNREAD
@@ -189,12 +231,15 @@ class _Builder:
         return dissection, self._digests
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Everything below a folder in a fixed order; links are not followed."""
-    for root, folders, files in os.walk(folder):
+def _walk(folder: Path, root: Path) -> Iterator[Path]:
+    """Everything below a folder in a fixed order; links are not followed, neither below it nor on the way from ``root``
+    to it: whatever ran here may have left a link to a folder of this machine."""
+    if folder.resolve() != root.resolve() / folder.relative_to(root):
+        return
+    for here, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files + folders):
-            yield Path(root) / name
+            yield Path(here) / name
 
 
 def _keep(handle: int, store: BlobStore) -> tuple[str, int]:

@@ -14,6 +14,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -57,8 +58,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 def run_confined(argv: list[str], folder: Path, *, output: int, wall: int, memory: int) -> Ran:
     """Run ``argv`` with ``folder`` as its only place to write. Limits: bytes written, seconds, bytes of memory."""
     spec = json.dumps({"argv": argv, "folder": str(folder), "output": output, "memory": memory, "cpu": wall})
-    log = folder / ".log"
-    with log.open("wb") as stream:
+    with tempfile.TemporaryFile(buffering=0) as stream:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, which locks itself down before anything else
             [sys.executable, "-P", "-m", "banbury.lab.confined", spec],
             stdin=subprocess.DEVNULL,
@@ -74,10 +74,8 @@ def run_confined(argv: list[str], folder: Path, *, output: int, wall: int, memor
             if process not in _live:
                 raise SandboxError("the run was ended")
             _live.discard(process)
-    with log.open("rb") as stream:
-        stream.seek(max(log.stat().st_size - 4096, 0))
-        text = stream.read().decode("utf-8", "replace")
-    log.unlink()
+        stream.seek(max(os.fstat(stream.fileno()).st_size - 4096, 0))
+        text = stream.read(4096).decode("utf-8", "replace")
     return Ran(status=process.returncode, death=death, output=text)
 
 

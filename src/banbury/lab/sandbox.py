@@ -1,7 +1,8 @@
 """The sandbox: what a process gives up, for good, before it touches hostile bytes.
 
 Layers, each unprivileged: no new privileges, all capabilities dropped, resource limits, Landlock (no file can be
-opened but the interpreter's own libraries), seccomp (no sockets, no processes, no tracing, no mounts). There is no
+opened but the interpreter's own libraries), seccomp (an allow list of system calls: no sockets, processes, signals,
+limits, modes). The limits are set from outside, and the process itself may not change them. There is no
 silent downgrade: where a layer is missing, :class:`SandboxError` is raised and nothing is parsed.
 """
 
@@ -77,28 +78,25 @@ def _drop_capabilities(libc: ctypes.CDLL) -> None:
         raise SandboxError(f"capset: {os.strerror(ctypes.get_errno())}")
 
 
-def apply_limits(limits: Limits, *, mapped: int) -> None:
-    """Set this request's limits on the calling process. ``mapped`` is the size in bytes of what it maps as input."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + limits.cpu, hard))
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (_address_space() + limits.memory + 2 * mapped, hard))
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.output, hard))
+def limit(pid: int, limits: Limits, *, mapped: int, baseline: int) -> None:
+    """Set one request's limits on a sandboxed process of ours, from outside. ``mapped`` is the size in bytes of what it
+    maps as input, ``baseline`` its :func:`address_space` before any request."""
+    fields = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    used = (int(fields[11]) + int(fields[12])) // os.sysconf("SC_CLK_TCK")  # proc(5): utime and stime
+    _set(pid, resource.RLIMIT_CPU, used + 1 + limits.cpu)
+    _set(pid, resource.RLIMIT_AS, baseline + limits.memory + 2 * mapped)
+    _set(pid, resource.RLIMIT_FSIZE, limits.output)
 
 
-_baseline = 0
+def _set(pid: int, what: int, value: int) -> None:
+    """Set the soft limit; the hard one stays, since it could never be raised again for the next request."""
+    _, hard = resource.prlimit(pid, what)
+    resource.prlimit(pid, what, (value if hard < 0 else min(value, hard), hard))
 
 
-def remember_baseline() -> None:
-    """Note the address space in use before any request; called once, before ``lock_down`` (it reads ``/proc``)."""
-    global _baseline  # noqa: PLW0603 - one value per process, set once
-    _baseline = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _address_space() -> int:
-    return _baseline
+def address_space(pid: int) -> int:
+    """Bytes of address space that a process uses."""
+    return int((Path("/proc") / str(pid) / "statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def probe() -> Layers:

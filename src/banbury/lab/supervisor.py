@@ -7,6 +7,7 @@ once; one that dies by itself is not.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import selectors
@@ -22,7 +23,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Self
 
-import msgspec
 from msgspec import Struct
 
 from banbury.lab import sandbox, zygote
@@ -30,7 +30,10 @@ from banbury.lab.sandbox import Limits
 from banbury.model.errors import SandboxError, StoreError
 
 _START_TIMEOUT = 60.0
-_REPLY_LIMIT = 1 << 30
+_REPLY_LIMIT = 512 << 20
+#: What a worker sees of the environment, which may hold the credentials of a store or an engine.
+_ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE")
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _PAGE = 1 << 16
 
 
@@ -47,6 +50,7 @@ class _Worker:
 
     def __init__(self, pid: int, sock: socket.socket, stage: mmap.mmap) -> None:
         self.pid = pid
+        self.baseline = sandbox.address_space(pid)
         self.sock = sock
         self.stage = stage
 
@@ -131,13 +135,17 @@ class Supervisor:
 
     def _attempt(self, worker: _Worker, payload: bytes, source: int, spool: int, limits: Limits) -> tuple[Reply, bool]:
         deadline = time.monotonic() + limits.wall
-        message = msgspec.msgpack.encode((limits, payload))
         timed_out = False
         try:
-            socket.send_fds(worker.sock, [struct.pack("<I", len(message))], [source, spool])
-            worker.sock.sendall(message)
+            sandbox.limit(worker.pid, limits, mapped=os.fstat(source).st_size, baseline=worker.baseline)
+            socket.send_fds(worker.sock, [struct.pack("<I", len(payload))], [source, spool])
+            worker.sock.sendall(payload)
             status, length = struct.unpack("<BI", _receive(worker.sock, 5, deadline))
-            reply = _receive(worker.sock, min(length, _REPLY_LIMIT), deadline)
+            if length > _REPLY_LIMIT:
+                step = worker.step()
+                self._bury(worker)
+                return Reply(death=f"an answer of more than {_REPLY_LIMIT >> 20} MiB", step=step), False
+            reply = _receive(worker.sock, length, deadline)
             if status == zygote.DONE:
                 return Reply(payload=reply), False
             step = worker.step()
@@ -187,8 +195,9 @@ class Supervisor:
 
     def _fork_worker(self, control: socket.socket) -> _Worker:
         ours, theirs = socket.socketpair()
-        stage_fd = os.memfd_create("stage")
+        stage_fd = os.memfd_create("stage", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(stage_fd, zygote.STAGE_SIZE)
+        fcntl.fcntl(stage_fd, fcntl.F_ADD_SEALS, _SEALS)  # a worker that shrank it would kill whoever reads it
         stage = mmap.mmap(stage_fd, zygote.STAGE_SIZE)
         try:
             socket.send_fds(control, [b"F" + bytes(4)], [theirs.fileno(), stage_fd])
@@ -211,7 +220,8 @@ class Supervisor:
             command,
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
-            process_group=0,  # a terminal's Ctrl-C is for the program, which then hangs up
+            start_new_session=True,  # without a terminal: nothing can type into it, and its Ctrl-C is the program's
+            env={k: os.environ[k] for k in _ENVIRONMENT if k in os.environ} | {"OPENBLAS_NUM_THREADS": "1"},
         )
         theirs.close()
         try:

@@ -21,10 +21,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
-import msgspec
-
 from banbury.lab import sandbox
-from banbury.lab.sandbox import Limits
 from banbury.model.errors import SandboxError
 
 STAGE_SIZE = 256
@@ -57,7 +54,6 @@ def main() -> None:
     prepare = getattr(importlib.import_module(module), "prepare", None)
     if prepare is not None:
         prepare()
-    sandbox.remember_baseline()
     workers: set[int] = set()
     try:
         control.sendall(b"R")
@@ -109,6 +105,8 @@ def _worker(sock: socket.socket, stage_fd: int, task: Task) -> None:
         for fd in (0, 1):
             os.dup2(null, fd)
         sandbox.lock_down(read=sandbox.library_paths(), reader=True)
+        os.dup2(null, 2)  # from here on nothing that it writes can reach a terminal
+        _close_others(sock.fileno())
         sock.sendall(b"L")
 
         def name_step(text: str) -> None:
@@ -127,6 +125,12 @@ def _worker(sock: socket.socket, stage_fd: int, task: Task) -> None:
         os._exit(code)
 
 
+def _close_others(keep: int) -> None:
+    """Close every descriptor but the standard three and ``keep`` (a mapping stays without its descriptor)."""
+    os.closerange(3, keep)
+    os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
+
+
 def _open_input(source: int, size: int) -> mmap.mmap | bytes:
     """The input's bytes: read whole where that is cheap (searching them is then quick), else mapped."""
     if size > _READ_WHOLE:
@@ -142,10 +146,9 @@ def _serve(sock: socket.socket, task: Task, name_step: Callable[[str], None]) ->
     if not head:
         return False
     (length,) = struct.unpack("<I", head + receive(sock, 4 - len(head)))
-    limits, payload = msgspec.msgpack.decode(receive(sock, length), type=tuple[Limits, bytes])
+    payload = receive(sock, length)
     source, spool = fds
     size = os.fstat(source).st_size
-    sandbox.apply_limits(limits, mapped=size)
     mapped = _open_input(source, size)
     os.close(source)
     try:
