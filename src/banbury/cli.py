@@ -39,7 +39,8 @@ def errors_as_exit_status() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)  # the second time is meant
         raise KeyboardInterrupt
 
-    before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
+    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {n: signal.signal(n, stop) for n in heard}
     try:
         yield
     except BanburyError as problem:
