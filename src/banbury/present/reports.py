@@ -11,6 +11,7 @@ import banbury
 from banbury.lab.workspace import Workspace
 from banbury.model.evaluation import Evaluation
 from banbury.present.cyclonedx import render_cyclonedx
+from banbury.present.document import encode
 from banbury.present.html import render_html
 from banbury.present.sarif import render_sarif
 
@@ -44,8 +45,3 @@ def write_reports(evaluation: Evaluation, workspace: Workspace, *, pdf: bool = T
             (folder / "report.pdf").write_bytes(render_pdf(evaluation))
         (folder / _STAMP).write_text(stamp)
     return final
-
-
-def encode(evaluation: Evaluation) -> bytes:
-    """The evaluation as compact JSON; the order of keys is that of the schema."""
-    return msgspec.json.encode(evaluation) + b"\n"

@@ -2,41 +2,85 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
+
+#: Printable by the Unicode database, but drawn as nothing: fillers of Hangul, and the empty Braille pattern.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+#: Marks that may stand on one character before the rest are written as escapes; more only pile up over other text.
+_MARKS = 3
 
 
 def safe(value: object) -> str:
-    """Any value as text without control, bidirectional or other invisible characters (each shown as an escape)."""
+    """Any value as one line of text without control, bidirectional or other invisible characters.
+
+    Each of them is shown as an escape (``\\x1b``, ``\\u202e``); new lines and tabs become spaces.
+    """
     text = value if isinstance(value, str) else str(value)
-    if text.isprintable():
+    if text.isascii() and text.isprintable():
         return text
-    return "".join(c if c.isprintable() else _escape(c) for c in text)
+    out = []
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.category(character)[0] == "M" else 0
+        shown = character.isprintable() and character not in _BLANK and marks <= _MARKS
+        out.append(character if shown else escape(character))
+    return "".join(out)
 
 
-def _escape(character: str) -> str:
+def escape(character: str) -> str:
+    """One character as an escape; a new line or tab as a space."""
     code = ord(character)
     if character in "\n\t":
         return " "
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def clip(value: object, limit: int = 200) -> str:
+    """At most ``limit`` characters of a text, made safe: where it is longer, its start, how much is left out, its end.
+
+    The end matters: it holds a path's file name.
+    """
+    text = value if isinstance(value, str) else str(value)
+    if len(text) <= limit:
+        return safe(text)
+    tail = limit // 3
+    left_out = len(text) - (limit - tail) - tail
+    return f"{safe(text[: limit - tail])} …[{left_out} characters]… {safe(text[-tail:])}"
+
+
 def human(size: int) -> str:
     """A size in bytes for people, in powers of ten: ``3.9 MB``."""
     amount = float(size)
     for unit in ("B", "kB", "MB", "GB", "TB"):
-        if amount < 1000 or unit == "TB":
-            return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
+        if round(amount, 1) < 1000 or unit == "TB":
+            return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1000
     raise AssertionError
 
 
-def percent(part: float, whole: float) -> str:
-    """A share. It is cut, never rounded up: 100 % means all of it."""
-    if whole == 0:
+def grouped(number: int) -> str:
+    """A number with commas between groups of three digits."""
+    return f"{number:,}"
+
+
+def percent(part: int, whole: int) -> str:
+    """A share. It is cut, never rounded up: 100 % means all of it, and 0 % means nothing of it."""
+    if whole <= 0:
         return "–"
     if part == whole:
         return "100 %"
-    return f"{int(10000 * part / whole) / 100:.2f} %"
+    if part == 0:
+        return "0 %"
+    hundredths = 10000 * part // whole
+    if hundredths == 0:
+        return "< 0.01 %"
+    return f"{hundredths // 100}.{hundredths % 100:02d} %"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: ``1 byte``, ``2 bytes``."""
+    return f"{grouped(number)} {one if number == 1 else many or one + 's'}"
 
 
 def hexdump(data: bytes, start: int) -> Iterator[str]:
