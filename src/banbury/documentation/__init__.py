@@ -12,6 +12,7 @@ import click
 
 from banbury.documentation._cli import cli_page
 from banbury.documentation._inspectors import inspector_pages
+from banbury.documentation._limits import limits_page
 from banbury.documentation._markdown import MARK
 from banbury.documentation._readers import readers_page
 from banbury.documentation._rules import rule_pages
@@ -29,6 +30,7 @@ def pages(program: click.Group) -> dict[str, str]:
         "readers.md": readers_page(),
         "notes.md": notes_page(),
         "kinds.md": kinds_page(),
+        "limits.md": limits_page(),
         "cli.md": cli_page(program),
         **{f"inspectors/{name}": text for name, text in inspector_pages().items()},
         **{f"rules/{name}": text for name, text in rule_pages().items()},

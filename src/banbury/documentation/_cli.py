@@ -32,5 +32,5 @@ def _statuses(program: click.Group) -> list[tuple[str, str]]:
         *([("1", "a finding is at or above the severity that `--fail-on` names")] if fails_on else []),
         ("2", "the input, an option or the workspace's settings cannot be used; one line says why"),
         ("3", "a fault of the laboratory: a damaged workspace, a sandbox that cannot be set up"),
-        ("130", "interrupted; the next run goes on from what was done"),
+        ("130, 143", "interrupted (by Ctrl-C, by SIGTERM); the next run goes on from what was done"),
     ]
