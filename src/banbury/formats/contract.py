@@ -73,8 +73,8 @@ class Reader(ABC):
     magics: ClassVar[Sequence[Magic]]
     #: Whether to look for the format at any offset of an image (else only where a blob starts).
     carve: ClassVar[bool] = True
-    #: Whether the members are files of a tree (a file system) rather than payloads (of a header, a stream); ``None`` for
-    #: archives, which carry either: their names tell.
+    #: Whether the members are files of a tree (a file system) rather than payloads (of a header, a stream);
+    #: ``None`` for archives, which carry either: their names tell.
     holds_files: ClassVar[bool | None] = False
     references: ClassVar[Sequence[str]] = ()
     limitations: ClassVar[Sequence[str]] = ()

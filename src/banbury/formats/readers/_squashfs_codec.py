@@ -129,7 +129,7 @@ def _lzma_ddwrt(data: memoryview, limit: int, exact: int) -> tuple[bytes, int]:
 
 def _lzma_7zip(data: memoryview, limit: int, exact: int) -> tuple[bytes, int]:
     """The letters ``7zip``, then a stream with lc=3, lp=0, pb=2."""
-    if data[:4] != b"7zip":
+    if bytes(data[:4]) != b"7zip":
         raise Malformed("lzma: no 7zip mark")
     return _lzma(data, limit, exact, 4, 3, 0, 2)
 

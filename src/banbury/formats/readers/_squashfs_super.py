@@ -108,7 +108,7 @@ def _parse4(view: View, start: int, big: bool) -> Super:
     (magic, inodes, mtime, size, fragments, compressor, log, flags, ids, _major, minor, root, used, id_start, xattr,
      inode, directory, fragment, export) = view.unpack(layout, start)  # fmt: skip
     return Super(
-        magic=bytes(magic),  # type: ignore[call-overload]
+        magic=bytes(magic),
         version=4,
         minor=minor,
         big=big,
