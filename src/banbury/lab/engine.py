@@ -18,6 +18,7 @@ from typing import Any
 from banbury.model.errors import BanburyError, EngineError, InputError
 
 _DASK_SLOTS = 64
+_TIMEOUT = "20s"
 _HINT = "results so far are kept; start again when the engine is back"
 #: Whose exceptions speak of the engine rather than of the work.
 _ENGINES = {"distributed", "dask", "tornado", "concurrent"}
@@ -83,7 +84,7 @@ def _dask(engine: str) -> Iterator[Executor]:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what fails is raised, in one line
     scheme = "tls://" if os.environ.get("DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT") else "tcp://"
     try:
-        client: Any = make(scheme + address, timeout="20s", set_as_default=False)
+        client: Any = make(scheme + address, timeout=_TIMEOUT, set_as_default=False)
     except (OSError, ValueError) as problem:
         raise EngineError(f"engine {engine!r} does not answer: {problem}") from problem
     try:
