@@ -20,6 +20,9 @@ from banbury.model.tree import (
     Role,
 )
 
+_NAME = 200  # characters of a region's or check's name
+_PROPERTIES = 1000
+
 
 class Budget(Struct, frozen=True, kw_only=True):
     """What one reader may write for one container. ``ratio`` (output to input) counts past ``ratio_floor`` bytes."""
@@ -30,6 +33,12 @@ class Budget(Struct, frozen=True, kw_only=True):
     ratio_floor: int = 64 << 20
     notes: int = 1000
     regions: int = 4_000_000
+    checks: int = 10_000
+
+    def sliced(self, size: int) -> int:
+        """How many bytes of a container of ``size`` bytes its stored members may hold in all. Honest ones do not
+        overlap; dishonest ones would make much out of little."""
+        return max(self.ratio_floor, 4 * size)
 
 
 def _code(problem: Malformed) -> str:
@@ -54,6 +63,7 @@ class SpoolSink:
         self._content: dict[int, Content] = {}
         self._notes: list[Note] = []
         self._dropped_notes = 0
+        self._dropped_checks = 0
         self._checks: list[Check] = []
         self._properties: dict[str, str] = {}
 
@@ -62,7 +72,7 @@ class SpoolSink:
         if start < end:
             if len(self._regions) >= self._budget.regions:
                 raise BudgetExceeded(f"more than {self._budget.regions} regions")
-            self._regions.setdefault((start, end), Region(start, end, role, name, member))
+            self._regions.setdefault((start, end), Region(start, end, role, name[:_NAME], member))
 
     def entry(self, entry: Entry) -> int:
         if len(self._entries) >= self._budget.entries:
@@ -92,7 +102,7 @@ class SpoolSink:
             raise Malformed(f"{entry.path}: content {start}..{end} lies outside the container", offset=start)
         if (start, end) not in self._regions:  # the same slice again costs nothing; overlapping ones do
             self._sliced += end - start
-            if self._sliced > max(self._budget.output, 2 * len(self._view)):
+            if self._sliced > self._budget.sliced(len(self._view)):
                 self.note("bomb", "members overlap one another many times over", path=entry.path)
                 raise BudgetExceeded("overlapping members pass the budget")
         index = self.entry(entry)
@@ -120,10 +130,14 @@ class SpoolSink:
             self._dropped_notes += 1
 
     def check(self, what: str, expected: int, found: int) -> None:
-        self._checks.append(Check(what=what, expected=expected, found=found))
+        if len(self._checks) < self._budget.checks:
+            self._checks.append(Check(what=what[:_NAME], expected=expected, found=found))
+        else:
+            self._dropped_checks += 1
 
     def property(self, name: str, value: str) -> None:
-        self._properties[name] = value[:400]
+        if len(self._properties) < _PROPERTIES:
+            self._properties[name[:_NAME]] = value[:400]
 
     def _write(self, piece: Buffer) -> None:
         total = self._written + len(piece)
@@ -146,6 +160,8 @@ class SpoolSink:
         """The dissection, its regions made a partition of the container."""
         if self._dropped_notes:
             self._notes.append(Note(code="bomb", detail=f"{self._dropped_notes} more notes were not kept"))
+        if self._dropped_checks:
+            self._notes.append(Note(code="bomb", detail=f"{self._dropped_checks} more checks were not kept"))
         return Dissection(
             format=format_name,
             size=len(self._view),
@@ -155,7 +171,7 @@ class SpoolSink:
             notes=self._notes,
             checks=self._checks,
             properties=self._properties,
-            error=error,
+            error=error[:400],
         )
 
     def _partition(self) -> list[Region]:

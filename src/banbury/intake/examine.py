@@ -24,6 +24,8 @@ from banbury.model.tree import Dissection
 
 #: Facts of one inspector on one file beyond this number are dropped, and the result says so.
 FACT_LIMIT = 5000
+#: The same for their size in bytes, as MessagePack.
+FACT_BYTES = 8 << 20
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -86,6 +88,7 @@ def examine(tool: str, file: FileView) -> Result | None:
     inspector = inspectors()[tool]
     assert isinstance(inspector, FileInspector)
     facts: list[dict[str, object]] = []
+    room = FACT_BYTES
     outcome, why = Outcome.DONE, ""
     try:
         if not inspector.applies(file):
@@ -93,6 +96,10 @@ def examine(tool: str, file: FileView) -> Result | None:
         for fact in inspector.inspect(file):
             if len(facts) >= FACT_LIMIT:
                 outcome, why = Outcome.FAILED, f"more than {FACT_LIMIT} facts; the rest is not kept"
+                break
+            room -= len(msgspec.msgpack.encode(fact))
+            if room < 0:
+                outcome, why = Outcome.FAILED, f"more than {FACT_BYTES >> 20} MiB of facts; the rest is not kept"
                 break
             facts.append(msgspec.to_builtins(fact))
     except Skip as reason:

@@ -12,7 +12,7 @@ import mmap
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import IO
@@ -25,7 +25,8 @@ from banbury.formats.sink import Budget
 from banbury.inspect.kinds import LEAF_KINDS
 from banbury.inspect.registry import inspectors
 from banbury.intake import longtail
-from banbury.intake.examine import Answer, Request
+from banbury.intake.answers import Checked, Results, check_contents, decode
+from banbury.intake.examine import Request
 from banbury.lab.confined import end_all
 from banbury.lab.sandbox import Limits
 from banbury.lab.store import BlobStore, open_store
@@ -59,11 +60,7 @@ class Done(Struct, frozen=True, kw_only=True):
     unpacked: Dissection | None
     digests: list[str]
     trouble: str
-    results: list[tuple[str, str, Result | None]]
-
-
-class Unsound(ValueError):  # noqa: N818
-    """A sandboxed process answered something that cannot be."""
+    results: Results
 
 
 def run_shard(items: list[Item], store_url: str, method: str) -> list[Done]:
@@ -113,7 +110,7 @@ def run_item(supervisor: Supervisor, store: BlobStore, item: Item) -> Done:
     """One item, however often its workers die: the step that kills one is recorded and left out of the next attempt."""
     unpack, trouble = item.unpack, ""
     work = list(item.work)
-    dead: list[tuple[str, str, Result | None]] = []
+    dead: Results = []
     source = store.open(item.blob)
     try:
         with _spool() as spool:
@@ -121,15 +118,14 @@ def run_item(supervisor: Supervisor, store: BlobStore, item: Item) -> Done:
                 os.ftruncate(spool.fileno(), 0)
                 os.lseek(spool.fileno(), 0, os.SEEK_SET)
                 request = Request(unpack=unpack, budget=item.budget, work=work)
-                reply = supervisor.run(msgspec.msgpack.encode(request), source, spool.fileno(), limits=item.limits)
+                answers: list[Checked] = []
+                accept = _acceptance(request, source, spool.fileno(), answers)
+                sent = msgspec.msgpack.encode(request)
+                reply = supervisor.run(sent, source, spool.fileno(), limits=item.limits, accept=accept)
                 step, death = reply.step, reply.death
                 if not death:
-                    try:
-                        answer = msgspec.msgpack.decode(reply.payload, type=Answer)
-                        done = _checked(answer, item, source, spool.fileno(), store, trouble, dead)
-                        return _with_long_tail(done, item, source, store)
-                    except (msgspec.MsgspecError, Unsound) as problem:
-                        step, death = "answer", f"the worker's answer is not sound: {problem}"
+                    done = _kept(answers[-1], item, source, spool.fileno(), store, trouble, dead)
+                    return _with_long_tail(done, item, source, store)
                 tool = step.removeprefix("inspect ") if step.startswith("inspect ") else ""
                 hit = [(t, p) for t, p in work if t == tool]
                 if hit:
@@ -173,20 +169,29 @@ def _failed(tool: str, why: str) -> Result:
     return Result(tool=tool, version=0, outcome=Outcome.FAILED, why=why)
 
 
-def _checked(
-    answer: Answer,
+def _acceptance(request: Request, source: int, spool: int, into: list[Checked]) -> Callable[[bytes], None]:
+    """What looks at a worker's answer to ``request``, and puts it ``into`` the list where it can be."""
+
+    def accept(data: bytes) -> None:
+        size = os.fstat(source).st_size
+        answer = decode(data, unpack=request.unpack, work=request.work, budget=request.budget, size=size)
+        if answer.dissection is not None:
+            check_contents(answer.dissection, request.budget, os.fstat(spool).st_size)
+        into.append(answer)
+
+    return accept
+
+
+def _kept(
+    answer: Checked,
     item: Item,
     source: int,
     spool: int,
     store: BlobStore,
     trouble: str,
-    dead: list[tuple[str, str, Result | None]],
+    dead: Results,
 ) -> Done:
-    digests: list[str] = []
-    if answer.dissection is not None:
-        sizes = os.fstat(source).st_size, os.fstat(spool).st_size
-        check_sound(answer.dissection, *sizes)
-        digests = _keep(answer.dissection, source, spool, store)
+    digests = _keep(answer.dissection, source, spool, store) if answer.dissection is not None else []
     return Done(
         blob=item.blob,
         payload=item.payload,
@@ -196,24 +201,6 @@ def _checked(
         trouble=trouble,
         results=dead + answer.results,
     )
-
-
-def check_sound(dissection: Dissection, size: int, spooled: int) -> None:
-    """Raise :class:`Unsound` unless regions partition the blob and everything lies within blob and spool."""
-    if dissection.size != size:
-        raise Unsound("wrong size")
-    position = 0
-    for region in dissection.regions:
-        if region.start != position or region.end <= position or region.member >= len(dissection.entries):
-            raise Unsound(f"regions do not partition the container at {position:#x}")
-        position = region.end
-    if dissection.regions and position != size:
-        raise Unsound("regions do not reach the end")
-    for content in dissection.contents:
-        limit = size if content.stored else spooled
-        inside = content.start >= 0 and content.length >= 0 and content.start + content.length <= limit
-        if not inside or not 0 <= content.member < len(dissection.entries):
-            raise Unsound("content outside the container")
 
 
 def _keep(dissection: Dissection, source: int, spool: int, store: BlobStore) -> list[str]:

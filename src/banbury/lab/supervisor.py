@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Self
 
@@ -30,7 +30,7 @@ from banbury.lab.sandbox import Limits
 from banbury.model.errors import SandboxError, StoreError
 
 _START_TIMEOUT = 60.0
-_REPLY_LIMIT = 512 << 20
+_REPLY_LIMIT = 256 << 20
 #: What a worker sees of the environment, which may hold the credentials of a store or an engine.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE")
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -100,8 +100,19 @@ class Supervisor:
             self._zygote.wait()
             self._zygote = None
 
-    def run(self, payload: bytes, source: int, spool: int, *, limits: Limits | None = None) -> Reply:
+    def run(
+        self,
+        payload: bytes,
+        source: int,
+        spool: int,
+        *,
+        limits: Limits | None = None,
+        accept: Callable[[bytes], None] | None = None,
+    ) -> Reply:
         """Run one request on the open file ``source``, its output written to the open file ``spool``.
+
+        ``accept`` looks at the answer and raises ``ValueError`` where no honest worker can give it: this one is then
+        taken for lost to its input and ended, and the reply is a death in the step ``answer``.
 
         Returns a :class:`Reply` whatever the worker does; raises :class:`SandboxError` only where no worker can start,
         and :class:`StoreError` where the spool's file system is full: neither says anything about the input.
@@ -110,6 +121,8 @@ class Supervisor:
         for attempt in (1, 2):
             with self._borrowed() as worker:
                 reply, killed_from_outside = self._attempt(worker, payload, source, spool, chosen)
+                if accept is not None and not reply.death:
+                    reply = self._accepted(worker, reply, accept)
             if self._closed:
                 raise SandboxError("the run was ended")
             if not killed_from_outside or attempt == 2:
@@ -164,6 +177,14 @@ class Supervisor:
             return Reply(death=f"no answer within {limits.wall} s", step=step), False
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         return Reply(death=_cause(number, status, limits), step=step), number == signal.SIGKILL
+
+    def _accepted(self, worker: _Worker, reply: Reply, accept: Callable[[bytes], None]) -> Reply:
+        try:
+            accept(reply.payload)
+        except ValueError as problem:
+            self._bury(worker)
+            return Reply(death=f"the worker's answer is not sound: {problem}", step="answer")
+        return reply
 
     def _bury(self, worker: _Worker) -> int:
         """Kill what is left of a worker and return its wait status."""
