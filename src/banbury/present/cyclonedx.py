@@ -1,50 +1,58 @@
-"""CycloneDX 1.6 (ECMA-424): the release, the packages that its own databases list, and every file with its hash.
+"""CycloneDX 1.6 (ECMA-424): the release, the components that it states itself, and every file with its hash.
 
-Written from the evaluation alone, without a clock: the serial number is derived from the release's identity.
+Written from the evaluation alone, without a clock: the serial number is derived from the release's identity, the time
+stamp is the evaluation's reference date.
 """
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
 import banbury
-from banbury.model.evaluation import Evaluation, Fact, Node
+from banbury.model.evaluation import Evaluation, Grade, Node
 from banbury.model.tree import Kind
+from banbury.present.components import Component, Proof, components
+from banbury.present.facts import by_tag, title
+from banbury.present.gaps import gaps
 
 _NAMESPACE = uuid.UUID("6f1c7a52-8a53-5c55-9f0e-6b0f2a3d9d11")
-#: purl types of the package managers (package-url specification, PURL-TYPES); the others have none of their own.
-_PURL = {"dpkg": "deb", "apk": "apk", "rpm": "rpm", "python": "pypi", "npm": "npm", "luarocks": "luarocks"}
-_PACKAGE = "package.installed"
+_CONFIDENCE = {Grade.ESTABLISHED: 1, Grade.INDICATED: 0.5}
+#: The name at the start of a dependency, before a version condition or alternatives.
+_DEPENDENCY = re.compile(r"\s*([^\s(|:,<>=~]+)")
 
 
 def render_cyclonedx(evaluation: Evaluation) -> bytes:
     """The bill of materials as UTF-8 JSON."""
     release = evaluation.release
+    found = [(f"component-{n}", c) for n, c in enumerate(components(by_tag(evaluation)))]
+    root = f"release:{release.id}"
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, release.id)}",
         "version": 1,
         "metadata": {
-            "tools": {
-                "components": [{"type": "application", "name": "banbury", "version": banbury.__version__}],
-            },
-            "component": _release(evaluation),
+            "timestamp": f"{evaluation.as_of}T00:00:00Z",
+            "lifecycles": [{"phase": "post-build"}],
+            "tools": {"components": [{"type": "application", "name": "banbury", "version": banbury.__version__}]},
+            "component": _release(evaluation, root),
         },
-        "components": [*_packages(evaluation), *_files(evaluation)],
+        "components": [*(_component(ref, c) for ref, c in found), *_files(evaluation)],
+        "dependencies": _dependencies(root, found),
+        # What is listed is what the release says of itself; whether that is all of it, nobody can tell from outside.
+        "compositions": [{"aggregate": "incomplete" if gaps(evaluation) else "unknown", "assemblies": [root]}],
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=1)
 
 
-def _release(evaluation: Evaluation) -> dict[str, Any]:
+def _release(evaluation: Evaluation, reference: str) -> dict[str, Any]:
     release = evaluation.release
-    component: dict[str, Any] = {"type": "firmware", "bom-ref": f"release:{release.id}"}
-    component["name"] = release.product or release.artefacts[0].name
+    component: dict[str, Any] = {"type": "firmware", "bom-ref": reference, "name": release.product or title(release)}
     if release.version:
         component["version"] = release.version
     if release.vendor:
@@ -54,45 +62,55 @@ def _release(evaluation: Evaluation) -> dict[str, Any]:
     return component
 
 
-def _packages(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
-    seen: set[str] = set()
-    for node, fact in _facts(evaluation, _PACKAGE):
-        name, version = str(fact.get("name", "")), str(fact.get("version", ""))
-        reference = f"package:{node.where}:{name}:{version}:{fact.get('architecture', '')}"
-        if not name or reference in seen:
-            continue
-        seen.add(reference)
-        component: dict[str, Any] = {"type": "library", "bom-ref": reference, "name": name, "version": version}
-        if purl := _purl(fact, name, version):
-            component["purl"] = purl
-        component["evidence"] = {
-            "identity": [{"field": "name", "confidence": 1, "methods": [_method(fact)]}],
-            "occurrences": [_occurrence(node, fact)],
-        }
-        component["properties"] = [{"name": "banbury:manager", "value": str(fact.get("manager", ""))}]
-        yield component
+def _component(reference: str, component: Component) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": component.type, "bom-ref": reference, "name": component.name}
+    if component.version:
+        found["version"] = component.version
+    if component.supplier:
+        found["supplier"] = {"name": component.supplier}
+    if component.license:
+        found["licenses"] = [{"license": {"name": component.license}}]
+    if component.purl:
+        found["purl"] = component.purl
+    confidence = _CONFIDENCE[component.grade]
+    techniques = {p.technique: p for p in component.evidence}
+    methods = [
+        {"technique": p.technique, "confidence": confidence, **({"value": p.value} if p.value else {})}
+        for p in techniques.values()
+    ]
+    fields = ["name", "version"] if component.version else ["name"]
+    found["evidence"] = {
+        "identity": [{"field": field, "confidence": confidence, "methods": methods} for field in fields],
+        "occurrences": [_occurrence(p) for p in component.evidence],
+    }
+    properties = {"manager": component.manager, "architecture": component.architecture}
+    listed = [{"name": f"banbury:{name}", "value": value} for name, value in properties.items() if value]
+    if listed:
+        found["properties"] = listed
+    return found
 
 
-def _method(fact: Fact) -> dict[str, Any]:
-    return {"technique": "manifest-analysis", "confidence": 1, "value": str(fact.get("database", ""))}
+def _occurrence(proof: Proof) -> dict[str, Any]:
+    found: dict[str, Any] = {"location": proof.locator}
+    if proof.start >= 0:
+        found["offset"] = proof.start
+    return found
 
 
-def _occurrence(node: Node, fact: Fact) -> dict[str, Any]:
-    occurrence: dict[str, Any] = {"location": node.locator}
-    at = fact.get("at")
-    if isinstance(at, (list, tuple)):
-        occurrence["offset"] = at[0]
-    return occurrence
-
-
-def _purl(fact: Fact, name: str, version: str) -> str:
-    kind = _PURL.get(str(fact.get("manager", "")))
-    if kind is None:
-        return ""
-    namespace = {"deb": "debian/", "apk": "alpine/"}.get(kind, "")
-    architecture = str(fact.get("architecture", ""))
-    qualifier = f"?arch={quote(architecture, safe='')}" if architecture and kind in ("deb", "apk", "rpm") else ""
-    return f"pkg:{kind}/{namespace}{quote(name, safe='')}@{quote(version, safe='')}{qualifier}"
+def _dependencies(root: str, found: list[tuple[str, Component]]) -> list[dict[str, Any]]:
+    """What each package states that it needs, where a package of that name is listed by the same manager."""
+    by_name: dict[tuple[str, str], str] = {}
+    for reference, component in found:
+        by_name.setdefault((component.manager, component.name), reference)
+    listed: list[dict[str, Any]] = [{"ref": root, "dependsOn": [reference for reference, _ in found]}]
+    for reference, component in found:
+        needs = set()
+        for text in component.depends:
+            name = _DEPENDENCY.match(text)
+            if name and (known := by_name.get((component.manager, name[1]))) and known != reference:
+                needs.add(known)
+        listed.append({"ref": reference, **({"dependsOn": sorted(needs)} if needs else {})})
+    return listed
 
 
 def _files(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
@@ -105,15 +123,7 @@ def _files(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
         yield {
             "type": "file",
             "bom-ref": f"file:{digest}",
-            "name": nodes[0].name,
+            "name": nodes[0].name or "(no name)",
             "hashes": [{"alg": "SHA-256", "content": digest}],
             "evidence": {"occurrences": [{"location": n.locator} for n in nodes]},
         }
-
-
-def _facts(evaluation: Evaluation, tag: str) -> Iterator[tuple[Node, Fact]]:
-    for node in evaluation.nodes:
-        file = evaluation.files.get(node.sha256)
-        for fact in [*(file.facts if file else []), *node.facts]:
-            if fact["fact"] == tag:
-                yield node, fact
