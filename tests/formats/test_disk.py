@@ -224,7 +224,7 @@ def test_overlapping_slices_pass_a_budget() -> None:
     """A few bytes of directory must not make a small disc into gigabytes of distinct members."""
     size = 30 * 2048
     extra = b"".join(iso_cases.record(b"X%d" % n, 1, size - n) for n in range(40))
-    read = read_bytes(readers()["iso9660"], iso_cases.build(False, extra), Budget(output=1 << 20))
+    read = read_bytes(readers()["iso9660"], iso_cases.build(False, extra), Budget(ratio_floor=1 << 20))
     assert read is not None
     assert "bomb" in {n.code for n in read.dissection.notes}
     assert read.dissection.error
