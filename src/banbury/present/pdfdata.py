@@ -38,6 +38,8 @@ _COVERED = (
     (0x2070, 0x209C), (0x20A0, 0x20C0), (0x2100, 0x2151), (0x2190, 0x23FF), (0x2460, 0x262F),
 )  # fmt: skip
 _BREAK = "\u200b"
+#: Characters of a word that fits any column.
+_LONG = 24
 
 
 def covered(character: str) -> bool:
@@ -50,7 +52,7 @@ def covered(character: str) -> bool:
 def fit(value: Any) -> Any:
     """A tree of plain data with every text made safe and fit for the fonts; what they lack is written as escapes."""
     if isinstance(value, str):
-        text = value if _BREAK in value else safe(value)
+        text = value if _BREAK in value else _breakable(safe(value))
         if text.isascii():
             return text
         return "".join(c if c == _BREAK or covered(c) else escape(c) for c in text)
@@ -59,11 +61,22 @@ def fit(value: Any) -> Any:
     return [fit(item) for item in value] if isinstance(value, list) else value
 
 
+def _breakable(text: str) -> str:
+    """A sentence in which words too long for a line may break."""
+    if len(text) <= _LONG or max(map(len, text.split(" "))) <= _LONG:
+        return text
+    return " ".join(_with_breaks(word) if len(word) > _LONG else word for word in text.split(" "))
+
+
 def broken(text: str, limit: int = 160) -> str:
     """A path or hash, cut to ``limit``, that may break over lines: after separators, and in what has none."""
+    return _with_breaks(clip(text, limit))
+
+
+def _with_breaks(text: str) -> str:
     out = []
     run = 0
-    for character in clip(text, limit):
+    for character in text:
         out.append(character)
         run += 1
         if character in "/!._-:,=&?" or run >= 12:
@@ -159,7 +172,7 @@ def _findings(evaluation: Evaluation) -> dict[str, Any]:
         "compared": compared,
         "matrix": [_matrix_row(t, compared=compared) for t in touched],
         "untouched": ", ".join(untouched(evaluation)),
-        "worst": [[str(g.severity), g.title, grouped(len(g.findings)), grouped(g.fresh)] for g in worst[:9]],
+        "worst": [[str(g.severity), clip(g.title, 90), grouped(len(g.findings)), grouped(g.fresh)] for g in worst[:9]],
         "worst_more": max(len(worst) - 9, 0),
         "touched": [_touched(t) for t in touched],
     }
@@ -178,7 +191,7 @@ def _touched(part: Touched) -> dict[str, Any]:
 def _rule(group: RuleGroup) -> dict[str, Any]:
     about = [group.id, *(f"CWE-{c}" for c in group.cwe), *group.source]
     return {
-        "title": group.title,
+        "title": clip(group.title, 160),
         "severity": str(group.severity),
         "grade": str(group.grade),
         "count": grouped(len(group.findings)),

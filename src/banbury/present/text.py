@@ -37,16 +37,18 @@ def escape(character: str) -> str:
 
 
 def clip(value: object, limit: int = 200) -> str:
-    """At most ``limit`` characters of a text, made safe: where it is longer, its start, how much is left out, its end.
+    """About ``limit`` characters of a text, made safe: where it is longer, its start, how much is left out, its end.
 
     The end matters: it holds a path's file name.
     """
     text = value if isinstance(value, str) else str(value)
-    if len(text) <= limit:
-        return safe(text)
-    tail = limit // 3
-    left_out = len(text) - (limit - tail) - tail
-    return f"{safe(text[: limit - tail])} …[{left_out} characters]… {safe(text[-tail:])}"
+    if len(text) > limit:
+        tail = limit // 3
+        left_out = len(text) - limit
+        text = f"{text[: limit - tail]} …[{left_out} characters]… {text[-tail:]}"
+    shown = safe(text)
+    # Escapes are longer than what they stand for; text that is full of them is cut again.
+    return shown if len(shown) <= 2 * limit else f"{shown[: 2 * limit]}…"
 
 
 def human(size: int) -> str:
