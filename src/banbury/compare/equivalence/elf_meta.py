@@ -1,0 +1,258 @@
+"""The parts of an ELF file that are not loaded, or are loaded and read by nobody: one function per rule.
+
+Each function looks at one pair of fields that differ and either enters all their differences under its rule, or
+refuses. A field that breaks the rule's grammar is refused even where the two files break it alike... unless they
+are equal: equal bytes need no rule.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from banbury.compare.equivalence.elf_map import SHT_STRTAB, SHT_SYMTAB, OwnedElf, Part
+from banbury.compare.equivalence.elf_same import Pair, compare_links, refuse_difference, span
+from banbury.compare.equivalence.elf_symbols import check_symbols, compare_symbols, covered, symbols_of
+from banbury.compare.equivalence.literals import declared_texts, is_text
+from banbury.compare.equivalence.model import Range
+from banbury.formats import _elf_types as t
+
+NT_GNU_BUILD_ID = 3
+_SIZES = (8, 16, 20)
+
+
+# Build-id
+
+
+def build_id_of_note(raw: bytes, big: bool, *, first: bool = True) -> tuple[int, int] | None:
+    """Where the description of the only GNU build-id of a run of notes stands; ``None`` where the run is not made of
+    well-formed notes to its last byte, has none or several, or (``first``) holds any other note."""
+    at, found = 0, list[tuple[int, int]]()
+    order = ">" if big else "<"
+    while at < len(raw):
+        if at + 12 > len(raw):
+            return None
+        name, desc, kind = struct.unpack_from(order + "III", raw, at)
+        body = at + 12 + (name + 3 & ~3)
+        end = body + desc
+        if end > len(raw):
+            return None
+        if kind == NT_GNU_BUILD_ID and raw[at + 12 : body] == b"GNU\0":
+            if desc not in _SIZES:
+                return None
+            found.append((body, end))
+        elif first:
+            return None
+        at = end + 3 & ~3
+    return found[0] if len(found) == 1 and at == len(raw) else None
+
+
+def build_id(elf: OwnedElf) -> bytes:
+    """The description of ``.note.gnu.build-id``, or ``b""``."""
+    part = elf.by_name.get(".note.gnu.build-id")
+    where = build_id_of_note(elf.bytes(part), elf.elf.big) if part and part.type == 7 else None
+    return elf.bytes(part)[where[0] : where[1]] if part and where else b""
+
+
+def compare_build_id(pair: Pair, one: Part, other: Part) -> bool:
+    """The section of the build-id; false where it is not one."""
+    if one.name != ".note.gnu.build-id":
+        return False
+    raw = [pair.a.bytes(one), pair.b.bytes(other)]
+    where = [build_id_of_note(x, pair.a.elf.big) for x in raw]
+    if where[0] is None or where[0] != where[1]:
+        return False
+    start, end = where[0]
+    if raw[0][:start] != raw[1][:start] or raw[0][end:] != raw[1][end:]:
+        return False
+    here = [Range(one.offset + start, one.offset + end)]
+    there = [Range(other.offset + start, other.offset + end)]
+    if any(observes_build_id(x, part) for x, part in ((pair.a, one), (pair.b, other))):
+        pair.account.refuse("elf.build-id", "the program names its own build-id: withdrawn", here, there)
+    else:
+        pair.account.explain("elf.build-id", here, there)
+    return True
+
+
+def observes_build_id(elf: OwnedElf, note: Part) -> bool:
+    """Whether the file shows that it reads its own build-id: a symbol in the note, or the section's name as data."""
+    for part in elf.sections:
+        if part.type in (SHT_SYMTAB, t.SHT_DYNSYM):
+            table = symbols_of(elf, part)
+            inside = (table["value"] >= note.addr) & (table["value"] < note.addr + note.size)
+            mine = (table["shndx"] == note.index) & (table["info"] & 15 != 3)
+            if elf.header.type != t.ET_REL:
+                mine &= inside
+            if mine.any():
+                return True
+        elif part.loaded and part.type == 1 and elf.view.find(b"note.gnu.build-id", part.offset, part.end) >= 0:
+            return True
+    return False
+
+
+# What is not loaded
+
+
+def compare_unloaded(pair: Pair, moved: Callable[[int], int | None] | None = None) -> None:
+    """Every section that is not loaded, and the table of sections. ``moved`` maps addresses of the first file to the
+    second's where their layouts differ."""
+    if not pair.a.sections or not pair.b.sections:
+        return
+    ours, theirs = _unloaded(pair.a), _unloaded(pair.b)
+    if ours is None or theirs is None:
+        pair.account.refuse("section headers", "two sections that are not loaded have the same name")
+        return
+    _compare_only_one(pair, ours, theirs)
+    for name in [n for n in ours if n in theirs]:
+        _compare_one(pair, ours[name], theirs[name], moved)
+    _compare_table(pair, ours, theirs)
+
+
+def _unloaded(elf: OwnedElf) -> dict[str, Part] | None:
+    parts = [p for p in elf.sections[1:] if not p.loaded]
+    named = {p.name: p for p in parts}
+    return named if len(named) == len(parts) else None
+
+
+def _compare_only_one(pair: Pair, ours: dict[str, Part], theirs: dict[str, Part]) -> None:
+    """Sections that only one file has: a symbol table and its strings, where no consumer of the file needs them."""
+    for elf, mine, others, first in ((pair.a, ours, theirs, True), (pair.b, theirs, ours, False)):
+        extra = {name for name in mine if name not in others}
+        if not extra:
+            continue
+        if extra == {".symtab", ".strtab"} and elf.header.type != t.ET_REL:
+            why = check_symbols(elf, mine[".symtab"])
+            if not why:
+                found = [span(mine[".symtab"]), span(mine[".strtab"])]
+                pair.account.explain("elf.strip-state", found if first else [], [] if first else found)
+                continue
+        else:
+            why = "only one of the two files has it"
+        ranges = [span(mine[n]) for n in extra]
+        pair.account.refuse(", ".join(sorted(extra)), why, ranges if first else [], [] if first else ranges)
+
+
+def _compare_one(pair: Pair, one: Part, other: Part, moved: Callable[[int], int | None] | None) -> None:
+    same = (one.type, one.flags, one.addr, one.align, one.entsize) == (
+        other.type, other.flags, other.addr, other.align, other.entsize,
+    )  # fmt: skip
+    if not same:
+        pair.account.refuse(one.name, "its header differs")
+        return
+    if one.type != SHT_SYMTAB:
+        compare_links(pair, one, other)
+    equal = pair.a.data[one.offset : one.end] == pair.b.data[other.offset : other.end]
+    if one.name == ".shstrtab" and one.index == pair.a.header.shstrndx and other.index == pair.b.header.shstrndx:
+        return  # compared with the table of sections
+    if one.type == SHT_SYMTAB:
+        compare_symbols(pair, one, other, moved)
+    elif one.type == SHT_STRTAB and _is_names(pair, one, other):
+        return  # compared with the symbols
+    elif not equal:
+        _UNLOADED.get(one.name, _no_rule)(pair, one, other)
+
+
+def _is_names(pair: Pair, one: Part, other: Part) -> bool:
+    """Whether these are the strings of the symbol tables, and of nothing else."""
+    users = [p for p in pair.a.sections[1:] if p.link == one.index]
+    others = [p for p in pair.b.sections[1:] if p.link == other.index]
+    return [p.type for p in users] == [p.type for p in others] == [SHT_SYMTAB]
+
+
+def _no_rule(pair: Pair, one: Part, other: Part) -> None:
+    why = "bytes that are not loaded differ, and no rule covers them"
+    refuse_difference(pair, one.name, why, (one.offset, one.end), (other.offset, other.end))
+
+
+def _debuglink(pair: Pair, one: Part, other: Part) -> None:
+    found = [_link_of(pair.a, one), _link_of(pair.b, other)]
+    if None in found:
+        _no_rule(pair, one, other)
+        return
+    pair.account.explain("elf.debuglink", [span(one)], [span(other)])
+
+
+def _link_of(elf: OwnedElf, part: Part) -> int | None:
+    """Where the checksum of a debug link stands, if its name is that of the file's own build-id."""
+    raw = elf.bytes(part)
+    own = build_id(elf)
+    name = own.hex()[2:].encode() + b".debug\0"
+    at = len(name) + 3 & ~3
+    return at if own and raw[:at] == name.ljust(at, b"\0") and len(raw) == at + 4 else None
+
+
+def _debugaltlink(pair: Pair, one: Part, other: Part) -> None:
+    names = [pair.a.bytes(one).partition(b"\0"), pair.b.bytes(other).partition(b"\0")]
+    (name, _, first), (name_b, _, second) = names
+    if name != name_b or not name or not is_text(name) or len(first) != 20 or len(second) != 20:
+        _no_rule(pair, one, other)
+        return
+    pair.account.explain(
+        "elf.debugaltlink", [Range(one.end - 20, one.end)], [Range(other.end - 20, other.end)], name.decode()
+    )
+
+
+def _comment(pair: Pair, one: Part, other: Part) -> None:
+    for elf, part, record in ((pair.a, one, pair.record_a), (pair.b, other, pair.record_b)):
+        raw = elf.bytes(part)
+        producers = {p.encode() for p in record.producers} if record else set()
+        if not raw.endswith(b"\0") or not set(raw[:-1].split(b"\0")) <= producers:
+            why = "names a producer that this file's build record does not declare"
+            pair.account.refuse(one.name, why, [span(one)], [span(other)])
+            return
+    pair.account.explain("elf.comment", [span(one)], [span(other)])
+
+
+def _debug_text(pair: Pair, one: Part, other: Part) -> None:
+    if one.size != other.size or not pair.declared.differ or one.flags & 0x800:
+        _no_rule(pair, one, other)
+        return
+    explained, left = declared_texts(pair.a.bytes(one), pair.b.bytes(other), pair.declared)
+    for found, names in explained:
+        here, there = ([Range(found.start + p.offset, found.end + p.offset)] for p in (one, other))
+        pair.account.explain("elf.debug-literal", here, there, ", ".join(sorted(set(names))))
+    if left:
+        ranges = [[Range(r.start + p.offset, r.end + p.offset) for r in left] for p in (one, other)]
+        pair.account.refuse(one.name, "debug text that is not declared", *ranges)
+
+
+_UNLOADED: dict[str, Callable[[Pair, Part, Part], None]] = {
+    ".gnu_debuglink": _debuglink,
+    ".gnu_debugaltlink": _debugaltlink,
+    ".comment": _comment,
+    ".debug_str": _debug_text,
+    ".debug_line_str": _debug_text,
+}
+
+
+# The table of sections
+
+
+def _compare_table(pair: Pair, ours: dict[str, Part], theirs: dict[str, Part]) -> None:
+    """Section headers: the partition has checked places and sizes, the comparison everything else; names may be stored
+    elsewhere in the table of names, which must hold nothing but them."""
+    a, b = pair.a, pair.b
+    if [p.name for p in a.sections if p.loaded] != [p.name for p in b.sections if p.loaded]:
+        pair.account.refuse("section headers", "the loaded sections are not the same")
+    common = [n for n in ours if n in theirs], [n for n in theirs if n in ours]
+    if common[0] != common[1]:
+        pair.account.refuse("section headers", "the sections that are not loaded stand in another order")
+    for elf in (a, b):
+        names = elf.sections[elf.header.shstrndx]
+        if not covered(elf.bytes(names), [p.name_at for p in elf.sections]):
+            pair.account.refuse(names.name, "holds more than the names of sections", [span(names)], [span(names)])
+    for what, (x0, x1), (y0, y1) in (
+        ("section headers", _table(a), _table(b)),
+        (".shstrtab", _names(a), _names(b)),
+    ):
+        if a.data[x0:x1] != b.data[y0:y1]:
+            pair.account.explain("elf.section-table", [Range(x0, x1)], [Range(y0, y1)], what)
+
+
+def _table(elf: OwnedElf) -> tuple[int, int]:
+    return elf.header.shoff, elf.header.shoff + elf.header.shnum * elf.header.shentsize
+
+
+def _names(elf: OwnedElf) -> tuple[int, int]:
+    part = elf.sections[elf.header.shstrndx]
+    return part.offset, part.end

@@ -1,0 +1,184 @@
+"""Two ELF files of one layout: what is loaded is the same byte for byte, but for named fields.
+
+The comparison is subtractive. Each field of one file meets the field of the same name in the other; fields that
+differ are looked up under a rule of :mod:`elf_meta`, and what no rule takes is unexplained. Nothing is masked.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from banbury.compare.equivalence.accounting import Account
+from banbury.compare.equivalence.elf_map import OwnedElf, Part
+from banbury.compare.equivalence.literals import Declared, declared_texts, differences, runs
+from banbury.compare.equivalence.model import BuildRecord, Range
+from banbury.formats import _elf_types as t
+
+SHT_PROGBITS, SHT_NOTE = 1, 7
+#: Sections of data whose texts are what a program prints; no table of the loader or the unwinder is among them.
+LITERALS = (".rodata", ".data", ".rodata.", ".data.", ".sdata", ".rdata")
+
+
+class Pair(Struct, frozen=True, kw_only=True):
+    """The two files, what their builds declare, and the books."""
+
+    a: OwnedElf
+    b: OwnedElf
+    record_a: BuildRecord | None
+    record_b: BuildRecord | None
+    declared: Declared
+    account: Account
+
+
+def span(part: Part) -> Range:
+    return Range(part.offset, part.end)
+
+
+def refuse_difference(pair: Pair, where: str, why: str, a: tuple[int, int], b: tuple[int, int]) -> None:
+    """Enter the bytes that differ between two ranges (whole ranges where their lengths differ)."""
+    if a[1] - a[0] != b[1] - b[0]:
+        pair.account.refuse(where, why, [Range(*a)], [Range(*b)])
+        return
+    positions = differences(pair.a.data[a[0] : a[1]], pair.b.data[b[0] : b[1]])
+    if len(positions):
+        pair.account.refuse(where, why, runs(positions, a[0]), runs(positions, b[0]))
+
+
+def same_layout(a: OwnedElf, b: OwnedElf) -> bool:
+    """Whether the two map the same sections to the same places, by the same program headers."""
+    ha, hb = a.header, b.header
+    if bytes(a.data[: ha.ehsize])[:20] != bytes(b.data[: hb.ehsize])[:20] or ha.phoff != hb.phoff:
+        return False
+    if ha.phnum != hb.phnum or a.segments != b.segments:
+        return False
+    return [_placed(p) for p in a.sections if p.loaded] == [_placed(p) for p in b.sections if p.loaded]
+
+
+def _placed(part: Part) -> tuple[object, ...]:
+    return part.name, part.type, part.flags, part.addr, part.offset, part.size, part.align, part.entsize
+
+
+def compare_same(pair: Pair) -> None:
+    """Compare two files of the same layout; every difference goes into the account."""
+    compare_header(pair, loaded=True)
+    compare_sections_absent(pair)
+    compare_loaded(pair)
+    from banbury.compare.equivalence.elf_meta import compare_unloaded
+
+    compare_unloaded(pair)
+
+
+def compare_header(pair: Pair, *, loaded: bool) -> None:
+    """The ELF header. Where the section table is kept is free (the partition has checked it); with ``loaded`` every
+    other byte, and every byte of the program headers, must be equal."""
+    a, b = pair.a, pair.b
+    word = 8 if a.elf.is64 else 4
+    at = 0x28 if a.elf.is64 else 0x20
+    tail = 0x3C if a.elf.is64 else 0x30  # e_shnum, e_shstrndx
+    free = set(range(at, at + word)) | set(range(tail, tail + 4))
+    if bool(a.sections) != bool(b.sections):
+        free = set()
+    positions = differences(a.data[: a.header.ehsize], b.data[: b.header.ehsize]).tolist()
+    table = [Range(p, p + 1) for p in positions if p in free]
+    other = [Range(p, p + 1) for p in positions if p not in free]
+    if table:
+        pair.account.explain("elf.section-table", table, table)
+    if other and loaded:
+        pair.account.refuse("ELF header", "no field of the header may differ", other, other)
+    if loaded and a.header.phnum:
+        start, size = a.header.phoff, a.header.phnum * a.header.phentsize
+        where = (start, start + size)
+        refuse_difference(pair, "program headers", "no field of them may differ", where, where)
+
+
+def compare_sections_absent(pair: Pair) -> None:
+    """Files without a section table: what each segment maps, whole."""
+    if pair.a.sections and pair.b.sections:
+        return
+    if pair.a.sections or pair.b.sections:
+        pair.account.refuse("section headers", "one file has them and the other has not")
+        return
+    others = {f.key: f for f in pair.b.fields if f.kind == "section"}
+    for field in pair.a.fields:
+        if field.kind != "section":
+            continue
+        other = others.pop(field.key)
+        if pair.a.data[field.start : field.end] != pair.b.data[other.start : other.end]:
+            _compare_with_notes(pair, field.key, field.start, field.end)
+
+
+def _compare_with_notes(pair: Pair, key: str, start: int, end: int) -> None:
+    """A segment of a file without sections: only the build-id in a PT_NOTE may differ."""
+    from banbury.compare.equivalence.elf_meta import build_id_of_note
+
+    free: set[int] = set()
+    for segment in pair.a.segments:
+        if segment.type == t.PT_NOTE and segment.filesz <= 4096:
+            where = segment.offset, segment.offset + segment.filesz
+            found = [
+                build_id_of_note(bytes(x.data[where[0] : where[1]]), x.elf.big, first=False) for x in (pair.a, pair.b)
+            ]
+            if found[0] and found[0] == found[1]:
+                free |= set(range(where[0] + found[0][0], where[0] + found[0][1]))
+    positions = differences(pair.a.data[start:end], pair.b.data[start:end]) + start
+    taken = [Range(p, p + 1) for p in positions.tolist() if p in free]
+    left = [Range(p, p + 1) for p in positions.tolist() if p not in free] if len(positions) < 4096 else runs(positions)
+    if taken:
+        pair.account.explain("elf.build-id", taken, taken)
+    if left:
+        pair.account.refuse(key, "loaded bytes differ", left, left)
+
+
+def compare_loaded(pair: Pair) -> None:
+    """Every loaded section, in order: equal, or a build-id, or declared texts."""
+    from banbury.compare.equivalence.elf_meta import compare_build_id
+
+    loaded = [(x, y) for x, y in zip(_loaded(pair.a), _loaded(pair.b), strict=True)]
+    for one, other in loaded:
+        compare_links(pair, one, other)
+        if pair.a.data[one.offset : one.end] == pair.b.data[other.offset : other.end]:
+            continue
+        if one.type == SHT_NOTE and compare_build_id(pair, one, other):
+            continue
+        _compare_texts(pair, one, other)
+
+
+def _loaded(elf: OwnedElf) -> list[Part]:
+    return [p for p in elf.sections if p.loaded]
+
+
+def compare_links(pair: Pair, one: Part, other: Part) -> None:
+    """``sh_link`` and ``sh_info`` must lead to the sections of the same names (or be the same numbers)."""
+    for what, x, y in (("sh_link", one.link, other.link), ("sh_info", one.info, other.info)):
+        if x == y and (x == 0 or _name(pair.a, x) == _name(pair.b, y)):
+            continue
+        if what == "sh_link" and _name(pair.a, x) == _name(pair.b, y) != "":
+            continue
+        pair.account.refuse(one.name, f"{what} differs")
+
+
+def _name(elf: OwnedElf, index: int) -> str:
+    return elf.sections[index].name if index < len(elf.sections) else ""
+
+
+def may_hold_literals(part: Part) -> bool:
+    named = part.name in LITERALS or part.name.startswith((".rodata.", ".data."))
+    return named and part.type == SHT_PROGBITS and part.loaded and not part.code
+
+
+def _compare_texts(pair: Pair, one: Part, other: Part) -> None:
+    if not may_hold_literals(one) or not pair.declared.differ:
+        refuse_difference(pair, one.name, "loaded bytes differ", (one.offset, one.end), (other.offset, other.end))
+        return
+    explained, left = declared_texts(pair.a.bytes(one), pair.b.bytes(other), pair.declared)
+    for found, names in explained:
+        pair.account.explain(
+            "elf.declared-literal",
+            [Range(found.start + one.offset, found.end + one.offset)],
+            [Range(found.start + other.offset, found.end + other.offset)],
+            ", ".join(sorted(set(names))),
+        )
+    if left:
+        here = [Range(r.start + one.offset, r.end + one.offset) for r in left]
+        there = [Range(r.start + other.offset, r.end + other.offset) for r in left]
+        pair.account.refuse(one.name, "loaded bytes differ and are no declared text", here, there)

@@ -1,0 +1,127 @@
+"""Symbol tables that are not loaded: the same symbols in any order, and nothing but names in their strings."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from banbury.compare.equivalence.elf_map import SHT_STRTAB, OwnedElf, Part
+from banbury.compare.equivalence.elf_same import Pair, span
+from banbury.compare.equivalence.literals import is_text
+from banbury.formats import _elf_types as t
+
+_TEMPORARY = re.compile(r"cc[A-Za-z0-9]{6}(\.ltrans\d*)?(\.ltrans)?\.(o|c|s)")
+
+
+def covered(table: bytes, starts: list[int]) -> bool:
+    """Whether every byte of a string table belongs to a string that starts at one of ``starts`` (or is byte 0)."""
+    if not table or table[0] or table[-1]:
+        return False
+    at = 1
+    for start in sorted(set(starts)):
+        if start >= len(table) or start > at:
+            return False
+        at = max(at, table.index(b"\0", start) + 1)
+    return at == len(table)
+
+
+_COLUMNS = ("name", "info", "other", "shndx", "value", "size")
+
+
+def _layout(wide: int, big: int) -> np.dtype[np.void]:
+    order = ">" if big else "<"
+    fields = [("name", "u4"), ("info", "u1"), ("other", "u1"), ("shndx", "u2"), ("value", "u8"), ("size", "u8")]
+    if not wide:
+        fields = [("name", "u4"), ("value", "u4"), ("size", "u4"), ("info", "u1"), ("other", "u1"), ("shndx", "u2")]
+    return np.dtype([(name, order + kind) for name, kind in fields])
+
+
+_SYMBOL = {(w, b): _layout(w, b) for w in (0, 1) for b in (0, 1)}
+
+
+def symbols_of(elf: OwnedElf, part: Part) -> npt.NDArray[np.void]:
+    """A symbol table as an array with the columns of gABI figure 4-15."""
+    layout = _SYMBOL[elf.elf.key]
+    count = (part.end - part.offset) // layout.itemsize
+    return np.frombuffer(elf.data[part.offset : part.end], layout, count=count)
+
+
+def check_symbols(elf: OwnedElf, part: Part) -> str:
+    """Why a symbol table and its strings are not exactly a list of named symbols, or ``""``."""
+    size = _SYMBOL[elf.elf.key].itemsize
+    if part.entsize != size or part.size % size or not part.size or not 0 < part.link < len(elf.sections):
+        return "its symbols are not of the size that the standard says"
+    strings = elf.sections[part.link]
+    table = symbols_of(elf, part)
+    raw = elf.bytes(strings)
+    indices = table["shndx"]
+    bindings = table["info"] >> 4
+    faults = {
+        "its names are not in a string table of their own": strings.type != SHT_STRTAB or strings.loaded,
+        "its first symbol is not empty": any(table[0].item()) or part.info > len(table),
+        "local symbols do not come first": bindings[: part.info].any() or not bindings[part.info :].all(),
+        "a symbol is in no section": ((indices >= len(elf.sections)) & (indices < 0xFF00)).any(),
+        "its strings hold more than the symbols' names": not covered(raw, table["name"].tolist()),
+        "a symbol's name is not plain text": not is_text(raw.replace(b"\0", b"")),
+    }
+    return next((why for why, wrong in faults.items() if wrong), "")
+
+
+def _listed(
+    elf: OwnedElf, part: Part, moved: Callable[[int], int | None] | None
+) -> tuple[Counter[tuple[object, ...]], list[str]]:
+    """Symbols as a multiset (values ``moved``) without those that name source files, and the names of these."""
+    raw = elf.bytes(elf.sections[part.link])
+    out: Counter[tuple[object, ...]] = Counter()
+    files: list[str] = []
+    for name_at, info, other, shndx, value, size in zip(
+        *(symbols_of(elf, part)[c].tolist() for c in _COLUMNS), strict=True
+    ):
+        name = raw[name_at : raw.index(b"\0", name_at)].decode("latin-1")
+        if info & 15 == 4 and (value, size, shndx, other) == (0, 0, 0xFFF1, 0) and info >> 4 == 0:
+            files.append(name)
+            continue
+        place = elf.sections[shndx].name if 0 < shndx < len(elf.sections) else shndx
+        if moved is not None and isinstance(place, str) and info & 15 != 6:
+            out[name, info, other, place, moved(value), size] += 1
+        else:
+            out[name, info, other, place, value, size] += 1
+    return out, files
+
+
+def compare_symbols(pair: Pair, one: Part, other: Part, moved: Callable[[int], int | None] | None) -> None:
+    a, b = pair.a, pair.b
+    if not (0 < one.link < len(a.sections) and 0 < other.link < len(b.sections)):
+        pair.account.refuse(one.name, "has no table of names")
+        return
+    names, names_b = a.sections[one.link], b.sections[other.link]
+    same = a.data[one.offset : one.end] == b.data[other.offset : other.end] and one.info == other.info
+    if same and a.data[names.offset : names.end] == b.data[names_b.offset : names_b.end] and moved is None:
+        return
+    whole = [span(one), span(names)], [span(other), span(names_b)]
+    why = check_symbols(a, one) or check_symbols(b, other)
+    if a.header.type == t.ET_REL:
+        why = "a linker or the kernel reads the symbols of an object file: they must be equal"
+    if not why:
+        (ours, files), (theirs, files_b) = _listed(a, one, moved), _listed(b, other, None)
+        if ours != theirs:
+            why = "symbols differ"
+        elif not _files_agree(pair, files, files_b):
+            why = "names of source files differ and are neither declared nor temporary"
+    if why:
+        pair.account.refuse(one.name, why, *whole)
+    elif not same or a.data[names.offset : names.end] != b.data[names_b.offset : names_b.end]:
+        pair.account.explain("elf.symtab", *whole)
+
+
+def _files_agree(pair: Pair, ours: list[str], theirs: list[str]) -> bool:
+    def known(name: str, declare: bool) -> str:
+        if _TEMPORARY.fullmatch(name):
+            return "temporary"
+        return pair.declared.apply(name.encode())[0].decode() if declare and is_text(name.encode("latin-1")) else name
+
+    return Counter(known(n, True) for n in ours) == Counter(known(n, False) for n in theirs)

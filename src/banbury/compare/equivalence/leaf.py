@@ -1,0 +1,96 @@
+"""The decision for one pair of single files: what is called from outside."""
+
+from __future__ import annotations
+
+from banbury.compare.equivalence.accounting import Account, Refused
+from banbury.compare.equivalence.elf_map import OwnedElf
+from banbury.compare.equivalence.elf_same import Pair, compare_same, same_layout
+from banbury.compare.equivalence.literals import Declared, differences, runs
+from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Range, Verdict, substitutions
+from banbury.compare.equivalence.signature import unsigned
+from banbury.formats.view import View
+
+
+def compare_leaf(
+    kind: str, a: View, b: View, record_a: BuildRecord | None = None, record_b: BuildRecord | None = None
+) -> FileVerdict:
+    """The verdict on two files of one kind (``elf``, or anything else: then equal bytes or none)."""
+    if kind == "elf":
+        return compare_elf(a, b, record_a, record_b)
+    if equal(a, b):
+        return FileVerdict(verdict=Verdict.IDENTICAL)
+    account = Account()
+    account.refuse("file", "no rule knows this kind of file", *_differing(a, b))
+    return account.verdict(Verdict.UNEXPLAINED)
+
+
+def compare_elf(
+    a: View, b: View, record_a: BuildRecord | None = None, record_b: BuildRecord | None = None
+) -> FileVerdict:
+    """The verdict on two ELF files (executables, shared objects, objects, kernel modules with their signatures).
+
+    ``a`` is what the reviewed source builds and ``b`` what was shipped; the verdict is the same either way round
+    but for the names of the sides. Never raises for what a file holds: what cannot be read is unexplained.
+    """
+    if equal(a, b):
+        return FileVerdict(verdict=Verdict.IDENTICAL)
+    observed = {rule for record in (record_a, record_b) if record for rule in record.observes}
+    account = Account(frozenset(observed))
+    best = Verdict.METADATA
+    code = 0
+    try:
+        (inner_a, sign_a), (inner_b, sign_b) = unsigned(a), unsigned(b)
+        if sign_a or sign_b:
+            _signatures(account, a, b, sign_a, sign_b)
+        if not equal(inner_a, inner_b):
+            pair = Pair(
+                a=OwnedElf(inner_a),
+                b=OwnedElf(inner_b),
+                record_a=record_a,
+                record_b=record_b,
+                declared=Declared(substitutions(record_a, record_b)),
+                account=account,
+            )
+            code = pair.b.code_bytes
+            best = _decide(pair)
+    except Refused as answer:
+        account.refused(answer)
+        if not (answer.a or answer.b):
+            account.refuse("file", "differs", *_differing(a, b))
+    verdict = account.verdict(best)
+    import msgspec
+
+    return msgspec.structs.replace(verdict, code=code, proved_code=code if verdict.verdict.equivalent else 0)
+
+
+def _signatures(account: Account, a: View, b: View, sign_a: Range | None, sign_b: Range | None) -> None:
+    if sign_a and sign_b and a.take(*_place(sign_a)) == b.take(*_place(sign_b)):
+        return
+    detail = "" if sign_a and sign_b else "only one of the two is signed"
+    account.explain("module.signature", [sign_a] if sign_a else [], [sign_b] if sign_b else [], detail)
+
+
+def _place(where: Range) -> tuple[int, int]:
+    return where.start, where.end - where.start
+
+
+def _decide(pair: Pair) -> Verdict:
+    a, b = pair.a.header, pair.b.header
+    if (a.bits, a.big, a.machine, a.type, a.flags) != (b.bits, b.big, b.machine, b.type, b.flags):
+        raise Refused("ELF header", "built for another machine, interface or kind of file")
+    if same_layout(pair.a, pair.b):
+        compare_same(pair)
+        return Verdict.METADATA
+    raise Refused("program headers", "the loaded sections are not laid out alike")
+
+
+def equal(a: View, b: View) -> bool:
+    """Whether two files have the same bytes."""
+    return len(a) == len(b) and a.mem(0, len(a)) == b.mem(0, len(b))
+
+
+def _differing(a: View, b: View) -> tuple[list[Range], list[Range]]:
+    size = min(len(a), len(b))
+    found = runs(differences(a.mem(0, size), b.mem(0, size))[:100_000])
+    tails = [[Range(size, len(x))] if len(x) > size else [] for x in (a, b)]
+    return found + tails[0], found + tails[1]

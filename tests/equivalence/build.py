@@ -1,0 +1,151 @@
+"""Programs built for the tests of equivalence, once per run: gcc and the cross compilers of Debian where present."""
+
+from __future__ import annotations
+
+import atexit
+import io
+import shutil
+import struct
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+PREFIX = {
+    "x86_64": "", "arm": "arm-linux-gnueabihf-", "aarch64": "aarch64-linux-gnu-", "mipsel": "mipsel-linux-gnu-",
+    "mips": "mips-linux-gnu-", "powerpc": "powerpc-linux-gnu-",
+}  # fmt: skip
+
+SOURCE = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#ifndef VERSION
+#define VERSION "1.2.3"
+#endif
+#ifndef WORK
+#define WORK ""
+#endif
+const char *stamp = "gadget " VERSION " ready";
+static const char *const names[] = {"alpha", "beta", "gamma", "delta", "epsilon"};
+static const int table[48] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9};
+static const double factors[4] = {1.5, 2.5, 3.25, 4.125};
+static int counter = 7;
+int (*hook)(const char *) = puts;
+__attribute__((noinline)) int choose(int x) {
+  switch (x) {
+  case 0: return puts("zero"); case 1: return puts("one of them"); case 2: return printf("%d\n", counter);
+  case 3: return putchar('3'); case 4: return puts("four"); case 5: return (int)strlen(names[counter % 5]);
+  case 6: return puts("six"); case 7: return table[counter & 31]; case 8: return puts(stamp);
+  }
+  return 9;
+}
+__attribute__((noinline)) int allowed(const char *user, const char *word) {
+  if (strcmp(user, "admin")) return 0;
+  return !strcmp(word, "correct horse");
+}
+__attribute__((noinline)) int denied(void) { return puts("denied"); }
+__attribute__((noinline)) int granted(void) { counter++; return puts("granted"); }
+__attribute__((constructor)) static void start(void) { counter += 1; }
+int main(int argc, char **argv) {
+  puts(stamp);
+  if (argc > 2 && allowed(argv[1], argv[2])) granted(); else denied();
+  printf("%s %d %f\n", names[argc % 5], choose(argc), factors[argc & 3]);
+  return hook(WORK "/src/gadget.c") < 0 ? abort(), 1 : 0;
+}
+"""
+
+
+@cache
+def folder() -> Path:
+    path = Path(tempfile.mkdtemp(prefix="equivalence-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+def need(*tools: str) -> None:
+    """Skip, saying so, where a tool is absent."""
+    for tool in tools:
+        if not shutil.which(tool):
+            pytest.skip(f"NOT TESTED: {tool} is not installed")
+
+
+@cache
+def program(arch: str = "x86_64", *flags: str, source: str = SOURCE) -> bytes:
+    """The program of ``source``, linked for ``arch`` with more options of gcc."""
+    gcc = PREFIX[arch] + "gcc"
+    need(gcc)
+    number = len(list(folder().iterdir()))
+    text, out = folder() / "gadget.c", folder() / f"out{number}"
+    text.write_text(source)
+    command = [gcc, "-O2", "-Wno-builtin-macro-redefined", *flags, "-o", out.name, text.name]
+    subprocess.run(command, cwd=folder(), check=True, capture_output=True)
+    return out.read_bytes()
+
+
+@cache
+def tool(raw: bytes, arch: str, name: str, *options: str) -> bytes:
+    """``raw`` after binutils' ``strip`` or ``objcopy``."""
+    need(PREFIX[arch] + name)
+    number = len(list(folder().iterdir()))
+    path = folder() / f"tool{number}"
+    path.write_bytes(raw)
+    subprocess.run([PREFIX[arch] + name, *options, path.name], cwd=folder(), check=True, capture_output=True)
+    return path.read_bytes()
+
+
+def strip(raw: bytes, arch: str = "x86_64") -> bytes:
+    return tool(raw, arch, "strip")
+
+
+def with_section(raw: bytes, name: str, content: bytes, arch: str = "x86_64") -> bytes:
+    """``raw`` with a section that is not loaded."""
+    path = folder() / f"content{abs(hash(content))}"
+    path.write_bytes(content)
+    return tool(raw, arch, "objcopy", "--add-section", f"{name}={path.name}")
+
+
+def elf(raw: bytes) -> ELFFile:
+    return ELFFile(io.BytesIO(raw))
+
+
+def place(raw: bytes, name: str) -> tuple[int, int]:
+    """(offset in the file, size) of a section."""
+    section = elf(raw).get_section_by_name(name)
+    return section["sh_offset"], section["sh_size"]
+
+
+def build_id(raw: bytes) -> bytes:
+    at, size = place(raw, ".note.gnu.build-id")
+    return raw[at + 16 : at + size]
+
+
+def put(raw: bytes, at: int, new: bytes) -> bytes:
+    return raw[:at] + new + raw[at + len(new) :]
+
+
+def flip(raw: bytes, at: int, bits: int = 1) -> bytes:
+    return put(raw, at, bytes([raw[at] ^ bits]))
+
+
+def symbol(raw: bytes, name: str) -> tuple[int, int]:
+    """(offset in the file, size) of a symbol of the static table."""
+    file = elf(raw)
+    found = file.get_section_by_name(".symtab").get_symbol_by_name(name)[0]
+    section = file.get_section(found["st_shndx"])
+    return found["st_value"] - section["sh_addr"] + section["sh_offset"], found["st_size"]
+
+
+def header_field(raw: bytes, index: int, at: int, layout: str, value: int) -> bytes:
+    """A field of section header ``index`` of a 64-bit little-endian file, replaced."""
+    where = elf(raw)["e_shoff"] + 64 * index + at
+    return put(raw, where, struct.pack(layout, value))
+
+
+def other_build_id(raw: bytes) -> bytes:
+    """``raw`` with another build-id, as another build of the same would have."""
+    at, size = place(raw, ".note.gnu.build-id")
+    return put(raw, at + 16, bytes(b ^ 0x5A for b in raw[at + 16 : at + size]))

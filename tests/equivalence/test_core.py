@@ -1,0 +1,100 @@
+"""The rules as data, the records, and what every verdict must be whatever the format."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from banbury.compare import equivalence
+from banbury.compare.equivalence import BuildRecord, FileVerdict, Verdict, compare_elf, compare_leaf, worst
+from banbury.compare.equivalence.rules import rules
+from banbury.formats.view import View
+from banbury.model.errors import InputError
+from tests.equivalence.pairs import HARMLESS, TAMPERED, Sample
+
+PACKAGE = Path(equivalence.__file__).parent
+
+
+def verdict_of(sample: Sample) -> FileVerdict:
+    return compare_elf(View(sample.a), View(sample.b), sample.record_a, sample.record_b)
+
+
+def test_rules_of_the_code_are_the_rules_of_the_data() -> None:
+    """Every rule that the code enters is published, and no other is."""
+    used = set()
+    for path in PACKAGE.rglob("*.py"):
+        used |= set(re.findall(r'"((?:elf|module)\.[a-z][a-z-]+)"', path.read_text()))
+    assert used == set(rules())
+
+
+@pytest.mark.parametrize("rule", sorted(rules()))
+def test_rule_takes_its_positive_pair_and_not_its_tampered_one(rule: str) -> None:
+    """A rule is used on each of its own harmless pairs, and no pair that it was tampered with is accepted."""
+    published = rules()[rule]
+    assert published.positive
+    assert published.tampered
+    for name in published.positive:
+        verdict = verdict_of(HARMLESS[name]())
+        assert verdict.verdict.equivalent, (name, verdict.unexplained)
+        assert rule in {use.rule for use in verdict.rules}, (name, verdict.rules)
+    for name in published.tampered:
+        assert not verdict_of(TAMPERED[name]()).verdict.equivalent, name
+
+
+@pytest.mark.parametrize("name", sorted(HARMLESS))
+def test_harmless_pair_is_equivalent_both_ways(name: str) -> None:
+    """A harmless pair is accepted, also the other way round, and never as identical."""
+    sample = HARMLESS[name]()
+    assert sample.a != sample.b
+    there = verdict_of(sample)
+    back = verdict_of(Sample(sample.b, sample.a, sample.record_b, sample.record_a))
+    assert there.verdict.equivalent, there.unexplained
+    assert there.verdict == back.verdict != Verdict.IDENTICAL, back.unexplained
+    assert there.rules
+
+
+@pytest.mark.parametrize("name", sorted(TAMPERED))
+def test_tampered_pair_is_never_accepted(name: str) -> None:
+    """A tampered pair is refused, also the other way round, and says where."""
+    sample = TAMPERED[name]()
+    assert sample.a != sample.b
+    for pair in (sample, Sample(sample.b, sample.a, sample.record_b, sample.record_a)):
+        verdict = verdict_of(pair)
+        assert not verdict.verdict.equivalent, verdict.rules
+        assert verdict.unexplained
+        assert all(u.why for u in verdict.unexplained)
+
+
+def test_a_rule_that_the_source_observes_is_withdrawn() -> None:
+    sample = HARMLESS["build-id"]()
+    record = BuildRecord(observes=["elf.build-id"])
+    assert not compare_elf(View(sample.a), View(sample.b), record, None).verdict.equivalent
+
+
+def test_unknown_kinds_are_identical_or_unexplained() -> None:
+    assert compare_leaf("script", View(b"a"), View(b"a")).verdict is Verdict.IDENTICAL
+    verdict = compare_leaf("script", View(b"abcd"), View(b"abXd\n"))
+    assert verdict.verdict is Verdict.UNEXPLAINED
+    assert verdict.unexplained_bytes == 2
+
+
+def test_the_weakest_part_wins() -> None:
+    assert worst() is Verdict.IDENTICAL
+    assert worst(Verdict.METADATA, Verdict.FUNCTIONAL, Verdict.RELAYOUT) is Verdict.FUNCTIONAL
+    assert [v.equivalent for v in Verdict] == [True, True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['roots = {b = "/"}', 'roots = {b = "build"}', 'roots = {b = "/a/../b"}', 'versions = {v = "1"}', "other = 1", "["],
+)
+def test_a_record_that_declares_too_little_is_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        BuildRecord.from_toml(text)
+
+
+def test_a_record_is_read_from_toml() -> None:
+    record = BuildRecord.from_toml('clock = 5\nproducers = ["GCC"]\n[roots]\nbuild = "/build/x"\n')
+    assert (record.clock, record.producers, record.roots) == (5, ["GCC"], {"build": "/build/x"})
