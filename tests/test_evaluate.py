@@ -13,10 +13,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from banbury.cli import main
-from banbury.intake.tasks import shut_down
+from banbury.intake.tasks import Done, Item, run_shard, shut_down
 from banbury.lab.workspace import Workspace
 from banbury.laboratory import Options, evaluate
 from banbury.model.evaluation import Evaluation, ImageMap
+from banbury.model.facts import Outcome
+from banbury.model.facts import Result as FactResult
 from banbury.present.reports import encode
 from tests.images import PASSWD, router, tar_of, uimage
 
@@ -190,6 +192,56 @@ def test_everything_is_written_and_readable(tmp_path: Path) -> None:
     assert result.stdout_bytes == (folder / "evaluation.json").read_bytes()
     msgspec.json.decode(result.stdout_bytes, type=Evaluation)
     assert os.stat(folder).st_mode & 0o777 == 0o755
+
+
+def test_a_pipeline_can_fail_on_findings(tmp_path: Path) -> None:
+    (tmp_path / "image.bin").write_bytes(router("1.0"))
+    common = ("evaluate", tmp_path / "image.bin", "--workspace", tmp_path / "w", "--no-pdf", "--quiet", "--fail-on")
+
+    assert run(*common, "critical").exit_code == 1
+    (tmp_path / "image.bin").write_bytes(b"plain text\n" * 100)
+    assert run(*common, "info").exit_code == 0
+
+
+def test_a_fault_of_the_program_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("by\x1b[2Jzero")
+
+    monkeypatch.setattr("banbury.laboratory.judge", fail)
+    (tmp_path / "image.bin").write_bytes(router("1.0"))
+    result = run("evaluate", tmp_path / "image.bin", "--workspace", tmp_path / "w", "--quiet")
+
+    assert result.exit_code == 3
+    assert "ZeroDivisionError: by\\x1b[2Jzero" in result.output
+    assert len(result.output.splitlines()) == 2
+    assert not list((tmp_path / "w").glob("evaluations/*"))
+
+
+def test_what_failed_is_tried_again_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "image.bin").write_bytes(router("1.0"))
+    with Workspace(tmp_path / "w") as workspace, monkeypatch.context() as patched:
+        patched.setattr("banbury.intake.unpack.run_shard", _failing_shard)
+        broken = evaluate(tmp_path / "image.bin", workspace)
+    with Workspace(tmp_path / "w") as workspace:
+        same = evaluate(tmp_path / "image.bin", workspace)
+        mended = evaluate(tmp_path / "image.bin", workspace, options=Options(retry=True))
+
+    assert sum(c.failed for c in broken.ledger.coverage) > 0
+    assert sum(c.failed for c in same.ledger.coverage) > 0
+    assert sum(c.failed for c in mended.ledger.coverage) == 0
+
+
+def _failing_shard(items: list[Item], *where: str) -> list[Done]:
+    """As the real one, with every result of one inspector failed."""
+    out = []
+    for done in run_shard(items, *where):
+        results = [(t, p, _failed(r) if r and t == "accounts" else r) for t, p, r in done.results]
+        out.append(msgspec.structs.replace(done, results=results))
+    return out
+
+
+def _failed(result: FactResult) -> FactResult:
+    return msgspec.structs.replace(result, outcome=Outcome.FAILED, why="killed", facts=[])
 
 
 def test_a_container_that_contains_itself_is_left(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ The public surface is what this module names; everything else may change without
     from pathlib import Path
     import banbury
 
-    with banbury.Workspace(Path("lab")) as workspace:
+    with banbury.Workspace(Path("banbury-workspace")) as workspace:
         evaluation = banbury.evaluate(Path("firmware.bin"), workspace)
         banbury.write_reports(evaluation, workspace)
 """

@@ -1,7 +1,10 @@
-"""The command line: it parses, calls one function and renders. Exit status 0 done, 2 unusable input, 3 a fault here."""
+"""The command line: it parses, calls one function and renders. Exit status 0 done, 1 what was asked to fail
+on, 2 unusable input, 3 a fault here.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,6 +16,7 @@ import click
 
 import banbury
 from banbury.model.errors import BanburyError, InputError
+from banbury.model.evaluation import Severity
 from banbury.present.text import human, percent
 from banbury.terminal import TerminalProgress, plain
 
@@ -48,6 +52,14 @@ def errors_as_exit_status() -> Iterator[None]:
         if problem.hint:
             click.echo(f"  {problem.hint}", err=True)
         sys.exit(2 if isinstance(problem, InputError) else 3)
+    except (click.ClickException, SystemExit):
+        raise
+    except Exception as problem:
+        if os.environ.get("BANBURY_TRACEBACK"):
+            raise
+        click.echo(f"banbury: a fault of the program: {type(problem).__name__}: {plain(str(problem))[:300]}", err=True)
+        click.echo("  nothing was half-written; set BANBURY_TRACEBACK=1 to see where", err=True)
+        sys.exit(3)
     except KeyboardInterrupt:
         click.echo("banbury: interrupted; the next run goes on from what was done", err=True)
         sys.exit(status)
@@ -92,6 +104,11 @@ def main() -> None:
     show_default=True,
     help="Open containers nested at most this deep.",
 )
+@click.option(
+    "--fail-on",
+    type=click.Choice([str(s) for s in Severity]),
+    help="Exit with status 1 where a finding is at least this severe.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 def evaluate(
     release: Path,
@@ -103,6 +120,7 @@ def evaluate(
     retry: bool,
     max_output: int,
     max_depth: int,
+    fail_on: str | None,
     quiet: bool,
 ) -> None:
     """Evaluate RELEASE: a firmware file, a folder, or a release.toml manifest."""
@@ -138,6 +156,8 @@ def evaluate(
                 json_out.write_bytes(data)
         if not quiet:
             click.echo(summary(result, folder), err=str(json_out) == "-")
+        if fail_on is not None and any(f.severity.at_least(Severity(fail_on)) for f in result.findings):
+            sys.exit(1)
 
 
 @main.command()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import platform
-import re
 from pathlib import Path
 
 import msgspec
@@ -84,7 +83,14 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
     slots = engine.workers(workspace.configuration.engine)
     with engine.open_engine(workspace.configuration.engine) as executor:
         unpacker = Unpacker(
-            workspace.database, workspace.blobs, workspace.blob_url, executor, slots, options.allowance, progress
+            workspace.database,
+            workspace.blobs,
+            workspace.blob_url,
+            executor,
+            slots,
+            options.allowance,
+            progress,
+            retry=options.retry,
         )
         try:
             haul = unpacker.run(release)
@@ -131,12 +137,6 @@ def tool_versions() -> dict[str, str]:
     versions = {f"reader:{name}": str(reader.version) for name, reader in readers().items()}
     looked = {name: str(inspector.version) for name, inspector in inspectors().items()}
     return dict(sorted({**versions, **looked, **longtail.tools()}.items()))
-
-
-def evaluation_name(release: Release) -> str:
-    """The folder of a release's evaluation: its label made safe for a file system, and the start of its identity."""
-    label = re.sub(r"[^A-Za-z0-9._-]+", "-", release.label).strip("-.")[:80] or "release"
-    return f"{label}-{release.id[:12]}"
 
 
 def close() -> None:

@@ -58,8 +58,10 @@ def _within(value: object, days: object, as_of: dt.date) -> bool:
 
 
 def _found(pattern: object, value: object) -> bool:
+    """Whether the expression is found. Values are hostile and expressions run outside the sandbox: only the first
+    characters of each are looked at."""
     items = value if isinstance(value, list) else [value]
-    return any(re.search(str(pattern), str(item)) is not None for item in items)
+    return any(re.search(str(pattern), str(item)[:_LONGEST]) is not None for item in items)
 
 
 def _contains(value: object, item: object, _: dt.date) -> bool:
@@ -77,6 +79,7 @@ def _bits(value: object, mask: object, _: dt.date) -> bool:
 
 
 ANY = "@any"
+_LONGEST = 4096
 
 OPERATORS: dict[str, Operator] = {
     "not": lambda value, other, _: value not in other if isinstance(other, list) else value != other,

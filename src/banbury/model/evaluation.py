@@ -154,6 +154,11 @@ class Severity(StrEnum):
     LOW = "low"
     INFO = "info"
 
+    def at_least(self, other: Severity) -> bool:
+        """Whether this is as severe as ``other``, or more."""
+        order = list(Severity)
+        return order.index(self) <= order.index(other)
+
 
 class Grade(StrEnum):
     """How well the evidence carries the statement."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from msgspec import Struct
@@ -43,3 +44,9 @@ class Release(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """A name for people: vendor, product and version, or the first artefact's name."""
         named = " ".join(part for part in (self.vendor, self.product, self.version) if part)
         return named or self.artefacts[0].name
+
+    @property
+    def folder(self) -> str:
+        """A name for its evaluation's folder: the label made safe for a file system, and the start of its identity."""
+        label = re.sub(r"[^A-Za-z0-9._-]+", "-", self.label).strip("-.")[:80] or "release"
+        return f"{label}-{self.id[:12]}"

@@ -23,9 +23,7 @@ def write_reports(evaluation: Evaluation, workspace: Workspace, *, pdf: bool = T
 
     Where an earlier run of this program wrote the same evaluation, its reports stand and only custody is added to.
     """
-    from banbury.laboratory import evaluation_name
-
-    name = evaluation_name(evaluation.release)
+    name = evaluation.release.folder
     data = encode(evaluation)
     stamp = hashlib.sha256(data + f"{banbury.__version__} {pdf}".encode()).hexdigest()
     final = workspace.root / "evaluations" / name
