@@ -34,7 +34,7 @@ from banbury.model.facts import Outcome, Result
 from banbury.model.release import Release
 from banbury.model.tree import Dissection, Kind
 
-_DISSECT_VERSION = 1
+_DISSECT_VERSION = 2
 _SHARD_BYTES = 4 << 20
 _SHARD_ITEMS = 16
 _COMMIT_ROWS = 512
@@ -130,7 +130,10 @@ class Unpacker:
         allowance: Allowance,
         progress: Progress,
         tools: Collection[str] | None = None,
+        *,
+        retry: bool = False,
     ) -> None:
+        self._retry = retry
         self._database = database
         self._store = store
         self._store_url = store_url
@@ -264,6 +267,7 @@ class Unpacker:
         for (blob, place), record in self._database.examinations(digests).items():
             if (blob, place) not in self._haul.examined:
                 found = msgspec.msgpack.decode(record, type=Examined)
+                found = _to_retry(found) if self._retry else found
                 self._haul.examined[blob, place] = self._current(found, self._placed if place else self._plain)
 
     @staticmethod
@@ -362,7 +366,7 @@ class Unpacker:
         """Note what is in a blob; output counts against the allowance whether this run or an earlier one wrote it."""
         self._haul.unpacked[blob] = unpacked
         if unpacked.dissection is not None:
-            self._written += sum(c.length for c in unpacked.dissection.contents if not c.stored)
+            self._written += _output(unpacked.dissection)
 
     def _commit(self) -> None:
         """Blobs first, then the rows that name them: a row never speaks of bytes that a power cut can lose."""
@@ -371,6 +375,23 @@ class Unpacker:
             self._database.save(self._dissection_rows, self._examination_rows)
             self._dissection_rows, self._examination_rows = [], []
         self._committed = time.monotonic()
+
+
+def _output(dissection: Dissection) -> int:
+    """Bytes that a container made: what was decoded, and stored members beyond what can stand in it side by side."""
+    distinct = {(c.start, c.length) for c in dissection.contents if c.stored}
+    overlapping = max(sum(length for _, length in distinct) - dissection.size, 0)
+    return overlapping + sum(c.length for c in dissection.contents if not c.stored)
+
+
+def _to_retry(examined: Examined) -> Examined:
+    """The same without what failed, as if it had not been tried."""
+    failed = {r.tool for r in examined.results if r.outcome is Outcome.FAILED}
+    return Examined(
+        kind=examined.kind,
+        tried={tool: version for tool, version in examined.tried.items() if tool not in failed},
+        results=[r for r in examined.results if r.tool not in failed],
+    )
 
 
 def check_allowance(allowance: Allowance) -> None:
