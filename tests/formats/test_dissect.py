@@ -7,6 +7,7 @@ import os
 import random
 import struct
 import tempfile
+import zlib
 
 import pytest
 
@@ -120,12 +121,19 @@ def test_an_unknown_blob_without_anything_in_it_is_a_leaf_with_a_description() -
     assert (found.format, found.regions, found.properties) == ("", [], {"content": "compressed or encrypted"})
 
 
+def png(data: bytes) -> bytes:
+    """A picture whose structure is sound; what it shows is ``data``."""
+    parts = ((b"IHDR", bytes(13)), (b"IDAT", data), (b"IEND", b""))
+    chunks = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
 @pytest.mark.parametrize(
     "data",
     [
         b"#!/bin/sh\n" + b"echo hello\n" * 2000,
         b"a",
-        b"\x89PNG\r\n\x1a\n" + CODE + uimage(),
+        png(CODE + uimage()),
         b"",
         "žluťoučký kůň\n".encode() * 500,
     ],
@@ -133,7 +141,15 @@ def test_an_unknown_blob_without_anything_in_it_is_a_leaf_with_a_description() -
 )
 def test_known_leaves_are_not_searched(data: bytes) -> None:
     found = run(data)
-    assert (found.format, found.regions, found.properties) == ("", [], {})
+    assert (found.format, found.regions) == ("", [])
+    assert set(found.properties) == ({"leaf"} if data else set())
+
+
+def test_a_picture_is_searched_behind_its_end() -> None:
+    found = run(png(CODE) + CODE + uimage())
+    assert [e.format for e in found.entries] == ["uimage"]
+    assert [n.code for n in found.notes] == ["hidden"]
+    assert [e.format for e in run(b"\x89PNG\r\n\x1a\n" + CODE + uimage()).entries] == ["uimage"]
 
 
 def test_a_script_with_an_archive_behind_it_is_searched() -> None:

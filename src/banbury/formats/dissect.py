@@ -9,9 +9,10 @@ The rule: nothing is silently skipped and every byte keeps exactly one owner. In
    with a ``format`` of its own beside the container's members), what is fill becomes padding, the rest stays unread.
 3. The winner is followed by something else: the blob is an ``image``, the winner its first chunk (dissected in its turn
    as a blob of its own), and what follows is carved.
-4. Nobody claims the blob and ``carve`` is set: it is searched. An ``image`` if a chunk turns up. An ELF file is
-   searched only behind its computed end; that makes it an ``image`` with the ELF file as a named structure, not a
-   chunk, since the whole blob is still inspected as ELF. Text, pictures and fonts are not searched.
+4. Nobody claims the blob and ``carve`` is set: it is searched. An ``image`` if a chunk turns up. An ELF file, a
+   picture, a font and the like are searched only behind their computed end; that makes the blob an ``image`` with the
+   file as a named structure, not a chunk, since the whole blob is still inspected as what it begins with. Text is not
+   searched where it is text throughout.
 5. Otherwise the blob is a leaf: format ``""``, no regions. Where ``carve`` was set and the leaf is no type known here,
    the property ``content`` says what the bytes look like.
 
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from banbury.formats._leaves import leaf_end
 from banbury.formats._stretch import describe, is_text
 from banbury.formats.carve import Claim, Found, chunk, claims, place, probe
 from banbury.formats.carve import carve as carve_stretch
@@ -34,29 +36,16 @@ from banbury.model.tree import Dissection, Note, Region, Role
 
 #: The format of a blob that is a row of chunks.
 IMAGE = "image"
+#: The property of a leaf that was followed to its end: text throughout, or a structure that reaches to the last byte.
+#: (A leaf without it is known by its first bytes alone.)
+LEAF = "leaf"
 _GAP = 64  # bytes
 _GAPS = 2000
 _HEAD = 1 << 16
 _MODULE_SIGNATURE = b"~Module signature appended~\n"  # Linux, include/linux/module_signature.h
 
-_LEAVES = (
-    b"\x89PNG\r\n\x1a\n",
-    b"\xff\xd8\xff",
-    b"GIF87a",
-    b"GIF89a",
-    b"RIFF",
-    b"wOFF",
-    b"wOF2",
-    b"OTTO",
-    b"\0\1\0\0\0",
-    b"\0\0\1\0",
-    b"OggS",
-    b"ID3",
-    b"\x1bLua",
-    b"\xca\xfe\xba\xbe",
-    b"TZif",
-    b"%PDF",
-)
+#: Sorts of files that are not searched although their end is not known.
+_LEAVES = (b"wOF2", b"ID3", b"\x1bLua", b"\xca\xfe\xba\xbe", b"TZif")
 
 
 class _Sink(SpoolSink):
@@ -179,13 +168,21 @@ def _image(view: View, spool: int, budget: Budget, first: Claim) -> Dissection:
 def _search(view: View, spool: int, budget: Budget) -> Dissection:
     """A blob that nobody claims: an image if it holds something, else a leaf."""
     sink = _Sink(view, spool, budget)
-    start = 0
+    start, what = 0, ""
     if view.startswith(b"\x7fELF"):
         start = _elf_end(view)
         if len(view) - start < _GAP or view.run(start) == len(view) - start or _is_signed_module(view):
-            return _leaf(view)
-        sink.own(0, start, Role.TABLE, "ELF file")
-    elif _is_known_leaf(view):
+            return replace(_leaf(view), properties={LEAF: "to its end"})
+        what = "ELF file"
+        sink.own(0, start, Role.TABLE, what)
+    elif is_text(view, 0, len(view)):
+        return replace(_leaf(view), properties={LEAF: "text"})
+    elif start := leaf_end(view):
+        if len(view) - start < _GAP or view.run(start) == len(view) - start:
+            return replace(_leaf(view), properties={LEAF: "to its end"})
+        what = "file"
+        sink.own(0, start, Role.TABLE, "file of a known sort")
+    elif any(view.startswith(m) for m in _LEAVES):
         return _leaf(view)
     starved = Found({})
     found = list(claims(view, start, len(view), starved))
@@ -199,7 +196,7 @@ def _search(view: View, spool: int, budget: Budget) -> Dissection:
     except BudgetExceeded as problem:
         error = str(problem)
     if start:
-        sink.note("hidden", f"{len(view) - start} bytes behind the ELF file's end", start=start, end=len(view))
+        sink.note("hidden", f"{len(view) - start} bytes behind the {what}'s end", start=start, end=len(view))
     return sink.finish(IMAGE, error)
 
 
@@ -207,15 +204,6 @@ def _leaf(view: View) -> Dissection:
     return Dissection(
         format="", size=len(view), regions=[], entries=[], contents=[], notes=[], checks=[], properties={}
     )
-
-
-def _is_known_leaf(view: View) -> bool:
-    """Whether the blob is of a type that holds no other files: by its magic, or text at its head, middle and end."""
-    if any(view.startswith(m) for m in _LEAVES):
-        return True
-    size = len(view)
-    piece = min(size, 4096)
-    return all(is_text(view, at, at + piece) for at in {0, (size - piece) // 2, size - piece})
 
 
 def _is_signed_module(view: View) -> bool:

@@ -29,7 +29,7 @@ class Budget(Struct, frozen=True, kw_only=True):
 
     output: int = 4 << 30
     entries: int = 1_000_000
-    ratio: int = 1000
+    ratio: int = 250
     ratio_floor: int = 64 << 20
     notes: int = 1000
     regions: int = 4_000_000

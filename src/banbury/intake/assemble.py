@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct, structs, to_builtins
 
+from banbury.formats.dissect import LEAF
 from banbury.inspect.contract import TreeInspector
 from banbury.inspect.registry import inspectors
 from banbury.intake.unpack import Examined, Haul, Place, place_key
@@ -21,7 +22,8 @@ _SEPARATOR = "!"
 
 class Assembled(Struct, frozen=True, kw_only=True):
     """The tree and what is known of its contents. ``children`` are node ids by node id; ``place_of`` maps a node to
-    its place in the haul; ``coverage`` counts outcomes by tool; ``failures`` are blobs that no reader survived."""
+    its place in the haul; ``coverage`` counts outcomes by tool; ``failures`` are blobs that no reader survived;
+    ``followed`` are the contents that hold nothing else and were followed to their last byte."""
 
     nodes: list[Node]
     files: dict[str, File]
@@ -31,6 +33,7 @@ class Assembled(Struct, frozen=True, kw_only=True):
     coverage: dict[str, Counter[Outcome]]
     failures: list[Trouble]
     recursive: list[str]
+    followed: set[str]
 
 
 def assemble(haul: Haul, release: Release) -> Assembled:
@@ -46,6 +49,7 @@ def assemble(haul: Haul, release: Release) -> Assembled:
         coverage=builder.coverage,
         failures=builder.failures,
         recursive=builder.recursive,
+        followed=builder.followed,
     )
 
 
@@ -65,6 +69,7 @@ class _Builder:
         self.coverage: dict[str, Counter[Outcome]] = {name: Counter() for name in inspectors()}
         self.failures: list[Trouble] = []
         self.recursive: list[str] = []
+        self.followed: set[str] = set()
 
     def build(self) -> None:
         """Depth first without recursion: hostile trees are deep."""
@@ -78,6 +83,7 @@ class _Builder:
         for blob, place in sorted(self._haul.examined):
             if place and blob in self.files:
                 self._count(self._haul.examined[blob, place].results)
+                self._add_trouble(blob, self._haul.examined[blob, place].results)
 
     def _stable_names(self, siblings: list[int]) -> dict[int, str]:
         """Names that carry no offset; a name that comes again is numbered."""
@@ -216,11 +222,7 @@ class _Builder:
                 size=self.nodes[number].size,
                 kind=examined.kind if examined else "",
                 done=[r.tool for r in results if r.outcome is Outcome.DONE],
-                trouble=[
-                    Trouble(tool=r.tool, outcome=r.outcome, why=r.why)
-                    for r in results
-                    if r.outcome is not Outcome.DONE or r.why
-                ],
+                trouble=[Trouble(tool=r.tool, outcome=r.outcome, why=r.why) for r in results if _troubled(r)],
                 facts=_facts(examined),
             )
             unpacked = self._haul.unpacked.get(digest)
@@ -228,6 +230,8 @@ class _Builder:
                 why = f"{self.nodes[number].locator}: {unpacked.trouble}"
                 self.failures.append(Trouble(tool="unpack", outcome=Outcome.FAILED, why=why))
         dissection = self._dissection(digest)
+        if dissection is not None and LEAF in dissection.properties and not dissection.format:
+            self.followed.add(digest)
         if dissection is not None and (dissection.format or dissection.notes) and digest not in self.containers:
             self.containers[digest] = Container(
                 sha256=digest,
@@ -240,10 +244,21 @@ class _Builder:
                 regions=list(_merged(dissection.regions, payload)),
             )
 
+    def _add_trouble(self, blob: str, results: list[Result]) -> None:
+        """What went wrong with a content at one of its places belongs to the content too, once."""
+        known = self.files[blob]
+        more = [Trouble(tool=r.tool, outcome=r.outcome, why=r.why) for r in results if _troubled(r)]
+        if new := [t for t in dict.fromkeys(more) if t not in known.trouble]:
+            self.files[blob] = structs.replace(known, trouble=known.trouble + new)
+
     def _count(self, results: list[Result]) -> None:
         for result in results:
             if result.tool in self.coverage:
                 self.coverage[result.tool][result.outcome] += 1
+
+
+def _troubled(result: Result) -> bool:
+    return result.outcome is not Outcome.DONE or bool(result.why)
 
 
 def _facts(examined: Examined | None) -> list[Fact]:

@@ -26,6 +26,9 @@ from banbury.model.tree import Dissection
 FACT_LIMIT = 5000
 #: The same for their size in bytes, as MessagePack.
 FACT_BYTES = 8 << 20
+#: From this size (bytes) on, a file of one repeated byte is not inspected.
+FILL = 1 << 20
+_ALWAYS = ("file-type",)
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -64,6 +67,7 @@ def run(payload: bytes, data: mmap.mmap | bytes, spool: int, step: Callable[[str
         dissection = dissect(view, spool, request.budget, carve=True)
     step("inspect file-type")
     plain = FileView(view)
+    fill = len(view) >= FILL and view.run(0) == len(view)
     results = []
     by_path: dict[str, FileView] = {"": plain}
     for tool, path in request.work:
@@ -71,7 +75,7 @@ def run(payload: bytes, data: mmap.mmap | bytes, spool: int, step: Callable[[str
         file = by_path.get(path)
         if file is None:
             file = by_path[path] = _same_file(plain, path)
-        results.append((tool, path, examine(tool, file)))
+        results.append((tool, path, examine(tool, file, fill=fill and tool not in _ALWAYS)))
     step("answer")
     return msgspec.msgpack.encode(Answer(kind=plain.kind, dissection=dissection, results=results))
 
@@ -83,8 +87,11 @@ def _same_file(plain: FileView, path: str) -> FileView:
     return file
 
 
-def examine(tool: str, file: FileView) -> Result | None:
-    """One inspector on one file; ``None`` where it does not apply. Nothing but exhausted memory gets out of here."""
+def examine(tool: str, file: FileView, *, fill: bool = False) -> Result | None:
+    """One inspector on one file; ``None`` where it does not apply. Nothing but exhausted memory gets out of here.
+
+    ``fill`` says that the file is one byte, repeated: there is nothing to see in it.
+    """
     inspector = inspectors()[tool]
     assert isinstance(inspector, FileInspector)
     facts: list[dict[str, object]] = []
@@ -93,6 +100,8 @@ def examine(tool: str, file: FileView) -> Result | None:
     try:
         if not inspector.applies(file):
             return None
+        if fill:
+            raise Skip("one byte repeated, nothing else")  # noqa: TRY301
         for fact in inspector.inspect(file):
             if len(facts) >= FACT_LIMIT:
                 outcome, why = Outcome.FAILED, f"more than {FACT_LIMIT} facts; the rest is not kept"

@@ -1,7 +1,9 @@
 """The ledger: where every byte went, which tool looked at which file, and what nobody looked at.
 
-A byte counts as opened only where content came out of it. A payload that came out but that nobody recognises is
-unread, whatever header named it; so is content that could not be decoded to its end.
+A byte counts as opened only where content came out of it. A payload that came out but that nobody recognises, or that
+is known by its first bytes alone, is unread, whatever header named it; so is content that could not be decoded to its
+end, and what a reader owns but notes as hidden (the comment of an archive, say). A leaf whose structure is sound to the
+last byte counts as opened, although nobody decoded what it carries: the pixels of a picture, the segments of a program.
 """
 
 from __future__ import annotations
@@ -110,11 +112,15 @@ class _Mapper:
         if not regions:
             return [_stretch(base, base + node.size, *self._leaf_fate(node), node.id)] if node.size else []
         members = self._all.children.get(node.id, [])
+        hidden = self._hidden(node.sha256)
         out = []
         for region in regions:
             start, end = base + region.start, base + region.end
             if region.role is not Role.MEMBER:
-                out.append(_stretch(start, end, _FATES[region.role], region.name, node.id))
+                fate, name = _FATES[region.role], region.name
+                if fate is Fate.STRUCTURE and (region.start, region.end) in hidden:
+                    fate, name = Fate.UNREAD, f"{name}: nobody looks here"
+                out.append(_stretch(start, end, fate, name, node.id))
                 continue
             child = self._all.nodes[members[region.member]] if 0 <= region.member < len(members) else None
             if child is None:
@@ -127,14 +133,21 @@ class _Mapper:
                 out.append(_stretch(start, end, Fate.OPENED, self._owner_name(child, region), child.id))
         return out
 
+    def _hidden(self, digest: str) -> set[tuple[int, int]]:
+        """What a content's reader noted as hidden."""
+        container = self._all.containers.get(digest)
+        return {(n.start, n.end) for n in container.notes if n.code == "hidden"} if container else set()
+
     def _owner_name(self, child: Node, region: Region) -> str:
         return child.name if child.kind is not Kind.CHUNK else region.name
 
     def _leaf_fate(self, node: Node) -> tuple[Fate, str]:
         file = self._all.files.get(node.sha256)
         kind = file.kind if file else ""
-        if self._all.payload[node.id] and kind not in LEAF_KINDS:
+        if self._all.payload[node.id] and (kind not in LEAF_KINDS or node.sha256 not in self._all.followed):
             said = "content not recognised" if kind in ("data", "") else f"{kind}, not opened"
+            if kind in LEAF_KINDS:
+                said = f"{kind} by its first bytes alone"
             return Fate.UNREAD, f"{node.name}: {said}" if node.parent >= 0 else said
         if not node.complete:
             return Fate.UNREAD, "content that could not be decoded whole"

@@ -48,6 +48,9 @@ class Gzip(StreamReader):
         start, end = header.extra
         if end > start:
             sink.note("hidden", f"an extra field of {end - start - 2} bytes", start=start, end=end)
+        for label, (start, end) in (("name", header.name), ("comment", header.comment)):
+            if end - start > 256:
+                sink.note("hidden", f"a {label} of {end - start - 1} bytes", start=start, end=end)
         if header.crc:
             sink.check("gzip header CRC", *header.crc)
             if header.crc[0] != header.crc[1]:
