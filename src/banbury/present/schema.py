@@ -111,3 +111,7 @@ def _tidy(definition: dict[str, Any], *, strict: bool) -> None:
         definition["description"] = plain.replace("``", "`")
     if strict and "properties" in definition and "allOf" not in definition:
         definition["additionalProperties"] = False
+
+
+if __name__ == "__main__":
+    write_schema()

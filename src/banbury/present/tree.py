@@ -127,7 +127,9 @@ def _sum_up(root: Branch) -> None:
         node = branch.node
         holds = node is not None and bool(node.sha256)
         branch.size = node.size if node is not None and holds else sum(b.size for b in below)
-        branch.files = sum(b.files for b in below) + (holds and not below)
+        # A file can stand where other names have a folder; only what was opened is counted by what is in it.
+        is_file = node is not None and holds and not (below and node.format)
+        branch.files = sum(b.files for b in below) + is_file
         branch.findings += sum(b.findings for b in below)
         branch.worst = min([branch.worst, *(b.worst for b in below)])
         branch.weight = [sum(column) for column in zip(*(b.weight for b in below), strict=True)] if below else [0] * 6
