@@ -1,6 +1,6 @@
 """Runs the program and kills it at a named moment: ``python -m tests.lab.stopping MOMENT ARGUMENT…``.
 
-The moments are those between which a run's state on the disk changes.
+The moments are those between which a run's state on the disk changes; with another name it is not killed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from banbury.cli import main
+from banbury.intake import tasks
 from banbury.intake.unpack import Unpacker
 from banbury.lab import store, workspace
 from banbury.lab.database import Database
@@ -55,5 +56,6 @@ MOMENTS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    MOMENTS[sys.argv[1]]()
+    tasks.TASK = "tests.lab.deadly_task:run"
+    MOMENTS.get(sys.argv[1], lambda: None)()
     main(sys.argv[2:])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +18,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from banbury.formats.sink import Budget
 from banbury.intake import tasks, unpack
 from banbury.intake.submission import find_submission, receive
 from banbury.intake.unpack import Allowance, Haul, Unpacker
 from banbury.lab.engine import engine_errors, open_engine, workers
 from banbury.lab.progress import Silent
-from banbury.lab.sandbox import Limits
 from banbury.lab.workspace import Workspace
 from banbury.laboratory import Options, evaluate
 from banbury.model.errors import EngineError, InputError
@@ -254,21 +253,31 @@ def test_an_engine_that_does_not_exist_is_one_line(engine: str) -> None:
         workers(engine)
 
 
+def unpacked_with(tmp_path: Path, folder: str, allowance: Allowance, tools: Collection[str] | None = None) -> Haul:
+    with Workspace(tmp_path / folder) as lab, open_engine("local:1") as executor:
+        release = receive(find_submission(tmp_path / "image.bin"), lab.blobs)
+        unpacker = Unpacker(lab.database, lab.blobs, lab.blob_url, executor, 1, allowance, Silent(), tools)
+        return unpacker.run(release)
+
+
 def test_a_budget_that_a_run_had_left_is_not_taken_for_the_whole(tmp_path: Path) -> None:
     """What was read under a small allowance must not stand for what a large one would have read."""
-    import gzip
-
     nest = {f"{i:02}.gz": gzip.compress(bytes([65 + i]) * (3 << 19), mtime=0) for i in range(4)}
     (tmp_path / "image.bin").write_bytes(uimage(tar_of(nest)))
+    little, much = Allowance(output=1 << 20), Allowance()
+    small, large = unpacked_with(tmp_path, "w", little), unpacked_with(tmp_path, "w", much)
 
-    def run(folder: str, output: int) -> Haul:
-        with Workspace(tmp_path / folder) as lab, open_engine("local:1") as executor:
-            release = receive(find_submission(tmp_path / "image.bin"), lab.blobs)
-            allowance = Allowance(output=output, per_blob=Budget(), limits=Limits())
-            return Unpacker(lab.database, lab.blobs, lab.blob_url, executor, 1, allowance, Silent()).run(release)
-
-    small, large = run("w", 1 << 20), run("w", 64 << 30)
-
-    assert large == run("fresh", 64 << 30)
-    assert small == run("other", 1 << 20) == run("w", 1 << 20)
+    assert large == unpacked_with(tmp_path, "fresh", much)
+    assert small == unpacked_with(tmp_path, "other", little) == unpacked_with(tmp_path, "w", little)
     assert small != large
+
+
+def test_what_else_was_evaluated_here_changes_nothing(tmp_path: Path) -> None:
+    """A run that opens less, or asks less, finds no more where another has opened and asked everything."""
+    image(tmp_path / "image.bin")
+    unpacked_with(tmp_path, "w", Allowance())
+
+    for allowance, tools in ((Allowance(depth=1), None), (Allowance(), ()), (Allowance(), ("scripts",))):
+        fresh = unpacked_with(tmp_path, f"{allowance.depth}{tools}", allowance, tools)
+        assert unpacked_with(tmp_path, "w", allowance, tools) == fresh
+    assert unpacked_with(tmp_path, "w", Allowance()) == unpacked_with(tmp_path, "fresh", Allowance())

@@ -18,6 +18,7 @@ import pytest
 
 from banbury.lab.workspace import Workspace
 from tests.images import router, tar_of
+from tests.lab.deadly_task import ENDLESS
 from tests.lab.stopping import MOMENTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -266,6 +267,34 @@ def test_being_stopped_is_one_line(
     assert not list(lab.temporary.iterdir())
     assert lab.run() == (0, "")
     assert lab.evaluation() == reference.evaluation
+
+
+def test_a_stop_signal_that_only_the_workers_hear_changes_nothing(lab: Lab, reference: Reference) -> None:
+    process = lab.start()
+    wait_until_busy(lab)
+    while process.poll() is None:
+        for pid in lab.processes(process.pid):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                with suppress(ProcessLookupError):
+                    if pid != process.pid:
+                        os.kill(pid, number)
+        time.sleep(0.005)
+
+    assert lab.finish(process) == (0, "")
+    assert lab.evaluation() == reference.evaluation
+
+
+def test_an_inspection_that_does_not_end_is_not_waited_for(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "endless.bin").write_bytes(tar_of({"a": ENDLESS, "b": b"#!/bin/sh\n"}))
+    lab.arguments[1] = tmp_path / "endless.bin"
+    process = lab.start(module=("tests.lab.stopping", "never"))
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(4)
+    begun = time.monotonic()
+    process.terminate()
+
+    assert lab.finish(process) == (143, "banbury: interrupted; the next run goes on from what was done\n")
+    assert time.monotonic() - begun < 3
 
 
 def test_two_runs_at_once_are_one_line(lab: Lab) -> None:

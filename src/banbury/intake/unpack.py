@@ -237,7 +237,7 @@ class Unpacker:
             if place.payload:
                 payloads.add(place.digest)
         self._set_budget()
-        self._load(list(paths), open_, payloads)
+        self._load(paths, open_, payloads)
         wanted = ((d, at, d not in open_, d in payloads) for d, at in sorted(paths.items()))
         items = [item for w in wanted if (item := self._missing(*w)) is not None]
         self._progress.found(len(items), sum(self._sizes[i.blob] for i in items))
@@ -256,19 +256,22 @@ class Unpacker:
             self._budget = budget
             self._methods = {p: method_digest(budget, limits, payload=p) for p in (False, True)}
 
-    def _load(self, digests: list[str], open_: set[str], payloads: set[str]) -> None:
+    def _load(self, paths: dict[str, set[str]], open_: set[str], payloads: set[str]) -> None:
         """Fetch what earlier runs know of these blobs: no more than this run would find out, so that the result does
         not depend on what else was evaluated here."""
         for payload, method in self._methods.items():
-            new = [d for d in digests if d in open_ and d not in self._haul.unpacked and (d in payloads) == payload]
+            new = [d for d in paths if d in open_ and d not in self._haul.unpacked and (d in payloads) == payload]
             for blob, (outcome, why, record) in self._database.dissections(new, method).items():
                 known = msgspec.msgpack.decode(record, type=Unpacked) if outcome == Outcome.DONE else None
                 self._remember(blob, known or Unpacked(dissection=None, digests=[], trouble=why))
-        for (blob, place), record in self._database.examinations(digests).items():
-            if (blob, place) not in self._haul.examined:
+        wanted = {(digest, place_key(path)) for digest, at in paths.items() for path in ("", *at)}
+        for key, record in self._database.examinations(list(paths)).items():
+            if key in wanted and key not in self._haul.examined:
                 found = msgspec.msgpack.decode(record, type=Examined)
                 found = _to_retry(found) if self._retry else found
-                self._haul.examined[blob, place] = self._current(found, self._placed if place else self._plain)
+                current = self._current(found, self._placed if key[1] else self._plain)
+                if current.tried:
+                    self._haul.examined[key] = current
 
     @staticmethod
     def _current(known: Examined, tools: dict[str, int]) -> Examined:
