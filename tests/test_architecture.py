@@ -14,9 +14,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 SOURCE = CHECKOUT / "src" / "banbury"
 
 #: Imports that the table does not allow and that are there: (module, room). Each goes when its reason goes.
-DEBTS = {
-    ("present/reports.py", "laboratory"),  # for the name of a release's folder, which belongs into the model
-}
+DEBTS: set[tuple[str, str]] = set()
 
 
 def table() -> dict[str, set[str]]:

@@ -32,6 +32,7 @@ from banbury.present.inventory import inventory
 from banbury.present.text import clip, counted, grouped, hexdump, human, octal, percent, safe
 from banbury.present.tree import tree
 from banbury.present.treelist import render_tree
+from banbury.present.validation import Measured
 
 TEMPLATES = Path(__file__).parent / "templates"
 #: Hex dumps shown in all, and bytes of each; the JSON and the store have the rest.
@@ -95,8 +96,9 @@ class DrawnImage(Struct, frozen=True, kw_only=True):
     parts: list[figures.Part]
 
 
-def render_html(evaluation: Evaluation, store: BlobStore) -> str:
-    """The whole report. Bytes for the evidence's hex dumps are read from ``store``."""
+def render_html(evaluation: Evaluation, store: BlobStore, measured: Measured | None = None) -> str:
+    """The whole report. Bytes for the evidence's hex dumps are read from ``store``; ``measured`` is how well the
+    detectors do on the sample, where that was measured with the method of this evaluation."""
     style = (TEMPLATES / "report.css").read_text("utf-8") + _widths()
     script = (TEMPLATES / "report.js").read_text("utf-8")
     context: dict[str, Any] = {
@@ -117,6 +119,8 @@ def render_html(evaluation: Evaluation, store: BlobStore) -> str:
         "maps": drawn_images(evaluation),
         "image_count": len(evaluation.ledger.images),
         "changes": changes(evaluation),
+        "measured": measured,
+        "scores": {row.rule: row for row in measured.rows} if measured else {},
     }
     return _environment().get_template("report.html.j2").render(context)
 

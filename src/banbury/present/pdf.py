@@ -15,6 +15,7 @@ from banbury.model.evaluation import Evaluation, ImageMap
 from banbury.present import figures
 from banbury.present.pdfdata import MAPS, broken, content, fit
 from banbury.present.text import grouped, percent
+from banbury.present.validation import Measured
 
 _TEMPLATE = Path(__file__).parent / "templates" / "report.typ"
 _STANDARDS = ["a-2a", "ua-1"]
@@ -24,12 +25,16 @@ _HUES = ("#2f7f93", "#4f9a6c", "#5b7fbe", "#8b73b3", "#3d8f86", "#7b8a45")
 _FATES = ("opened", "structure", "padding", "unread")
 
 
-def render_pdf(evaluation: Evaluation) -> bytes:
-    """The PDF's bytes."""
+def render_pdf(evaluation: Evaluation, measured: Measured | None = None) -> bytes:
+    """The PDF's bytes. ``measured`` is how well the detectors do on the sample, where that was measured."""
     import typst
 
     sources, images = _figures(evaluation)
-    data = {**content(evaluation), "images": images, "images_more": max(len(evaluation.ledger.images) - _STRIPS, 0)}
+    data = {
+        **content(evaluation, measured),
+        "images": images,
+        "images_more": max(len(evaluation.ledger.images) - _STRIPS, 0),
+    }
     sources["main.typ"] = _TEMPLATE.read_bytes()
     sources["data.json"] = msgspec.json.encode(fit(data))
     options: dict[str, Any] = {"ignore_system_fonts": True, "format": "pdf"}

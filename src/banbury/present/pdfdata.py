@@ -15,6 +15,7 @@ from banbury.present.gaps import Gap, Sort, gaps
 from banbury.present.hardening import VALUES, Hardening, hardening, named
 from banbury.present.inventory import Table, inventory
 from banbury.present.text import clip, counted, escape, grouped, human, octal, percent, safe
+from banbury.present.validation import Measured
 
 #: Rows of the tables: those of page one, of gaps, findings of a rule, changes, programs, the inventory's.
 _FIRST, _GAPS, _FINDINGS, _CHANGES, _PROGRAMS, _INVENTORY = 6, 60, 6, 25, 48, 20
@@ -85,7 +86,7 @@ def _with_breaks(text: str) -> str:
     return "".join(out)
 
 
-def content(evaluation: Evaluation) -> dict[str, Any]:
+def content(evaluation: Evaluation, measured: Measured | None) -> dict[str, Any]:
     """Everything that the template prints."""
     facts = by_tag(evaluation)
     found = gaps(evaluation)
@@ -109,8 +110,21 @@ def content(evaluation: Evaluation) -> dict[str, Any]:
         ],
         "artefacts_more": max(len(evaluation.release.artefacts) - _STRIPS, 0),
         "delivery": _delivery(evaluation),
+        "validation": _validation(measured),
         "sizes": {"maps": MAPS, "strips": _STRIPS},
     }
+
+
+def _validation(measured: Measured | None) -> str:
+    if measured is None:
+        return "The detectors were not measured with these rules and tools in this workspace."
+    t = measured.total
+    return (
+        f"Measured with these rules and tools on {clip(measured.sample, 120)}, with planted, labelled weaknesses: "
+        f"precision {percent(t.found, t.found + t.false)} ({t.found} right, {t.false} false), recall "
+        f"{percent(t.found, t.found + t.missed)} ({t.missed} missed). What a release holds beyond what was planted "
+        "there, this does not measure."
+    )
 
 
 def _delivery(evaluation: Evaluation) -> str:

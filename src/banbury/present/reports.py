@@ -14,6 +14,7 @@ from banbury.present.cyclonedx import render_cyclonedx
 from banbury.present.document import encode
 from banbury.present.html import render_html
 from banbury.present.sarif import render_sarif
+from banbury.present.validation import load_validation
 
 _STAMP = ".rendered"
 
@@ -25,7 +26,9 @@ def write_reports(evaluation: Evaluation, workspace: Workspace, *, pdf: bool = T
     """
     name = evaluation.release.folder
     data = encode(evaluation)
-    stamp = hashlib.sha256(data + f"{banbury.__version__} {pdf}".encode()).hexdigest()
+    measured = load_validation(evaluation, workspace)
+    parts = (data, msgspec.json.encode(measured), f"{banbury.__version__} {pdf}".encode())
+    stamp = hashlib.sha256(b"".join(parts)).hexdigest()
     final = workspace.root / "evaluations" / name
     custody = msgspec.json.format(msgspec.json.encode(workspace.database.custody_of(evaluation.release.id)), indent=1)
     if (final / _STAMP).exists() and (final / _STAMP).read_text() == stamp:
@@ -33,13 +36,13 @@ def write_reports(evaluation: Evaluation, workspace: Workspace, *, pdf: bool = T
         return final
     with workspace.new_folder(name) as folder:
         (folder / "evaluation.json").write_bytes(data)
-        (folder / "report.html").write_text(render_html(evaluation, workspace.blobs), "utf-8")
+        (folder / "report.html").write_text(render_html(evaluation, workspace.blobs, measured), "utf-8")
         (folder / "sbom.cdx.json").write_bytes(render_cyclonedx(evaluation))
         (folder / "findings.sarif").write_bytes(render_sarif(evaluation))
         (folder / "custody.json").write_bytes(custody)
         if pdf:
             from banbury.present.pdf import render_pdf
 
-            (folder / "report.pdf").write_bytes(render_pdf(evaluation))
+            (folder / "report.pdf").write_bytes(render_pdf(evaluation, measured))
         (folder / _STAMP).write_text(stamp)
     return final
