@@ -1,0 +1,1 @@
+"""Recipes for pairs. Each module has a function ``recipes() -> Iterator[Recipe]``."""
