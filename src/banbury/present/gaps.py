@@ -117,6 +117,18 @@ def _at(node: Node | None, gap: Gap) -> Gap:
     )
 
 
+def unread_inside(evaluation: Evaluation) -> dict[int, int]:
+    """For every artefact (its node), how many bytes of what came out of it nobody could read. They are counted beside
+    its own bytes: an archive can be opened to the last byte, and what was in it stay shut."""
+    found: dict[int, int] = {}
+    for stretch in evaluation.ledger.unread:
+        root = stretch.node
+        while evaluation.nodes[root].parent >= 0:
+            root = evaluation.nodes[root].parent
+        found[root] = found.get(root, 0) + stretch.end - stretch.start
+    return found
+
+
 def first_places(evaluation: Evaluation) -> dict[str, Node]:
     """The first place of every content, by its SHA-256."""
     found: dict[str, Node] = {}

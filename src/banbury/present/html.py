@@ -26,7 +26,7 @@ from banbury.present import figures, treemap
 from banbury.present.changes import changes
 from banbury.present.facts import by_tag, title, traits
 from banbury.present.findings import findings_by_touch, severity_counts, untouched
-from banbury.present.gaps import Sort, gaps
+from banbury.present.gaps import Sort, gaps, unread_inside
 from banbury.present.hardening import VALUES, hardening, named
 from banbury.present.inventory import inventory
 from banbury.present.text import clip, counted, grouped, hexdump, human, octal, percent, safe
@@ -88,12 +88,13 @@ def _environment() -> Environment:
 
 
 class DrawnImage(Struct, frozen=True, kw_only=True):
-    """One image with its strip and, for the first of them, its map."""
+    """One image with its strip and, for the first of them, its map. ``inside`` counts unread bytes of what came out."""
 
     image: ImageMap
     strip: figures.MapFigure
     figure: figures.MapFigure | None
     parts: list[figures.Part]
+    inside: int
 
 
 def render_html(evaluation: Evaluation, store: BlobStore, measured: Measured | None = None) -> str:
@@ -142,6 +143,7 @@ def _coverage(evaluation: Evaluation) -> dict[str, Any]:
         "gaps": found,
         "by_sort": {str(sort): [g for g in found if g.sort is sort] for sort in Sort},
         "total": sum(i.size for i in images),
+        "inside": sum(s.end - s.start for s in evaluation.ledger.unread),
         "lost": sum(i.totals.get("unread", 0) for i in images),
         "blind_spots": _blind_spots,
     }
@@ -191,8 +193,9 @@ def _tree(evaluation: Evaluation) -> dict[str, Any]:
 def drawn_images(evaluation: Evaluation) -> list[DrawnImage]:
     """Every image drawn; where there are many, those with most unread bytes first."""
     images = list(evaluation.ledger.images)
+    inside = unread_inside(evaluation)
     if len(images) > 3:
-        images.sort(key=lambda i: -i.totals.get("unread", 0))
+        images.sort(key=lambda i: (-i.totals.get("unread", 0), -inside.get(i.node, 0)))
     limit = max(150, _BOXES // max(len(images), 1))
     return [
         DrawnImage(
@@ -200,6 +203,7 @@ def drawn_images(evaluation: Evaluation) -> list[DrawnImage]:
             strip=figures.draw_map(image, evaluation, rows=1, limit=120),
             figure=figures.draw_map(image, evaluation, limit=limit) if number < _MAPS else None,
             parts=figures.outline(image, evaluation) if number < _MAPS else [],
+            inside=inside.get(image.node, 0),
         )
         for number, image in enumerate(images[:_STRIPS])
     ]

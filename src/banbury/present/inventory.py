@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 from msgspec import Struct
 
 from banbury.judge.rules import fact_defaults
@@ -35,7 +36,7 @@ class Table(Struct, frozen=True, kw_only=True):
 
 #: Each table: the fact, a title, and its columns (a field, or ``field as heading``).
 TABLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("package.installed", "Installed packages", ("name", "version", "architecture", "manager", "license", "status")),
+    ("package.installed", "Installed packages", ("name", "version", "architecture", "manager", "license")),
     ("account.group", "Groups", ("name", "gid", "members", "password")),
     (
         "account.credential",
@@ -99,7 +100,6 @@ def inventory(facts: dict[str, list[Stated]]) -> list[Table]:
 
 
 def _table(tag: str, title: str, columns: tuple[str, ...], facts: list[Stated]) -> Table:
-    """Columns that no row fills are left out."""
     defaults = fact_defaults().get(tag, {})
     named = [_column(c) for c in columns]
     rows = []
@@ -108,17 +108,14 @@ def _table(tag: str, title: str, columns: tuple[str, ...], facts: list[Stated]) 
         cells = [cell(filled.get(field))[: _CUT.get(field)] for field, _ in named]
         text = str(stated.fact.get("text", ""))
         rows.append(Row(cells=cells, node=stated.node, start=stated.start, length=stated.length, text=text))
-    used = [i for i in range(len(named)) if any(r.cells[i] for r in rows)]
-    return Table(
-        anchor=f"table-{tag.replace('.', '-')}",
-        title=title,
-        columns=[named[i][1] for i in used],
-        rows=[
-            Row(cells=[r.cells[i] for i in used], node=r.node, start=r.start, length=r.length, text=r.text)
-            for r in rows
-        ],
-        total=len(facts),
-    )
+    return _filled(f"table-{tag.replace('.', '-')}", title, [heading for _, heading in named], rows, len(facts))
+
+
+def _filled(anchor: str, title: str, columns: list[str], rows: list[Row], total: int) -> Table:
+    """A table without the columns that no row fills."""
+    used = [i for i in range(len(columns)) if any(r.cells[i] for r in rows)]
+    shown = [msgspec.structs.replace(r, cells=[r.cells[i] for i in used]) for r in rows]
+    return Table(anchor=anchor, title=title, columns=[columns[i] for i in used], rows=shown, total=total)
 
 
 def _column(column: str) -> tuple[str, str]:
@@ -139,7 +136,7 @@ def cell(value: object) -> str:
     return str(value)
 
 
-_ACCOUNT_COLUMNS = ["name", "uid", "gid", "home", "shell", "logs in", "password", "algorithm", "well-known password"]
+_ACCOUNT_COLUMNS = ["name", "uid", "shell", "logs in", "password", "well-known password", "algorithm", "home", "gid"]
 
 
 def _accounts(facts: list[Stated]) -> Iterator[Table]:
@@ -151,13 +148,7 @@ def _accounts(facts: list[Stated]) -> Iterator[Table]:
         merged.setdefault((stated.node.parent, system, str(stated.fact.get("name", ""))), []).append(stated)
     if merged:
         rows = [_account(found) for found in merged.values()]
-        yield Table(
-            anchor="table-account-user",
-            title="Accounts",
-            columns=_ACCOUNT_COLUMNS,
-            rows=rows[:ROW_LIMIT],
-            total=len(rows),
-        )
+        yield _filled("table-account-user", "Accounts", _ACCOUNT_COLUMNS, rows[:ROW_LIMIT], len(rows))
 
 
 def _account(found: list[Stated]) -> Row:
@@ -171,9 +162,10 @@ def _account(found: list[Stated]) -> Row:
     default = cell(holder.fact.get("default")) if holder.fact.get("password") == "hash" else ""
     if default == "yes":
         default = f"yes: {cell(holder.fact.get('default_password'))}"
-    values = [first(field) for field in ("name", "uid", "gid", "home", "shell", "login")]
+    algorithm = cell(holder.fact.get("algorithm"))
+    known = [first("name"), first("uid"), first("shell"), first("login"), password, default, algorithm]
     return Row(
-        cells=[*values, password, cell(holder.fact.get("algorithm")), default],
+        cells=[*known, first("home"), first("gid")],
         node=holder.node,
         start=holder.start,
         length=holder.length,

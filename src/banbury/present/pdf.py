@@ -13,8 +13,9 @@ import msgspec
 
 from banbury.model.evaluation import Evaluation, ImageMap
 from banbury.present import figures
+from banbury.present.gaps import unread_inside
 from banbury.present.pdfdata import MAPS, broken, content, fit
-from banbury.present.text import grouped, percent
+from banbury.present.text import grouped, human, percent
 from banbury.present.validation import Measured
 
 _TEMPLATE = Path(__file__).parent / "templates" / "report.typ"
@@ -50,14 +51,15 @@ def _figures(evaluation: Evaluation) -> tuple[dict[str, bytes | str], list[dict[
     """The drawings by file name, and what the template needs to know of each image. Where there are many, those with
     most unread bytes come first, and have a map."""
     images = list(evaluation.ledger.images)
+    inside = unread_inside(evaluation)
     if len(images) > MAPS:
-        images.sort(key=lambda i: -i.totals.get("unread", 0))
+        images.sort(key=lambda i: (-i.totals.get("unread", 0), -inside.get(i.node, 0)))
     sources: dict[str, bytes | str] = {}
     shown = []
     for number, image in enumerate(images[:_STRIPS]):
         strip = figures.draw_map(image, evaluation, rows=1, limit=200)
         sources[f"strip-{number}.svg"] = _svg(strip).encode()
-        entry = _image(image, number)
+        entry = _image(image, number, inside.get(image.node, 0))
         if number < MAPS:
             figure = figures.draw_map(image, evaluation, limit=_BOXES)
             sources[f"map-{number}.svg"] = _svg(figure).encode()
@@ -71,13 +73,14 @@ def _figures(evaluation: Evaluation) -> tuple[dict[str, bytes | str], list[dict[
     return sources, shown
 
 
-def _image(image: ImageMap, number: int) -> dict[str, Any]:
+def _image(image: ImageMap, number: int, inside: int) -> dict[str, Any]:
     return {
         "name": broken(image.name, 90),
         "plain": image.name[:90],
         "size": grouped(image.size),
         "shares": [percent(image.totals.get(fate, 0), image.size) for fate in _FATES],
         "unread": image.totals.get("unread", 0),
+        "inside": human(inside) if inside else "",
         "strip": f"strip-{number}.svg",
         "map": "",
     }

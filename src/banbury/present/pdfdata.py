@@ -153,8 +153,8 @@ def _coverage(evaluation: Evaluation, found: list[Gap]) -> dict[str, Any]:
             "read."
         ),
         "tiles": [
-            [grouped(lost), "bytes of images unread"],
-            [grouped(len(ledger.unread)), "unread stretches in what came out"],
+            [human(lost), "of the images unread"],
+            [human(sum(s.end - s.start for s in ledger.unread)), "unread of what came out of them"],
             [grouped(count[Sort.NOT_OPENED] + count[Sort.PARTLY]), "contents not opened, or in part"],
             [grouped(count[Sort.FAILED]), "inspections failed"],
             [grouped(count[Sort.SKIPPED] + count[Sort.LIMITED]), "inspections skipped or limited"],

@@ -32,7 +32,7 @@ def write_reports(evaluation: Evaluation, workspace: Workspace, *, pdf: bool = T
     final = workspace.root / "evaluations" / name
     custody = msgspec.json.format(msgspec.json.encode(workspace.database.custody_of(evaluation.release.id)), indent=1)
     if (final / _STAMP).exists() and (final / _STAMP).read_text() == stamp:
-        (final / "custody.json").write_bytes(custody)
+        workspace.replace_file(final / "custody.json", custody)
         return final
     with workspace.new_folder(name) as folder:
         (folder / "evaluation.json").write_bytes(data)

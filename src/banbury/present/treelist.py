@@ -79,7 +79,8 @@ def _row(branch: Branch, whole: int, depth: int, digits: int, *, nests: bool) ->
     yield f'</b><i class="k"{title}>{escape(clip(kind, 40))}</i>'
     if node is not None and node.mode >= 0:
         yield f'<i class="o">{octal(node.mode)}</i>'
-    yield f'<i class="z">{human(branch.size)}</i>'
+    if branch.size or (node is not None and node.sha256):
+        yield f'<i class="z">{human(branch.size)}</i>'
     if share:
         yield f'<s class="w{share}"></s>'
     yield "</span></summary>" if nests else "</div>"
