@@ -140,7 +140,7 @@ class ObjectStore:
         try:
             yield
         except (BaseError, OSError) as problem:
-            line = " ".join(str(problem).split())[:300]
+            line = " ".join(str(problem).partition("Debug source")[0].split())[:300]
             raise StoreError(f"blob store {self._name}: {line}") from problem
 
 
