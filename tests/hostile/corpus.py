@@ -257,6 +257,13 @@ def bzip2_bomb_large() -> bytes:
     return bz2.compress(bytes(45 * MIB)) * 200
 
 
+@case("bomb", raw=True)
+def many_small_bombs_in_a_row() -> bytes:
+    """Each a format of its own for the search, each 45 MiB from 45 bytes."""
+    bomb = bz2.compress(bytes(45 * MIB))
+    return b"".join(bomb + bytes((i & 0xFF, i >> 8, 1, 2)) * 20 for i in range(300))
+
+
 @case()
 def lzma_with_a_dictionary_of_4_gib() -> bytes:
     good = lzma.compress(b"some text\n" * 1000, format=lzma.FORMAT_ALONE)
@@ -434,7 +441,7 @@ def a_directory_of_a_million_entries() -> bytes:
 
 def cpio_headers(count: int) -> Iterator[bytes]:
     for i in range(count):
-        yield b"070701%08x000081a4" % i + b"0" * 80 + b"0000000800000000e%06x\0\0\0" % i
+        yield b"070701%08x000081a4" % i + b"0" * 72 + b"0000000800000000e%06x\0\0\0" % i
     yield newc()
 
 

@@ -5,8 +5,9 @@ turn); erased flash and fill become padding, text becomes a member of its own, a
 words on what it looks like. The earliest claim that its reader confirms wins; at the same offset the sure one, then the
 longest, then the one with the longest magic.
 
-The cost is linear in the image whatever it holds. Each reader may waste, on places it looks at and refuses, 64 MiB and
-16 bytes for each byte scanned; an image that makes it waste more (thousands of fake headers) is noted as a ``bomb``.
+The cost is linear in the image whatever it holds. Each reader may waste, on places it looks at and refuses (and on
+claims that decode to many times their size), 64 MiB and 16 bytes for each byte scanned; an image that makes it waste
+more (thousands of fake headers) is noted as a ``bomb``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from banbury.model.tree import Entry, Kind
 
 _STAKE = 64 << 20
 _RATE = 16
+_FAIR = 64  # bytes of work for each byte of a confirmed claim; what a reader needs beyond that is a waste too
 _PROBE = 4096  # bytes: what looking at a place costs at least
 
 
@@ -56,6 +58,9 @@ class _Metered(View):
     def _at(self, offset: int, length: int) -> int:
         self.work[0] += length
         return super()._at(offset, length)
+
+    def charge(self, work: int) -> None:
+        self.work[0] += work
 
     def sub(self, offset: int, length: int) -> View:
         spent = self.work[0]
@@ -103,10 +108,13 @@ def probe(reader: Reader, view: View, start: int, weight: int) -> Claim | None:
 class _Search:
     """One pass over ``start`` to ``end`` of a view: hits in, confirmed claims out, in order of their start."""
 
-    def __init__(self, view: View, scanner: Scanner, accept: Callable[[Claim], bool] | None) -> None:
+    def __init__(
+        self, view: View, scanner: Scanner, accept: Callable[[Claim], bool] | None, without: Reader | None = None
+    ) -> None:
         self._view = view
         self._scanner = scanner
         self._accept = accept
+        self._without = without
         self._work = [0]
         self._metered = _Metered(view, self._work)
         self._spent: dict[int, int] = {}
@@ -151,6 +159,8 @@ class _Search:
 
     def _try(self, hit: Hit) -> Claim | None:
         reader = self._scanner.readers[hit.order]
+        if reader is self._without:
+            return None
         spent = self._spent.get(hit.order, 0)
         if spent > _STAKE + _RATE * self._scanned:
             self.starved[reader.name] = self.starved.get(reader.name, 0) + 1
@@ -158,6 +168,9 @@ class _Search:
         self._work[0] = 0
         claim = probe(reader, self._metered, hit.start, hit.length)
         if claim is not None and (self._accept is None or self._accept(claim)):
+            excess = self._work[0] - _FAIR * (claim.end - claim.start)
+            if excess > 0:
+                self._spent[hit.order] = spent + excess
             return claim
         self._spent[hit.order] = spent + self._work[0] + _PROBE
         return None
@@ -171,23 +184,32 @@ def claims(
     *,
     names: Sequence[str] | None = None,
     accept: Callable[[Claim], bool] | None = None,
+    without: Reader | None = None,
 ) -> Iterator[Claim]:
     """Confirmed claims between ``start`` and ``end``, ascending and apart from each other.
 
-    ``names`` limits the readers; ``accept`` may refuse a claim (its reader pays as for a refused probe). Claims reach
-    to ``end`` at most, since the readers see nothing behind it.
+    ``names`` limits the readers, ``without`` is not asked; ``accept`` may refuse a claim (its reader pays as for a
+    refused probe). Claims reach to ``end`` at most, since the readers see nothing behind it.
     """
     scanner = _scanner(tuple(names) if names is not None else None)
     window = view if end == len(view) else view.sub(0, end)
-    search = _Search(window, scanner, accept)
+    search = _Search(window, scanner, accept, without)
     yield from search.run(start, end)
     found.starved |= search.starved
 
 
-def carve(view: View, sink: Sink, start: int, end: int, *, accept: Callable[[Claim], bool] | None = None) -> None:
+def carve(
+    view: View,
+    sink: Sink,
+    start: int,
+    end: int,
+    *,
+    accept: Callable[[Claim], bool] | None = None,
+    without: Reader | None = None,
+) -> None:
     """Search ``start`` to ``end`` and give every byte of it an owner in ``sink`` (see the module)."""
     found = Found({})
-    place(view, sink, start, end, claims(view, start, end, found, accept=accept))
+    place(view, sink, start, end, claims(view, start, end, found, accept=accept, without=without))
     found.report(sink)
 
 

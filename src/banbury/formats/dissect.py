@@ -130,7 +130,7 @@ def _fill_gaps(view: View, sink: _Sink, reader: Reader) -> str:
     try:
         for start, end in sink.gaps():
             if view.run(start, end) < end - start:
-                carve_stretch(view, sink, start, end, accept=lambda c: c.sure and c.reader is not reader)
+                carve_stretch(view, sink, start, end, accept=lambda c: c.sure, without=reader)
     except BudgetExceeded as problem:
         return str(problem)
     return ""

@@ -106,6 +106,10 @@ class View:
                 break
         return -1
 
+    def charge(self, work: int) -> None:
+        """Note work that looking at these bytes does not show: bytes of decoded output. Counted where a search has a
+        limit on its work."""
+
     def cstring(self, offset: int, limit: int) -> bytes:
         """Bytes from ``offset`` to the first NUL, or ``limit`` bytes (fewer at the end) where there is none."""
         length = min(limit, len(self) - offset)

@@ -106,6 +106,7 @@ class StreamReader(Reader):
         try:
             for piece in stream:
                 size += len(piece)
+                view.charge(len(piece))
                 if size > spare:
                     return len(view), size, True
         except Truncated:
