@@ -13,7 +13,7 @@ from banbury.compare.corpus.toolchain import within
 from banbury.compare.corpus.trees import text
 from banbury.compare.corpus.writers.packed import gzip, lz4_frame, skippable, xz, zstd
 
-CONTENT = text(60_000, "stream")
+CONTENT = text(90_000, "stream")
 EVIL = b"#!/bin/sh\nnc -l -p 4444 -e /bin/sh\n"
 
 
@@ -91,7 +91,7 @@ def _same_rows() -> Iterator[tuple[str, str, str, str, bytes]]:
 def _attack_rows() -> Iterator[tuple[str, str, str, str, Made]]:
     for name, clean in _VENDOR.items():
         yield name, "bit", "content", "One bit of the content is changed.", _tampered(name, _changed(name), content=True)
-        yield name, "trailing", "trailing", "Bytes stand behind the stream.", _tampered(name, clean + EVIL, good=name in ("gzip", "bzip2"))
+        yield name, "trailing", "trailing", "Bytes stand behind the stream.", _tampered(name, clean + EVIL, good=name == "bzip2")
         more = {"gzip": gzip, "xz": xz, "zstd": zstd, "lz4": lz4_frame, "bzip2": bz2.compress}[name](EVIL)  # type: ignore[operator]
         yield name, "second", "extra-member", "A second stream follows: decompressors append its content.", _tampered(name, clean + more, content=True)
         yield name, "checksum", "checksum", "The content's checksum is wrong.", _tampered(name, _wrong(name), content=True, good=False)
