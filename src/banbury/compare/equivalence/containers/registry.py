@@ -1,0 +1,27 @@
+"""Every comparator there is, in the order in which they are asked."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from banbury.compare.equivalence.containers import ar, cpio, streams, tar, zip
+from banbury.compare.equivalence.containers.contract import Comparator
+from banbury.formats.view import View
+from banbury.model.errors import Malformed
+
+
+@cache
+def comparators() -> tuple[Comparator, ...]:
+    """All comparators of containers."""
+    return tuple(c for module in (streams, ar, cpio, tar, zip) for c in module.COMPARATORS)
+
+
+def claimed(view: View) -> Comparator | None:
+    """The first comparator whose format the bytes claim to be."""
+    for comparator in comparators():
+        try:
+            if comparator.claims(view):
+                return comparator
+        except Malformed:
+            continue
+    return None

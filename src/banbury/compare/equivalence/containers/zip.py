@@ -1,0 +1,225 @@
+"""ZIP archives: jar, wheel, apk and plain ones.
+
+Readers differ in which of the two places they believe in that state a member's name, size and method; so both must
+agree, local headers must follow one another without gaps from the first byte to the central directory, and no name may
+occur twice. Comments, encryption, several disks and ZIP64 are refused. An APK's signing block lies in a gap: refused.
+
+Source: APPNOTE.TXT 6.3.10, sections 4.3 and 4.4; Info-ZIP's extra fields 0x5455 and 0x7875.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import Struct
+
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.containers.contract import Comparator, Free, Place, Spool, Work
+from banbury.compare.equivalence.containers.streams import inflated
+from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.tree import Node, Tree, compare_trees
+from banbury.formats.view import Buffer, View
+
+_END: Final = struct.Struct("<IHHHHIIH")
+_CENTRAL: Final = struct.Struct("<IHHHHHHIIIHHHHHII")
+_LOCAL: Final = struct.Struct("<IHHHHHIIIHH")
+_FREE_FLAGS: Final = 0x000E  # level of DEFLATE, and whether a descriptor follows the data
+_KNOWN_FLAGS: Final = 0x080E
+_DESCRIPTOR: Final = 0x0008
+_TIMES: Final = 0x5455
+
+
+class _Entry(Struct, kw_only=True):
+    """One record of the central directory with its local header: places in the archive."""
+
+    at: int
+    made: int
+    needed: int
+    flags: int
+    method: int
+    time: int
+    crc: int
+    packed: int
+    size: int
+    internal: int
+    external: int
+    name: bytes
+    extra: tuple[tuple[int, bytes], ...]
+    local: int
+    extra_local: tuple[tuple[int, bytes], ...] = ()
+    start: int = 0
+    end: int = 0
+
+
+def _entries(view: View) -> list[_Entry]:
+    at = len(view) - _END.size
+    sign, disk, first, here, count, size, start, comment = view.unpack(_END, at)
+    if sign != 0x06054B50 or disk or first or here != count or comment or start + size != at:
+        raise Refused(
+            "end of central directory", "a comment, a gap, several disks, or no end at all", [Range(at, len(view))]
+        )
+    out = []
+    place = start
+    for _ in range(count):
+        (sign, made, needed, flags, method, time, date, crc, packed, whole, length, more, note, part, internal, external,
+         local) = view.unpack(_CENTRAL, place)  # fmt: skip
+        if sign != 0x02014B50 or note or part:
+            raise Refused(f"central record at {place}", "no record, or one with a comment")
+        names = place + _CENTRAL.size
+        entry = _Entry(
+            at=place, made=made, needed=needed, flags=flags, method=method, time=date << 16 | time, crc=crc,
+            packed=packed, size=whole, internal=internal, external=external, name=view.take(names, length),
+            extra=_extra(view.take(names + length, more)), local=local,
+        )  # fmt: skip
+        out.append(entry)
+        place = names + length + more
+    if place != at:
+        raise Refused("central directory", "its records do not fill it", [Range(place, at)])
+    end = 0
+    for entry in sorted(out, key=lambda e: e.local):
+        if entry.local != end:
+            raise Refused(f"local header at {entry.local}", "a gap or an overlap before it", [Range(end, entry.local)])
+        end = _local(view, entry)
+    if end != start:
+        raise Refused("central directory", "bytes before it that belong to no member", [Range(end, start)])
+    return out
+
+
+def _extra(raw: bytes) -> tuple[tuple[int, bytes], ...]:
+    out = []
+    at = 0
+    while at < len(raw):
+        if at + 4 > len(raw):
+            raise Refused("extra field", "does not fill its place")
+        kind, size = struct.unpack_from("<HH", raw, at)
+        if at + 4 + size > len(raw) or kind == 1:
+            raise Refused("extra field", "does not fill its place, or is of ZIP64")
+        out.append((kind, raw[at + 4 : at + 4 + size]))
+        at += 4 + size
+    if len({kind for kind, _ in out}) != len(out):
+        raise Refused("extra field", "two of one kind")
+    return tuple(out)
+
+
+def _local(view: View, entry: _Entry) -> int:
+    """Check a local header against its central record; returns where the member ends."""
+    at = entry.local
+    sign, needed, flags, method, time, date, crc, packed, size, length, more = view.unpack(_LOCAL, at)
+    name = view.take(at + _LOCAL.size, length)
+    same = (0x04034B50, entry.needed, entry.flags, entry.method, entry.time, entry.name)
+    if (sign, needed, flags, method, date << 16 | time, name) != same:
+        raise Refused(f"local header at {at}", "states something else than the central directory", [Range(at, at + 30)])
+    if entry.flags & ~_KNOWN_FLAGS or entry.method not in (0, 8) or (entry.method == 0 and entry.flags & 6):
+        raise Refused(f"local header at {at}", f"flags {entry.flags:#x} or method {entry.method} are not decided")
+    entry.extra_local = _extra(view.take(at + _LOCAL.size + length, more))
+    entry.start = at + _LOCAL.size + length + more
+    entry.end = end = entry.start + entry.packed
+    view.mem(entry.start, entry.packed)
+    stated = (entry.crc, entry.packed, entry.size)
+    if not entry.flags & _DESCRIPTOR:
+        if (crc, packed, size) != stated:
+            raise Refused(f"local header at {at}", "states another checksum or size than the central directory")
+        return end
+    if (crc, packed, size) not in ((0, 0, 0), stated):
+        raise Refused(f"local header at {at}", "states another checksum or size than the central directory")
+    raw = struct.pack("<III", *stated)
+    if view.startswith(b"PK\x07\x08" + raw, end):
+        return end + 16
+    if view.startswith(raw, end):
+        return end + 12
+    raise Refused(f"descriptor at {end}", "is not there, or states something else")
+
+
+def _content(view: View, entry: _Entry) -> Iterator[Buffer]:
+    """A member's bytes, with its checksum and size."""
+    crc = size = 0
+    if entry.method:
+        pieces: Iterator[Buffer] = inflated(view, entry.start, entry.end)
+    else:
+        pieces = iter([view.mem(entry.start, entry.packed)])
+    for piece in pieces:
+        crc = zlib.crc32(piece, crc)
+        size += len(piece)
+        if size > entry.size:
+            break
+        yield piece
+    if (crc, size) != (entry.crc, entry.size):
+        raise Refused(f"member at {entry.local}", "its checksum or size is wrong", [Range(entry.start, entry.end)])
+
+
+def _tree(view: View, spool: Spool, raw: bool) -> Tree:
+    """The archive's members. ``raw`` keeps method and extra fields exact (an APK's alignment is)."""
+    tree = Tree()
+    for entry in _entries(view):
+        if b"\\" in entry.name or entry.name.startswith(b"/"):
+            raise Refused(f"central record at {entry.at}", "a name that leads elsewhere on some systems")
+        folder = entry.name.endswith(b"/")
+        if folder and entry.size:
+            raise Refused(f"central record at {entry.at}", "a folder with content")
+        place = spool.put(_content(view, entry))
+        known = {n: [(k, v) for k, v in e if k != _TIMES] for n, e in (("c", entry.extra), ("l", entry.extra_local))}
+        times = tuple(v for k, v in (*entry.extra, *entry.extra_local) if k == _TIMES)
+        _check_times(entry)
+        tree.add(
+            Node(
+                name=entry.name,
+                kind="directory" if folder else "file",
+                attributes={
+                    "system and version that made it": entry.made,
+                    "version needed": entry.needed if raw else min(entry.needed, 20),
+                    "external attributes": f"{entry.external:#010x}",
+                    "internal attributes": entry.internal & ~1,
+                    "flags": entry.flags & ~_FREE_FLAGS,
+                    "extra fields": known,
+                    "kinds of times": [k for k, _ in (*entry.extra, *entry.extra_local) if k == _TIMES],
+                    **({"method": entry.method} if raw else {}),
+                },
+                place=None if folder else place,
+                free=(
+                    Free("zip.time", (entry.time, times), Range(entry.at + 12, entry.at + 16)),
+                    Free("zip.text-mark", entry.internal & 1, Range(entry.at + 36, entry.at + 38)),
+                    Free(
+                        "zip.encoding",
+                        (entry.method, entry.flags & _FREE_FLAGS, entry.needed, _digest(view, entry)),
+                        Range(entry.local, entry.end),
+                    ),
+                ),
+            )
+        )
+    return tree
+
+
+def _digest(view: View, entry: _Entry) -> tuple[int, int]:
+    """What tells two encodings of one content apart (for the books only)."""
+    data = view.mem(entry.start, entry.packed)
+    return zlib.crc32(data), zlib.adler32(data)
+
+
+def _check_times(entry: _Entry) -> None:
+    """An extended timestamp: a byte of flags, and four bytes for each time that they announce."""
+    for (kind, raw), central in (*((x, True) for x in entry.extra), *((x, False) for x in entry.extra_local)):
+        if kind == _TIMES:
+            flags = raw[0] if raw else 8
+            times = 1 if central else (flags & 1) + (flags >> 1 & 1) + (flags >> 2 & 1)
+            if flags & ~7 or len(raw) != 1 + 4 * times or not flags & 1:
+                raise Refused(f"central record at {entry.at}", "a timestamp in an odd form")
+
+
+def _compare(work: Work) -> None:
+    views = [view for view, _ in work.sides]
+    raw = any(view.find(b"AndroidManifest.xml", max(0, len(view) - (1 << 20))) >= 0 for view in views)
+    a, b = (_tree(view, work.spool, raw) for view in views)
+    heads = [next(iter(tree.nodes), b"") for tree in (a, b)]
+    if heads[0] != heads[1] and any(b"META-INF/MANIFEST.MF" in tree.nodes for tree in (a, b)):
+        work.account.refuse("order", "the first member differs: a streaming reader takes the manifest only there")
+    compare_trees(work, a, b, order="zip.order")
+
+
+COMPARATORS: Final = [
+    Comparator(
+        name="zip", claims=lambda v: v.startswith(b"PK\x03\x04") or v.startswith(b"PK\x05\x06"), compare=_compare
+    )
+]

@@ -1,0 +1,132 @@
+"""Two folders: what they hold, without following anything, and their files compared in batches."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Final
+
+from banbury.compare.equivalence.containers.contract import Change, shown
+from banbury.compare.equivalence.model import FileVerdict, Verdict
+from banbury.compare.equivalence.recurse import Content, Outcome, Recursion, unexplained
+from banbury.formats.contract import clean_name
+from banbury.model.errors import InputError
+
+_KINDS: Final = {
+    stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symbolic link", stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket", stat.S_IFCHR: "character device", stat.S_IFBLK: "block device",
+}  # fmt: skip
+_MOST: Final = 2_000_000
+_BATCH: Final = 64  # files put into one input
+_BATCH_BYTES: Final = 64 << 20
+
+
+class _Item:
+    """One name below a folder."""
+
+    def __init__(self, path: bytes) -> None:
+        found = os.lstat(path)
+        self.path, self.kind = path, _KINDS.get(stat.S_IFMT(found.st_mode), "unknown")
+        self.size, self.link = found.st_size, (found.st_dev, found.st_ino, found.st_nlink)
+        self.attributes: dict[str, object] = {"mode": f"{stat.S_IMODE(found.st_mode):04o}"}
+        self.attributes |= {"uid": found.st_uid, "gid": found.st_gid}
+        if self.kind == "symbolic link":
+            self.attributes["link"] = os.readlink(path)
+            del self.attributes["mode"]
+        elif self.kind.endswith("device"):
+            self.attributes["device"] = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
+        if self.kind in ("file", "directory"):
+            for name in os.listxattr(path, follow_symlinks=False):
+                self.attributes[f"xattr {name}"] = os.getxattr(path, name, follow_symlinks=False)
+
+
+def compare_folders(run: Recursion, a: Path, b: Path) -> Outcome:
+    """The outcome for two folders, their members in order of name. Raises ``InputError`` for what cannot be read."""
+    try:
+        ours, theirs = _items(os.fsencode(a)), _items(os.fsencode(b))
+    except OSError as problem:
+        raise InputError(f"{problem.filename!r}: {problem.strerror}") from None
+    whole = Content(format="folder", own=FileVerdict(verdict=Verdict.IDENTICAL))
+    files: list[tuple[Outcome, bytes, bytes, int]] = []
+    for name in sorted({*ours, *theirs}):
+        one, other = ours.get(name), theirs.get(name)
+        outcome = Outcome(name=clean_name(name)[0], changes=_changes(one, other))
+        whole.members.append(outcome)
+        if one is None or other is None:
+            continue
+        if one.kind == other.kind == "file":
+            outcome.size_a, outcome.size_b = one.size, other.size
+            files.append((outcome, one.path, other.path, one.size + other.size))
+        elif one.kind == "unknown" or other.kind == "unknown":
+            outcome.content = unexplained("of a type that is not known")
+    _compare_files(run, files)
+    return Outcome(name=clean_name(os.fsencode(b.name))[0] or ".", content=whole)
+
+
+def _items(root: bytes) -> dict[bytes, _Item]:
+    """Every name below a folder; links are not followed. Names of one file are listed with each of them."""
+    out: dict[bytes, _Item] = {}
+    waiting = [b""]
+    while waiting:
+        at = waiting.pop()
+        for entry in os.listdir(os.path.join(root, at) if at else root):
+            name = os.path.join(at, entry) if at else entry
+            item = out[name] = _Item(os.path.join(root, name))
+            if item.kind == "directory":
+                waiting.append(name)
+            if len(out) > _MOST:
+                raise InputError(f"more than {_MOST} names in a folder")
+    groups: dict[tuple[int, int, int], list[bytes]] = {}
+    for name, item in out.items():
+        if item.kind == "file" and item.link[2] > 1:
+            groups.setdefault(item.link, []).append(name)
+    for names in groups.values():
+        if len(names) > 1:
+            for name in names:
+                out[name].attributes["names"] = b", ".join(sorted(names))
+    return out
+
+
+def _changes(one: _Item | None, other: _Item | None) -> list[Change]:
+    if one is None or other is None:
+        known = one or other
+        assert known is not None
+        return [Change(what="removed", a=known.kind) if one else Change(what="added", b=known.kind)]
+    if one.kind != other.kind:
+        return [Change(what="type", a=one.kind, b=other.kind)]
+    names = sorted({*one.attributes, *other.attributes})
+    values = [(n, one.attributes.get(n), other.attributes.get(n)) for n in names]
+    return [Change(what=n, a=shown(x), b=shown(y)) for n, x, y in values if x != y]
+
+
+def _compare_files(run: Recursion, files: list[tuple[Outcome, bytes, bytes, int]]) -> None:
+    batch: list[tuple[Outcome, bytes, bytes, int]] = []
+    size = 0
+    for item in files:
+        if batch and (len(batch) >= _BATCH or size + item[3] > _BATCH_BYTES):
+            _compare_batch(run, batch)
+            batch, size = [], 0
+        batch.append(item)
+        size += item[3]
+    if batch:
+        _compare_batch(run, batch)
+
+
+def _compare_batch(run: Recursion, batch: list[tuple[Outcome, bytes, bytes, int]]) -> None:
+    with ExitStack() as opened:
+        named = [(o.name, opened.enter_context(_open(a)), opened.enter_context(_open(b))) for o, a, b, _ in batch]
+        for (outcome, *_), found in zip(batch, run.files(named), strict=True):
+            outcome.content, outcome.samples = found.content, found.samples
+            outcome.size_a, outcome.size_b = found.size_a, found.size_b
+            outcome.sha256_a, outcome.sha256_b = found.sha256_a, found.sha256_b
+
+
+def _open(path: bytes) -> IO[bytes]:
+    """A regular file, not through a link, never waiting."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as problem:
+        raise InputError(f"{path!r}: {problem.strerror}") from None
+    return os.fdopen(handle, "rb")

@@ -1,0 +1,319 @@
+"""From two files or folders to an outcome for each file in them, however deep.
+
+What is hostile is parsed by sandboxed workers (:mod:`banbury.compare.equivalence.worker`), a batch of pairs in a
+request, one level at a time: what a worker unpacks is the next request's input. The decision what to open, how deep,
+and what a dead worker means is taken here. Equal content is recognised by its SHA-256 and never parsed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, Final
+
+import msgspec
+from msgspec import Struct
+
+from banbury.compare.equivalence.containers.contract import Change, Member, Place
+from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Unexplained, Verdict, worst
+from banbury.compare.equivalence.worker import Answer, Asked, Request
+from banbury.lab.sandbox import Limits
+from banbury.lab.supervisor import Supervisor
+from banbury.model.errors import StoreError
+
+_STEP: Final = 1 << 20
+_BATCH: Final = 48  # pairs in one request
+_BATCH_BYTES: Final = 64 << 20
+
+
+class Allowance(Struct, frozen=True, kw_only=True):
+    """How deep and how much: levels of containers, bytes of output of one step and in all, members in all."""
+
+    depth: int = 24
+    step: int = 4 << 30
+    output: int = 64 << 30
+    members: int = 2_000_000
+
+
+class Content(Struct, kw_only=True):
+    """What was shown of two contents: the verdict on them beside their members, and the members."""
+
+    format: str
+    own: FileVerdict
+    members: list[Outcome] = []
+
+
+class Outcome(Struct, kw_only=True):
+    """One name in both trees, or in one: what the container says of it (``changes``) and its content (shared between
+    names with the same content). Sizes in bytes, -1 where there is none; digests of content that differs.
+    ``sample`` holds the differing bytes of both sides that a report may show."""
+
+    name: str
+    size_a: int = -1
+    size_b: int = -1
+    sha256_a: str = ""
+    sha256_b: str = ""
+    changes: list[Change] = []
+    content: Content | None = None
+    code: int = 0
+    samples: list[tuple[int, bytes, int, bytes]] = []
+
+    @property
+    def own(self) -> Verdict:
+        """The verdict on this file beside what is in it."""
+        of_content = self.content.own.verdict if self.content else Verdict.IDENTICAL
+        return worst(of_content, Verdict.FUNCTIONAL) if self.changes else of_content
+
+
+class Pair(Struct, frozen=True, kw_only=True):
+    """Two files in one open input."""
+
+    name: str
+    a: Place
+    b: Place
+    hints: list[str]
+
+
+#: SHA-256 of both sides, and the hints: what a verdict depends on beside the records and the rules of this run.
+_Key = tuple[str, str, tuple[str, ...]]
+_Waiting = tuple[Outcome, Pair, _Key]
+
+
+class Recursion:
+    """One comparison. ``tell`` is given a line for each container that is opened."""
+
+    def __init__(
+        self, supervisor: Supervisor, record_a: BuildRecord | None = None, record_b: BuildRecord | None = None, *,
+        allowance: Allowance | None = None, limits: Limits | None = None, tell: Callable[[str], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._supervisor = supervisor
+        self._records = record_a, record_b
+        self._allowance = allowance or Allowance()
+        self._limits = limits or Limits()
+        self._tell = tell or (lambda line: None)
+        self._known: dict[tuple[str, str, tuple[str, ...]], Content] = {}
+        self._output = self._allowance.output
+        self._members = self._allowance.members
+
+    def files(self, named: list[tuple[str, IO[bytes], IO[bytes]]]) -> list[Outcome]:
+        """Pairs of open files (binary), in order."""
+        with scratch() as source:
+            pairs, at = [], 0
+            for name, one, other in named:
+                place_a = Place(at, _copy(one, source, at))
+                place_b = Place(place_a.start + place_a.length, _copy(other, source, place_a.start + place_a.length))
+                at = place_b.start + place_b.length
+                pairs.append(Pair(name=name, a=place_a, b=place_b, hints=[]))
+            return self._level(source, pairs, 0)
+
+    # One level
+
+    def _level(self, source: int, pairs: list[Pair], depth: int) -> list[Outcome]:
+        """Outcomes of pairs that stand in one open input, in order."""
+        out: list[Outcome] = []
+        waiting: list[_Waiting] = []
+        for pair in pairs:
+            digests = digest(source, pair.a), digest(source, pair.b)
+            outcome = Outcome(name=pair.name, size_a=pair.a.length, size_b=pair.b.length)
+            outcome.sha256_a, outcome.sha256_b = digests
+            out.append(outcome)
+            key = (*digests, tuple(pair.hints))
+            if digests[0] == digests[1]:
+                outcome.content = Content(format="", own=FileVerdict(verdict=Verdict.IDENTICAL))
+            elif depth >= self._allowance.depth:
+                outcome.content = unexplained(f"deeper than {depth} containers: not opened")
+            else:
+                waiting.append((outcome, pair, key))
+        for batch in _batches(waiting):
+            self._batch(source, batch, depth)
+        for outcome, pair, key in waiting:
+            if outcome.content is None:
+                outcome.content = self._known[key]
+            outcome.samples = _samples(source, pair, outcome.content.own)
+        return out
+
+    def _batch(self, source: int, batch: list[_Waiting], depth: int) -> None:
+        fresh: dict[_Key, Pair] = {}
+        for _, pair, key in batch:
+            if key not in self._known:
+                fresh.setdefault(key, pair)
+        if not fresh:
+            return
+        keys, pairs = list(fresh), list(fresh.values())
+        with scratch() as spool:
+            answers, why = self._ask(source, spool, pairs)
+            if answers is not None:
+                for key, pair, answer in zip(keys, pairs, answers, strict=True):
+                    self._known[key] = self._opened(source, spool, pair, answer, depth)
+                return
+        if len(pairs) == 1:
+            self._known[keys[0]] = unexplained(f"the process that compared it ended: {why}")
+            return
+        for key, pair in fresh.items():  # one of them is deadly: each alone
+            self._batch(source, [(Outcome(name=pair.name), pair, key)], depth)
+
+    def _ask(self, source: int, spool: int, pairs: list[Pair]) -> tuple[list[Answer] | None, str]:
+        room = min(self._allowance.step, max(self._output, 0))
+        request = Request(
+            pairs=[Asked(a=_plain(p.a), b=_plain(p.b), path=p.name, hints=p.hints) for p in pairs],
+            record_a=self._records[0],
+            record_b=self._records[1],
+            room=room,
+        )
+        kept: list[Answer] = []
+
+        def accept(data: bytes) -> None:
+            kept[:] = checked(data, pairs, os.fstat(spool).st_size)
+
+        payload = msgspec.msgpack.encode(request)
+        reply = self._supervisor.run(payload, source, spool, limits=self._limits, accept=accept)
+        if reply.death:
+            return None, reply.death
+        self._output -= os.fstat(spool).st_size
+        return kept, ""
+
+    def _opened(self, source: int, spool: int, pair: Pair, answer: Answer, depth: int) -> Content:
+        """An answer with its members, each of them opened in its turn."""
+        content = Content(format=answer.format, own=answer.verdict)
+        self._members -= len(answer.members)
+        if self._members < 0:
+            return unexplained(f"more than {self._allowance.members} members in all")
+        if answer.members:
+            self._tell(pair.name)
+        deeper: dict[bool, list[tuple[Outcome, Pair]]] = {False: [], True: []}
+        for member in answer.members:
+            outcome = _outcome(member)
+            content.members.append(outcome)
+            if member.a is not None and member.b is not None and not member.equal:
+                if member.a.spool != member.b.spool:
+                    outcome.content = unexplained("a worker placed its two sides in different files")
+                    continue
+                below = Pair(name=member.path, a=member.a, b=member.b, hints=member.hints)
+                deeper[member.a.spool].append((outcome, below))
+        for spooled, found in deeper.items():
+            if found:
+                done = self._level(spool if spooled else source, [p for _, p in found], depth + 1)
+                for (outcome, _), result in zip(found, done, strict=True):
+                    outcome.sha256_a, outcome.sha256_b = result.sha256_a, result.sha256_b
+                    outcome.content, outcome.samples = result.content, result.samples
+        return content
+
+
+def _outcome(member: Member) -> Outcome:
+    same = Content(format="", own=FileVerdict(verdict=Verdict.IDENTICAL)) if member.equal else None
+    return Outcome(
+        name=member.path,
+        size_a=member.a.length if member.a else -1,
+        size_b=member.b.length if member.b else -1,
+        changes=member.changes,
+        content=same,
+        code=member.code,
+    )
+
+
+def unexplained(why: str) -> Content:
+    """The content that nothing was shown of."""
+    own = FileVerdict(verdict=Verdict.UNEXPLAINED, unexplained=[Unexplained(where="file", why=why)])
+    return Content(format="", own=own)
+
+
+def checked(data: bytes, pairs: list[Pair], spooled: int) -> list[Answer]:
+    """A worker's answers. Raises ``ValueError`` for what no honest worker can say."""
+    answers = msgspec.msgpack.decode(data, type=list[Answer])
+    if len(answers) != len(pairs):
+        raise ValueError("another number of answers than of questions")
+    for answer, pair in zip(answers, pairs, strict=True):
+        for member in answer.members:
+            for place, whole in ((member.a, pair.a), (member.b, pair.b)):
+                if place is None:
+                    continue
+                start, end = (0, spooled) if place.spool else (whole.start, whole.start + whole.length)
+                if not start <= place.start <= place.start + place.length <= end or place.length < 0:
+                    raise ValueError("a member outside its container")
+            if member.equal and (member.a is None) != (member.b is None):
+                raise ValueError("a member of one side only that is equal")
+            if (member.a is None) != (member.b is None) and not member.changes:
+                raise ValueError("a member of one side only that is neither added nor removed")
+        if answer.verdict.verdict.equivalent and answer.verdict.unexplained:
+            raise ValueError("a verdict that its own books contradict")
+        if answer.verdict.verdict is Verdict.IDENTICAL and all(m.equal and not m.changes for m in answer.members):
+            raise ValueError("two files with different digests are not identical")
+    return answers
+
+
+def _plain(place: Place) -> Place:
+    """A place of what was output, now that it is the input."""
+    return Place(place.start, place.length)
+
+
+def _samples(source: int, pair: Pair, own: FileVerdict) -> list[tuple[int, bytes, int, bytes]]:
+    """A few of the bytes that nothing accounts for, of both sides, with their offsets."""
+    out = []
+    for entry in own.unexplained[:4]:
+        a, b = (ranges[0] if ranges else None for ranges in (entry.a, entry.b))
+        first = min(r.start for r in (a, b) if r) if a or b else 0
+        start = max(0, first - 16 if first < min(pair.a.length, pair.b.length) else first)
+        sides = [
+            os.pread(source, max(0, min(160, place.length - start)), place.start + start) for place in (pair.a, pair.b)
+        ]
+        out.append((start, sides[0], start, sides[1]))
+    return out
+
+
+def _batches(items: list[_Waiting]) -> Iterator[list[_Waiting]]:
+    batch: list[_Waiting] = []
+    size = 0
+    for item in items:
+        more = item[1].a.length + item[1].b.length
+        if batch and (len(batch) >= _BATCH or size + more > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += more
+    if batch:
+        yield batch
+
+
+def digest(source: int, place: Place) -> str:
+    """SHA-256 of a place of an open file."""
+    counted = hashlib.sha256()
+    at, end = place.start, place.start + place.length
+    while at < end:
+        piece = os.pread(source, min(_STEP, end - at), at)
+        if not piece:
+            raise StoreError("a file became shorter while it was read")
+        counted.update(piece)
+        at += len(piece)
+    return counted.hexdigest()
+
+
+def _copy(file: IO[bytes], target: int, at: int) -> int:
+    size = 0
+    while piece := file.read(_STEP):
+        done = 0
+        while done < len(piece):
+            done += os.pwrite(target, piece[done:], at + size + done)
+        size += len(piece)
+    return size
+
+
+@contextmanager
+def scratch() -> Iterator[int]:
+    """An open file without a name."""
+    try:
+        file = tempfile.TemporaryFile(prefix="banbury-", buffering=0)  # noqa: SIM115 - closed below
+    except OSError as problem:
+        raise StoreError(f"no place for temporary files: {problem.strerror}", hint="make room, or set TMPDIR") from None
+    with file:
+        yield file.fileno()
+
+
+def flatten(outcome: Outcome, path: str = "") -> list[tuple[str, Outcome, Verdict]]:
+    """Every outcome with its path and its verdict, members counted in; a container before what is in it."""
+    whole = f"{path}!/{outcome.name}" if path else outcome.name
+    below = [flatten(m, whole) for m in (outcome.content.members if outcome.content else [])]
+    verdict = worst(outcome.own, *(rows[0][2] for rows in below))
+    return [(whole, outcome, verdict), *(row for rows in below for row in rows)]

@@ -1,0 +1,154 @@
+"""The result of one comparison as data: what ``banbury equivalence --json`` writes and the page is made of."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+import banbury
+from banbury.compare.equivalence.containers.contract import Change
+from banbury.compare.equivalence.model import (
+    BuildRecord,
+    ChangedFunction,
+    FileVerdict,
+    RuleUse,
+    Unexplained,
+    Verdict,
+)
+from banbury.compare.equivalence.recurse import Outcome, flatten
+from banbury.compare.equivalence.rules import rules
+
+SCHEMA_VERSION: Final = 1
+
+
+class Sample(Struct, frozen=True, kw_only=True):
+    """Some of the bytes that nothing accounts for: both sides (hexadecimal) from one offset, at most 160 bytes."""
+
+    start: int
+    a: str
+    b: str
+
+
+class FileReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One file of either side. ``verdict`` counts what is in it, ``own`` does not. ``path`` leads through containers by
+    ``!/``. Sizes in bytes, -1 where the side has no such file; digests (SHA-256) where the contents were compared."""
+
+    path: str
+    verdict: Verdict
+    own: Verdict
+    format: str = ""
+    size_a: int = -1
+    size_b: int = -1
+    sha256_a: str = ""
+    sha256_b: str = ""
+    changes: list[Change] = []
+    rules: list[RuleUse] = []
+    unexplained_bytes: int = 0
+    unexplained: list[Unexplained] = []
+    functions: list[ChangedFunction] = []
+    notes: list[str] = []
+    code: int = 0
+    proved_code: int = 0
+    samples: list[Sample] = []
+
+
+class Totals(Struct, frozen=True, kw_only=True):
+    """``files``: number by own verdict; ``bytes``: of the shipped files by own verdict, containers not counted;
+    ``code`` and ``proved_code``: bytes of code in shipped ELF files, and those of them shown to do the same."""
+
+    files: dict[str, int]
+    bytes: dict[str, int]
+    unexplained_bytes: int
+    code: int
+    proved_code: int
+
+
+class EquivalenceReport(Struct, frozen=True, kw_only=True):
+    """The whole. ``rules`` are those used, with their published text; ``records`` say whether a side declared one."""
+
+    schema: int
+    banbury: str
+    rebuilt: str
+    shipped: str
+    records: tuple[bool, bool]
+    verdict: Verdict
+    totals: Totals
+    files: list[FileReport]
+    rules: dict[str, dict[str, Any]]
+
+
+def report(
+    outcome: Outcome,
+    shipped: str,
+    rebuilt: str,
+    record_a: BuildRecord | None = None,
+    record_b: BuildRecord | None = None,
+) -> EquivalenceReport:
+    """The report on a comparison of ``rebuilt`` (a) with ``shipped`` (b)."""
+    rows = flatten(outcome)
+    files = [_file(path, found, verdict) for path, found, verdict in rows]
+    used = sorted({use.rule for f in files for use in f.rules})
+    known = rules()
+    return EquivalenceReport(
+        schema=SCHEMA_VERSION,
+        banbury=banbury.__version__,
+        rebuilt=rebuilt,
+        shipped=shipped,
+        records=(record_a is not None, record_b is not None),
+        verdict=rows[0][2],
+        totals=_totals(files, {p for p, o, _ in rows if o.content and o.content.members}),
+        files=files,
+        rules={rule: msgspec.to_builtins(known[rule]) for rule in used if rule in known},
+    )
+
+
+def _file(path: str, found: Outcome, verdict: Verdict) -> FileReport:
+    own = found.content.own if found.content else FileVerdict(verdict=Verdict.IDENTICAL)
+    code = own.code or found.code
+    return FileReport(
+        path=path,
+        verdict=verdict,
+        own=found.own,
+        format=found.content.format if found.content else "",
+        size_a=found.size_a,
+        size_b=found.size_b,
+        sha256_a=found.sha256_a,
+        sha256_b=found.sha256_b,
+        changes=found.changes,
+        rules=own.rules,
+        unexplained_bytes=own.unexplained_bytes,
+        unexplained=own.unexplained,
+        functions=own.functions,
+        notes=own.notes,
+        code=code,
+        proved_code=own.proved_code if own.code else code if found.content else 0,
+        samples=[Sample(start=at, a=a.hex(), b=b.hex()) for at, a, _, b in found.samples],
+    )
+
+
+def _totals(files: list[FileReport], containers: set[str]) -> Totals:
+    count = {str(v): 0 for v in Verdict}
+    size = {str(v): 0 for v in Verdict}
+    for file in files:
+        count[file.own] += 1
+        if file.path not in containers:
+            size[file.own] += max(file.size_b, 0)
+    return Totals(
+        files=count,
+        bytes=size,
+        unexplained_bytes=sum(f.unexplained_bytes for f in files),
+        code=sum(f.code for f in files),
+        proved_code=sum(f.proved_code for f in files),
+    )
+
+
+def encode(found: EquivalenceReport) -> bytes:
+    """The report as indented JSON, the same bytes for the same result."""
+    return msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the report."""
+    return msgspec.json.schema(EquivalenceReport)

@@ -1,0 +1,161 @@
+"""Trees of named members as their consumer sees them, and how two of them are compared.
+
+Everything that a consumer acts on is kept: names, types, permission bits with setuid, owners, device numbers, link
+targets, extended attributes, which names are links of one file. Order is let go only where it cannot matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.containers.contract import BYTES, EXACT, Change, Free, Place, Work, shown
+from banbury.compare.equivalence.model import Range
+from banbury.formats.contract import clean_name
+
+
+class Node(Struct, kw_only=True):
+    """One member: ``attributes`` are compared exactly, by name; ``free`` fields by the rule that lets them differ."""
+
+    name: bytes
+    kind: str
+    attributes: dict[str, object]
+    place: Place | None = None
+    free: tuple[Free, ...] = ()
+    hints: tuple[str, ...] = ()
+
+
+class Tree:
+    """Members in their order, by name. ``add`` refuses names that two consumers could take for one, or for no place
+    below the root."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[bytes, Node] = {}
+        self._plain: set[bytes] = set()
+        self._kinds: dict[bytes, str] = {}
+
+    def add(self, node: Node) -> None:
+        plain = plain_name(node.name)
+        if plain in self._plain:
+            raise Refused(clean_name(node.name)[0], "two members with one name")
+        self._plain.add(plain)
+        self._kinds[plain] = node.kind
+        self.nodes[node.name] = node
+
+    def through(self) -> bytes | None:
+        """A member whose path leads through another that is no directory, if there is one: then order matters."""
+        for plain in self._plain:
+            at = plain.rfind(b"/")
+            while at > 0:
+                if self._kinds.get(plain[:at], "directory") != "directory":
+                    return plain
+                at = plain.rfind(b"/", 0, at)
+        return None
+
+    def parents_first(self) -> bool:
+        """Whether every member comes after the directory that it lies in."""
+        seen = {b""}
+        for node in self.nodes.values():
+            plain = plain_name(node.name)
+            if plain.rpartition(b"/")[0] not in seen:
+                return False
+            seen.add(plain)
+        return True
+
+
+def plain_name(name: bytes) -> bytes:
+    """A member's path without ``./``, doubled or trailing slashes. Refuses names that lead out of the tree."""
+    if b"\0" in name or not name:
+        raise Refused("name", "empty, or with a zero byte")
+    if b"/" not in name and name not in (b".", b".."):
+        return name
+    parts = [p for p in name.split(b"/") if p not in (b"", b".")]
+    if b".." in parts:
+        raise Refused(clean_name(name)[0], "a name that climbs out of its tree")
+    return b"/".join(parts)
+
+
+def compare_trees(
+    work: Work, a: Tree, b: Tree, *, order: str, parents: bool = False, proved: Mapping[bytes, str] | None = None
+) -> None:
+    """List the members of both trees, and account for what may differ.
+
+    ``order`` is the rule that lets the order of members differ; ``parents``: only where directories come before what
+    lies in them. ``proved`` members were shown to follow from others, by the rule given: their content may differ.
+    """
+    _order(work, a, b, order, parents)
+    freed: dict[str, tuple[list[Range], list[Range]]] = {}
+    inherited = (BYTES,) if EXACT in work.hints else ()
+    for name, one in a.nodes.items():
+        other = b.nodes.get(name)
+        if other is None:
+            work.member(name, one.place, None, changes=[Change(what="removed", a=_summary(one))])
+            continue
+        _free(freed, one, other)
+        changes = list(_changes(one, other))
+        place_a, place_b = one.place, other.place
+        rule = (proved or {}).get(name)
+        if rule and place_a and place_b and not work.same(place_a, place_b):
+            work.account.explain(
+                rule, [_within(work.place_a, place_a)], [_within(work.place_b, place_b)], clean_name(name)[0]
+            )
+            place_a = place_b = None
+        work.member(name, place_a, place_b, changes=changes, hints=(*inherited, *one.hints))
+    for name, other in b.nodes.items():
+        if name not in a.nodes:
+            work.member(name, None, other.place, changes=[Change(what="added", b=_summary(other))])
+    for rule, (ours, theirs) in freed.items():
+        work.account.explain(rule, ours, theirs)
+
+
+def _within(whole: Place, part: Place) -> Range:
+    if part.spool:
+        return Range(0, part.length)
+    return Range(part.start - whole.start, part.start - whole.start + part.length)
+
+
+def _order(work: Work, a: Tree, b: Tree, rule: str, parents: bool) -> None:
+    ours = [n for n in a.nodes if n in b.nodes]
+    if ours == [n for n in b.nodes if n in a.nodes]:
+        return
+    for tree in (a, b):
+        odd = tree.through()
+        if odd is not None:
+            name = clean_name(odd)[0]
+            work.account.refuse("order", f"differs, and {name} leads through a member that is no directory")
+            return
+        if parents and not tree.parents_first():
+            work.account.refuse("order", "differs, and a member comes before its directory")
+            return
+    work.account.explain(rule, [Range(0, len(work.a))], [Range(0, len(work.b))])
+
+
+def _free(freed: dict[str, tuple[list[Range], list[Range]]], one: Node, other: Node) -> None:
+    for ours, theirs in zip(one.free, other.free, strict=True):
+        if ours.value != theirs.value:
+            a, b = freed.setdefault(ours.rule, ([], []))
+            a.append(ours.range)
+            b.append(theirs.range)
+
+
+def _changes(one: Node, other: Node) -> Iterable[Change]:
+    if one.kind != other.kind:
+        yield Change(what="type", a=one.kind, b=other.kind)
+        return
+    if one.attributes == other.attributes:
+        return
+    for name in sorted({**one.attributes, **other.attributes}):
+        ours, theirs = one.attributes.get(name), other.attributes.get(name)
+        if ours != theirs:
+            yield Change(what=name, a=_value(name, ours), b=_value(name, theirs))
+
+
+def _value(name: str, value: object) -> str:
+    return f"{value:04o}" if name == "mode" and isinstance(value, int) else shown(value)
+
+
+def _summary(node: Node) -> str:
+    parts = [node.kind, *(f"{n} {_value(n, v)}" for n, v in sorted(node.attributes.items()) if v not in ("", b""))]
+    return ", ".join(parts)[:300]

@@ -1,0 +1,166 @@
+"""What a sandboxed worker does with pairs of files: one level of each, members named and left to the next request.
+
+The functions here run inside the sandbox. Whatever they return is data from a process that hostile bytes may have taken
+over; :mod:`banbury.compare.equivalence.recurse` checks its form and its bounds, and takes a worker's death for
+``unexplained``.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.containers.contract import ANY_STREAM, BYTES, Comparator, Member, Place, Spool, Work
+from banbury.compare.equivalence.containers.registry import claimed, comparators
+from banbury.compare.equivalence.containers.streams import ANY
+from banbury.compare.equivalence.elf_map import OwnedElf
+from banbury.compare.equivalence.leaf import compare_elf
+from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Range, Unexplained, Verdict
+from banbury.compare.equivalence.rules import rules
+from banbury.compare.equivalence.text import compare_text, differing, is_text
+from banbury.formats.view import View
+from banbury.model.errors import BudgetExceeded, Malformed
+
+TASK: Final = "banbury.compare.equivalence.worker:run"
+_ELF: Final = b"\x7fELF"
+_LOOKED_AT: Final = 256 << 20  # bytes of unknown files in which the first and last difference are found
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """One pair: where both files stand in the input, their path (to choose by only), and hints from above."""
+
+    a: Place
+    b: Place
+    path: str = ""
+    hints: list[str] = []
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """Pairs to compare, the build records, and how many bytes of output there may be."""
+
+    pairs: list[Asked]
+    record_a: BuildRecord | None
+    record_b: BuildRecord | None
+    room: int
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """The verdict on one pair beside its members, and the members. ``format`` is ``""`` where no reader knows it."""
+
+    format: str
+    verdict: FileVerdict
+    members: list[Member] = []
+
+
+def prepare() -> None:
+    """Import everything a worker may need, in the process that workers are forked from."""
+    import lz4.frame  # noqa: F401
+    import zstandard  # noqa: F401
+
+    comparators()
+    rules()
+
+
+def run(payload: bytes, data: mmap.mmap | bytes, spool: int, step: Callable[[str], None]) -> bytes:
+    """The task of :class:`banbury.lab.supervisor.Supervisor`: a request in, answers out (both MessagePack)."""
+    request = msgspec.msgpack.decode(payload, type=Request)
+    out = Spool(spool, request.room)
+    answers = []
+    for number, asked in enumerate(request.pairs):
+        step(f"pair {number}")
+        work = Work(
+            data, asked.a, asked.b, out, hints=asked.hints, record_a=request.record_a, record_b=request.record_b,
+            path=asked.path,
+        )  # fmt: skip
+        answers.append(compare(work))
+    step("answer")
+    return msgspec.msgpack.encode(answers)
+
+
+def compare(work: Work) -> Answer:
+    """One pair, at one level. Raises nothing that a file can cause, but ``MemoryError``."""
+    if work.same(work.place_a, work.place_b):
+        return Answer(format="", verdict=FileVerdict(verdict=Verdict.IDENTICAL))
+    if BYTES in work.hints:
+        return Answer(format="", verdict=_by_bytes(work, "must be the same byte for byte", Verdict.FUNCTIONAL))
+    if work.a.startswith(_ELF) and work.b.startswith(_ELF):
+        return Answer(format="elf", verdict=_leaf(work, compare_elf))
+    one, other = claimed(work.a), claimed(work.b)
+    if one is not other and ANY_STREAM in work.hints and ANY.claims(work.a) and ANY.claims(work.b):
+        one = other = ANY
+    if one is not None and one is other:
+        return _container(work, one)
+    if is_text(work.a) and is_text(work.b):
+        return Answer(format="text", verdict=_leaf(work, compare_text))
+    sorts = [c.name if c else "no format that is decided" for c in (one, other)]
+    why = f"differs, and is {sorts[0]}" if sorts[0] == sorts[1] else f"is {sorts[0]} against {sorts[1]}"
+    return Answer(format="", verdict=_by_bytes(work, why, Verdict.UNEXPLAINED))
+
+
+def _leaf(
+    work: Work, decide: Callable[[View, View, BuildRecord | None, BuildRecord | None], FileVerdict]
+) -> FileVerdict:
+    try:
+        return decide(work.a, work.b, work.record_a, work.record_b)
+    except MemoryError:
+        raise
+    except Exception as problem:  # noqa: BLE001 - a fault of the method costs this file its verdict, not the run
+        return _by_bytes(work, f"could not be compared: {type(problem).__name__}: {problem}", Verdict.UNEXPLAINED)
+
+
+def _container(work: Work, comparator: Comparator) -> Answer:
+    try:
+        comparator.compare(work)
+    except Refused as answer:
+        work.account.refused(answer)
+        work.members.clear()
+    except (Malformed, BudgetExceeded) as problem:
+        work.account.refuse(comparator.name, str(problem))
+        work.members.clear()
+    except MemoryError:
+        raise
+    except Exception as problem:  # noqa: BLE001 - as above
+        work.account.refuse(comparator.name, f"could not be compared: {type(problem).__name__}: {problem}")
+        work.members.clear()
+    account = work.account
+    if not account.open and not account.uses and all(m.equal and not m.changes for m in work.members):
+        account.refuse(comparator.name, "the bytes differ and nothing accounts for it")
+    if account.open and not any(u.a or u.b for u in account.open):
+        verdict = _by_bytes(work, "; ".join(f"{u.where}: {u.why}" for u in account.open[:5]), Verdict.UNEXPLAINED)
+        verdict = msgspec.structs.replace(verdict, rules=account.verdict(Verdict.METADATA).rules)
+    else:
+        verdict = account.verdict(Verdict.METADATA if account.uses else Verdict.IDENTICAL)
+    members = [_with_code(work, m) for m in work.members]
+    return Answer(format=comparator.name, verdict=verdict, members=members)
+
+
+def _with_code(work: Work, member: Member) -> Member:
+    """An equal member, or one that only the shipped side has, with the size of its code."""
+    if member.b is None or not (member.equal or member.a is None):
+        return member
+    code = _code(work, member.b)
+    return msgspec.structs.replace(member, code=code) if code else member
+
+
+def _code(work: Work, place: Place) -> int:
+    """Bytes of program code of a member, 0 where it is no well-formed ELF file."""
+    if work.read(place, 0, 4) != _ELF or place.length > 256 << 20:
+        return 0
+    try:
+        return OwnedElf(View(work.all_of(place, 256 << 20))).code_bytes
+    except (Refused, Malformed):
+        return 0
+
+
+def _by_bytes(work: Work, why: str, verdict: Verdict) -> FileVerdict:
+    """A verdict on two files that are only known to differ, with the range within which they do."""
+    if max(len(work.a), len(work.b)) <= _LOOKED_AT:
+        one, other = differing(work.a.take(0, len(work.a)), work.b.take(0, len(work.b)))
+    else:
+        one, other = Range(0, len(work.a)), Range(0, len(work.b))
+    return FileVerdict(verdict=verdict, unexplained=[Unexplained(where="file", why=why, a=[one], b=[other])])
