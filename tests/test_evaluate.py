@@ -92,6 +92,17 @@ def test_noise_is_unread_and_said_to_be(tmp_path: Path) -> None:
     assert [f.rule for f in evaluation.findings] == ["coverage.unread"]
 
 
+def test_a_file_system_that_stays_shut_is_not_opened_by_its_wrapping(tmp_path: Path) -> None:
+    """Compressed twice and behind a header: content that nobody recognises is unread all the same."""
+    shut = random.Random(2).randbytes(50_000)
+    evaluation = evaluate_bytes(uimage(gzip.compress(gzip.compress(shut, mtime=0), mtime=0)), tmp_path)
+    image = evaluation.ledger.images[0]
+
+    assert_accounts_for_every_byte(image)
+    assert image.totals["unread"] > 0.99 * image.size
+    assert "coverage.unread" in {f.rule for f in evaluation.findings}
+
+
 def test_the_same_input_gives_the_same_bytes_in_another_workspace_and_with_another_number_of_workers(
     tmp_path: Path,
 ) -> None:

@@ -31,6 +31,9 @@ _FATES = {
     Role.UNREAD: Fate.UNREAD,
 }
 _SAMPLE = 1 << 20
+#: Where at least this share of what was decoded is unread, the bytes that it was decoded from count as unread.
+_MOSTLY = 0.5
+_DEEPEST = 32
 Regions = Callable[[str], list[Region]]
 
 
@@ -83,6 +86,7 @@ class _Mapper:
         self._regions = regions
         self._store = store
         self._mapped: set[str] = set()
+        self._shut: dict[str, float] = {}
 
     def image(self, root: Node) -> ImageMap:
         """The fate of every byte of one artefact."""
@@ -130,8 +134,38 @@ class _Mapper:
             elif not child.complete:
                 out.append(_stretch(start, end, Fate.UNREAD, "content that could not be decoded whole", child.id))
             else:
-                out.append(_stretch(start, end, Fate.OPENED, self._owner_name(child, region), child.id))
+                out.append(self._decoded(start, end, child, region))
         return out
+
+    def _decoded(self, start: int, end: int, child: Node, region: Region) -> Stretch:
+        """Bytes that content was decoded from: opened, unless most of what came out stays shut."""
+        share = self._shut_share(child, 0)
+        if share < _MOSTLY:
+            return _stretch(start, end, Fate.OPENED, self._owner_name(child, region), child.id)
+        fate, name = self._leaf_fate(child) if not child.format else (Fate.UNREAD, f"{child.name}: {child.format}")
+        return _stretch(start, end, fate, f"{name}; it came out, and {share:.0%} of it is unread", child.id)
+
+    def _shut_share(self, node: Node, depth: int) -> float:
+        """The share of a payload's bytes, 0 to 1, that nobody read in it or in what came out of it."""
+        if not self._all.payload[node.id] or not node.size or depth > _DEEPEST:
+            return 0.0
+        if node.sha256 in self._shut:
+            return self._shut[node.sha256]
+        regions = self._regions(node.sha256) if node.format else []
+        if not regions:
+            share = float(self._leaf_fate(node)[0] is Fate.UNREAD)
+        else:
+            members = self._all.children.get(node.id, [])
+            unread = 0.0
+            for region in regions:
+                size = region.end - region.start
+                if region.role is Role.UNREAD:
+                    unread += size
+                elif region.role is Role.MEMBER and 0 <= region.member < len(members):
+                    unread += size * self._shut_share(self._all.nodes[members[region.member]], depth + 1)
+            share = unread / node.size
+        self._shut[node.sha256] = share
+        return share
 
     def _hidden(self, digest: str) -> set[tuple[int, int]]:
         """What a content's reader noted as hidden."""
