@@ -257,7 +257,7 @@ def bzip2_bomb_large() -> bytes:
     return bz2.compress(bytes(45 * MIB)) * 200
 
 
-@case("bomb", raw=True)
+@case(raw=True)
 def many_small_bombs_in_a_row() -> bytes:
     """Each a format of its own for the search, each 45 MiB from 45 bytes."""
     bomb = bz2.compress(bytes(45 * MIB))

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from banbury.intake.tasks import shut_down
+from banbury.intake.unpack import Allowance
 from banbury.lab.workspace import Workspace
 from banbury.laboratory import Options, evaluate
 from banbury.model.evaluation import Evaluation
+from banbury.present.reports import encode
 from tests.images import router, tar_of, uimage
 
 SECRET = random.Random(3).randbytes(50_000)
@@ -160,3 +162,20 @@ def test_a_failure_at_one_place_is_told_with_its_reason(tmp_path: Path) -> None:
     reasons = [t.why for f in evaluation.files.values() for t in f.trouble]
 
     assert sum(c.failed for c in evaluation.ledger.coverage) == len([w for w in reasons if "facts" in w]) > 0
+
+
+def test_a_level_that_passes_the_allowance_ends_soon_and_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
+    """200 files that each unpack to 4 MiB, and room for 20 of them: the rest is not unpacked first."""
+    files = {f"{i}.gz": gzip.compress(bytes((i, 1)) * (2 << 20), 1, mtime=0) for i in range(200)}
+    (tmp_path / "image.bin").write_bytes(tar_of(files))
+    options = Options(as_of="2026-01-01", allowance=Allowance(output=80 << 20))
+    results = []
+    for name, engine in (("a", "local:1"), ("b", "local:4"), ("b", "local:4")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "lab.toml").write_text(f'engine = "{engine}"\n')
+        with Workspace(tmp_path / name) as workspace:
+            results.append(encode(evaluate(tmp_path / "image.bin", workspace, options=options)))
+
+    assert results[0] == results[1] == results[2]
+    assert b"bytes unpacked" in results[0]
+    assert sum(p.stat().st_size for p in (tmp_path / "a").rglob("*") if p.is_file()) < 400 << 20

@@ -13,6 +13,7 @@ more (thousands of fake headers) is noted as a ``bomb``.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 
@@ -128,10 +129,8 @@ class _Search:
         while at < end or self._heap:
             if at < end:
                 stop = min(at + WINDOW, end)
-                for hit in self._scanner.hits(self._view, at, stop):
-                    if hit.start >= position:
-                        heapq.heappush(self._heap, hit)
                 self._scanned += stop - at
+                self._gather(at, stop, position)
                 at = stop
             # A format that starts before this has all its anchors in what was scanned.
             horizon = at - self._scanner.reach if at < end else end
@@ -141,6 +140,26 @@ class _Search:
                     yield claim
                     position = claim.end
                     at = max(at, position)
+
+    def _gather(self, at: int, stop: int, position: int) -> None:
+        """Put a window's hits on the heap; of a reader that has little left to waste only as many as it can try. False
+        headers come by the million, and each that is pushed has its price."""
+        limit = _STAKE + _RATE * self._scanned
+        room = {order: (limit - spent) // _PROBE + 1 for order, spent in self._spent.items()}
+        skipped: Counter[int] = Counter()
+        for hit in self._scanner.hits(self._view, at, stop):
+            if hit.start < position:
+                continue
+            left = room.get(hit.order, 1)
+            if left <= 0:
+                skipped[hit.order] += 1
+                continue
+            if hit.order in room:
+                room[hit.order] = left - 1
+            heapq.heappush(self._heap, hit)
+        for order, count in skipped.items():
+            name = self._scanner.readers[order].name
+            self.starved[name] = self.starved.get(name, 0) + count
 
     def _best(self, position: int) -> Claim | None:
         """Take every hit at the lowest start off the heap and return the best confirmed claim there."""

@@ -28,7 +28,7 @@ class Budget(Struct, frozen=True, kw_only=True):
     """What one reader may write for one container. ``ratio`` (output to input) counts past ``ratio_floor`` bytes."""
 
     output: int = 4 << 30
-    entries: int = 1_000_000
+    entries: int = 250_000
     ratio: int = 250
     ratio_floor: int = 64 << 20
     notes: int = 1000

@@ -31,6 +31,7 @@ _FATES = {
     Role.UNREAD: Fate.UNREAD,
 }
 _SAMPLE = 1 << 20
+_PLACES = 1000
 #: Where at least this share of what was decoded is unread, the bytes that it was decoded from count as unread.
 _MOSTLY = 0.5
 _DEEPEST = 32
@@ -59,8 +60,14 @@ def make_ledger(
         not_unpacked=assembled.failures,
         checks_ok=sum(c.ok for c in checks),
         checks_failed=[c for c in checks if not c.ok],
-        limits_hit=limits + assembled.recursive,
+        limits_hit=limits + _first(assembled.recursive),
     )
+
+
+def _first(places: list[str]) -> list[str]:
+    """So many of the places that were not opened, and how many there are beyond."""
+    more = len(places) - _PLACES
+    return places if more <= 0 else [*places[:_PLACES], f"{more} more places were not opened"]
 
 
 def _coverage(assembled: Assembled) -> list[Coverage]:

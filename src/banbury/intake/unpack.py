@@ -47,7 +47,7 @@ class Allowance(Struct, frozen=True, kw_only=True):
     """What one evaluation may unpack: bytes and places in all, and how deep containers may nest."""
 
     output: int = 64 << 30
-    places: int = 2_000_000
+    places: int = 300_000
     depth: int = 24
     per_blob: Budget = Budget()
     limits: Limits = Limits()
@@ -187,14 +187,13 @@ class Unpacker:
         unpacked = self._haul.unpacked.get(place.digest)
         if not place.digest or place.stopped or unpacked is None or unpacked.dissection is None:
             return
+        if not unpacked.dissection.entries:
+            return
         contents: dict[int, tuple[str, int]] = {}
         for content, digest in zip(unpacked.dissection.contents, unpacked.digests, strict=True):
             contents.setdefault(content.member, (digest, content.length))
         if len(self._haul.places) + len(unpacked.dissection.entries) > self._allowance.places:
             self._stop(place, f"more than {self._allowance.places} places")
-            return
-        if self._written > self._allowance.output:
-            self._stop(place, f"more than {self._allowance.output} bytes unpacked")
             return
         above = self._ancestry(index)
         payload = place.payload and not holds_files(unpacked.dissection)
@@ -237,6 +236,7 @@ class Unpacker:
             if place.payload:
                 payloads.add(place.digest)
         self._set_budget()
+        fresh = open_ - self._haul.unpacked.keys()
         self._load(paths, open_, payloads)
         wanted = ((d, at, d not in open_, d in payloads) for d, at in sorted(paths.items()))
         items = [item for w in wanted if (item := self._missing(*w)) is not None]
@@ -244,6 +244,16 @@ class Unpacker:
         for done in self._work(items):
             self._take(done)
         self._commit()
+        if self._written > self._allowance.output:
+            self._close(fresh)
+
+    def _close(self, digests: set[str]) -> None:
+        """The level that passed the allowance is closed whole: which of its blobs were dissected before that was seen
+        depends on the number of workers, and the result must not."""
+        why = f"more than {self._allowance.output} bytes unpacked"
+        for digest in digests:
+            self._haul.unpacked[digest] = Unpacked(dissection=None, digests=[], trouble=why)
+        self._haul.limits_hit.append(why)
 
     def _set_budget(self) -> None:
         """What each blob of this level may write: its own budget, or what the levels above have left where that is
@@ -301,6 +311,8 @@ class Unpacker:
         try:
             while True:
                 while len(running) < 2 * self._slots and (shard := next(shards, None)):
+                    if self._written > self._allowance.output:
+                        shard = [msgspec.structs.replace(item, unpack=False) for item in shard]
                     with engine_errors():
                         running.add(self._engine.submit(run_shard, shard, self._store_url, local_method()))
                 if not running:
