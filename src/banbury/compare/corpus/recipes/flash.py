@@ -295,9 +295,10 @@ def _sqfstar(tree: Tree, *options: str, clock: int = LAB["clock"]) -> bytes:
     """An image by mksquashfs, from a tar stream, so that owners and devices need no rights."""
     with tempfile.TemporaryDirectory(prefix="banbury-corpus-") as scratch:
         folder = Path(scratch)
-        command = ["sqfstar", "-quiet", "-no-progress", "-mkfs-time", str(clock), "-root-mode", "755", "-root-uid", "0", "-root-gid", "0",
-                   "-root-time", str(clock), *options]
-        run([*command, "out"], folder, given=tar.write(tree, owner=""))
+        # without this entry the root's time is the clock's
+        root = tar.member(".", Node(kind="dir", mode=0o755, mtime=LAB["clock"]), owner="")
+        command = ["sqfstar", "-quiet", "-no-progress", "-mkfs-time", str(clock), "-root-mode", "755", "-root-uid", "0", "-root-gid", "0", *options]
+        run([*command, "out"], folder, given=root + tar.write(tree, owner=""))
         out = bytearray((folder / "out").read_bytes())
         return bytes(out)
 
