@@ -29,7 +29,8 @@ SOURCE = r"""
 #ifndef WORK
 #define WORK ""
 #endif
-const char *stamp = "gadget " VERSION " ready";
+const char *stamp = "gadget " VERSION " is ready for all that it may be asked to do";
+const char *motto = "a text of more than thirty-two bytes that follows";
 static const char *const names[] = {"alpha", "beta", "gamma", "delta", "epsilon"};
 static const int table[48] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9};
 static const double factors[4] = {1.5, 2.5, 3.25, 4.125};
@@ -51,7 +52,7 @@ __attribute__((noinline)) int denied(void) { return puts("denied"); }
 __attribute__((noinline)) int granted(void) { counter++; return puts("granted"); }
 __attribute__((constructor)) static void start(void) { counter += 1; }
 int main(int argc, char **argv) {
-  puts(stamp);
+  puts(stamp); puts(motto); puts("a " VERSION); puts("b " VERSION); puts("c " VERSION);
   if (argc > 2 && allowed(argv[1], argv[2])) granted(); else denied();
   printf("%s %d %f\n", names[argc % 5], choose(argc), factors[argc & 3]);
   return hook(WORK "/src/gadget.c") < 0 ? abort(), 1 : 0;

@@ -10,7 +10,7 @@ _MOST_RANGES = 64
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
-    """This file (or this pair) cannot be decided by the method at hand. ``where`` is the field that stands against it."""
+    """This file or pair cannot be decided by the method at hand; ``where`` is the field that stands against it."""
 
     def __init__(self, where: str, why: str, a: list[Range] | None = None, b: list[Range] | None = None) -> None:
         super().__init__(f"{where}: {why}")
@@ -45,6 +45,12 @@ class Account:
 
     def refused(self, answer: Refused) -> None:
         self.refuse(answer.where, answer.why, answer.a, answer.b)
+
+    def take(self, other: Account) -> None:
+        """Enter everything that another account of the same pair holds."""
+        self.uses.update(other.uses)
+        self.open += other.open
+        self.notes += other.notes
 
     def verdict(self, best: Verdict) -> FileVerdict:
         """``best`` where everything is accounted for, else ``unexplained``."""

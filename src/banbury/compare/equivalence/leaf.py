@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from banbury.compare.equivalence.accounting import Account, Refused
 from banbury.compare.equivalence.elf_map import OwnedElf
 from banbury.compare.equivalence.elf_same import Pair, compare_same, same_layout
 from banbury.compare.equivalence.literals import Declared, differences, runs
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Range, Verdict, substitutions
+from banbury.compare.equivalence.relayout import compare_moved
 from banbury.compare.equivalence.signature import unsigned
+from banbury.formats import _elf_types as t
 from banbury.formats.view import View
 
 
@@ -58,8 +62,6 @@ def compare_elf(
         if not (answer.a or answer.b):
             account.refuse("file", "differs", *_differing(a, b))
     verdict = account.verdict(best)
-    import msgspec
-
     return msgspec.structs.replace(verdict, code=code, proved_code=code if verdict.verdict.equivalent else 0)
 
 
@@ -79,9 +81,28 @@ def _decide(pair: Pair) -> Verdict:
     if (a.bits, a.big, a.machine, a.type, a.flags) != (b.bits, b.big, b.machine, b.type, b.flags):
         raise Refused("ELF header", "built for another machine, interface or kind of file")
     if same_layout(pair.a, pair.b):
-        compare_same(pair)
+        first = Account(pair.account.observed)
+        compare_same(msgspec.structs.replace(pair, account=first))
+        if not first.open or not _may_have_moved(pair):
+            pair.account.take(first)
+            return Verdict.METADATA
+    second = Account(pair.account.observed)
+    try:
+        compare_moved(msgspec.structs.replace(pair, account=second))
+    except Refused as answer:
+        if not same_layout(pair.a, pair.b):
+            raise
+        pair.account.take(first)
+        pair.account.notes.append(f"nothing moved in a way that could be shown: {answer}")
         return Verdict.METADATA
-    raise Refused("program headers", "the loaded sections are not laid out alike")
+    pair.account.take(second)
+    return Verdict.RELAYOUT
+
+
+def _may_have_moved(pair: Pair) -> bool:
+    """Whether the sections stand at the same places although something within them may have moved: a declared text
+    of another length, whose shift padding took up."""
+    return pair.declared.differ and pair.a.header.type == t.ET_DYN
 
 
 def equal(a: View, b: View) -> bool:

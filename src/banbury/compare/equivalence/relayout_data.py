@@ -1,0 +1,237 @@
+"""References outside code: relocations, the dynamic table, symbols, unwinding tables, and the words they stand in.
+
+Each function adds what a section refers to and returns which of its bytes are references; the rest must be equal.
+
+Sources: System V ABI, AMD64 supplement, chapters 4 and 5; LSB Core 5.0, chapter 10.6 (exception frames); DWARF 5,
+section 6.4; the DT_RELR proposal of 2018.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.code import Ints
+from banbury.compare.equivalence.elf_map import OwnedElf, Part
+from banbury.compare.equivalence.relayout_map import References
+from banbury.formats import _elf_types as t
+
+Mask = npt.NDArray[np.bool_]
+U8 = npt.NDArray[np.uint8]
+
+#: Dynamic tags whose value is an address, and those whose value is a number that may not change.
+_ADDRESSES: Final = {
+    t.DT_PLTGOT, t.DT_HASH, t.DT_STRTAB, t.DT_SYMTAB, t.DT_RELA, t.DT_REL, 12, 13, t.DT_JMPREL, 25, 26, 32, t.DT_RELR,
+    t.DT_GNU_HASH, t.DT_VERSYM, t.DT_VERDEF, t.DT_VERNEED,
+}  # fmt: skip
+_NUMBERS: Final = {
+    t.DT_NEEDED, t.DT_PLTRELSZ, t.DT_RELASZ, 9, t.DT_STRSZ, t.DT_SYMENT, t.DT_SONAME, t.DT_RPATH, 16, t.DT_RELSZ, 19,
+    t.DT_PLTREL, t.DT_DEBUG, t.DT_TEXTREL, t.DT_BIND_NOW, 27, 28, t.DT_RUNPATH, t.DT_FLAGS, 33, t.DT_RELRSZ, 37,
+    0x6FFFFFF9, 0x6FFFFFFA, t.DT_FLAGS_1, t.DT_VERDEFNUM, t.DT_VERNEEDNUM,
+}  # fmt: skip
+
+#: Relocation types by machine: relative, relative through a resolver, those that leave the stored word to the lazy
+#: binder, and those against a symbol (or the module) that hold no address of this file.
+_RELATIVE: Final = {t.EM_X86_64: {8}, t.EM_AARCH64: {1027}}
+_RESOLVER: Final = {t.EM_X86_64: {37}, t.EM_AARCH64: {1032}}
+_LAZY: Final = {t.EM_X86_64: {7}, t.EM_AARCH64: {1026}}
+_SYMBOLIC: Final = {
+    t.EM_X86_64: {1, 5, 6, 16, 17, 18, 36},
+    t.EM_AARCH64: {257, 1024, 1025, 1028, 1029, 1030, 1031},
+}
+
+
+def same_words(
+    a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], at: Ints, width: int, big: bool
+) -> tuple[Ints, Ints]:
+    """The words at some offsets of both sides, as signed numbers."""
+    out = []
+    for side in (a, b):
+        word = np.zeros(len(at), np.uint64)
+        for k in range(width):
+            place = 8 * (width - 1 - k if big else k)
+            word |= side[at + k].astype(np.uint64) << np.uint64(place)
+        out.append(word.astype(np.int64))
+    return out[0], out[1]
+
+
+def dynamic_table(a: OwnedElf, b: OwnedElf, one: Part, other: Part, refs: References) -> Mask:
+    """``.dynamic``: the same tags in the same order; addresses are references, numbers equal. Past the end: zero."""
+    tables = [list(t.DYN[e.elf.key].iter_unpack(e.data[p.offset : p.end])) for e, p in ((a, one), (b, other))]
+    ended = False
+    for (tag, value), (tag_b, value_b) in zip(*tables, strict=True):
+        if tag != tag_b or (ended and (tag or value or value_b)):
+            raise Refused(".dynamic", "the tags are not the same, or something stands behind the last")
+        ended = ended or tag == 0
+        if tag in _ADDRESSES:
+            refs.one(f".dynamic tag {tag:#x}", value, value_b)
+        elif value != value_b or (tag and tag not in _NUMBERS):
+            raise Refused(".dynamic", f"tag {tag:#x} differs or is not known")
+    return np.ones(one.size, bool)
+
+
+def dynamic_symbols(a: OwnedElf, b: OwnedElf, one: Part, other: Part, refs: References) -> Mask:
+    """``.dynsym``: values of defined symbols are references (but for thread-local and absolute ones)."""
+    from banbury.compare.equivalence.elf_symbols import symbols_of
+
+    ours, theirs = symbols_of(a, one), symbols_of(b, other)
+    indices, kinds = ours["shndx"], ours["info"] & 15
+    moves = (indices != 0) & (indices < 0xFF00) & (kinds != 6)
+    refs.add(one.name, ours["value"][moves].astype(np.int64), theirs["value"][moves].astype(np.int64))
+    for section in set(indices[(indices < 0xFF00)].tolist()):
+        if (
+            section >= len(a.sections)
+            or section >= len(b.sections)
+            or a.sections[section].name != b.sections[section].name
+        ):
+            raise Refused(one.name, "a symbol is in another section")
+    out = np.zeros(one.size, bool)
+    size = ours.dtype.itemsize
+    at = ours.dtype.fields["value"][1] if ours.dtype.fields else 0
+    width = 8 if a.elf.is64 else 4
+    for row in np.flatnonzero(moves).tolist():
+        out[row * size + at : row * size + at + width] = True
+    return out
+
+
+class Words:
+    """Words of data that the dynamic linker relocates: (address in the first file, in the second), by kind."""
+
+    def __init__(self) -> None:
+        self.plain: list[tuple[int, int]] = []  # the stored word is ignored, or equal
+        self.held: list[tuple[int, int]] = []  # the stored word is a reference where it is not zero
+
+
+def relocations(a: OwnedElf, b: OwnedElf, one: Part, other: Part, refs: References, words: Words) -> Mask:
+    """A dynamic relocation table: the same entries in the same order; places and relative addends are references."""
+    machine = a.header.machine
+    if machine not in _RELATIVE:
+        raise Refused(one.name, "the relocations of this machine are not known here")
+    x, y = a.elf.section_relocations(_section(a, one)), b.elf.section_relocations(_section(b, other))
+    if x is None or y is None or x.count * x.entry != one.size or not x.rela:
+        raise Refused(one.name, "no table of relocations with addends")
+    if not (np.array_equal(x.types, y.types) and np.array_equal(x.symbols, y.symbols)):
+        raise Refused(one.name, "types or symbols of relocations differ")
+    refs.add(f"{one.name}, places", x.offsets.astype(np.int64), y.offsets.astype(np.int64))
+    kinds = set(x.types.tolist())
+    relative, resolver, lazy = _RELATIVE[machine], _RESOLVER[machine], _LAZY[machine]
+    if not kinds <= relative | resolver | lazy | _SYMBOLIC[machine]:
+        raise Refused(one.name, "a type of relocation that is not known here")
+    based = np.isin(x.types, list(relative | resolver))
+    refs.add(f"{one.name}, addends", x.addends[based], y.addends[based])
+    if not np.array_equal(x.addends[~based], y.addends[~based]):
+        raise Refused(one.name, "an addend differs")
+    held = np.isin(x.types, list(relative | resolver | lazy))
+    for place, place_b, keeps in zip(x.offsets.tolist(), y.offsets.tolist(), held.tolist(), strict=True):
+        (words.held if keeps else words.plain).append((place, place_b))
+    return np.ones(one.size, bool)
+
+
+def _section(elf: OwnedElf, part: Part) -> t.Section:
+    return elf.elf.sections[part.index]
+
+
+# Unwinding tables
+
+_PCREL4, _DATAREL4 = 0x1B, 0x3B
+
+
+def frame_header(a: OwnedElf, b: OwnedElf, one: Part, other: Part, refs: References) -> Mask:
+    """``.eh_frame_hdr``: version 1, the frame's address, and a table of (code, entry) relative to the section."""
+    raw = [e.bytes(p) for e, p in ((a, one), (b, other))]
+    order = ">" if a.elf.big else "<"
+    if one.size < 12 or any(r[:4] != bytes((1, 0x1B, 3, 0x3B)) for r in raw):
+        raise Refused(one.name, "encodings that are not known here")
+    counts = [struct.unpack_from(order + "iI", r, 4) for r in raw]
+    if counts[0][1] != counts[1][1] or one.size != 12 + 8 * counts[0][1]:
+        raise Refused(one.name, "the number of entries is not what the section holds")
+    refs.one(one.name, counts[0][0] + one.addr + 4, counts[1][0] + other.addr + 4)
+    tables = [np.frombuffer(r, order + "i4", offset=12).astype(np.int64) for r in raw]
+    refs.add(one.name, tables[0] + one.addr, tables[1] + other.addr)
+    return np.ones(one.size, bool)
+
+
+def frames(a: OwnedElf, b: OwnedElf, one: Part, other: Part, refs: References) -> Mask:
+    """``.eh_frame``: the code, the handler and the language data of each entry; every other byte is equal."""
+    raw, raw_b = a.bytes(one), b.bytes(other)
+    order = ">" if a.elf.big else "<"
+    mask = np.zeros(one.size, bool)
+    fields: list[int] = []
+    encodings: dict[int, tuple[int, int]] = {}
+    at = 0
+    while at + 4 <= len(raw):
+        (length,) = struct.unpack_from(order + "I", raw, at)
+        if length == 0:
+            at += 4
+            continue
+        end = at + 4 + length
+        if length < 4 or length >= 0xFFFFFFF0 or end > len(raw):
+            raise Refused(one.name, "an entry that cannot be read")
+        (back,) = struct.unpack_from(order + "I", raw, at + 4)
+        if back == 0:
+            found, augmentation = _common(raw, at + 8, end)
+            fields += found
+            encodings[at] = augmentation
+        else:
+            pointer, language = encodings.get(at + 4 - back, (0, 0))
+            if pointer != _PCREL4 or at + 16 > end:
+                raise Refused(one.name, "an entry whose encoding is not known here")
+            fields.append(at + 8)
+            held = any(r[at + 17 : at + 21] != bytes(4) for r in (raw, raw_b))
+            if language != 0xFF and at + 21 <= end and raw[at + 16] >= 4 and held:
+                fields.append(at + 17)
+        at = end
+    if at != len(raw):
+        raise Refused(one.name, "bytes after the last entry")
+    places = np.array(fields, np.int64)
+    words = same_words(np.frombuffer(raw, np.uint8), np.frombuffer(raw_b, np.uint8), places, 4, a.elf.big)
+    signed = [w.astype(np.uint32).astype(np.int32).astype(np.int64) for w in words]
+    refs.add(one.name, signed[0] + places + one.addr, signed[1] + places + other.addr)
+    for k in range(4):
+        mask[places + k] = True
+    return mask
+
+
+def _common(raw: bytes, at: int, end: int) -> tuple[list[int], tuple[int, int]]:
+    """A common entry: where its handler's address stands, and the encodings of code and language pointers."""
+    stop = raw.find(b"\0", at + 1, end)
+    if raw[at : at + 1] != b"\x01" or stop < 0:
+        raise Refused(".eh_frame", "a common entry of another version")
+    text, position = raw[at + 1 : stop], stop + 1
+    if text == b"":
+        return [], (0, 0xFF)
+    if text[:1] != b"z" or not set(text) <= set(b"zRPLSB"):
+        raise Refused(".eh_frame", "an augmentation that is not known here")
+    for _ in range(4):  # code and data alignment, return register, length
+        while position < end and raw[position] & 0x80:
+            position += 1
+        position += 1
+    return _augmented(raw, text[1:], position, end)
+
+
+def _augmented(raw: bytes, letters: bytes, position: int, end: int) -> tuple[list[int], tuple[int, int]]:
+    """The augmentation of a common entry, letter by letter (LSB Core 5.0, 10.6.1.1.1)."""
+    fields, pointer, language = list[int](), 0, 0xFF
+    for letter in letters:
+        if position >= end:
+            raise Refused(".eh_frame", "a common entry that is cut short")
+        value = raw[position]
+        position += 1
+        if letter == ord("R"):
+            pointer = value
+        elif letter == ord("L"):
+            language = value
+            if language not in (_PCREL4, 0xFF):
+                raise Refused(".eh_frame", "an encoding of language data that is not known here")
+        elif letter == ord("P"):
+            if value & 0x7F != _PCREL4 or position + 4 > end:
+                raise Refused(".eh_frame", "an encoding of the handler that is not known here")
+            fields.append(position)
+            position += 4
+        else:  # S and B say something of the frame and have no operand
+            position -= 1
+    return fields, (pointer, language)

@@ -1,0 +1,141 @@
+"""Data whose texts changed their length: the stretches that moved, and why.
+
+The labels of a section are the addresses in it that anything refers to. Between two labels lies an item. Where the
+shift stays the same from one item to the next, bytes are equal. Where it changes (a *break*), the item before
+must be text in which a declared value was replaced, or the linker's padding must have changed with the alignment of
+what follows; nothing else can change a shift.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.code import Ints
+from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.elf_same import Pair
+from banbury.compare.equivalence.literals import declared_texts, is_text
+from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_map import Piece
+
+U8 = npt.NDArray[np.uint8]
+_MOST_ALIGN = 64
+
+
+def labels(one: Part, other: Part, old: Ints, new: Ints) -> tuple[Ints, Ints]:
+    """The labels of a section in both files, in order, from all references. Raises :class:`Refused` where one label
+    means two things, or their order changed."""
+    inside = (old >= one.addr) & (old < one.addr + one.size)
+    pairs = np.unique(np.stack((old[inside], new[inside]), axis=1), axis=0)
+    first = np.array([[one.addr, other.addr]], np.int64)
+    if not len(pairs) or pairs[0, 0] != one.addr:
+        pairs = np.concatenate((first, pairs))
+    good = (pairs[:, 1] >= other.addr) & (pairs[:, 1] < other.addr + other.size)
+    if pairs[0, 1] != other.addr or not good.all():
+        raise Refused(one.name, "a reference leaves the section in one of the files")
+    if (np.diff(pairs[:, 0]) <= 0).any() or (np.diff(pairs[:, 1]) <= 0).any():
+        raise Refused(one.name, "two references to one place lead to different places, or the order changed")
+    return pairs[:, 0], pairs[:, 1]
+
+
+def constant(one: Part, other: Part, old: Ints, new: Ints) -> bool:
+    """Whether a section moved as a whole."""
+    shift = other.addr - one.addr
+    return one.size == other.size and bool((new - old == shift).all())
+
+
+def pieces_of(one: Part, other: Part, old: Ints, new: Ints) -> list[Piece]:
+    """The stretches of a section that have one shift each."""
+    shifts = new - old
+    cuts = np.flatnonzero(np.diff(shifts)) + 1
+    begin = [0, *cuts.tolist()]
+    out = []
+    for number, index in enumerate(begin):
+        last = number + 1 == len(begin)
+        end = one.addr + one.size if last else int(old[begin[number + 1]])
+        end_b = other.addr + other.size if last else int(new[begin[number + 1]])
+        shift = int(shifts[index])
+        out.append(Piece(int(old[index]), min(end, end_b - shift), shift))
+    return out
+
+
+def compare_items(pair: Pair, one: Part, other: Part, a: U8, b: U8, old: Ints, new: Ints) -> None:
+    """Compare the contents of a section that moved in pieces. ``a`` holds the first file's bytes with every reference
+    already replaced by the second file's. Raises :class:`Refused`."""
+    begin = np.append(old - one.addr, one.size)
+    begin_b = np.append(new - other.addr, other.size)
+    for index in _suspects(a, b, begin, begin_b):
+        x1, x2, y1, y2 = (int(v) for v in (begin[index], begin[index + 1], begin_b[index], begin_b[index + 1]))
+        item, item_b = a[x1:x2].tobytes(), b[y1:y2].tobytes()
+        if item == item_b or (len(item) == len(item_b) and _same_length(pair, one, other, item, item_b, x1, y1)):
+            continue
+        grown = _item(pair, one, other, item, item_b, (x1, y1))
+        if index + 2 == len(begin):
+            if len(item_b) - len(item) != grown:
+                raise Refused(one.name, "the end of the section moved, and not by a declared text")
+            continue
+        shift, after = int(new[index] - old[index]), int(new[index + 1] - old[index + 1])
+        _padding(pair, one, other, shift + grown, after, int(old[index + 1]), (x2, y2))
+
+
+def _suspects(a: U8, b: U8, begin: Ints, begin_b: Ints) -> list[int]:
+    """The items after which the shift changes, and those whose bytes are not all equal."""
+    shifts = begin_b - begin
+    cuts = (np.flatnonzero(np.diff(shifts)) + 1).tolist()
+    found: set[int] = set()
+    start = 0
+    for cut in [*cuts, len(begin) - 1] if not cuts or cuts[-1] != len(begin) - 1 else cuts:
+        x0, y0 = int(begin[start]), int(begin_b[start])
+        size = min(int(begin[cut]) - x0, int(begin_b[cut]) - y0)
+        at = np.flatnonzero(a[x0 : x0 + size] != b[y0 : y0 + size]) + x0
+        found |= set((np.searchsorted(begin, at, "right") - 1).tolist())
+        if int(begin[cut]) - x0 != int(begin_b[cut]) - y0:
+            found.add(cut - 1)
+        start = cut
+    return sorted(found)
+
+
+def _same_length(pair: Pair, one: Part, other: Part, a: bytes, b: bytes, at: int, at_b: int) -> bool:
+    """Whether an item differs only by declared texts of equal length, which are then entered."""
+    explained, left = declared_texts(a, b, pair.declared)
+    if left:
+        return False
+    for run, names in explained:
+        here = [Range(run.start + at + one.offset, run.end + at + one.offset)]
+        there = [Range(run.start + at_b + other.offset, run.end + at_b + other.offset)]
+        pair.account.explain("elf.declared-literal", here, there, ", ".join(sorted(set(names))))
+    return True
+
+
+def _item(pair: Pair, one: Part, other: Part, a: bytes, b: bytes, at: tuple[int, int]) -> int:
+    """How many bytes longer the item's content is in the second file. Its padding is zero in both."""
+    content, content_b = a.rstrip(b"\0"), b.rstrip(b"\0")
+    where = (
+        [Range(at[0] + one.offset, at[0] + one.offset + len(a))],
+        [Range(at[1] + other.offset, at[1] + other.offset + len(b))],
+    )
+    if content == content_b:
+        return 0
+    texts = content.split(b"\0")
+    made = [pair.declared.apply(text) if is_text(text) else (text, []) for text in texts]
+    if b"\0".join(m[0] for m in made) != content_b or len(a) == len(content) or len(b) == len(content_b):
+        raise Refused(one.name, "an item differs by more than a declared text", *where)
+    names = ", ".join(sorted({n for m in made for n in m[1]}))
+    pair.account.explain("elf.moved-literal", *where, names)
+    return len(content_b) - len(content)
+
+
+def _padding(pair: Pair, one: Part, other: Part, shift: int, after: int, label: int, at: tuple[int, int]) -> None:
+    """Whether the padding before ``label`` changed as a linker changes it: the shift before was not a multiple of the
+    alignment of what follows, the shift after is the next one that is."""
+    if shift == after:
+        return
+    align = 2
+    while align <= min(_MOST_ALIGN, max(one.align, 1)):
+        if shift % align and after % align == 0 and abs(after - shift) < align and label % align == 0:
+            here = [Range(at[0] + one.offset - 1, at[0] + one.offset)]
+            pair.account.explain("elf.moved-padding", here, [Range(at[1] + other.offset - 1, at[1] + other.offset)])
+            return
+        align *= 2
+    raise Refused(one.name, "an item moved, and neither a declared text nor an alignment says why")

@@ -1,0 +1,284 @@
+"""Labelled pairs whose layout moved: a version string of another length, and what an attacker does under its cover."""
+
+from __future__ import annotations
+
+import struct
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from banbury.compare.equivalence import BuildRecord
+from banbury.compare.equivalence.x86_64 import decode
+from tests.equivalence import build
+from tests.equivalence.pairs import Sample, harmless, tampered
+
+SHORT, LONG = "1.2.3", "1.2.3-1~deb12u1+vendor7"
+RECORDS = BuildRecord(versions={"package": SHORT}), BuildRecord(versions={"package": LONG})
+
+
+@cache
+def built(version: str, *flags: str) -> bytes:
+    return build.program("x86_64", f'-DVERSION="{version}"', "-rdynamic", *flags)
+
+
+def sample(shipped: bytes, rebuilt: bytes | None = None) -> Sample:
+    return Sample(build.strip(rebuilt or built(SHORT)), build.strip(shipped), *RECORDS)
+
+
+class Field(NamedTuple):
+    """A reference of the code: where its bytes are in the file, the address of what follows it, its target."""
+
+    at: int
+    end: int
+    target: int
+
+
+@cache
+def fields(raw: bytes) -> tuple[Field, ...]:
+    section = build.elf(raw).get_section_by_name(".text")
+    code = decode(section.data(), section["sh_addr"])
+    targets = code.targets(np.frombuffer(section.data(), np.uint8), section["sh_addr"])
+    base = section["sh_offset"]
+    rows = zip(code.fields.tolist(), code.widths.tolist(), code.ends.tolist(), targets.tolist(), strict=True)
+    return tuple(Field(f + base, e + section["sh_addr"], t) for f, w, e, t in rows if w == 4)
+
+
+def address(raw: bytes, name: str) -> int:
+    return int(build.elf(raw).get_section_by_name(".symtab").get_symbol_by_name(name)[0]["st_value"])
+
+
+def reference(raw: bytes, target: int, opcode: bytes = b"") -> Field:
+    return next(f for f in fields(raw) if f.target == target and raw[: f.at].endswith(opcode))
+
+
+def redirect(raw: bytes, field: Field, target: int) -> bytes:
+    return build.put(raw, field.at, struct.pack("<i", target - field.end))
+
+
+@harmless("moved-version")
+def _() -> Sample:
+    return sample(built("1.2.3-u1"))._replace(record_b=BuildRecord(versions={"package": "1.2.3-u1"}))
+
+
+@harmless("moved-version-far")
+def _() -> Sample:
+    return sample(built(LONG))
+
+
+@harmless("moved-version-unstripped")
+def _() -> Sample:
+    return Sample(built(SHORT), built(LONG), *RECORDS)
+
+
+@harmless("moved-library")
+def _() -> Sample:
+    flags = "-shared", "-fPIC", "-Dmain=run"
+    return sample(built(LONG, *flags), built(SHORT, *flags))
+
+
+@harmless("moved-lazy")
+def _() -> Sample:
+    flags = "-Wl,-z,lazy", "-Wl,-z,norelro"
+    return sample(built(LONG, *flags), built(SHORT, *flags))
+
+
+@harmless("moved-static-pie")
+def _() -> Sample:
+    flags = "-nostdlib", "-static-pie", "-fPIE", "-ffreestanding", "-fno-builtin"
+    source = """
+    __attribute__((noinline)) long say(const char *t) { long n = 0; while (t[n]) n++; return n; }
+    const char *texts[] = {"one text of this program",
+      VERSION " is the version of it, as it was declared", "and another text of it"};
+    void _start(void) { for (int i = 0; i < 3; i++) say(texts[i]); for (;;); }
+    """
+    pair = [build.program("x86_64", f'-DVERSION="{v}"', *flags, source=source) for v in (SHORT, LONG)]
+    return sample(pair[1], pair[0])
+
+
+@tampered("moved-undeclared")
+def _() -> Sample:
+    return sample(built(LONG))._replace(record_b=BuildRecord(versions={"package": LONG + "x"}))
+
+
+@tampered("moved-no-records")
+def _() -> Sample:
+    return sample(built(LONG))._replace(record_a=None)
+
+
+@tampered("moved-text-payload")
+def _() -> Sample:
+    """The declared version, and more behind it."""
+    raw = built(LONG + "; nc evil 99")
+    return sample(raw)
+
+
+@tampered("moved-call")
+def _() -> Sample:
+    """One call in the moved file goes to another function."""
+    raw = built(LONG)
+    return sample(redirect(raw, reference(raw, address(raw, "denied"), b"\xe8"), address(raw, "granted")))
+
+
+@tampered("moved-lea")
+def _() -> Sample:
+    """Two texts swapped by the code that uses them."""
+    raw = built(LONG)
+    at, _ = build.place(raw, ".rodata")
+    section = build.elf(raw).get_section_by_name(".rodata")["sh_addr"]
+    one, two = (section + raw.index(t, at) - at for t in (b"denied\0", b"granted\0"))
+    first, second = reference(raw, one), reference(raw, two)
+    return sample(redirect(redirect(raw, first, two), second, one))
+
+
+@tampered("moved-left-behind")
+def _() -> Sample:
+    """An operand that keeps the bytes it had before the layout moved, and so means another place."""
+    old, new = built(SHORT), built(LONG)
+    at = next(
+        f.at
+        for f, g in zip(fields(old), fields(new), strict=True)
+        if f.at == g.at and old[f.at : f.at + 4] != new[f.at : f.at + 4]
+    )
+    return sample(build.put(new, at, old[at : at + 4]))
+
+
+@tampered("moved-immediate")
+def _() -> Sample:
+    raw = built(LONG)
+    at, size = build.symbol(raw, "allowed")
+    return sample(build.flip(raw, raw.index(b"\x0f\x94\xc0", at, at + size) + 1))  # sete becomes setne
+
+
+def _relocation(raw: bytes, place: int, addend: int) -> bytes:
+    at, size = build.place(raw, ".rela.dyn")
+    row = next(r for r in range(at, at + size, 24) if struct.unpack_from("<Q", raw, r)[0] == place)
+    return build.put(raw, row + 16, struct.pack("<q", addend))
+
+
+@tampered("moved-relocation")
+def _() -> Sample:
+    """A pointer in data is relocated to the next text."""
+    raw = built(LONG)
+    target = address(raw, "stamp")
+    at, size = build.place(raw, ".rela.dyn")
+    row = next(r for r in range(at, at + size, 24) if struct.unpack_from("<Q", raw, r)[0] == target)
+    return sample(_relocation(raw, target, struct.unpack_from("<q", raw, row + 16)[0] + 1))
+
+
+@tampered("moved-init-array")
+def _() -> Sample:
+    """The constructor is another function."""
+    raw = built(LONG)
+    place = build.elf(raw).get_section_by_name(".init_array")["sh_addr"] + 8
+    return sample(_relocation(raw, place, address(raw, "granted")))
+
+
+@tampered("moved-plt")
+def _() -> Sample:
+    """Two imported functions change places."""
+    raw = built(LONG)
+    at, _ = build.place(raw, ".rela.plt")
+    one, two = raw[at + 8 : at + 16], raw[at + 32 : at + 40]
+    return sample(build.put(build.put(raw, at + 8, two), at + 32, one))
+
+
+@tampered("moved-entry")
+def _() -> Sample:
+    raw = built(LONG)
+    return sample(build.put(raw, 0x18, struct.pack("<Q", address(raw, "granted"))))
+
+
+@tampered("moved-symbol")
+def _() -> Sample:
+    """An exported function's symbol means another function."""
+    raw = built(LONG)
+    section = build.elf(raw).get_section_by_name(".dynsym")
+    index = next(i for i, s in enumerate(section.iter_symbols()) if s.name == "denied")
+    return sample(build.put(raw, section["sh_offset"] + 24 * index + 8, struct.pack("<Q", address(raw, "granted"))))
+
+
+@cache
+def _table(raw: bytes) -> tuple[int, int]:
+    """(offset in the file, address) of the jump table: where a reference leads, whose words lead into ``choose``."""
+    section = build.elf(raw).get_section_by_name(".rodata")
+    base, begin = section["sh_addr"], section["sh_offset"]
+    start, size = address(raw, "choose"), build.symbol(raw, "choose")[1]
+    for label in sorted({f.target for f in fields(raw) if base <= f.target < base + section["sh_size"] - 8}):
+        words = struct.unpack_from("<2i", raw, label - base + begin)
+        if all(start <= label + w < start + size for w in words):
+            return label - base + begin, label
+    raise AssertionError("the program has no jump table")
+
+
+@tampered("moved-jump-table")
+def _() -> Sample:
+    """Two entries of a jump table change places."""
+    raw = built(LONG)
+    at, _ = _table(raw)
+    return sample(build.put(raw, at, raw[at + 4 : at + 8] + raw[at : at + 4]))
+
+
+@tampered("moved-jump-table-left-behind")
+def _() -> Sample:
+    """One entry of a jump table keeps the bytes it had before the table moved."""
+    old, new = built(SHORT), built(LONG)
+    at, at_old = _table(new)[0], _table(old)[0]
+    assert new[at + 8 : at + 12] != old[at_old + 8 : at_old + 12]
+    return sample(build.put(new, at + 8, old[at_old + 8 : at_old + 12]))
+
+
+@tampered("moved-gap")
+def _() -> Sample:
+    """Code in the padding between two texts that moved."""
+    raw = built(LONG)
+    at, _ = build.place(raw, ".rodata")
+    gap = raw.index(b"\0\0\0\0", raw.index(b"asked to do\0", at))
+    return sample(build.put(raw, gap + 1, b"\xc3"))
+
+
+def _segment(raw: bytes, kind: str) -> int:
+    file = build.elf(raw)
+    return int(file["e_phoff"]) + 56 * next(i for i, s in enumerate(file.iter_segments()) if s["p_type"] == kind)
+
+
+@tampered("moved-stack-flags")
+def _() -> Sample:
+    raw = built(LONG)
+    return sample(build.flip(raw, _segment(raw, "PT_GNU_STACK") + 4))
+
+
+@tampered("moved-relro")
+def _() -> Sample:
+    """The protected part of data is made to end a page earlier."""
+    raw = built(LONG)
+    at = _segment(raw, "PT_GNU_RELRO")
+    sizes = struct.unpack_from("<QQ", raw, at + 0x20)
+    return sample(build.put(raw, at + 0x20, struct.pack("<QQ", sizes[0] - 8, sizes[1] - 8)))
+
+
+@tampered("moved-unwind")
+def _() -> Sample:
+    """An unwinding entry describes another function."""
+    raw = built(LONG)
+    at, _ = build.place(raw, ".eh_frame_hdr")
+    return sample(build.flip(raw, at + 12 + 8))
+
+
+@tampered("moved-clean-copy")
+def _() -> Sample:
+    raw = build.strip(built(LONG))
+    at, size = build.place(raw, ".rodata")
+    number = [s.name for s in build.elf(raw).iter_sections()].index(".rodata")
+    copy = raw[at : at + size]
+    raw = raw.replace(b"correct horse", b"battery stapl") + bytes(-len(raw) % 16)
+    shipped = build.header_field(raw, number, 0x18, "<Q", len(raw)) + copy
+    return sample(built(LONG))._replace(b=shipped)
+
+
+@tampered("moved-constant")
+def _() -> Sample:
+    """A number in a table that moved."""
+    raw = built(LONG)
+    at, _ = build.place(raw, ".rodata")
+    return sample(build.flip(raw, raw.index(struct.pack("<4i", 3, 1, 4, 1), at) + 4))
