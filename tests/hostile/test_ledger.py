@@ -155,6 +155,18 @@ def test_what_stands_behind_a_picture_of_a_file_system_is_listed_too(tmp_path: P
     assert any(n.name.endswith("gzip") for n in evaluation.nodes), "the archive behind the second is opened"
 
 
+def test_a_header_that_promises_encryption_shuts_nothing(tmp_path: Path) -> None:
+    """Sixteen bytes, and a length that reaches to the end: what stands behind is found all the same."""
+    inside = SECRET + router("1.0")
+    for size in (len(inside), 0x7FFFFFFF):
+        data = b"encrpted_img" + struct.pack(">I", size) + inside
+        (tmp_path / str(size)).mkdir()
+        evaluation = evaluation_of(data, tmp_path / str(size))
+
+        assert "account.extra-root" in {f.rule for f in evaluation.findings}
+        assert evaluation.ledger.images[0].totals["unread"] >= len(SECRET)
+
+
 def test_a_failure_at_one_place_is_told_with_its_reason(tmp_path: Path) -> None:
     """An inspector that uses the path fails at a path: the file says so, not only the count."""
     rows = b"".join(b"u%d:x:0:0::/:/bin/sh\n" % i for i in range(6000))

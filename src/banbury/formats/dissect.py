@@ -55,6 +55,15 @@ class _Sink(SpoolSink):
     def untouched(self) -> bool:
         return not (self._regions or self._entries or self._notes or self._checks)
 
+    def shut(self) -> list[tuple[int, int]]:
+        """Stretches of at least 64 bytes that the reader owns as unread, in order; of more than 2,000 the largest."""
+        found = [k for k, r in self._regions.items() if r.role is Role.UNREAD and r.end - r.start >= _GAP]
+        return sorted(sorted(found, key=lambda g: g[0] - g[1])[:_GAPS])
+
+    def disown(self, start: int, end: int) -> None:
+        """Forget who owns exactly this stretch."""
+        del self._regions[start, end]
+
     def gaps(self) -> list[tuple[int, int]]:
         """Stretches of at least 64 bytes without an owner, ascending; of more than 2,000, the largest."""
         found: list[tuple[int, int]] = []
@@ -126,8 +135,16 @@ def _read(view: View, spool: int, budget: Budget, claim: Claim, *, carve: bool) 
 
 
 def _fill_gaps(view: View, sink: _Sink, reader: Reader) -> str:
-    """Search what the reader left unowned. The reader itself is not asked again: it has seen these bytes."""
+    """Search what the reader left unowned, and what it says it cannot read: sixteen bytes that promise something
+    encrypted to the end of the image must not shut what stands there. The reader itself is not asked again."""
     try:
+        for start, end in sink.shut():
+            starved = Found({})
+            found = list(claims(view, start, end, starved, accept=lambda c: c.sure, without=reader))
+            starved.report(sink)
+            if found:
+                sink.disown(start, end)
+                place(view, sink, start, end, found)
         for start, end in sink.gaps():
             if view.run(start, end) < end - start:
                 carve_stretch(view, sink, start, end, accept=lambda c: c.sure, without=reader)
