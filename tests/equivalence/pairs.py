@@ -6,6 +6,10 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from banbury.compare.corpus.writers import signed
 from banbury.compare.equivalence import BuildRecord
 from tests.equivalence import build
 from tests.inspect import elf_builder
@@ -288,38 +292,79 @@ def _module(**more: object) -> bytes:
     ).build()
 
 
-def _key(name: str) -> bytes:
-    return elf_builder.pkcs7(name, b"\x01\x02" + name.encode()[:4])
+KEYS = {name: signed.key(name) for name in ("vendor", "laboratory", "attacker")}
+
+
+def _spki(name: str) -> str:
+    key = KEYS[name]
+    return (
+        rsa.RSAPublicNumbers(65537, key.n)
+        .public_key()
+        .public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        .hex()
+    )
+
+
+def _signing(a: bytes, b: bytes) -> Sample:
+    return Sample(a, b, BuildRecord(keys=[_spki("laboratory")]), BuildRecord(keys=[_spki("vendor")]))
+
+
+def _signed(body: bytes, name: str, **more: bytes) -> bytes:
+    return signed.module(body, KEYS[name], **more)
 
 
 @harmless("module-signed")
 def _() -> Sample:
-    return Sample(elf_builder.sign(_module(), _key("vendor")), elf_builder.sign(_module(), _key("rebuilder")))
+    return _signing(_signed(_module(), "laboratory"), _signed(_module(), "vendor"))
 
 
 @harmless("module-unsigned")
 def _() -> Sample:
-    return Sample(_module(), elf_builder.sign(_module(), _key("vendor")))
+    return _signing(_module(), _signed(_module(), "vendor"))
 
 
 @tampered("module-body")
 def _() -> Sample:
-    return Sample(
-        elf_builder.sign(_module(), _key("vendor")), elf_builder.sign(build.flip(_module(), 70), _key("vendor2"))
-    )
+    """Signed again after the change: the signature verifies."""
+    return _signing(_signed(_module(), "laboratory"), _signed(build.flip(_module(), 70), "vendor"))
+
+
+@tampered("module-stale")
+def _() -> Sample:
+    """Another module under the honest one's signature."""
+    shipped = _signed(_module(), "vendor")
+    return _signing(_signed(_module(), "laboratory"), build.flip(shipped, 70))
 
 
 @tampered("module-between")
 def _() -> Sample:
     """Bytes between the module and its signature."""
-    return Sample(
-        elf_builder.sign(_module(), _key("vendor")), elf_builder.sign(_module() + b"payload!", _key("vendor2"))
-    )
+    return _signing(_signed(_module(), "laboratory"), _signed(_module(), "vendor", between=b"payload!"))
 
 
 @tampered("module-trailer")
 def _() -> Sample:
-    """Bytes inside the length of the signature, after its structure."""
-    return Sample(
-        elf_builder.sign(_module(), _key("vendor")), elf_builder.sign(_module(), _key("vendor2") + b"payload!")
-    )
+    return _signing(_signed(_module(), "laboratory"), _signed(_module(), "vendor", padding=b"evl"))
+
+
+@tampered("module-attribute")
+def _() -> Sample:
+    return _signing(_signed(_module(), "laboratory"), _signed(_module(), "vendor", extra=b"payload" * 40))
+
+
+@tampered("module-undeclared-key")
+def _() -> Sample:
+    return _signing(_signed(_module(), "laboratory"), _signed(_module(), "attacker"))
+
+
+@harmless("debug-dropped")
+def _() -> Sample:
+    raw = _debug("/build/aaaa")
+    return Sample(raw, build.strip(raw))
+
+
+@tampered("debug-added")
+def _() -> Sample:
+    """The shipped file has debug information that the rebuilt one has not: nobody reads it to the last byte here."""
+    raw = _debug("/build/aaaa")
+    return Sample(build.strip(raw), raw)

@@ -54,6 +54,9 @@ def test_harmless_pair_is_equivalent_both_ways(name: str) -> None:
     there = verdict_of(sample)
     back = verdict_of(Sample(sample.b, sample.a, sample.record_b, sample.record_a))
     assert there.verdict.equivalent, there.unexplained
+    if "elf.debug-dropped" in {use.rule for use in there.rules}:
+        assert not back.verdict.equivalent  # what only the rebuilt file may have
+        return
     assert there.verdict == back.verdict != Verdict.IDENTICAL, back.unexplained
     assert there.rules
 
@@ -63,7 +66,8 @@ def test_tampered_pair_is_never_accepted(name: str) -> None:
     """A tampered pair is refused, also the other way round, and says where."""
     sample = TAMPERED[name]()
     assert sample.a != sample.b
-    for pair in (sample, Sample(sample.b, sample.a, sample.record_b, sample.record_a)):
+    back = Sample(sample.b, sample.a, sample.record_b, sample.record_a)
+    for pair in (sample,) if name == "debug-added" else (sample, back):  # what the rebuilt file alone may have
         verdict = verdict_of(pair)
         assert not verdict.verdict.equivalent, verdict.rules
         assert verdict.unexplained

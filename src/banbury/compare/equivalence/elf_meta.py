@@ -120,6 +120,13 @@ def _compare_only_one(pair: Pair, ours: dict[str, Part], theirs: dict[str, Part]
         extra = {name for name in mine if name not in others}
         if not extra:
             continue
+        debug = {name for name in extra if name.startswith((".debug_", ".rela.debug_", ".rel.debug_"))}
+        if first and debug:
+            dropped = [span(mine[name]) for name in debug]
+            pair.account.explain("elf.debug-dropped", dropped, [])
+            extra -= debug
+        if not extra:
+            continue
         if extra == {".symtab", ".strtab"} and elf.header.type != t.ET_REL:
             why = check_symbols(elf, mine[".symtab"])
             if not why:

@@ -10,7 +10,7 @@ from banbury.compare.equivalence.elf_same import Pair, compare_same, same_layout
 from banbury.compare.equivalence.literals import Declared, differences, runs
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Range, Verdict, substitutions
 from banbury.compare.equivalence.relayout import compare_moved
-from banbury.compare.equivalence.signature import unsigned
+from banbury.compare.equivalence.signature import Signature, unsigned
 from banbury.formats import _elf_types as t
 from banbury.formats.view import View
 
@@ -45,7 +45,8 @@ def compare_elf(
     try:
         (inner_a, sign_a), (inner_b, sign_b) = unsigned(a), unsigned(b)
         if sign_a or sign_b:
-            _signatures(account, a, b, sign_a, sign_b)
+            keys = [record.keys if record else [] for record in (record_a, record_b)]
+            _signatures(account, (a, b), (sign_a, sign_b), keys)
         if not equal(inner_a, inner_b):
             pair = Pair(
                 a=OwnedElf(inner_a),
@@ -65,11 +66,19 @@ def compare_elf(
     return msgspec.structs.replace(verdict, code=code, proved_code=code if verdict.verdict.equivalent else 0)
 
 
-def _signatures(account: Account, a: View, b: View, sign_a: Range | None, sign_b: Range | None) -> None:
-    if sign_a and sign_b and a.take(*_place(sign_a)) == b.take(*_place(sign_b)):
+def _signatures(
+    account: Account, sides: tuple[View, View], found: tuple[Signature | None, Signature | None], keys: list[list[str]]
+) -> None:
+    """Enter a difference of signatures, where each one there is verifies with a key that its side declares."""
+    a, b = found
+    if a and b and sides[0].take(*_place(a.where)) == sides[1].take(*_place(b.where)):
         return
-    detail = "" if sign_a and sign_b else "only one of the two is signed"
-    account.explain("module.signature", [sign_a] if sign_a else [], [sign_b] if sign_b else [], detail)
+    here, there = ([s.where] if s else [] for s in found)
+    for side, signature, declared in zip(sides, found, keys, strict=True):
+        if signature and not signature.verified_by(side.take(0, signature.where.start), declared):
+            account.refuse("module signature", "no key that its build record declares verifies it", here, there)
+            return
+    account.explain("module.signature", here, there, "" if a and b else "only one of the two is signed")
 
 
 def _place(where: Range) -> tuple[int, int]:

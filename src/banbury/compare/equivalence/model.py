@@ -6,6 +6,7 @@ Nothing here reads bytes. Ranges are half-open, in bytes from the file's start.
 from __future__ import annotations
 
 import re
+import time
 from enum import StrEnum
 from typing import Final
 
@@ -109,8 +110,8 @@ class BuildRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     ``roots``: absolute directories that it was built in, one per ``name``; ``clock``: seconds since 1970 UTC
     (SOURCE_DATE_EPOCH); ``dates``: strings written from the clock, by name; ``versions``: version strings, by name;
     ``producers``: the toolchain's strings as they stand in ``.comment``; ``host``, ``user``: names written into files;
-    ``keys``: signing keys' identifiers (hexadecimal); ``observes``: ids of rules whose bytes the reviewed source
-    reads back (self-observation): they are withdrawn.
+    ``keys``: the public keys that sign (SubjectPublicKeyInfo, DER in hexadecimal; a fingerprint verifies nothing);
+    ``observes``: ids of rules whose bytes the reviewed source reads back (self-observation): they are withdrawn.
     """
 
     roots: dict[str, str] = {}
@@ -143,6 +144,8 @@ class BuildRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
                 or len(root) < 4
             ):
                 raise InputError(f"the build root {name} is no absolute directory of its own: {root!r}")
+        if self.clock is not None and not 0 <= self.clock < 1 << 33:
+            raise InputError(f"the clock is no time since 1970: {self.clock}")
         for name, value in {**self.dates, **self.versions}.items():
             if len(value) < 3 or not value.isascii() or not value.isprintable():
                 raise InputError(f"the declared value {name} is too short or not plain text: {value!r}")
@@ -169,11 +172,23 @@ def substitutions(a: BuildRecord | None, b: BuildRecord | None) -> list[Substitu
         ("date", a.dates, b.dates, False),
         ("version", a.versions, b.versions, False),
         ("name", _names(a), _names(b), False),
+        ("clock", _clock(a), _clock(b), False),
     ):
         for name in old.keys() & new.keys():
             if old[name] != new[name]:
                 out.append(Substitution(f"{group} {name}", old[name].encode(), new[name].encode(), root))
     return sorted(out, key=lambda s: (-len(s.old), s.name))
+
+
+#: How compilers and scripts write the clock (C17, 6.10.8.1; ISO 8601), in UTC.
+_STAMPS: Final = {"__DATE__": "%b %e %Y", "__TIME__": "%H:%M:%S", "day": "%Y-%m-%d", "second": "%Y-%m-%dT%H:%M:%SZ"}
+
+
+def _clock(record: BuildRecord) -> dict[str, str]:
+    """The clock as it is written into programs; nothing where it is not declared."""
+    if record.clock is None:
+        return {}
+    return {name: time.strftime(form, time.gmtime(record.clock)) for name, form in _STAMPS.items()}
 
 
 def _names(record: BuildRecord) -> dict[str, str]:
