@@ -236,6 +236,13 @@ def _bunzip2(cursor: decoders.Cursor) -> decoders.Pieces:
         raise Refused("bzip2", "bits behind the end of the stream are not zero", [Range(cursor.at - 1, cursor.at)])
 
 
+def _lzma(view: View) -> Head:
+    """LZMA-alone: the properties are those that the magic states; dictionary and size may differ."""
+    if len(view) < 18 or view.u8(13):
+        raise Refused("lzma", "no stream")
+    return Head(exact={}, free={}, body=Range(1, len(view)))
+
+
 class _Format(Struct, frozen=True):
     name: str
     magic: bytes
@@ -249,6 +256,7 @@ _FORMATS: Final = (
     _Format("zstd", frames.ZSTD_MAGIC, _zstd, decoders.unzstd),
     _Format("lz4", frames.LZ4_MAGIC, _lz4, decoders.unlz4),
     _Format("lz4-legacy", frames.LZ4_LEGACY_MAGIC, _lz4_legacy, decoders.unlz4_legacy),
+    _Format("lzma", b"\x5d\0\0", _lzma, decoders.unlzma),
     _Format("bzip2", b"BZh", _bzip2, _bunzip2),
 )
 

@@ -17,7 +17,7 @@ from typing import Final
 from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
-from banbury.compare.equivalence.containers.contract import Comparator, Free, Place, Spool, Work
+from banbury.compare.equivalence.containers.contract import Comparator, Free, Spool, Work
 from banbury.compare.equivalence.containers.streams import inflated
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.tree import Node, Tree, compare_trees
@@ -64,8 +64,8 @@ def _entries(view: View) -> list[_Entry]:
     out = []
     place = start
     for _ in range(count):
-        (sign, made, needed, flags, method, time, date, crc, packed, whole, length, more, note, part, internal, external,
-         local) = view.unpack(_CENTRAL, place)  # fmt: skip
+        sign, made, needed, flags, method, time, date, crc, packed, whole, *rest = view.unpack(_CENTRAL, place)
+        length, more, note, part, internal, external, local = rest
         if sign != 0x02014B50 or note or part:
             raise Refused(f"central record at {place}", "no record, or one with a comment")
         names = place + _CENTRAL.size
@@ -111,7 +111,8 @@ def _local(view: View, entry: _Entry) -> int:
     name = view.take(at + _LOCAL.size, length)
     same = (0x04034B50, entry.needed, entry.flags, entry.method, entry.time, entry.name)
     if (sign, needed, flags, method, date << 16 | time, name) != same:
-        raise Refused(f"local header at {at}", "states something else than the central directory", [Range(at, at + 30)])
+        where = [Range(at, at + 30)]
+        raise Refused(f"local header at {at}", "states something else than the central directory", where)
     if entry.flags & ~_KNOWN_FLAGS or entry.method not in (0, 8) or (entry.method == 0 and entry.flags & 6):
         raise Refused(f"local header at {at}", f"flags {entry.flags:#x} or method {entry.method} are not decided")
     entry.extra_local = _extra(view.take(at + _LOCAL.size + length, more))
@@ -174,7 +175,6 @@ def _tree(view: View, spool: Spool, raw: bool) -> Tree:
                     "internal attributes": entry.internal & ~1,
                     "flags": entry.flags & ~_FREE_FLAGS,
                     "extra fields": known,
-                    "kinds of times": [k for k, _ in (*entry.extra, *entry.extra_local) if k == _TIMES],
                     **({"method": entry.method} if raw else {}),
                 },
                 place=None if folder else place,
@@ -220,6 +220,6 @@ def _compare(work: Work) -> None:
 
 COMPARATORS: Final = [
     Comparator(
-        name="zip", claims=lambda v: v.startswith(b"PK\x03\x04") or v.startswith(b"PK\x05\x06"), compare=_compare
+        name="zip", claims=lambda v: v.startswith(b"PK") and v.take(2, 2) in (b"\3\4", b"\5\6"), compare=_compare
     )
 ]

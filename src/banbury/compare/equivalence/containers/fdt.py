@@ -1,0 +1,216 @@
+"""Flattened device trees, and U-Boot's FIT images, which are device trees with the parts as properties.
+
+Every byte belongs to the header, the memory reservations, the structure or the strings, or is zero. Nodes, properties,
+their order and their values are exact (phandles too: which values refer to them is not in the tree); tokens that do
+nothing, the order of strings and the amount of padding are free. In a FIT image, the time is free, hashes are computed
+anew, and data is opened in its turn; another signature is not accepted.
+
+Sources: Devicetree Specification 0.4, chapter 5; U-Boot, ``doc/usage/fit/source_file_format.rst``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.containers.contract import Change, Comparator, Place, Work, shown, zero
+from banbury.compare.equivalence.elf_symbols import covered
+from banbury.compare.equivalence.model import Range
+from banbury.formats.view import View
+
+MAGIC: Final = b"\xd0\x0d\xfe\xed"
+_HEADER: Final = struct.Struct(">10I")
+_DEPTH: Final = 64
+_HASHES: Final[dict[bytes, Callable[[memoryview], bytes]]] = {
+    b"crc32\0": lambda data: struct.pack(">I", zlib.crc32(data)),
+    b"md5\0": lambda data: hashlib.md5(data, usedforsecurity=False).digest(),
+    b"sha1\0": lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),
+    b"sha256\0": lambda data: hashlib.sha256(data).digest(),
+    b"sha384\0": lambda data: hashlib.sha384(data).digest(),
+    b"sha512\0": lambda data: hashlib.sha512(data).digest(),
+}
+
+_Key = tuple[bytes, bytes]
+
+
+class Blob(Struct, kw_only=True):
+    """One tree: its properties by (path, name), in order, with the place of each value; its nodes are properties with
+    an empty name."""
+
+    cpu: int
+    reserved: bytes
+    props: dict[_Key, tuple[int, int]]
+    view: View
+
+    def value(self, key: _Key) -> bytes | None:
+        place = self.props.get(key)
+        return None if place is None else self.view.take(*place)
+
+    @property
+    def fit(self) -> bool:
+        return (b"/images", b"") in self.props and (b"/configurations", b"") in self.props
+
+
+def read(view: View) -> Blob:
+    """A tree that fills the view. Raises ``Refused`` where a byte belongs to nothing."""
+    magic, total, struct_at, strings_at, reserved_at, version, compatible, cpu, strings_size, struct_size = view.unpack(
+        _HEADER, 0
+    )
+    if magic != 0xD00DFEED or total != len(view) or (version, compatible) != (17, 16):
+        raise Refused("header", "another version, or another size than there is", [Range(0, 40)])
+    at = reserved_at
+    while any(view.take(at, 16)):
+        at += 16
+    reserved_end = at + 16
+    spans = sorted(
+        (
+            (0, 40),
+            (reserved_at, reserved_end),
+            (struct_at, struct_at + struct_size),
+            (strings_at, strings_at + strings_size),
+        )
+    )
+    end = 0
+    for start, stop in [*spans, (total, total)]:
+        if start < end or stop > total:
+            raise Refused("header", "parts that overlap, or lie outside", [Range(min(start, end), max(start, end))])
+        zero(view, end, start, "padding")
+        end = stop
+    if struct_at % 4 or reserved_at % 8:
+        raise Refused("header", "parts that are not aligned")
+    strings = view.take(strings_at, strings_size)
+    props = _structure(view, struct_at, struct_at + struct_size, strings)
+    return Blob(cpu=cpu, reserved=view.take(reserved_at, reserved_end - reserved_at), props=props, view=view)
+
+
+def _structure(view: View, at: int, end: int, strings: bytes) -> dict[_Key, tuple[int, int]]:
+    out: dict[_Key, tuple[int, int]] = {}
+    path: list[bytes] = []
+    used: set[int] = set()
+    children: list[bool] = []
+    while True:
+        token = view.u32(at, big=True)
+        at += 4
+        if token == 1:
+            name = view.cstring(at, 256)
+            stop = at + len(name) + 1
+            zero(view, stop - 1, stop + 3 & ~3, "padding of a name")
+            if len(path) >= _DEPTH or (not path and out) or bool(path) != bool(name) or b"/" in name:
+                raise Refused("structure", "a node out of place", [Range(at - 4, stop)])
+            if children:
+                children[-1] = True
+            path.append(name)
+            children.append(False)
+            _put(out, (b"/".join(path) or b"/", b""), (at, 0))
+            at = stop + 3 & ~3
+        elif token == 3 and path and not children[-1]:
+            size, offset = view.u32(at, big=True), view.u32(at + 4, big=True)
+            stop = strings.find(b"\0", offset)
+            if not 0 <= offset < stop:
+                raise Refused("structure", "a property without a name", [Range(at, at + 8)])
+            used.add(offset)
+            _put(out, (b"/".join(path) or b"/", strings[offset:stop]), (at + 8, size))
+            view.mem(at + 8, size)
+            zero(view, at + 8 + size, at + 8 + size + 3 & ~3, "padding of a value")
+            at = at + 8 + size + 3 & ~3
+        elif token == 2 and path:
+            path.pop()
+            children.pop()
+        elif token == 9 and not path and out:
+            break
+        elif token != 4:
+            raise Refused("structure", f"token {token} out of place", [Range(at - 4, at)])
+    if at != end:
+        raise Refused("structure", "does not end where the header says", [Range(min(at, end), max(at, end))])
+    if strings and not _all_used(strings, used):
+        raise Refused("strings", "hold more than the names of properties")
+    return out
+
+
+def _all_used(strings: bytes, used: set[int]) -> bool:
+    """Every byte of the strings belongs to a name that is used; zero bytes may pad their end."""
+    stripped = strings.rstrip(b"\0") + b"\0"
+    return len(strings) - len(stripped) < 8 and covered(b"\0" + stripped, [offset + 1 for offset in used])
+
+
+def _put(out: dict[_Key, tuple[int, int]], key: _Key, place: tuple[int, int]) -> None:
+    if key in out:
+        raise Refused("structure", f"{shown(key[0])} {shown(key[1])} twice")
+    out[key] = place
+
+
+def _compare(work: Work) -> None:
+    a, b = read(work.a), read(work.b)
+    work.exactly(
+        "tree",
+        {"boot processor": a.cpu, "memory reserved": a.reserved},
+        {"boot processor": b.cpu, "memory reserved": b.reserved},
+    )
+    fit = a.fit and b.fit
+    if [k for k in a.props if k in b.props] != [k for k in b.props if k in a.props]:
+        work.account.refuse("order", "nodes or properties stand in another order")
+    differ = False
+    for key in {**a.props, **b.props}:
+        one, other = a.value(key), b.value(key)
+        if fit and key[1] == b"data" and key[0].startswith(b"/images/") and one is not None and other is not None:
+            places = [
+                Place(p.start + x.props[key][0], x.props[key][1]) for p, x in ((work.place_a, a), (work.place_b, b))
+            ]
+            differ |= not work.member(key[0], places[0], places[1]).equal
+        elif one != other and not (fit and _derived(work, a, b, key)):
+            differ = True
+            _changed(work, key, one, other)
+    if fit:
+        for blob in (a, b):
+            _check_hashes(blob)
+    if _bare(a) != _bare(b) or not (work.account.uses or work.account.open or differ):
+        work.account.explain("fdt.layout", [Range(0, len(work.a))], [Range(0, len(work.b))])
+
+
+def _bare(blob: Blob) -> list[tuple[int, int]]:
+    """What the places of values are: they differ where the layout does."""
+    return list(blob.props.values())
+
+
+def _changed(work: Work, key: _Key, one: bytes | None, other: bytes | None) -> None:
+    what = "added" if one is None else "removed" if other is None else "value"
+    name = key[0] + (b": " + key[1] if key[1] else b"")
+    a, b = (
+        "" if v is None else shown(v if v[:-1].isascii() and v[:-1].decode("latin-1").isprintable() else v.hex())
+        for v in (one, other)
+    )
+    work.member(name, None, None, changes=[Change(what=what, a=a, b=b)])
+
+
+def _derived(work: Work, a: Blob, b: Blob, key: _Key) -> bool:
+    """Whether a property of a FIT image may differ: the time, or a hash, which is checked against its data."""
+    spans = [Range(x.props[key][0], sum(x.props[key])) if key in x.props else Range(0, 0) for x in (a, b)]
+    if key == (b"/", b"timestamp") and all(s.end - s.start == 4 for s in spans):
+        work.account.explain("fit.time", [spans[0]], [spans[1]])
+        return True
+    node = key[0].rpartition(b"/")[2]
+    if key[1] == b"value" and node.split(b"-")[0].split(b"@")[0] == b"hash" and all(s.end > s.start for s in spans):
+        work.account.explain("fit.hash", [spans[0]], [spans[1]])
+        return True
+    return False
+
+
+def _check_hashes(blob: Blob) -> None:
+    """Every hash of every image is that of its data."""
+    for (path, name), place in blob.props.items():
+        parent, _, node = path.rpartition(b"/")
+        if name != b"value" or not node.startswith(b"hash") or not parent.startswith(b"/images/"):
+            continue
+        data = blob.props.get((parent, b"data"))
+        count = _HASHES.get(blob.value((path, b"algo")) or b"")
+        if data is None or count is None or count(blob.view.mem(*data)) != blob.view.take(*place):
+            raise Refused(shown(path), "a hash that is not that of the data, or of an unknown kind", [Range(*place)])
+
+
+COMPARATORS: Final = [Comparator(name="fdt", claims=lambda v: v.startswith(MAGIC), compare=_compare)]
