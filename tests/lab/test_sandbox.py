@@ -88,6 +88,13 @@ def test_a_worker_holds_nothing_but_its_channel_and_the_request(
     assert not [name for name in environment if name.startswith(("AWS_", "GOOGLE_", "DASK_"))]
 
 
+def test_a_worker_is_replaced_after_a_while(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("banbury.lab.supervisor._SERVICE", 2)
+    pids = {ask(supervisor, "which process")[0].payload for _ in range(6)}
+
+    assert len(pids) >= 3
+
+
 def test_an_answer_without_end_is_a_death() -> None:
     with Supervisor("tests.lab.probe_task:run", limits=Limits(memory=4 << 30)) as running:
         reply, _ = ask(running, "answer too long")

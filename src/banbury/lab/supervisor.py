@@ -35,6 +35,8 @@ _REPLY_LIMIT = 256 << 20
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE")
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _PAGE = 1 << 16
+#: Requests after which a worker is replaced: one that its input has taken over unseen can lie about so many more.
+_SERVICE = 256
 
 
 class Reply(Struct, frozen=True):
@@ -51,6 +53,7 @@ class _Worker:
     def __init__(self, pid: int, sock: socket.socket, stage: mmap.mmap) -> None:
         self.pid = pid
         self.baseline = sandbox.address_space(pid)
+        self.served = 0
         self.sock = sock
         self.stage = stage
 
@@ -140,6 +143,9 @@ class Supervisor:
         try:
             yield worker
         finally:
+            worker.served += 1
+            if worker.served >= _SERVICE and worker.sock.fileno() >= 0 and not self._closed:
+                self._bury(worker)
             with self._lock:
                 if self._closed:
                     worker.close()
