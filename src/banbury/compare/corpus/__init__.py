@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from banbury.compare.corpus.generator import Choice, generate, recipes
 from banbury.compare.corpus.groups import ATTACKS, CAUSES, GROUPS
+from banbury.compare.corpus.measure import Table, by_diffoscope, identical_only, measure
 from banbury.compare.corpus.pairs import ACCEPTED, REFUSED, VERDICTS, BuildRecord, Pair, Recipe, Unavailable, stray
 
 __all__ = [
@@ -21,8 +22,12 @@ __all__ = [
     "Choice",
     "Pair",
     "Recipe",
+    "Table",
     "Unavailable",
+    "by_diffoscope",
     "generate",
+    "identical_only",
+    "measure",
     "recipes",
     "stray",
 ]

@@ -16,13 +16,14 @@ X86_64, ARM, AARCH64, MIPS, POWERPC = 62, 40, 183, 8, 20
 
 #: Code that ends the process with status 42 (x86-64: after writing a line), by system calls alone.
 PAYLOADS = {
-    X86_64: bytes.fromhex("b801000000bf01000000488d3518000000ba06000000" "0f05b83c000000bf2a0000000f05")
-    + bytes(4) + b"owned\n",
+    X86_64: bytes.fromhex("b801000000bf01000000488d3517000000ba060000000f05b83c000000bf2a0000000f05")
+    + bytes(4)
+    + b"owned\n",
     ARM: struct.pack("<3I", 0xE3A0002A, 0xE3A07001, 0xEF000000),
     AARCH64: struct.pack("<3I", 0xD2800540, 0xD2800BA8, 0xD4000001),
     MIPS: struct.pack(">3I", 0x2404002A, 0x24020FA1, 0x0000000C),
     POWERPC: struct.pack(">3I", 0x3860002A, 0x38000001, 0x44000002),
-}  # fmt: skip
+}
 
 
 def payload(elf: Elf) -> bytes:
@@ -58,7 +59,9 @@ def branches(elf: Elf, symbol: Symbol) -> list[tuple[int, bytes, bytes]]:
 
 
 def _branches_x86(data: bytes, start: int, end: int) -> Iterator[tuple[int, bytes, bytes]]:
-    for match in re.finditer(rb"\x85[\xc0\xdb\xc9\xd2\xf6\xff]((?:[\x74\x75].)|(?:\x0f[\x84\x85].{4}))", data[start:end], re.S):
+    for match in re.finditer(
+        rb"\x85[\xc0\xdb\xc9\xd2\xf6\xff]((?:[\x74\x75].)|(?:\x0f[\x84\x85].{4}))", data[start:end], re.S
+    ):
         raw = match[1]
         at = start + match.start(1)
         flip = 0 if len(raw) == 2 else 1

@@ -99,7 +99,7 @@ class Elf:
             at = self.shoff + i * self.shentsize
             rows.append((*self.unpack("IIQQQQIIQQ" if self.wide else "IIIIIIIIII", at), at))
         names = rows[self.shstrndx][4] if rows else 0
-        return [Section(self.string(names + r[0]), *r[1:8], r[9], r[10]) for r in rows]
+        return [Section(self.string(names + r[0]), r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[9], r[10]) for r in rows]
 
     def string(self, at: int) -> str:
         return self.data[at : self.data.index(b"\0", at)].decode()
@@ -184,6 +184,24 @@ class Elf:
 
     def field(self, segment: Segment, name: str) -> int:
         """File offset of a field of a program header."""
-        wide = {"type": 0, "flags": 4, "offset": 8, "address": 16, "physical": 24, "size": 32, "memory": 40, "align": 48}
-        slim = {"type": 0, "offset": 4, "address": 8, "physical": 12, "size": 16, "memory": 20, "flags": 24, "align": 28}
+        wide = {
+            "type": 0,
+            "flags": 4,
+            "offset": 8,
+            "address": 16,
+            "physical": 24,
+            "size": 32,
+            "memory": 40,
+            "align": 48,
+        }
+        slim = {
+            "type": 0,
+            "offset": 4,
+            "address": 8,
+            "physical": 12,
+            "size": 16,
+            "memory": 20,
+            "flags": 24,
+            "align": 28,
+        }
         return segment.header + (wide if self.wide else slim)[name]

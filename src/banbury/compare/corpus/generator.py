@@ -60,15 +60,32 @@ def _made(name: str) -> Pair | Unavailable:
         made = recipe.make()
     except Missing as problem:
         return Unavailable(
-            id=name, format=recipe.format, architecture=recipe.architecture, group=recipe.group,
-            tampered=recipe.tampered, reason=str(problem),
-        )  # fmt: skip
+            id=name,
+            format=recipe.format,
+            architecture=recipe.architecture,
+            group=recipe.group,
+            tampered=recipe.tampered,
+            reason=str(problem),
+        )
     return Pair(
-        id=name, format=recipe.format, architecture=recipe.architecture, a=made.a, b=made.b,
-        record_a=made.record_a or LAB, record_b=made.record_b or VENDOR, expected=recipe.expected,
-        tampered=recipe.tampered, group=recipe.group, note=recipe.note, base=made.base, touched=made.touched,
-        changes=made.changes, trials=made.trials, behaviour=made.behaviour, well_formed=made.well_formed,
-    )  # fmt: skip
+        id=name,
+        format=recipe.format,
+        architecture=recipe.architecture,
+        a=made.a,
+        b=made.b,
+        record_a=made.record_a or LAB,
+        record_b=made.record_b or VENDOR,
+        expected=recipe.expected,
+        tampered=recipe.tampered,
+        group=recipe.group,
+        note=recipe.note,
+        base=made.base,
+        touched=made.touched,
+        changes=made.changes,
+        trials=made.trials,
+        behaviour=made.behaviour,
+        well_formed=made.well_formed,
+    )
 
 
 def generate(out: Path | None = None, only: Choice | None = None) -> Iterator[Pair | Unavailable]:
@@ -98,7 +115,14 @@ def _written(out: Path, pair: Pair | Unavailable) -> dict[str, object]:
     (folder / "rebuilt").write_bytes(pair.a)
     (folder / "shipped").write_bytes(pair.b)
     return {
-        "id": pair.id, "format": pair.format, "architecture": pair.architecture, "group": pair.group,
-        "kind": pair.kind, "tampered": pair.tampered, "expected": sorted(pair.expected, key=VERDICTS.index),
-        "note": pair.note, "record_a": dict(pair.record_a), "record_b": dict(pair.record_b),
-    }  # fmt: skip
+        "id": pair.id,
+        "format": pair.format,
+        "architecture": pair.architecture,
+        "group": pair.group,
+        "kind": pair.kind,
+        "tampered": pair.tampered,
+        "expected": sorted(pair.expected, key=VERDICTS.index),
+        "note": pair.note,
+        "record_a": dict(pair.record_a),
+        "record_b": dict(pair.record_b),
+    }

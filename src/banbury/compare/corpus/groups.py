@@ -24,10 +24,10 @@ CAUSES: Final = {
 
 #: What an attacker may do. Those marked new are not in the study that the corpus follows.
 ATTACKS: Final = {
-    "code": "an instruction is changed: branch inverted or removed, alignment filled, a call redirected, a constant changed",
+    "code": "an instruction is changed: a branch inverted or removed, fill replaced, a call redirected, a constant",
     "source-backdoor": "built from sources with a back door",
-    "loader-data": "what the loader reads is changed: symbols, relocations, tables, dynamic tags, flags",
-    "hiding-place": "bytes are added where tools do not look: behind the end, between segments, in notes and debug data",
+    "loader-data": "what the loader reads is changed: symbols, relocations, tables, tags, flags",
+    "hiding-place": "bytes where tools do not look: behind the end, between segments, in notes, in debug data",
     "split": "the section table shows a clean copy, the segments load another",
     "redirect": "a harmless shift of the layout hides one redirected reference",
     "attribute": "owner, mode, capability, device number or link of a member is changed",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, TypedDict
+from typing import Any, Final, TypedDict
 
 from msgspec import Struct
 
@@ -133,7 +133,7 @@ def _kind(tampered: bool, expected: frozenset[str]) -> str:
     return "harmless" if expected <= ACCEPTED else "honest"
 
 
-def record(side: str, **more: object) -> BuildRecord:
+def record(side: str, **more: Any) -> BuildRecord:
     """The build record of a ``side`` ("lab" or "vendor"), with fields replaced."""
     vendor = side == "vendor"
     fields: BuildRecord = {
@@ -183,7 +183,7 @@ class Patch:
         self.touched.append((start, len(self.data)))
         return at
 
-    def made(self, a: bytes, **more: object) -> Made:
+    def made(self, a: bytes, **more: Any) -> Made:
         """The pair's content: ``a`` beside what was tampered with."""
         out = Made(a=a, b=bytes(self.data), base=self.base, touched=tuple(sorted(self.touched)))
         for name, value in more.items():
@@ -205,22 +205,50 @@ def stray(pair: Pair) -> list[int]:
 
 
 def harmless(
-    name: str, form: str, group: str, note: str, make: Callable[[], Made], *,
-    expected: Iterable[str] = METADATA, architecture: str = "-", pure: bool = True,
-) -> Recipe:  # fmt: skip
+    name: str,
+    form: str,
+    group: str,
+    note: str,
+    make: Callable[[], Made],
+    *,
+    expected: Iterable[str] = METADATA,
+    architecture: str = "-",
+    pure: bool = True,
+) -> Recipe:
     """A recipe for a difference that must be accepted or, where ``expected`` says so, need not be."""
     return Recipe(
-        id=name, format=form, architecture=architecture, group=group, expected=frozenset(expected), tampered=False,
-        note=note, make=make, pure=pure,
-    )  # fmt: skip
+        id=name,
+        format=form,
+        architecture=architecture,
+        group=group,
+        expected=frozenset(expected),
+        tampered=False,
+        note=note,
+        make=make,
+        pure=pure,
+    )
 
 
 def attack(
-    name: str, form: str, group: str, note: str, make: Callable[[], Made], *,
-    expected: Iterable[str] = REFUSED, architecture: str = "-", pure: bool = True,
-) -> Recipe:  # fmt: skip
+    name: str,
+    form: str,
+    group: str,
+    note: str,
+    make: Callable[[], Made],
+    *,
+    expected: Iterable[str] = REFUSED,
+    architecture: str = "-",
+    pure: bool = True,
+) -> Recipe:
     """A recipe for a tampering, which must be refused."""
     return Recipe(
-        id=name, format=form, architecture=architecture, group=group, expected=frozenset(expected), tampered=True,
-        note=note, make=make, pure=pure,
-    )  # fmt: skip
+        id=name,
+        format=form,
+        architecture=architecture,
+        group=group,
+        expected=frozenset(expected),
+        tampered=True,
+        note=note,
+        make=make,
+        pure=pure,
+    )

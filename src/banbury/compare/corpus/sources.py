@@ -69,7 +69,11 @@ __attribute__((noinline)) int year(const char *number)
     return deny(number);
 #endif
 }
-__attribute__((noinline)) int do_status(const char *who) { printf("status locked=%d %s %s\n", locked, who, store); return 0; }
+__attribute__((noinline)) int do_status(const char *who)
+{
+    printf("status locked=%d %s %s\n", locked, who, store);
+    return 0;
+}
 __attribute__((noinline)) int do_shell(const char *who) { printf("maintenance shell for %s\n", who); return 0; }
 __attribute__((noinline)) int do_guest(const char *who)
 {
@@ -131,7 +135,9 @@ int rate(int n) { return n > 10 ? 10 : n; }
 int (*table[])(const char *) = {login_old, login_new, policy};
 """
 
-VERSIONS: Final = b"GATE_1 { global: login; policy; rate; strict; open_all; local: *; };\nGATE_2 { global: login; } GATE_1;\n"
+VERSIONS: Final = (
+    b"GATE_1 { global: login; policy; rate; strict; open_all; local: *; };\nGATE_2 { global: login; } GATE_1;\n"
+)
 
 MODULE: Final = r"""
 extern int _printk(const char *format, ...);

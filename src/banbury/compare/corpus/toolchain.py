@@ -36,12 +36,14 @@ TARGETS: Final = {
     for t in (
         Target(name="x86-64", triplet="x86_64-linux-gnu", machine=62, wide=True, options=("-fcf-protection=full",)),
         Target(name="arm", triplet="arm-linux-gnueabihf", machine=40, options=("-marm",)),
-        Target(name="aarch64", triplet="aarch64-linux-gnu", machine=183, wide=True, options=("-mbranch-protection=none",)),
+        Target(
+            name="aarch64", triplet="aarch64-linux-gnu", machine=183, wide=True, options=("-mbranch-protection=none",)
+        ),
         Target(name="mips", triplet="mips-linux-gnu", machine=8, big=True),
         Target(name="mipsel", triplet="mipsel-linux-gnu", machine=8),
         Target(name="powerpc", triplet="powerpc-linux-gnu", machine=20, big=True),
     )
-}  # fmt: skip
+}
 
 _SECONDS = 120
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -61,9 +63,14 @@ def run(
     """Run a tool in ``folder``; returns what it printed. Raises Missing with the tool's last line where it fails."""
     environment = {"PATH": _PATH, "LC_ALL": "C", "TZ": "UTC", "HOME": str(folder), **(env or {})}
     done = subprocess.run(  # noqa: S603 - no shell, arguments are ours
-        [tool(command[0]), *command[1:]], cwd=folder, env=environment, input=given if given is not None else b"",
-        capture_output=True, timeout=_SECONDS, check=False,
-    )  # fmt: skip
+        [tool(command[0]), *command[1:]],
+        cwd=folder,
+        env=environment,
+        input=given if given is not None else b"",
+        capture_output=True,
+        timeout=_SECONDS,
+        check=False,
+    )
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
         # the private folder's name differs from run to run
@@ -72,7 +79,9 @@ def run(
     return done.stdout
 
 
-def within(files: Mapping[str, bytes], *commands: Sequence[str], out: str, env: Mapping[str, str] | None = None) -> bytes:
+def within(
+    files: Mapping[str, bytes], *commands: Sequence[str], out: str, env: Mapping[str, str] | None = None
+) -> bytes:
     """Write ``files``, run ``commands`` there one after another, and return the file ``out``."""
     with tempfile.TemporaryDirectory(prefix="banbury-corpus-") as scratch:
         folder = Path(scratch)
@@ -119,8 +128,10 @@ def compiled(build: Build) -> bytes:
         raise Missing(reason)
     with tempfile.TemporaryDirectory(prefix="banbury-corpus-") as scratch:
         folder = Path(scratch)
-        for name, data in (*build.sources, *build.extra):
-            (folder / name).write_bytes(data.encode() if isinstance(data, str) else data)
+        for name, source in build.sources:
+            (folder / name).write_text(source, "utf-8")
+        for name, data in build.extra:
+            (folder / name).write_bytes(data)
         gcc = program(target, "gcc")
         env = {"SOURCE_DATE_EPOCH": str(build.clock)}
         common = [f"-ffile-prefix-map={folder}={build.root}", *target.options, *build.options]
@@ -143,7 +154,7 @@ def _cannot(name: str) -> str:
     gcc = program(target, "gcc")
     if shutil.which(gcc, path=_PATH) is None:
         return f"no compiler for {name}: {gcc} is not installed"
-    text = b"#include <stdio.h>\nint main(void) { return puts(\"x\") < 0; }\n"
+    text = b'#include <stdio.h>\nint main(void) { return puts("x") < 0; }\n'
     try:
         within({"t.c": text}, [gcc, *target.options, "t.c", "-o", "t"], out="t")
     except Missing as problem:

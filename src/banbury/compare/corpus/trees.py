@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -26,7 +26,7 @@ class Node(Struct, frozen=True, kw_only=True):
     rdev: tuple[int, int] = (0, 0)
     xattrs: dict[str, bytes] = {}
 
-    def but(self, **more: object) -> Node:
+    def but(self, **more: Any) -> Node:
         """The node with some fields replaced."""
         return msgspec.structs.replace(self, **more)
 
@@ -100,7 +100,7 @@ class Change(Struct, frozen=True, kw_only=True):
     xattrs: bool = False
 
 
-def _node(path: str, **more: object) -> Callable[[Tree], Tree]:
+def _node(path: str, **more: Any) -> Callable[[Tree], Tree]:
     return lambda tree: {p: n.but(**more) if p == path else n for p, n in tree.items()}
 
 
@@ -126,32 +126,96 @@ def _one(*changes: str) -> frozenset[str]:
 
 
 CHANGES: Final = (
-    Change(key="setuid", group="attribute", note="A program runs as its owner, root.",
-           apply=_node("bin/tool", mode=0o4755), changes=_one("bin/tool:mode")),
-    Change(key="setgid", group="attribute", note="A program runs with its group's rights.",
-           apply=_node("bin/login", mode=0o2755), changes=_one("bin/login:mode")),
-    Change(key="writable", group="attribute", note="The file of password hashes can be written by all.",
-           apply=_node("etc/shadow", mode=0o666), changes=_one("etc/shadow:mode")),
-    Change(key="owner", group="attribute", note="The file of password hashes belongs to another user.",
-           apply=_node("etc/shadow", uid=1000), changes=_one("etc/shadow:uid")),
-    Change(key="group", group="attribute", note="The file of password hashes belongs to another group.",
-           apply=_node("etc/shadow", gid=100, mode=0o600), changes=_one("etc/shadow:gid")),
-    Change(key="capability", group="attribute", note="A program gets the capability to become any user.",
-           apply=_node("bin/tool", xattrs={"security.capability": CAPABILITY}), changes=_one("bin/tool:xattrs"), xattrs=True),
-    Change(key="device", group="attribute", note="The console is the machine's memory.",
-           apply=_node("dev/console", rdev=(1, 1)), changes=_one("dev/console:rdev")),
-    Change(key="link", group="attribute", note="The first program is a link to another place.",
-           apply=_node("sbin/init", link="../tmp/tool"), changes=_one("sbin/init:link")),
-    Change(key="kind", group="attribute", note="A text became a link to the password hashes.",
-           apply=_added("etc/motd", Node(kind="symlink", mode=0o777, link="shadow")),
-           changes=_one("etc/motd:kind", "etc/motd:link", "etc/motd:content", "etc/motd:mode")),
-    Change(key="bit", group="content", note="One bit of a program is changed.",
-           apply=_flipped("bin/login", 2500), changes=_one("bin/login:content")),
-    Change(key="script", group="resource", note="A start-up script opens a shell to the network.",
-           apply=_node("etc/init.d/S50gate", data=b"#!/bin/sh\ntelnetd -l/bin/sh&\nexec /bin/tool start\n"),
-           changes=_one("etc/init.d/S50gate:content")),
-    Change(key="extra", group="extra-member", note="One more start-up script.",
-           apply=_added("etc/init.d/S99", Node(mode=0o755, data=b"#!/bin/sh\ntelnetd\n")), changes=_one("etc/init.d/S99:+")),
-    Change(key="removed", group="extra-member", note="The list of terminals that root may use is gone.",
-           apply=_removed("etc/securetty"), changes=_one("etc/securetty:-")),
-)  # fmt: skip
+    Change(
+        key="setuid",
+        group="attribute",
+        note="A program runs as its owner, root.",
+        apply=_node("bin/tool", mode=0o4755),
+        changes=_one("bin/tool:mode"),
+    ),
+    Change(
+        key="setgid",
+        group="attribute",
+        note="A program runs with its group's rights.",
+        apply=_node("bin/login", mode=0o2755),
+        changes=_one("bin/login:mode"),
+    ),
+    Change(
+        key="writable",
+        group="attribute",
+        note="The file of password hashes can be written by all.",
+        apply=_node("etc/shadow", mode=0o666),
+        changes=_one("etc/shadow:mode"),
+    ),
+    Change(
+        key="owner",
+        group="attribute",
+        note="The file of password hashes belongs to another user.",
+        apply=_node("etc/shadow", uid=1000),
+        changes=_one("etc/shadow:uid"),
+    ),
+    Change(
+        key="group",
+        group="attribute",
+        note="The file of password hashes belongs to another group.",
+        apply=_node("etc/shadow", gid=100, mode=0o600),
+        changes=_one("etc/shadow:gid"),
+    ),
+    Change(
+        key="capability",
+        group="attribute",
+        note="A program gets the capability to become any user.",
+        apply=_node("bin/tool", xattrs={"security.capability": CAPABILITY}),
+        changes=_one("bin/tool:xattrs"),
+        xattrs=True,
+    ),
+    Change(
+        key="device",
+        group="attribute",
+        note="The console is the machine's memory.",
+        apply=_node("dev/console", rdev=(1, 1)),
+        changes=_one("dev/console:rdev"),
+    ),
+    Change(
+        key="link",
+        group="attribute",
+        note="The first program is a link to another place.",
+        apply=_node("sbin/init", link="../tmp/tool"),
+        changes=_one("sbin/init:link"),
+    ),
+    Change(
+        key="kind",
+        group="attribute",
+        note="A text became a link to the password hashes.",
+        apply=_added("etc/motd", Node(kind="symlink", mode=0o777, link="shadow")),
+        changes=_one("etc/motd:kind", "etc/motd:link", "etc/motd:content", "etc/motd:mode"),
+    ),
+    Change(
+        key="bit",
+        group="content",
+        note="One bit of a program is changed.",
+        apply=_flipped("bin/login", 2500),
+        changes=_one("bin/login:content"),
+    ),
+    Change(
+        key="script",
+        group="resource",
+        note="A start-up script opens a shell to the network.",
+        apply=_node("etc/init.d/S50gate", data=b"#!/bin/sh\ntelnetd -l/bin/sh&\nexec /bin/tool start\n"),
+        changes=_one("etc/init.d/S50gate:content"),
+    ),
+    Change(
+        key="extra",
+        group="extra-member",
+        note="One more start-up script.",
+        apply=_added("etc/init.d/S99", Node(mode=0o755, data=b"#!/bin/sh\ntelnetd\n")),
+        changes=_one("etc/init.d/S99:+"),
+    ),
+    Change(
+        key="removed",
+        group="extra-member",
+        note="The list of terminals that root may use is gone.",
+        apply=_removed("etc/securetty"),
+        changes=_one("etc/securetty:-"),
+    ),
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from msgspec import Struct
 
@@ -41,34 +42,55 @@ TRIALS = (
 
 
 def gate(
-    target: str, *, vendor: bool = False, options: tuple[str, ...] = (), strip: bool = True, order: int = 1,
-    link: tuple[str, ...] = (), root: str = "", clock: int = 0, extra: tuple[tuple[str, str], ...] = (),
-    after: tuple[tuple[str, ...], ...] = (), identity: str = "",
-) -> bytes:  # fmt: skip
+    target: str,
+    *,
+    vendor: bool = False,
+    options: tuple[str, ...] = (),
+    strip: bool = True,
+    order: int = 1,
+    link: tuple[str, ...] = (),
+    root: str = "",
+    clock: int = 0,
+    extra: tuple[tuple[str, str], ...] = (),
+    after: tuple[tuple[str, ...], ...] = (),
+    identity: str = "",
+) -> bytes:
     """One build of the program, with the build-id of its side, stripped unless said otherwise."""
     record = VENDOR if vendor else LAB
     identity = identity or (VENDOR_ID if vendor else LAB_ID)
     sources = (("gate.c", GATE), ("audit.c", AUDIT), *extra)[::order]
     return compiled(
         Build(
-            target=target, sources=sources, options=(*OPTIONS, *options), root=root or record["roots"][0],
-            clock=clock or record["clock"], after=(STRIP if strip else ()) + after,
+            target=target,
+            sources=sources,
+            options=(*OPTIONS, *options),
+            root=root or record["roots"][0],
+            clock=clock or record["clock"],
+            after=(STRIP if strip else ()) + after,
             link=("-pie", "-Wl,-z,now,-z,relro", f"-Wl,--build-id=0x{identity}", *_ENFORCED.get(target, ()), *link),
         )
-    )  # fmt: skip
+    )
 
 
 def library(target: str, *, vendor: bool = False, strip: bool = True) -> bytes:
     """One build of the shared library."""
     return compiled(
         Build(
-            target=target, sources=(("gate.c", LIBRARY),), options=("-O2", "-fno-builtin", "-fPIC", "-fno-inline"),
-            link=("-shared", "-Wl,-z,relro,-z,now", "-Wl,-soname,libgate.so.2", "-Wl,--version-script=versions",
-                  "-Wl,--hash-style=both" if target not in ("mips", "mipsel") else "-Wl,--hash-style=sysv",
-                  f"-Wl,--build-id=0x{VENDOR_ID if vendor else LAB_ID}"),
-            after=STRIP if strip else (), extra=(("versions", VERSIONS),),
+            target=target,
+            sources=(("gate.c", LIBRARY),),
+            options=("-O2", "-fno-builtin", "-fPIC", "-fno-inline"),
+            link=(
+                "-shared",
+                "-Wl,-z,relro,-z,now",
+                "-Wl,-soname,libgate.so.2",
+                "-Wl,--version-script=versions",
+                "-Wl,--hash-style=both" if target not in ("mips", "mipsel") else "-Wl,--hash-style=sysv",
+                f"-Wl,--build-id=0x{VENDOR_ID if vendor else LAB_ID}",
+            ),
+            after=STRIP if strip else (),
+            extra=(("versions", VERSIONS),),
         )
-    )  # fmt: skip
+    )
 
 
 class Subject(Struct, frozen=True):
@@ -106,9 +128,12 @@ def tampered(
         patch = change(subject(target, options))
         toolchain = [producer(target)]
         return patch.made(
-            gate(target), trials=TRIALS, behaviour="differ" if differ else "",
-            record_a={**LAB, "toolchain": toolchain}, record_b={**VENDOR, "toolchain": toolchain},
-        )  # fmt: skip
+            gate(target),
+            trials=TRIALS,
+            behaviour="differ" if differ else "",
+            record_a={**LAB, "toolchain": toolchain},
+            record_b={**VENDOR, "toolchain": toolchain},
+        )
 
     return make
 
@@ -120,8 +145,9 @@ def tampered_library(target: str, change: Callable[[Subject], Patch]) -> Callabl
         toolchain = [producer(target)]
         return change(shared_subject(target)).made(
             library(target),
-            record_a={**LAB, "toolchain": toolchain}, record_b={**VENDOR, "toolchain": toolchain},
-        )  # fmt: skip
+            record_a={**LAB, "toolchain": toolchain},
+            record_b={**VENDOR, "toolchain": toolchain},
+        )
 
     return make
 
@@ -131,7 +157,7 @@ def tail(data: bytes) -> Patch:
     return Patch(data)
 
 
-def built(target: str, a: bytes, b: bytes, **more: object) -> Made:
+def built(target: str, a: bytes, b: bytes, **more: Any) -> Made:
     """A pair of two builds, with the toolchain declared on both sides."""
     toolchain = [producer(target)]
     out = Made(

@@ -31,12 +31,12 @@ def _code(root: str, source: str = SOURCE) -> CodeType:
     return compile(source, f"{root}/gate.py", "exec", dont_inherit=True, optimize=0)
 
 
-def pyc(code: CodeType, *, mtime: int = LAB["clock"], size: int = len(SOURCE), flags: int = 0, version: int = 4) -> bytes:
+def pyc(
+    code: CodeType, *, mtime: int = LAB["clock"], size: int = len(SOURCE), flags: int = 0, version: int = 4
+) -> bytes:
     """A compiled module; ``flags`` 1: named by the source's hash, unchecked (3: checked)."""
-    if flags:
-        rest = hashlib.blake2b(SOURCE.encode(), digest_size=8).digest()
-    else:
-        rest = struct.pack("<II", mtime, size)
+    digest = hashlib.blake2b(SOURCE.encode(), digest_size=8).digest()
+    rest = digest if flags else struct.pack("<II", mtime, size)
     return importlib.util.MAGIC_NUMBER + struct.pack("<I", flags) + rest + marshal.dumps(code, version)
 
 
@@ -97,16 +97,28 @@ class _Pool:
 
 
 def java(
-    *, secret: str = "correct horse", branch: int = 0x99, debug: bool = True, first: Sequence[str] = (), version: int = 55, tail: bytes = b"",
-    unknown: bytes = b"", access: int = 9, source: str = "Gate.java", unused: str = "", dead: bytes = b"",
-) -> bytes:  # fmt: skip
-    """A class with one method, ``check(String)``, which compares with ``secret``. ``branch``: the opcode of its test;
+    *,
+    expected: str = "correct horse",
+    branch: int = 0x99,
+    debug: bool = True,
+    first: Sequence[str] = (),
+    version: int = 55,
+    tail: bytes = b"",
+    unknown: bytes = b"",
+    access: int = 9,
+    source: str = "Gate.java",
+    unused: str = "",
+    dead: bytes = b"",
+) -> bytes:
+    """A class with one method, ``check(String)``, which compares with ``expected``. ``branch``: the opcode of its test;
     ``first``: texts that stand first in the pool; ``unknown``: an attribute that no machine reads."""
     pool = _Pool([b"\1" + struct.pack(">H", len(t)) + t.encode() for t in first])
     equals = pool.method("java/lang/Object", "equals", "(Ljava/lang/Object;)Z")
-    literal = pool.string(secret)
+    literal = pool.string(expected)
     # aload_0, ldc, invokevirtual, ifeq +5, iconst_1, ireturn, iconst_0, ireturn
-    code = bytes((0x2A, 0x12, literal, 0xB6)) + struct.pack(">H", equals) + bytes((branch, 0, 5, 4, 0xAC, 3, 0xAC)) + dead
+    code = (
+        bytes((0x2A, 0x12, literal, 0xB6)) + struct.pack(">H", equals) + bytes((branch, 0, 5, 4, 0xAC, 3, 0xAC)) + dead
+    )
     frames = struct.pack(">HIH", pool.text("StackMapTable"), 3, 1) + bytes([11])
     lines = struct.pack(">HIHHHHH", pool.text("LineNumberTable"), 10, 2, 0, 3, 9, 4) if debug else b""
     inner = struct.pack(">H", 2 if debug else 1) + frames + lines
@@ -135,40 +147,164 @@ _NOT_SURE = frozenset({"equivalent/metadata", "equivalent/relayout", "functional
 
 def recipes() -> Iterator[Recipe]:
     tampered = (
-        ("pyc", "constant", "content", "Another password.", lambda: _python(_changed("correct horse", "correct mouse"))),
+        (
+            "pyc",
+            "constant",
+            "content",
+            "Another password.",
+            lambda: _python(_changed("correct horse", "correct mouse")),
+        ),
         ("pyc", "operator", "code", "The comparison is inverted.", lambda: _python(_changed("!= 'c", "== 'c"))),
         ("pyc", "limit", "data", "A limit is another number.", lambda: _python(_changed("LIMIT = 3", "LIMIT = 9"))),
-        ("pyc", "backdoor", "source-backdoor", "Compiled from a source with a back door.",
-         lambda: _python(_changed("    if password", "    if user == 'debug': return True\n    if password"))),
-        ("pyc", "unchecked", "header", "Its header says that the source is never to be looked at.", lambda: _python(_vendor(flags=1))),
-        ("pyc", "trailing", "trailing", "Bytes stand behind the object.", lambda: _python(_vendor() + b"nc -l -p 4444")),
-        ("pyc", "hidden-constant", "hidden-space", "A constant that no code uses.", lambda: _python(_hidden_constant())),
-        ("pyc", "name-lookalike", "declared-lookalike", "The file's name is in a folder that nobody declared.",
-         lambda: _python(pyc(_code("/tmp/evil"), mtime=VENDOR["clock"]))),
-        ("class", "constant", "content", "Another password.", lambda: _java(java(debug=False, secret="correct mouse"))),
+        (
+            "pyc",
+            "backdoor",
+            "source-backdoor",
+            "Compiled from a source with a back door.",
+            lambda: _python(_changed("    if password", "    if user == 'debug': return True\n    if password")),
+        ),
+        (
+            "pyc",
+            "unchecked",
+            "header",
+            "Its header says that the source is never to be looked at.",
+            lambda: _python(_vendor(flags=1)),
+        ),
+        (
+            "pyc",
+            "trailing",
+            "trailing",
+            "Bytes stand behind the object.",
+            lambda: _python(_vendor() + b"nc -l -p 4444"),
+        ),
+        (
+            "pyc",
+            "hidden-constant",
+            "hidden-space",
+            "A constant that no code uses.",
+            lambda: _python(_hidden_constant()),
+        ),
+        (
+            "pyc",
+            "name-lookalike",
+            "declared-lookalike",
+            "The file's name is in a folder that nobody declared.",
+            lambda: _python(pyc(_code("/srv/evil"), mtime=VENDOR["clock"])),
+        ),
+        (
+            "class",
+            "constant",
+            "content",
+            "Another password.",
+            lambda: _java(java(debug=False, expected="correct mouse")),
+        ),
         ("class", "branch", "code", "The test is inverted.", lambda: _java(java(debug=False, branch=0x9A))),
         ("class", "access", "attribute", "The method is private.", lambda: _java(java(debug=False, access=10))),
-        ("class", "trailing", "trailing", "Bytes stand behind the class.", lambda: _java(java(debug=False, tail=b"payload"))),
-        ("class", "unknown", "hidden-space", "An attribute that no machine reads.", lambda: _java(java(debug=False, unknown=b"payload" * 9))),
-        ("class", "unused", "hidden-space", "A constant that nothing refers to.", lambda: _java(java(debug=False, unused="nc -l -p 4444"))),
-        ("class", "version", "header", "It asks for another version of Java.", lambda: _java(java(debug=False, version=50))),
-        ("class", "bit", "code", "The constant that is returned is another.",
-         lambda: Patch(java(debug=False)).put(java(debug=False).index(b"\x99\0\5\4\xac") + 3, b"\3").made(java())),
-    )  # fmt: skip
+        (
+            "class",
+            "trailing",
+            "trailing",
+            "Bytes stand behind the class.",
+            lambda: _java(java(debug=False, tail=b"payload")),
+        ),
+        (
+            "class",
+            "unknown",
+            "hidden-space",
+            "An attribute that no machine reads.",
+            lambda: _java(java(debug=False, unknown=b"payload" * 9)),
+        ),
+        (
+            "class",
+            "unused",
+            "hidden-space",
+            "A constant that nothing refers to.",
+            lambda: _java(java(debug=False, unused="nc -l -p 4444")),
+        ),
+        (
+            "class",
+            "version",
+            "header",
+            "It asks for another version of Java.",
+            lambda: _java(java(debug=False, version=50)),
+        ),
+        (
+            "class",
+            "bit",
+            "code",
+            "The constant that is returned is another.",
+            lambda: Patch(java(debug=False)).put(java(debug=False).index(b"\x99\0\5\4\xac") + 3, b"\3").made(java()),
+        ),
+    )
     for form, key, group, note, make in tampered:
         yield attack(f"{form}-{key}", form, group, note, make)
     same = (
-        ("pyc", "time", "clock", "The header has the source's other time.", lambda: _python(pyc(_code(_ROOTS[0]), mtime=VENDOR["clock"]), clean=False), None),
-        ("pyc", "path", "path", "The file's name is in the other declared folder.", lambda: _python(_vendor(), clean=False), None),
-        ("pyc", "references", "allocation", "Objects are marked for sharing otherwise.",
-         lambda: _python(pyc(_code(_ROOTS[0]), version=2), clean=False), None),
-        ("pyc", "checked", "identity", "The source is named by its hash, and checked.",
-         lambda: _python(pyc(_code(_ROOTS[0]), flags=3), clean=False), _NOT_SURE),
-        ("pyc", "lines", "debug", "Line numbers differ: tracebacks show it, and so can the program.", lambda: _python(_lines(), clean=False), _NOT_SURE),
-        ("class", "debug", "debug", "Line numbers and the source's name are left out.", lambda: _java(java(debug=False), clean=False), None),
-        ("class", "pool", "order", "Constants stand in another order.",
-         lambda: _java(java(first=("Code", "check", "correct horse", "StackMapTable")), clean=False), None),
-        ("class", "source", "debug", "The source has another name.", lambda: _java(java(source="Gate2.java"), clean=False), _NOT_SURE),
-    )  # fmt: skip
+        (
+            "pyc",
+            "time",
+            "clock",
+            "The header has the source's other time.",
+            lambda: _python(pyc(_code(_ROOTS[0]), mtime=VENDOR["clock"]), clean=False),
+            None,
+        ),
+        (
+            "pyc",
+            "path",
+            "path",
+            "The file's name is in the other declared folder.",
+            lambda: _python(_vendor(), clean=False),
+            None,
+        ),
+        (
+            "pyc",
+            "references",
+            "allocation",
+            "Objects are marked for sharing otherwise.",
+            lambda: _python(pyc(_code(_ROOTS[0]), version=2), clean=False),
+            None,
+        ),
+        (
+            "pyc",
+            "checked",
+            "identity",
+            "The source is named by its hash, and checked.",
+            lambda: _python(pyc(_code(_ROOTS[0]), flags=3), clean=False),
+            _NOT_SURE,
+        ),
+        (
+            "pyc",
+            "lines",
+            "debug",
+            "Line numbers differ: tracebacks show it, and so can the program.",
+            lambda: _python(_lines(), clean=False),
+            _NOT_SURE,
+        ),
+        (
+            "class",
+            "debug",
+            "debug",
+            "Line numbers and the source's name are left out.",
+            lambda: _java(java(debug=False), clean=False),
+            None,
+        ),
+        (
+            "class",
+            "pool",
+            "order",
+            "Constants stand in another order.",
+            lambda: _java(java(first=("Code", "check", "correct horse", "StackMapTable")), clean=False),
+            None,
+        ),
+        (
+            "class",
+            "source",
+            "debug",
+            "The source has another name.",
+            lambda: _java(java(source="Gate2.java"), clean=False),
+            _NOT_SURE,
+        ),
+    )
     for form, key, group, note, make, expected in same:
-        yield harmless(f"{form}-same-{key}", form, group, note, make, expected=expected or frozenset({"equivalent/metadata"}))
+        yield harmless(
+            f"{form}-same-{key}", form, group, note, make, expected=expected or frozenset({"equivalent/metadata"})
+        )

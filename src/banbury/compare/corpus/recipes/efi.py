@@ -1,10 +1,14 @@
-"""PE32+ programs for UEFI (Microsoft PE/COFF specification; "Windows Authenticode Portable Executable Signature Format")."""
+"""PE32+ programs for UEFI.
+
+Microsoft PE/COFF specification; "Windows Authenticode Portable Executable Signature Format", version 1.0.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 from banbury.compare.corpus.pairs import LAB, VENDOR, Made, Recipe, attack, harmless
 from banbury.compare.corpus.trees import text
@@ -18,10 +22,24 @@ _EVIL = b"hidden in the program"
 
 
 def program(
-    *, stamp: int = LAB["clock"], guid: bytes = b"\x11" * 16, path: str = LAB["roots"][0] + "/gate.pdb", signer: str = "", code: bytes = _CODE,
-    flags: int = 0x160, entry: int = 0x1000, subsystem: int = 10, slack: bytes = b"", overlay: bytes = b"", stub: bytes = b"",
-    good_sum: bool = True, behind: bytes = b"", relocations: int = 1, sign_before: bool = False, rich: bytes = b"",
-) -> bytes:  # fmt: skip
+    *,
+    stamp: int = LAB["clock"],
+    guid: bytes = b"\x11" * 16,
+    path: str = LAB["roots"][0] + "/gate.pdb",
+    signer: str = "",
+    code: bytes = _CODE,
+    flags: int = 0x160,
+    entry: int = 0x1000,
+    subsystem: int = 10,
+    slack: bytes = b"",
+    overlay: bytes = b"",
+    stub: bytes = b"",
+    good_sum: bool = True,
+    behind: bytes = b"",
+    relocations: int = 1,
+    sign_before: bool = False,
+    rich: bytes = b"",
+) -> bytes:
     """A program with code, data, relocations and a debug directory. ``signer`` signs it; ``behind``: bytes in the
     certificate table's padding; ``slack``: behind the code, up to the alignment."""
     debug_at, data_rva = 0x40, 0x2000
@@ -29,7 +47,11 @@ def program(
     directory = struct.pack("<IIHHIIII", 0, stamp, 0, 0, 2, len(info), data_rva + debug_at + 28, 0x600 + debug_at + 28)
     data = (b"Gate for firmware\0".ljust(debug_at, b"\0") + directory + info).ljust(0x400, b"\0") + text(0x200, "pe")
     blocks = struct.pack("<IIHH", data_rva, 12, 0xA000 | 0x10, 0) * relocations
-    pieces = ((b".text", 0x1000, code + slack, 0x60000020), (b".data", data_rva, data, 0xC0000040), (b".reloc", 0x3000, blocks, 0x42000040))
+    pieces = (
+        (b".text", 0x1000, code + slack, 0x60000020),
+        (b".data", data_rva, data, 0xC0000040),
+        (b".reloc", 0x3000, blocks, 0x42000040),
+    )
     head, body, at = b"", b"", 0x400
     for name, rva, raw, kind in pieces:
         size = len(code) if name == b".text" else len(raw)
@@ -40,7 +62,9 @@ def program(
     directories = [(0, 0)] * 16
     directories[5], directories[6] = (0x3000, len(blocks)), (data_rva + debug_at, 28)
     optional = struct.pack("<HBBIIIII", 0x20B, 14, 0, 0x200, 0x800, 0, entry, 0x1000)
-    optional += struct.pack("<QIIHHHHHHIIIIHH", 0, 0x1000, _ALIGN, 0, 0, 1, 0, 0, 0, 0, 0x4000, 0x400, 0, subsystem, flags)
+    optional += struct.pack(
+        "<QIIHHHHHHIIIIHH", 0, 0x1000, _ALIGN, 0, 0, 1, 0, 0, 0, 0, 0x4000, 0x400, 0, subsystem, flags
+    )
     optional += struct.pack("<QQQQII", 0x100000, 0x1000, 0x100000, 0x1000, 0, 16)
     optional += b"".join(struct.pack("<II", *row) for row in directories)
     coff = b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(pieces), stamp, 0, 0, len(optional), 0x22E)
@@ -67,18 +91,23 @@ def checksum(data: bytes) -> int:
     """The header's checksum: 16-bit sums with carry, its own field taken as zero, plus the length."""
     at = _PE + 24 + 64
     raw = data[:at] + bytes(4) + data[at + 4 :] + bytes(len(data) % 2)
-    total = sum(struct.unpack(f"<{len(raw) // 2}H", raw))
+    total: int = sum(struct.unpack(f"<{len(raw) // 2}H", raw))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total + len(data)
 
 
-def _vendor(**more: object) -> bytes:
-    fields: dict[str, object] = {"stamp": VENDOR["clock"], "guid": b"\x22" * 16, "path": VENDOR["roots"][0] + "/gate.pdb", "signer": "vendor"}
-    return program(**{**fields, **more})  # type: ignore[arg-type]  # options of the writer
+def _vendor(**more: Any) -> bytes:
+    fields: dict[str, Any] = {
+        "stamp": VENDOR["clock"],
+        "guid": b"\x22" * 16,
+        "path": VENDOR["roots"][0] + "/gate.pdb",
+        "signer": "vendor",
+    }
+    return program(**{**fields, **more})
 
 
-def _pe(**more: object) -> Made:
+def _pe(**more: Any) -> Made:
     return _keys(Made(a=program(), b=_vendor(**more), base=_vendor()))
 
 
@@ -90,31 +119,95 @@ def _keys(made: Made) -> Made:
 def recipes() -> Iterator[Recipe]:
     evil = _CODE.replace(b"\x75\x01", b"\x74\x01")
     rows = (
-        ("code", "resigned", "A branch is inverted; the program is signed with a key that nobody declared.", lambda: _pe(code=evil, signer="attacker")),
-        ("code-unsigned", "code", "A branch is inverted; the checksum is right, nothing is signed.", lambda: _pe(code=evil, signer="")),
+        (
+            "code",
+            "resigned",
+            "A branch is inverted; the program is signed with a key that nobody declared.",
+            lambda: _pe(code=evil, signer="attacker"),
+        ),
+        (
+            "code-unsigned",
+            "code",
+            "A branch is inverted; the checksum is right, nothing is signed.",
+            lambda: _pe(code=evil, signer=""),
+        ),
         ("signer", "resigned", "Signed with a key that nobody declared.", lambda: _pe(signer="attacker")),
-        ("overlay", "trailing", "Bytes stand behind the certificates, where the digest does not reach.", lambda: _pe(overlay=_EVIL)),
-        ("overlay-before", "trailing", "Bytes stand before the certificates, in no section.", lambda: _pe(overlay=_EVIL.ljust(32, b"\0"), sign_before=True)),
-        ("certificate-padding", "hidden-space", "The certificate is followed by bytes that its signature does not cover.", lambda: _pe(behind=_EVIL)),
-        ("slack", "hidden-space", "The room behind the code, which is loaded, holds something.", lambda: _pe(slack=_EVIL)),
+        (
+            "overlay",
+            "trailing",
+            "Bytes stand behind the certificates, where the digest does not reach.",
+            lambda: _pe(overlay=_EVIL),
+        ),
+        (
+            "overlay-before",
+            "trailing",
+            "Bytes stand before the certificates, in no section.",
+            lambda: _pe(overlay=_EVIL.ljust(32, b"\0"), sign_before=True),
+        ),
+        (
+            "certificate-padding",
+            "hidden-space",
+            "The certificate is followed by bytes that its signature does not cover.",
+            lambda: _pe(behind=_EVIL),
+        ),
+        (
+            "slack",
+            "hidden-space",
+            "The room behind the code, which is loaded, holds something.",
+            lambda: _pe(slack=_EVIL),
+        ),
         ("stub", "hidden-space", "The part for DOS holds something.", lambda: _pe(stub=_EVIL)),
         ("characteristics", "header", "Data may be executed, and addresses are not random.", lambda: _pe(flags=0)),
         ("entry", "header", "It starts elsewhere.", lambda: _pe(entry=0x100A)),
         ("subsystem", "header", "It is a driver that stays in memory.", lambda: _pe(subsystem=12)),
         ("relocations", "loader-data", "One more block of relocations.", lambda: _pe(relocations=2)),
         ("checksum", "checksum", "The checksum is wrong.", lambda: _pe(good_sum=False)),
-        ("debug-path", "declared-lookalike", "The debug data name a folder that nobody declared.", lambda: _pe(path="/tmp/evil/payload.pdb")),
-    )  # fmt: skip
+        (
+            "debug-path",
+            "declared-lookalike",
+            "The debug data name a folder that nobody declared.",
+            lambda: _pe(path="/srv/evil/payload.pdb"),
+        ),
+    )
     for name, group, note, make in rows:
         yield attack(f"pe-{name}", "pe", group, note, make, architecture="x86-64")
     same = (
-        ("stamp", "clock", "Times are the declared ones; the checksum follows.", lambda: Made(a=program(), b=program(stamp=VENDOR["clock"]))),
-        ("guid", "identity", "The debug data have another identity.", lambda: Made(a=program(), b=program(guid=b"\x22" * 16))),
-        ("path", "path", "The debug data name the other declared folder.",
-         lambda: Made(a=program(), b=program(path=VENDOR["roots"][0] + "/gate.pdb"))),
-        ("signed", "signature", "Signed by the declared vendor, and not by the laboratory.", lambda: _keys(Made(a=program(), b=program(signer="vendor")))),
-        ("checksum", "identity", "The checksum is not filled in.", lambda: Made(a=program(), b=program(good_sum=False))),
-        ("all", "clock", "Everything that the vendor's build varies, at once.", lambda: _keys(Made(a=program(), b=_vendor()))),
-    )  # fmt: skip
+        (
+            "stamp",
+            "clock",
+            "Times are the declared ones; the checksum follows.",
+            lambda: Made(a=program(), b=program(stamp=VENDOR["clock"])),
+        ),
+        (
+            "guid",
+            "identity",
+            "The debug data have another identity.",
+            lambda: Made(a=program(), b=program(guid=b"\x22" * 16)),
+        ),
+        (
+            "path",
+            "path",
+            "The debug data name the other declared folder.",
+            lambda: Made(a=program(), b=program(path=VENDOR["roots"][0] + "/gate.pdb")),
+        ),
+        (
+            "signed",
+            "signature",
+            "Signed by the declared vendor, and not by the laboratory.",
+            lambda: _keys(Made(a=program(), b=program(signer="vendor"))),
+        ),
+        (
+            "checksum",
+            "identity",
+            "The checksum is not filled in.",
+            lambda: Made(a=program(), b=program(good_sum=False)),
+        ),
+        (
+            "all",
+            "clock",
+            "Everything that the vendor's build varies, at once.",
+            lambda: _keys(Made(a=program(), b=_vendor())),
+        ),
+    )
     for name, group, note, make in same:
         yield harmless(f"pe-same-{name}", "pe", group, note, make, architecture="x86-64")

@@ -62,18 +62,51 @@ def table_changed(s: Subject) -> Patch:
 
 PATCHES = (
     ("branch-inverted", "code", "The password is accepted when it is wrong.", branch_inverted, True),
-    ("branch-removed", "code", "The test of the password no longer branches: any password passes.", branch_removed, True),
+    (
+        "branch-removed",
+        "code",
+        "The test of the password no longer branches: any password passes.",
+        branch_removed,
+        True,
+    ),
     ("branch-inverted-2", "code", "The test of the user's name is inverted.", second_branch_inverted, True),
-    ("fill-replaced", "code", "Alignment is replaced by other instructions, a foothold for code.", fill_replaced, False),
-    ("call-redirected", "code", "The jump to the function that refuses leads to the one that grants.", call_redirected, True),
-    ("password", "data", "The expected password is another, of the same length.",
-     text_changed(b"correct horse", b"incorrect hor"), True),
-    ("path-lookalike", "declared-lookalike", "A path of configuration is another of the same length, no build root.",
-     text_changed(b"/etc/gate/shadow", b"/tmp/gate/shadow"), True),
+    (
+        "fill-replaced",
+        "code",
+        "Alignment is replaced by other instructions, a foothold for code.",
+        fill_replaced,
+        False,
+    ),
+    (
+        "call-redirected",
+        "code",
+        "The jump to the function that refuses leads to the one that grants.",
+        call_redirected,
+        True,
+    ),
+    (
+        "password",
+        "data",
+        "The expected password is another, of the same length.",
+        text_changed(b"correct horse", b"incorrect hor"),
+        True,
+    ),
+    (
+        "path-lookalike",
+        "declared-lookalike",
+        "A path of configuration is another of the same length, no build root.",
+        text_changed(b"/etc/gate/shadow", b"/tmp/gate/shadow"),
+        True,
+    ),
     ("table", "data", "One byte of a table of constants is another.", table_changed, False),
-    ("format", "data", "A format string writes to memory (%n) instead of printing.",
-     text_changed(b"guest %s is %s\n", b"guest %s is %n\n"), False),
-)  # fmt: skip
+    (
+        "format",
+        "data",
+        "A format string writes to memory (%n) instead of printing.",
+        text_changed(b"guest %s is %s\n", b"guest %s is %n\n"),
+        False,
+    ),
+)
 
 
 #: Back doors that a plain run does not open.
@@ -132,38 +165,68 @@ def recipes() -> Iterator[Recipe]:
     for target in TARGETS:
         for key, group, note, change, differ in PATCHES:
             yield attack(
-                f"elf-{target}-{key}", "elf-executable", group, note, tampered(target, change, differ=differ),
-                architecture=target, pure=False,
-            )  # fmt: skip
+                f"elf-{target}-{key}",
+                "elf-executable",
+                group,
+                note,
+                tampered(target, change, differ=differ),
+                architecture=target,
+                pure=False,
+            )
         names = list(BACKDOORS) if target == "x86-64" else ["master-password"]
         for name in names:
             options = (f"-DBACKDOOR={BACKDOORS[name]}",)
             yield attack(
-                f"elf-{target}-backdoor-{name}", "elf-executable", "source-backdoor",
-                f"Built from a source with a back door ({name}).", partial(_source, target, options, seen=name not in _UNSEEN),
-                architecture=target, pure=False,
-            )  # fmt: skip
+                f"elf-{target}-backdoor-{name}",
+                "elf-executable",
+                "source-backdoor",
+                f"Built from a source with a back door ({name}).",
+                partial(_source, target, options, seen=name not in _UNSEEN),
+                architecture=target,
+                pure=False,
+            )
         yield attack(
-            f"elf-{target}-constant", "elf-executable", "code", "A limit of 100 became 101 in the source.",
-            partial(_source, target, ("-DLIMIT=101",)), architecture=target, pure=False,
-        )  # fmt: skip
+            f"elf-{target}-constant",
+            "elf-executable",
+            "code",
+            "A limit of 100 became 101 in the source.",
+            partial(_source, target, ("-DLIMIT=101",)),
+            architecture=target,
+            pure=False,
+        )
         yield attack(
-            f"elf-{target}-shift-constant", "elf-executable", "redirect",
+            f"elf-{target}-shift-constant",
+            "elf-executable",
+            "redirect",
             "The declared version shifts the layout; a limit of 100 became 101.",
-            partial(_source, target, ("-DLIMIT=101",), shift=True), architecture=target, pure=False,
-        )  # fmt: skip
+            partial(_source, target, ("-DLIMIT=101",), shift=True),
+            architecture=target,
+            pure=False,
+        )
         yield attack(
-            f"elf-{target}-shift-reference", "elf-executable", "redirect",
+            f"elf-{target}-shift-reference",
+            "elf-executable",
+            "redirect",
             "The declared version shifts the layout; one reference leads to another string.",
-            partial(_source, target, ("-DWHO=guest_name",), shift=True), architecture=target, pure=False,
-        )  # fmt: skip
+            partial(_source, target, ("-DWHO=guest_name",), shift=True),
+            architecture=target,
+            pure=False,
+        )
         yield attack(
-            f"elf-{target}-shift-call", "elf-executable", "redirect",
+            f"elf-{target}-shift-call",
+            "elf-executable",
+            "redirect",
             "The declared version shifts the layout; one jump leads to another function.",
-            partial(_shift_call, target), architecture=target, pure=False,
-        )  # fmt: skip
+            partial(_shift_call, target),
+            architecture=target,
+            pure=False,
+        )
         yield attack(
-            f"elf-{target}-shift-pointer", "elf-executable", "redirect",
+            f"elf-{target}-shift-pointer",
+            "elf-executable",
+            "redirect",
             "The declared version shifts the layout; one relocated pointer leads to the maintenance shell.",
-            partial(_shift_pointer, target), architecture=target, pure=False,
-        )  # fmt: skip
+            partial(_shift_pointer, target),
+            architecture=target,
+            pure=False,
+        )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from banbury.compare.corpus.elfedit import Elf
-from banbury.compare.corpus.pairs import BY_REBUILD, LAB, RELAYOUT, VENDOR, Made, Patch, Recipe, harmless
+from banbury.compare.corpus.pairs import BY_REBUILD, LAB, RELAYOUT, VENDOR, Made, Patch, Recipe, harmless, record
 from banbury.compare.corpus.recipes._gate import built, gate, library
 from banbury.compare.corpus.recipes.elf_hiding import _with_section
 from banbury.compare.corpus.sources import PADDING
@@ -16,10 +17,10 @@ _HONEST = frozenset({"functional", "unexplained"})
 _RELAYOUT_OR_NOT = RELAYOUT | _HONEST
 
 
-def _pair(target: str, a: bytes, b: bytes, *, side: dict[str, object] | None = None, behaviour: str = "same") -> Made:
+def _pair(target: str, a: bytes, b: bytes, *, side: dict[str, Any] | None = None, behaviour: str = "same") -> Made:
     made = built(target, a, b, behaviour=behaviour)
     assert made.record_b is not None
-    made.record_b = {**made.record_b, **(side or {})}  # type: ignore[typeddict-item]  # fields of the record
+    made.record_b = record("vendor", **{**made.record_b, **(side or {})})
     return made
 
 
@@ -50,7 +51,11 @@ def _stripped(target: str) -> Made:
 
 def _symbols(target: str) -> Made:
     drop = (("strip", "--strip-debug"),)
-    return _pair(target, gate(target, strip=False, options=("-g",)), gate(target, vendor=True, strip=False, options=("-g",), after=drop))
+    return _pair(
+        target,
+        gate(target, strip=False, options=("-g",)),
+        gate(target, vendor=True, strip=False, options=("-g",), after=drop),
+    )
 
 
 def _producer(target: str) -> Made:
@@ -69,7 +74,9 @@ def _debug_link(target: str) -> Made:
         return name + bytes(4 - len(name) % 4) + crc
 
     a = _with_section(target, gate(target), ".gnu_debuglink", link(b"1a", b"\1\2\3\4"), how="--add-section")
-    b = _with_section(target, gate(target, vendor=True), ".gnu_debuglink", link(b"7e", b"\5\6\7\x08"), how="--add-section")
+    b = _with_section(
+        target, gate(target, vendor=True), ".gnu_debuglink", link(b"7e", b"\5\6\7\x08"), how="--add-section"
+    )
     return _pair(target, a, b)
 
 
@@ -98,7 +105,9 @@ def _version(target: str) -> Made:
 
 
 def _padding(target: str) -> Made:
-    b = gate(target, vendor=True, extra=(("padding.c", PADDING.replace("int padding_is_there(void) { return 0; }", "")),))
+    b = gate(
+        target, vendor=True, extra=(("padding.c", PADDING.replace("int padding_is_there(void) { return 0; }", "")),)
+    )
     return _pair(target, gate(target), b)
 
 
@@ -129,45 +138,118 @@ def recipes() -> Iterator[Recipe]:
         make = partial(harmless, architecture=target, pure=False)
         rows = (
             ("build-id", "identity", "Only the build-id differs; nothing reads it.", partial(_identity, target), None),
-            ("debug-path", "debug", "Debug data, which are not loaded, name another folder.", partial(_debug, target), None),
+            (
+                "debug-path",
+                "debug",
+                "Debug data, which are not loaded, name another folder.",
+                partial(_debug, target),
+                None,
+            ),
             ("debug-compressed", "debug", "Debug data are compressed on one side.", partial(_compressed, target), None),
-            ("stripped", "debug", "Symbols and debug data, which are not loaded, are stripped on one side.",
-             partial(_stripped, target), None),
-            ("symbols-kept", "debug", "Debug data are stripped on one side, symbols are kept.", partial(_symbols, target), None),
-            ("producer", "producer", "The compiler's name, which is declared, differs.", partial(_producer, target), None),
+            (
+                "stripped",
+                "debug",
+                "Symbols and debug data, which are not loaded, are stripped on one side.",
+                partial(_stripped, target),
+                None,
+            ),
+            (
+                "symbols-kept",
+                "debug",
+                "Debug data are stripped on one side, symbols are kept.",
+                partial(_symbols, target),
+                None,
+            ),
+            (
+                "producer",
+                "producer",
+                "The compiler's name, which is declared, differs.",
+                partial(_producer, target),
+                None,
+            ),
             ("debuglink", "identity", "The link to debug data names another file.", partial(_debug_link, target), None),
-            ("path", "path", "A string holds the declared folder of the sources, as long on both sides.",
-             partial(_path, target, long=False), RELAYOUT),
-            ("path-long", "path", "A string holds the declared folder of the sources, longer on one side.",
-             partial(_path, target, long=True), RELAYOUT),
+            (
+                "path",
+                "path",
+                "A string holds the declared folder of the sources, as long on both sides.",
+                partial(_path, target, long=False),
+                RELAYOUT,
+            ),
+            (
+                "path-long",
+                "path",
+                "A string holds the declared folder of the sources, longer on one side.",
+                partial(_path, target, long=True),
+                RELAYOUT,
+            ),
             ("clock", "clock", "A string holds the declared time of the build.", partial(_clock, target), RELAYOUT),
             ("user", "user", "A string holds the declared user and host.", partial(_user, target), RELAYOUT),
-            ("version", "version", "The declared version is longer and shifts what lies behind it.",
-             partial(_version, target), RELAYOUT),
-            ("padding", "padding", "Zeros at the end of relocated data move the table of addresses.",
-             partial(_padding, target), RELAYOUT),
-            ("year", "clock", "The year of the build is a number in the code: only a controlled rebuild can tell.",
-             partial(_year, target), BY_REBUILD),
-            ("optimised", "compiler", "Another optimisation level: the environment was not reproduced.",
-             partial(_level, target, "-Os"), _HONEST),
-            ("link-order", "order", "Objects were linked in another order; functions moved past one another.",
-             partial(_order, target), _RELAYOUT_OR_NOT),
-        )  # fmt: skip
+            (
+                "version",
+                "version",
+                "The declared version is longer and shifts what lies behind it.",
+                partial(_version, target),
+                RELAYOUT,
+            ),
+            (
+                "padding",
+                "padding",
+                "Zeros at the end of relocated data move the table of addresses.",
+                partial(_padding, target),
+                RELAYOUT,
+            ),
+            (
+                "year",
+                "clock",
+                "The year of the build is a number in the code: only a controlled rebuild can tell.",
+                partial(_year, target),
+                BY_REBUILD,
+            ),
+            (
+                "optimised",
+                "compiler",
+                "Another optimisation level: the environment was not reproduced.",
+                partial(_level, target, "-Os"),
+                _HONEST,
+            ),
+            (
+                "link-order",
+                "order",
+                "Objects were linked in another order; functions moved past one another.",
+                partial(_order, target),
+                _RELAYOUT_OR_NOT,
+            ),
+        )
         for key, group, note, function, expected in rows:
             yield make(
-                f"elf-{target}-same-{key}", "elf-executable", group, note, function,
+                f"elf-{target}-same-{key}",
+                "elf-executable",
+                group,
+                note,
+                function,
                 expected=expected or frozenset({"equivalent/metadata"}),
-            )  # fmt: skip
+            )
         yield make(
-            f"so-{target}-same-build-id", "elf-shared", "identity", "Only the build-id differs.",
+            f"so-{target}-same-build-id",
+            "elf-shared",
+            "identity",
+            "Only the build-id differs.",
             partial(_library_identity, target),
-        )  # fmt: skip
+        )
     make = partial(harmless, architecture="x86-64", pure=False)
     yield make(
-        "elf-x86-64-same-unoptimised", "elf-executable", "compiler", "Compiled without optimisation.",
-        partial(_level, "x86-64", "-O0"), expected=_HONEST,
-    )  # fmt: skip
+        "elf-x86-64-same-unoptimised",
+        "elf-executable",
+        "compiler",
+        "Compiled without optimisation.",
+        partial(_level, "x86-64", "-O0"),
+        expected=_HONEST,
+    )
     yield make(
-        "elf-x86-64-same-no-sections", "elf-executable", "debug", "The section table was cut off.",
-        partial(_no_sections, "x86-64"), expected=RELAYOUT | _HONEST,
-    )  # fmt: skip
+        "elf-x86-64-same-no-sections",
+        "elf-executable",
+        "debug",
+        "The section table was cut off.",
+        partial(_no_sections, "x86-64"),
+        expected=RELAYOUT | _HONEST,
+    )

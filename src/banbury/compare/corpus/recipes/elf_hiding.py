@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 
 from banbury.compare.corpus.codeedit import branches, payload
 from banbury.compare.corpus.elfedit import Elf, Segment
@@ -121,7 +122,7 @@ def gap(s: Subject) -> Patch:
     """Bytes between two sections, in no section."""
     rows = sorted((x.offset, x.offset + x.size) for x in s.elf.sections if x.size and x.type not in (0, 8))
     loaded = [(seg.offset, seg.offset + seg.size) for seg in s.elf.segments if seg.type == 1]
-    for (_, end), (start, _) in zip(rows, rows[1:], strict=False):
+    for (_, end), (start, _) in pairwise(rows):
         if start - end >= 2 and not any(low <= end < high for low, high in loaded):
             return s.patch.put(end, b"\xca\xfe"[: start - end])
     raise Missing("no gap between sections that is not loaded")
@@ -130,7 +131,7 @@ def gap(s: Subject) -> Patch:
 def loaded_gap(s: Subject) -> Patch:
     """The same within a segment: padding for alignment, which is mapped."""
     rows = sorted((x.offset, x.offset + x.size) for x in s.elf.sections if x.size and x.type not in (0, 8))
-    for (_, end), (start, _) in zip(rows, rows[1:], strict=False):
+    for (_, end), (start, _) in pairwise(rows):
         inside = any(seg.type == 1 and seg.offset <= end < seg.offset + seg.size for seg in s.elf.segments)
         if start - end >= 2 and inside:
             return s.patch.put(end, b"\xca\xfe")
@@ -155,7 +156,13 @@ PATCHES: tuple[tuple[str, str, str, Callable[[Subject], Patch], bool], ...] = (
     ("slack", "hiding-place", "The rest of the code's last page, which is mapped, is not empty.", slack, False),
     ("slack-entry", "hiding-place", "Code in the last page's rest is where execution starts.", slack_entry, True),
     ("slack-grown", "hiding-place", "The same, with the segment's sizes made to cover it.", slack_grown, True),
-    ("note-to-load", "hiding-place", "A note's header loads code from behind the end, where execution starts.", note_to_load, True),
+    (
+        "note-to-load",
+        "hiding-place",
+        "A note's header loads code from behind the end, where execution starts.",
+        note_to_load,
+        True,
+    ),
     ("comment", "hiding-place", "The producer's string holds something else.", comment, False),
     ("short-note", "hiding-place", "The build-id is shorter, and the rest holds something else.", short_note, False),
     ("note-type", "hiding-place", "The build-id's note is of an unknown type.", note_type, False),
@@ -164,8 +171,14 @@ PATCHES: tuple[tuple[str, str, str, Callable[[Subject], Patch], bool], ...] = (
     ("loaded-gap", "hiding-place", "Alignment between loaded sections holds something.", loaded_gap, False),
     ("extra-section", "hiding-place", "One more section, behind the end.", extra_section, False),
     ("split", "split", "The section table shows clean code; the loaded code is tampered with.", split, True),
-    ("no-sections", "split", "There is no section table to look into; the loaded code is tampered with.", no_sections, True),
-)  # fmt: skip
+    (
+        "no-sections",
+        "split",
+        "There is no section table to look into; the loaded code is tampered with.",
+        no_sections,
+        True,
+    ),
+)
 
 
 def _with_section(target: str, data: bytes, name: str, content: bytes, *, how: str) -> bytes:
@@ -190,7 +203,13 @@ def _debug_link(target: str, grown: bool) -> Made:
     clean = subject(target).elf.data
     base = _with_section(target, clean, ".gnu_debuglink", link, how="--add-section")
     other = link + SECRET if grown else b"../../../tmp/evil".ljust(len(link) - 4, b"\0") + link[-4:]
-    return built(target, a, _with_section(target, clean, ".gnu_debuglink", other, how="--add-section"), base=base, behaviour="same")
+    return built(
+        target,
+        a,
+        _with_section(target, clean, ".gnu_debuglink", other, how="--add-section"),
+        base=base,
+        behaviour="same",
+    )
 
 
 def _comment_grown(target: str) -> Made:
@@ -205,24 +224,34 @@ def recipes() -> Iterator[Recipe]:
     for target in TARGETS:
         make = partial(attack, architecture=target, pure=False)
         for key, group, note, change, differ in PATCHES:
-            yield make(
-                f"elf-{target}-{key}", "elf-executable", group, note, tampered(target, change, differ=differ)
-            )
+            yield make(f"elf-{target}-{key}", "elf-executable", group, note, tampered(target, change, differ=differ))
         for part in ("debug_str", "debug_info", "debug_abbrev", "debug_line"):
             if target == "x86-64" or part == "debug_str":
                 yield make(
-                    f"elf-{target}-{part.replace('_', '-')}", "elf-executable", "hiding-place",
-                    f"Bytes stand behind the last record of .{part}.", partial(_debug_tail, target, f".{part}"),
-                )  # fmt: skip
+                    f"elf-{target}-{part.replace('_', '-')}",
+                    "elf-executable",
+                    "hiding-place",
+                    f"Bytes stand behind the last record of .{part}.",
+                    partial(_debug_tail, target, f".{part}"),
+                )
         yield make(
-            f"elf-{target}-debuglink-grown", "elf-executable", "hiding-place",
-            "Bytes stand behind the checksum of the link to debug data.", partial(_debug_link, target, True),
-        )  # fmt: skip
+            f"elf-{target}-debuglink-grown",
+            "elf-executable",
+            "hiding-place",
+            "Bytes stand behind the checksum of the link to debug data.",
+            partial(_debug_link, target, True),
+        )
         yield make(
-            f"elf-{target}-debuglink-path", "elf-executable", "hiding-place",
-            "The link to debug data leads out of its folder.", partial(_debug_link, target, False),
-        )  # fmt: skip
+            f"elf-{target}-debuglink-path",
+            "elf-executable",
+            "hiding-place",
+            "The link to debug data leads out of its folder.",
+            partial(_debug_link, target, False),
+        )
         yield make(
-            f"elf-{target}-comment-grown", "elf-executable", "hiding-place",
-            "Bytes stand behind the producer's string.", partial(_comment_grown, target),
-        )  # fmt: skip
+            f"elf-{target}-comment-grown",
+            "elf-executable",
+            "hiding-place",
+            "Bytes stand behind the producer's string.",
+            partial(_comment_grown, target),
+        )

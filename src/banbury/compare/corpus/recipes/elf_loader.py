@@ -141,9 +141,13 @@ def first_function(s: Subject) -> Patch:
 
 
 #: key, note, change, whether a run shows it, whether the architecture's name must be one of these.
-EVERY = (
-    ("imports-swapped", "Two imported functions have exchanged names: passwords compare without regard to case.",
-     imports_swapped, True),
+EVERY: tuple[tuple[str, str, Callable[[Subject], Patch], bool], ...] = (
+    (
+        "imports-swapped",
+        "Two imported functions have exchanged names: passwords compare without regard to case.",
+        imports_swapped,
+        True,
+    ),
     ("constructor", "The constructor's pointer leads to a function that unlocks.", constructor, True),
     ("handler", "A pointer in the table of commands leads to the maintenance shell.", handler, True),
     ("needed", "Another library is loaded.", needed, False),
@@ -157,15 +161,20 @@ EVERY = (
     ("memory", "The data segment has more room in memory.", memory, False),
     ("abi-note", "The note with the least kernel version is changed.", abi, False),
     ("flags", "The header's flags, by which a kernel chooses an ABI, are changed.", flags, False),
-)  # fmt: skip
+)
 
 SOME: tuple[tuple[str, str, Callable[[Subject], Patch], bool, tuple[str, ...]], ...] = (
-    ("slots-swapped", "The relocations of two slots are exchanged.", slots_swapped, True,
-     ("x86-64", "arm", "aarch64", "powerpc")),
+    (
+        "slots-swapped",
+        "The relocations of two slots are exchanged.",
+        slots_swapped,
+        True,
+        ("x86-64", "arm", "aarch64", "powerpc"),
+    ),
     ("property", "The note that asks for control-flow enforcement asks for none.", property_note, False, ("x86-64",)),
     ("unwind", "An unwind entry covers another range of code.", unwind, False, ("x86-64", "aarch64")),
     ("init", "The initialisation function is another.", first_function, True, ("x86-64", "arm", "aarch64")),
-)  # fmt: skip
+)
 
 
 # --- the shared library ----------------------------------------------------------------------------------------------
@@ -246,7 +255,7 @@ def data(s: Subject) -> Patch:
     return s.patch.put(s.elf.offset(_symbol(s, "strict").value), bytes(4))
 
 
-LIBRARY = (
+LIBRARY: tuple[tuple[str, str, Callable[[Subject], Patch]], ...] = (
     ("binding", "A weak symbol became strong: what programs define themselves is no longer preferred.", binding),
     ("weakened", "A strong symbol became weak.", weakened),
     ("hidden", "An exported symbol is hidden: the program finds another library's.", hidden),
@@ -263,16 +272,25 @@ def recipes() -> Iterator[Recipe]:
     for target in TARGETS:
         make = partial(attack, architecture=target, pure=False)
         for key, note, change, differ in EVERY:
-            yield make(f"elf-{target}-{key}", "elf-executable", "loader-data", note, tampered(target, change, differ=differ))
+            yield make(
+                f"elf-{target}-{key}", "elf-executable", "loader-data", note, tampered(target, change, differ=differ)
+            )
         for key, note, change, differ, only in SOME:
             if target in only:
                 yield make(
-                    f"elf-{target}-{key}", "elf-executable", "loader-data", note, tampered(target, change, differ=differ)
+                    f"elf-{target}-{key}",
+                    "elf-executable",
+                    "loader-data",
+                    note,
+                    tampered(target, change, differ=differ),
                 )
         for key, note, change in LIBRARY:
             yield make(f"so-{target}-{key}", "elf-shared", "loader-data", note, tampered_library(target, change))
         if not target.startswith("mips"):
             yield make(
-                f"so-{target}-bloom", "elf-shared", "loader-data", "The hash table's filter hides every symbol.",
+                f"so-{target}-bloom",
+                "elf-shared",
+                "loader-data",
+                "The hash table's filter hides every symbol.",
                 tampered_library(target, bloom),
-            )  # fmt: skip
+            )

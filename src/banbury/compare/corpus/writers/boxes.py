@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from typing import Union
 
 
-def ar_member(name: str, data: bytes, *, mtime: int = 0, uid: int = 0, gid: int = 0, mode: int = 0o100644, fill: bytes = b"\n") -> bytes:
+def ar_member(
+    name: str, data: bytes, *, mtime: int = 0, uid: int = 0, gid: int = 0, mode: int = 0o100644, fill: bytes = b"\n"
+) -> bytes:
     """One member with its header of 60 bytes."""
     head = f"{name:<16}{mtime:<12}{uid:<6}{gid:<6}{mode:<8o}{len(data):<10}`\n".encode()
     return head + data + (fill if len(data) % 2 else b"")
@@ -22,11 +24,31 @@ def ar(members: Sequence[bytes]) -> bytes:
 
 
 def uimage(
-    data: bytes, *, name: str = "Linux-6.1.55", time: int = 1_600_000_000, load: int = 0x80008000, entry: int = 0x80008000,
-    kind: int = 2, compression: int = 1, architecture: int = 5, wrong: int = 0,
-) -> bytes:  # fmt: skip
+    data: bytes,
+    *,
+    name: str = "Linux-6.1.55",
+    time: int = 1_600_000_000,
+    load: int = 0x80008000,
+    entry: int = 0x80008000,
+    kind: int = 2,
+    compression: int = 1,
+    architecture: int = 5,
+    wrong: int = 0,
+) -> bytes:
     """A legacy image with both its checksums right (unless ``wrong``)."""
-    body = struct.pack(">5I4B32s", time, len(data), load, entry, zlib.crc32(data) ^ wrong, 5, architecture, kind, compression, name.encode())
+    body = struct.pack(
+        ">5I4B32s",
+        time,
+        len(data),
+        load,
+        entry,
+        zlib.crc32(data) ^ wrong,
+        5,
+        architecture,
+        kind,
+        compression,
+        name.encode(),
+    )
     check = zlib.crc32(struct.pack(">II", 0x27051956, 0) + body)
     return struct.pack(">II", 0x27051956, check) + body + data
 
@@ -66,15 +88,22 @@ class _Tree:
 
 
 def fdt(
-    root: Fields, *, reverse: bool = False, room: bytes = b"", reserved: Sequence[tuple[int, int]] = (), cpu: int = 0,
-    nops: int = 0, fill: bytes = b"\0", hidden_string: bytes = b"",
-) -> bytes:  # fmt: skip
+    root: Fields,
+    *,
+    reverse: bool = False,
+    room: bytes = b"",
+    reserved: Sequence[tuple[int, int]] = (),
+    cpu: int = 0,
+    nops: int = 0,
+    fill: bytes = b"\0",
+    hidden_string: bytes = b"",
+) -> bytes:
     """A device tree. ``reverse``: strings in the other order; ``room``: bytes behind the last block, within the stated
-    size; ``nops``: tokens that do nothing; ``fill``: padding of values; ``hidden_string``: a string no property uses."""
+    size; ``nops``: tokens that do nothing; ``fill``: padding of values; ``hidden_string``: one that nothing uses."""
     tree = _Tree(reverse)
     tree.collect(root)
     tree.lay()
-    structure = struct.pack(">I", 4) * nops + tree.emit("", root, fill) + struct.pack(">I", 9)
+    structure = tree.emit("", root, fill) + struct.pack(">I", 4) * nops + struct.pack(">I", 9)
     strings = tree.strings + hidden_string
     memory = b"".join(struct.pack(">QQ", *row) for row in (*reserved, (0, 0)))
     at = 40 + len(memory)

@@ -33,30 +33,64 @@ class Machine(Struct, frozen=True, kw_only=True):
 #: test or compare the first argument; branch if zero; return 1; return 0; then fill
 MACHINES: Final = {
     "x86-64": Machine(
-        number=62, wide=True, interpreter="/lib64/ld-linux-x86-64.so.2", relative=8, slot=7,
-        code=bytes.fromhex("85ff7406b801000000c331c0c30f1f00"), branch=2, inverted=b"\x75",
+        number=62,
+        wide=True,
+        interpreter="/lib64/ld-linux-x86-64.so.2",
+        relative=8,
+        slot=7,
+        code=bytes.fromhex("85ff7406b801000000c331c0c30f1f00"),
+        branch=2,
+        inverted=b"\x75",
     ),
     "arm": Machine(
-        number=40, flags=0x5000400, interpreter="/lib/ld-linux-armhf.so.3", relative=23, slot=22, branch=4, inverted=0x1A000001,
+        number=40,
+        flags=0x5000400,
+        interpreter="/lib/ld-linux-armhf.so.3",
+        relative=23,
+        slot=22,
+        branch=4,
+        inverted=0x1A000001,
         code=(0xE3500000, 0x0A000001, 0xE3A00001, 0xE12FFF1E, 0xE3A00000, 0xE12FFF1E, 0xE320F000, 0xE320F000),
     ),
     "aarch64": Machine(
-        number=183, wide=True, interpreter="/lib/ld-linux-aarch64.so.1", relative=1027, slot=1026, branch=0, inverted=0x35000060,
+        number=183,
+        wide=True,
+        interpreter="/lib/ld-linux-aarch64.so.1",
+        relative=1027,
+        slot=1026,
+        branch=0,
+        inverted=0x35000060,
         code=(0x34000060, 0x52800020, 0xD65F03C0, 0x52800000, 0xD65F03C0, 0xD503201F, 0xD503201F, 0xD503201F),
     ),
     "mips": Machine(
-        number=8, big=True, flags=0x70001007, relative=3, slot=127, branch=0, inverted=0x14800003,
+        number=8,
+        big=True,
+        flags=0x70001007,
+        relative=3,
+        slot=127,
+        branch=0,
+        inverted=0x14800003,
         code=(0x10800003, 0, 0x03E00008, 0x24020001, 0x03E00008, 0x24020000, 0, 0),
     ),
     "mipsel": Machine(
-        number=8, flags=0x70001007, relative=3, slot=127, branch=0, inverted=0x14800003,
+        number=8,
+        flags=0x70001007,
+        relative=3,
+        slot=127,
+        branch=0,
+        inverted=0x14800003,
         code=(0x10800003, 0, 0x03E00008, 0x24020001, 0x03E00008, 0x24020000, 0, 0),
     ),
     "powerpc": Machine(
-        number=20, big=True, relative=22, slot=21, branch=4, inverted=0x4082000C,
+        number=20,
+        big=True,
+        relative=22,
+        slot=21,
+        branch=4,
+        inverted=0x4082000C,
         code=(0x2C030000, 0x4182000C, 0x38600001, 0x4E800020, 0x38600000, 0x4E800020, 0x60000000, 0x60000000),
     ),
-}  # fmt: skip
+}
 
 
 def code(name: str) -> bytes:
@@ -105,7 +139,18 @@ class _Writer:
     def words(self, *values: int) -> bytes:
         return self.pack(f"{len(values)}{'Q' if self.m.wide else 'I'}", *values)
 
-    def section(self, name: str, kind: int, flags: int, raw: bytes, *, align: int = 4, entry: int = 0, link: str = "", info: int = 0) -> int:
+    def section(
+        self,
+        name: str,
+        kind: int,
+        flags: int,
+        raw: bytes,
+        *,
+        align: int = 4,
+        entry: int = 0,
+        link: str = "",
+        info: int = 0,
+    ) -> int:
         """Append a section; its address is its offset (segments are mapped so). Returns the address."""
         self.out += bytes(-len(self.out) % align)
         at = len(self.out)
@@ -135,13 +180,19 @@ class _Writer:
         total = 1 + len(_IMPORTS) + len(defined)
         hash_at = self.section(".hash", 5, 2, bytes(4 * (2 + 1 + total)), entry=4, link=".dynsym")
         entry = 24 if self.m.wide else 16
-        symbols_at = self.section(".dynsym", 11, 2, bytes(entry * total), align=self.width, entry=entry, link=".dynstr", info=1)
+        symbols_at = self.section(
+            ".dynsym", 11, 2, bytes(entry * total), align=self.width, entry=entry, link=".dynstr", info=1
+        )
         strings_at = self.section(".dynstr", 3, 2, bytes(names), align=1)
         self.count = len(self.p.handlers) + len(self.p.texts)
         size = self.width * (3 if self.rela else 2)
         kind, prefix = (4, ".rela") if self.rela else (9, ".rel")
-        dyn_at = self.section(f"{prefix}.dyn", kind, 2, bytes(size * self.count), align=self.width, entry=size, link=".dynsym")
-        plt_at = self.section(f"{prefix}.plt", kind, 0x42, bytes(size * len(_IMPORTS)), align=self.width, entry=size, link=".dynsym")
+        dyn_at = self.section(
+            f"{prefix}.dyn", kind, 2, bytes(size * self.count), align=self.width, entry=size, link=".dynsym"
+        )
+        plt_at = self.section(
+            f"{prefix}.plt", kind, 0x42, bytes(size * len(_IMPORTS)), align=self.width, entry=size, link=".dynsym"
+        )
         one = code(self.p.machine)
         limit = self.pack("I", self.p.number)
         text_at = self.section(".text", 1, 6, one * 3, align=16)
@@ -151,9 +202,21 @@ class _Writer:
         table_at = self.section(".data.rel.ro", 1, 3, bytes(self.width * self.count), align=16)
         tags = [(1, places["libc.so.6"]), (4, hash_at), (5, strings_at), (6, symbols_at), (10, len(names)), (11, entry)]
         tags += [(21, 0), (23, plt_at), (2, size * len(_IMPORTS)), (20, 7 if self.rela else 17)]
-        tags += [(7, dyn_at), (8, size * self.count), (9, size)] if self.rela else [(17, dyn_at), (18, size * self.count), (19, size)]
+        tags += (
+            [(7, dyn_at), (8, size * self.count), (9, size)]
+            if self.rela
+            else [(17, dyn_at), (18, size * self.count), (19, size)]
+        )
         tags += [(30, 8), (0x6FFFFFFB, 0x08000001), (0, 0)]
-        dynamic_at = self.section(".dynamic", 6, 3, b"".join(self.words(*t) for t in tags), align=self.width, entry=2 * self.width, link=".dynstr")
+        dynamic_at = self.section(
+            ".dynamic",
+            6,
+            3,
+            b"".join(self.words(*t) for t in tags),
+            align=self.width,
+            entry=2 * self.width,
+            link=".dynstr",
+        )
         dynamic_end = len(self.out)
         got_at = self.section(".got", 1, 3, bytes(self.width * (3 + len(_IMPORTS))), align=self.width, entry=self.width)
         relro_end = len(self.out)
@@ -166,11 +229,15 @@ class _Writer:
         if self.p.symbols:
             self._symbols(text_at, len(one), entry)
         phdrs = [
-            (6, 4, head, 8 * row, 8, None), (3, 4, self.at(".interp"), len(self.m.interpreter) + 1, 1, None),
-            (1, 5, 0, text_end, PAGE, None), (1, 6, table_at, data_end - table_at, PAGE, None),
-            (2, 6, dynamic_at, dynamic_end - dynamic_at, self.width, None), (4, 4, note_at, len(note), 4, None),
-            (0x6474E551, 6, 0, 0, 16, None), (0x6474E552, 4, table_at, relro_end - table_at, 1, None),
-        ]  # fmt: skip
+            (6, 4, head, 8 * row, 8, None),
+            (3, 4, self.at(".interp"), len(self.m.interpreter) + 1, 1, None),
+            (1, 5, 0, text_end, PAGE, None),
+            (1, 6, table_at, data_end - table_at, PAGE, None),
+            (2, 6, dynamic_at, dynamic_end - dynamic_at, self.width, None),
+            (4, 4, note_at, len(note), 4, None),
+            (0x6474E551, 6, 0, 0, 16, None),
+            (0x6474E552, 4, table_at, relro_end - table_at, 1, None),
+        ]
         return self._finish(phdrs, text_at)
 
     def _rodata(self, limit: bytes) -> list[int]:
@@ -184,9 +251,19 @@ class _Writer:
         return [at + place for place in places]
 
     def _tables(
-        self, symbols: int, hashes: int, places: dict[str, int], defined: list[tuple[int, int, int]], text: int, size: int,
-        dyn: int, plt: int, got: int, table: int, strings: list[int],
-    ) -> None:  # fmt: skip
+        self,
+        symbols: int,
+        hashes: int,
+        places: dict[str, int],
+        defined: list[tuple[int, int, int]],
+        text: int,
+        size: int,
+        dyn: int,
+        plt: int,
+        got: int,
+        table: int,
+        strings: list[int],
+    ) -> None:
         raw = self.symbol(0, 0, 0, 0, 0) + b"".join(self.symbol(places[n], 0, 0, 0x12, 0) for n in _IMPORTS)
         index = [row[0] for row in self.rows].index(".text") + 1
         raw += b"".join(self.symbol(name, text + size * number, size, info, index) for name, number, info in defined)
@@ -218,8 +295,14 @@ class _Writer:
     def _symbols(self, text: int, size: int, entry: int) -> None:
         names = b"\0gate.c\0check\0gate\0deny\0"
         index = [row[0] for row in self.rows].index(".text") + 1
-        raw = self.symbol(0, 0, 0, 0, 0) + self.symbol(1, 0, 0, 4, 0xFFF1) + self.symbol(names.index(b"deny"), text + 2 * size, size, 2, index)
-        raw += self.symbol(names.index(b"check"), text, size, 0x12, index) + self.symbol(names.index(b"gate\0", 8), text + size, size, 0x12, index)
+        raw = (
+            self.symbol(0, 0, 0, 0, 0)
+            + self.symbol(1, 0, 0, 4, 0xFFF1)
+            + self.symbol(names.index(b"deny"), text + 2 * size, size, 2, index)
+        )
+        raw += self.symbol(names.index(b"check"), text, size, 0x12, index) + self.symbol(
+            names.index(b"gate\0", 8), text + size, size, 0x12, index
+        )
         self.section(".symtab", 2, 0, raw, align=self.width, entry=entry, link=".strtab", info=3)
         self.section(".strtab", 3, 0, names, align=1)
 
@@ -243,11 +326,27 @@ class _Writer:
                 info = order.index(".got") + 1  # noqa: PLW2901 - the section that it applies to
             real = len(names) if name == ".shstrtab" else size
             start = at if name == ".shstrtab" else offset
-            self.out += self.pack(layout, place, kind, flags, offset if flags & 2 else 0, start, real, link, info, align, unit)
+            self.out += self.pack(
+                layout, place, kind, flags, offset if flags & 2 else 0, start, real, link, info, align, unit
+            )
         head, row_size = (64, 56) if self.m.wide else (52, 32)
         ident = b"\x7fELF" + bytes((2 if self.m.wide else 1, 2 if self.m.big else 1, 1)) + bytes(9)
-        fields = (3, self.m.number, 1, entry, head, shoff, self.m.flags, head, row_size, len(phdrs), 64 if self.m.wide else 40)
-        raw = ident + self.pack("HHIQQQIHHHHHH" if self.m.wide else "HHIIIIIHHHHHH", *fields, len(self.rows) + 1, len(self.rows))
+        fields = (
+            3,
+            self.m.number,
+            1,
+            entry,
+            head,
+            shoff,
+            self.m.flags,
+            head,
+            row_size,
+            len(phdrs),
+            64 if self.m.wide else 40,
+        )
+        raw = ident + self.pack(
+            "HHIQQQIHHHHHH" if self.m.wide else "HHIIIIIHHHHHH", *fields, len(self.rows) + 1, len(self.rows)
+        )
         for kind, flags, offset, size, align, _ in phdrs:
             if self.m.wide:
                 raw += self.pack("IIQQQQQQ", kind, flags, offset, offset, offset, size, size, align)

@@ -52,10 +52,14 @@ class Flash:
         raw = leaf.encode()
         self.version += 1
         head = self._head(0xE001, 40 + len(raw))
-        head += self._pack("IIII", self.inodes[above], self.version, inode, mtime) + bytes((len(raw), _DT[kind] if inode else 0, 0, 0))
+        head += self._pack("IIII", self.inodes[above], self.version, inode, mtime) + bytes(
+            (len(raw), _DT[kind] if inode else 0, 0, 0)
+        )
         return self._append(head + self._pack("II", crc(head), crc(raw)) + raw)
 
-    def content(self, inode: int, node: Node, *, version: int = 1, at: int = 0, piece: bytes | None = None, packed: bool = True) -> int:
+    def content(
+        self, inode: int, node: Node, *, version: int = 1, at: int = 0, piece: bytes | None = None, packed: bool = True
+    ) -> int:
         """A node of an inode's content."""
         data = node.data if node.kind != "symlink" else node.link.encode()
         if node.kind == "char":
@@ -65,7 +69,9 @@ class Flash:
         if packed and len(zlib.compress(raw, 9)) < len(raw):
             store, method = zlib.compress(raw, 9), 6
         head = self._head(0xE002, 68 + len(store))
-        head += self._pack("III", inode, version, KIND_BITS[node.kind] | node.mode) + self._pack("HH", node.uid, node.gid)
+        head += self._pack("III", inode, version, KIND_BITS[node.kind] | node.mode) + self._pack(
+            "HH", node.uid, node.gid
+        )
         size = len(data) if node.kind != "dir" else 0
         head += self._pack("IIII", size, node.mtime, node.mtime, node.mtime)
         head += self._pack("III", at, len(store), len(raw)) + bytes((method, 0)) + self._pack("H", 0)
@@ -78,7 +84,14 @@ class Flash:
         self.name(path, inode, node.kind, node.mtime)
         data = node.data if node.kind == "file" else b""
         for index, start in enumerate(range(0, max(len(data), 1), piece)):
-            self.content(inode, node, version=version + index, at=start, piece=data[start : start + piece] if data else None, packed=packed)
+            self.content(
+                inode,
+                node,
+                version=version + index,
+                at=start,
+                piece=data[start : start + piece] if data else None,
+                packed=packed,
+            )
         return inode
 
     def done(self, blocks: int = 1) -> bytes:
@@ -86,7 +99,16 @@ class Flash:
         return bytes(self.out)
 
 
-def write(tree: Tree, *, big: bool = False, first: int = 1, start: int = 0, packed: bool = True, blocks: int = 1, piece: int = 4096) -> bytes:
+def write(
+    tree: Tree,
+    *,
+    big: bool = False,
+    first: int = 1,
+    start: int = 0,
+    packed: bool = True,
+    blocks: int = 1,
+    piece: int = 4096,
+) -> bytes:
     """A file system of the tree; ``start``: the version counter's start."""
     flash = Flash(big=big, first=first)
     flash.version = start

@@ -12,9 +12,16 @@ import zstandard
 
 
 def gzip(
-    data: bytes, *, level: int = 9, mtime: int = 0, name: bytes = b"", extra: bytes = b"", comment: bytes = b"",
-    system: int = 3, crc: int | None = None,
-) -> bytes:  # fmt: skip
+    data: bytes,
+    *,
+    level: int = 9,
+    mtime: int = 0,
+    name: bytes = b"",
+    extra: bytes = b"",
+    comment: bytes = b"",
+    system: int = 3,
+    crc: int | None = None,
+) -> bytes:
     """One gzip member."""
     flags = (8 if name else 0) | (4 if extra else 0) | (16 if comment else 0)
     engine = zlib.compressobj(level, zlib.DEFLATED, -15)
@@ -36,9 +43,17 @@ def _number(value: int) -> bytes:
 
 
 def xz(
-    data: bytes, *, block: int = 0, preset: int = 6, check: int = 4, sizes: bool = False, header_fill: bytes = b"",
-    block_fill: bytes = b"", padding: bytes = b"", wrong: int = 0,
-) -> bytes:  # fmt: skip
+    data: bytes,
+    *,
+    block: int = 0,
+    preset: int = 6,
+    check: int = 4,
+    sizes: bool = False,
+    header_fill: bytes = b"",
+    block_fill: bytes = b"",
+    padding: bytes = b"",
+    wrong: int = 0,
+) -> bytes:
     """One xz stream. ``block``: size of blocks in bytes (0: one); ``check``: 1 CRC32, 4 CRC64; ``sizes``: blocks state
     theirs, as threaded encoders write; ``header_fill``/``block_fill``: instead of zeros in the headers' and the
     blocks' padding; ``wrong`` is added to the check."""
@@ -58,7 +73,11 @@ def xz(
         head += struct.pack("<I", zlib.crc32(head))
         total = len(head) + len(packed)
         room = -total % 4
-        value = struct.pack("<I", zlib.crc32(piece) + wrong & 0xFFFFFFFF) if check == 1 else struct.pack("<Q", crc64(piece) + wrong)
+        value = (
+            struct.pack("<I", zlib.crc32(piece) + wrong & 0xFFFFFFFF)
+            if check == 1
+            else struct.pack("<Q", crc64(piece) + wrong)
+        )
         out += head + packed + block_fill[:room].ljust(room, b"\0") + value
         records.append((total + len(value), len(piece)))
     index = b"\0" + _number(len(records)) + b"".join(_number(a) + _number(b) for a, b in records)

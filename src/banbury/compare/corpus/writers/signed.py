@@ -67,7 +67,11 @@ def key(name: str) -> Key:
 def _prime(source: random.Random) -> int:
     while True:
         n = source.getrandbits(512) | 1 << 511 | 1 << 510 | 1
-        if n % 65537 != 1 and all(n % p for p in (3, 5, 7, 11, 13, 17, 19, 23)) and all(pow(a, n - 1, n) == 1 for a in (2, 3, 5, 7)):
+        if (
+            n % 65537 != 1
+            and all(n % p for p in (3, 5, 7, 11, 13, 17, 19, 23))
+            and all(pow(a, n - 1, n) == 1 for a in (2, 3, 5, 7))
+        ):
             return n
 
 
@@ -75,7 +79,13 @@ def cms(signer: Key, data: bytes, *, extra: bytes = b"") -> bytes:
     """A detached signature without certificates or attributes; ``extra`` stands in an unsigned attribute."""
     sha256 = der(0x30, der(6, _SHA256), der(5))
     issuer = der(0x30, der(0x31, der(0x30, der(6, b"\x55\x04\x03"), der(12, signer.name.encode()))))
-    info = [number(1), der(0x30, issuer, number(signer.n % (1 << 64))), sha256, der(0x30, der(6, _RSA), der(5)), der(4, signer.sign(data))]
+    info = [
+        number(1),
+        der(0x30, issuer, number(signer.n % (1 << 64))),
+        sha256,
+        der(0x30, der(6, _RSA), der(5)),
+        der(4, signer.sign(data)),
+    ]
     if extra:
         info.append(der(0xA1, der(0x30, der(6, b"\x2a\x03"), der(0x31, der(4, extra)))))
     signed = der(0x30, number(1), der(0x31, sha256), der(0x30, der(6, _DATA)), der(0x31, der(0x30, *info)))

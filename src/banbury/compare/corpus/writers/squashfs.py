@@ -14,9 +14,19 @@ _UNUSED = (1 << 64) - 1
 
 
 def write(
-    tree: Tree, *, made: int = 1_600_000_000, log: int = 17, level: int = 9, fragments: bool = True, pad: int = 4096,
-    fill: bytes = b"\0", tail: bytes = b"", unreferenced: bytes = b"", backwards: bool = False, plain: bool = False,
-) -> bytes:  # fmt: skip
+    tree: Tree,
+    *,
+    made: int = 1_600_000_000,
+    log: int = 17,
+    level: int = 9,
+    fragments: bool = True,
+    pad: int = 4096,
+    fill: bytes = b"\0",
+    tail: bytes = b"",
+    unreferenced: bytes = b"",
+    backwards: bool = False,
+    plain: bool = False,
+) -> bytes:
     """An image of the tree, compressed with zlib. ``unreferenced`` is put as one more block before the tables; ``fill``
     pads the end, ``tail`` stands behind it; ``backwards`` stores the contents in the opposite order."""
     image = _Image(made, log, level, fragments, backwards, plain)
@@ -85,7 +95,12 @@ class _Image:
             rest = node.data[whole:]
             if len(pending) + len(rest) > size:
                 self._flush(pending)
-            self.places[path] = (start if words else 0, words, len(self.tails) if rest else _NONE, len(pending) if rest else 0)
+            self.places[path] = (
+                start if words else 0,
+                words,
+                len(self.tails) if rest else _NONE,
+                len(pending) if rest else 0,
+            )
             pending += rest
         self._flush(pending)
 
@@ -115,7 +130,9 @@ class _Image:
     def _inode(self, path: str, node: Node, names: Tree) -> None:
         extended = bool(node.xattrs)
         kind = _BASIC[node.kind] + (7 if extended else 0)
-        head = struct.pack("<HHHHII", kind, node.mode, self._id(node.uid), self._id(node.gid), node.mtime, self.numbers[path])
+        head = struct.pack(
+            "<HHHHII", kind, node.mode, self._id(node.uid), self._id(node.gid), node.mtime, self.numbers[path]
+        )
         if node.kind == "dir":
             rest = self._directory(path, names)
         elif node.kind == "file":
@@ -180,16 +197,36 @@ class _Image:
         self.body += self.inodes.done()
         directory = len(self.body)
         self.body += self.dirs.done()
-        fragment = self._table(b"".join(struct.pack("<QII", *tail, 0) for tail in self.tails)) if self.tails else _UNUSED
+        fragment = (
+            self._table(b"".join(struct.pack("<QII", *tail, 0) for tail in self.tails)) if self.tails else _UNUSED
+        )
         ids = self._table(struct.pack(f"<{len(self.ids)}I", *self.ids))
         xattr = self._xattr_table() if self.xattrs else _UNUSED
         used = len(self.body)
         flags = 0x0010 if not self.fragments else 0
         flags |= 0 if self.xattrs else 0x0200
         self.body[:96] = struct.pack(
-            "<4s4I6H8Q", b"hsqs", count, self.made, 1 << self.log, len(self.tails), 1, self.log, flags, len(self.ids), 4, 0,
-            root[0] << 16 | root[1], used, ids, xattr, inode, directory, fragment, _UNUSED,
-        )  # fmt: skip
+            "<4s4I6H8Q",
+            b"hsqs",
+            count,
+            self.made,
+            1 << self.log,
+            len(self.tails),
+            1,
+            self.log,
+            flags,
+            len(self.ids),
+            4,
+            0,
+            root[0] << 16 | root[1],
+            used,
+            ids,
+            xattr,
+            inode,
+            directory,
+            fragment,
+            _UNUSED,
+        )
         room = -used % pad
         return bytes(self.body) + (fill * room)[:room]
 

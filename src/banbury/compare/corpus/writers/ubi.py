@@ -31,16 +31,35 @@ def counter(seed: int, erasures: int) -> bytes:
 
 
 def block(
-    volume: int, number: int, data: bytes, *, sequence: int, static: bool = False, used: int = 0, seed: int = 7,
-    erasures: int = 0, copy: int = 0,
-) -> bytes:  # fmt: skip
+    volume: int,
+    number: int,
+    data: bytes,
+    *,
+    sequence: int,
+    static: bool = False,
+    used: int = 0,
+    seed: int = 7,
+    erasures: int = 0,
+    copy: int = 0,
+) -> bytes:
     """One eraseblock."""
     check = zlib.crc32(data) ^ 0xFFFFFFFF if static or copy else 0
     size = len(data) if static or copy else 0
     head = struct.pack(
-        ">4sBBBBII4xIIII4xQ12x", b"UBI!", 1, 2 if static else 1, copy, 5 if volume == _LAYOUT else 0, volume, number,
-        size, used, 0, check, sequence,
-    )  # fmt: skip
+        ">4sBBBBII4xIIII4xQ12x",
+        b"UBI!",
+        1,
+        2 if static else 1,
+        copy,
+        5 if volume == _LAYOUT else 0,
+        volume,
+        number,
+        size,
+        used,
+        0,
+        check,
+        sequence,
+    )
     return (counter(seed, erasures) + _sealed(head) + data).ljust(PEB, b"\xff")
 
 
@@ -49,27 +68,43 @@ def table(volumes: list[Volume], reserved: int) -> bytes:
     rows = [_sealed(bytes(168))] * min(128, LEB // 172)
     for i, volume in enumerate(volumes):
         name = volume.name.encode()
-        rows[i] = _sealed(struct.pack(">IIIBBH128sB23x", reserved, 1, 0, 2 if volume.static else 1, 0, len(name), name, 0))
+        rows[i] = _sealed(
+            struct.pack(">IIIBBH128sB23x", reserved, 1, 0, 2 if volume.static else 1, 0, len(name), name, 0)
+        )
     return b"".join(rows)
 
 
 def write(
-    volumes: list[Volume], *, seed: int = 7, erasures: int = 0, sequence: int = 1, backwards: bool = False, free: int = 1,
+    volumes: list[Volume],
+    *,
+    seed: int = 7,
+    erasures: int = 0,
+    sequence: int = 1,
+    backwards: bool = False,
+    free: int = 1,
     extra: list[bytes] | None = None,
-) -> bytes:  # fmt: skip
+) -> bytes:
     """An image of the volumes. ``extra``: eraseblocks to put in as they are; ``free``: erased ones at the end."""
     reserved = max(-(-len(v.data) // LEB) for v in volumes) + 2
     rows = table(volumes, reserved)
     layout = [block(_LAYOUT, i, rows, sequence=0, seed=seed, erasures=erasures) for i in (0, 1)]
-    blocks = []
+    blocks: list[bytes] = []
     for number, volume in enumerate(volumes):
         count = -(-len(volume.data) // LEB)
         for i in range(count):
             piece = volume.data[i * LEB : (i + 1) * LEB]
             blocks.append(
-                block(number, i, piece, sequence=sequence + len(blocks), static=volume.static,
-                      used=count if volume.static else 0, seed=seed, erasures=erasures)
-            )  # fmt: skip
+                block(
+                    number,
+                    i,
+                    piece,
+                    sequence=sequence + len(blocks),
+                    static=volume.static,
+                    used=count if volume.static else 0,
+                    seed=seed,
+                    erasures=erasures,
+                )
+            )
     if backwards:
         blocks.reverse()
     empty = [counter(seed, erasures).ljust(PEB, b"\xff")] * free

@@ -12,7 +12,8 @@ from msgspec import Struct
 class Part(Struct, frozen=True, kw_only=True):
     """One member. ``mode``: type and permission bits of the external attributes; ``stamp``: DOS date and time.
 
-    ``local``, ``local_data``: the name and content that the local header has instead; ``crc``: instead of the right one.
+    ``local``: the name that the local header has instead; ``crc``: instead of the right one; ``encoded``: the stored
+    content, instead of the compressed one.
     """
 
     name: str
@@ -41,9 +42,16 @@ def _stored(part: Part) -> bytes:
 
 
 def write(
-    parts: Sequence[Part], *, prefix: bytes = b"", gap: bytes = b"", block: bytes = b"", comment: bytes = b"", tail: bytes = b"",
-    listed: Sequence[int] | None = None, shifted: bool = True,
-) -> bytes:  # fmt: skip
+    parts: Sequence[Part],
+    *,
+    prefix: bytes = b"",
+    gap: bytes = b"",
+    block: bytes = b"",
+    comment: bytes = b"",
+    tail: bytes = b"",
+    listed: Sequence[int] | None = None,
+    shifted: bool = True,
+) -> bytes:
     """An archive. ``prefix`` stands before it, ``gap`` before the second local header, ``block`` before the central
     directory, ``tail`` behind the end; ``listed``: the indexes that the central directory has, in its order."""
     out = bytearray(prefix)
@@ -58,22 +66,45 @@ def write(
         at = len(out) - base
         stated = (0, 0, 0) if part.descriptor else (crc, len(raw), len(part.data))
         time, date = part.stamp & 0xFFFF, part.stamp >> 16
-        out += struct.pack("<4sHHHHHIIIHH", b"PK\3\4", 20, flags, part.method, time, date, *stated, len(name), len(part.local_extra))
+        out += struct.pack(
+            "<4sHHHHHIIIHH", b"PK\3\4", 20, flags, part.method, time, date, *stated, len(name), len(part.local_extra)
+        )
         out += name + part.local_extra + raw
         if part.descriptor:
             out += struct.pack("<4sIII", b"PK\7\x08", crc, len(raw), len(part.data))
         central = part.name.encode()
         rows.append(
             struct.pack(
-                "<4sHHHHHHIIIHHHHHII", b"PK\1\2", 0x0314, 20, flags, part.method, time, date, crc, len(raw), len(part.data),
-                len(central), len(part.extra), len(part.comment), 0, 0, part.mode << 16, at,
-            ) + central + part.extra + part.comment
-        )  # fmt: skip
+                "<4sHHHHHHIIIHHHHHII",
+                b"PK\1\2",
+                0x0314,
+                20,
+                flags,
+                part.method,
+                time,
+                date,
+                crc,
+                len(raw),
+                len(part.data),
+                len(central),
+                len(part.extra),
+                len(part.comment),
+                0,
+                0,
+                part.mode << 16,
+                at,
+            )
+            + central
+            + part.extra
+            + part.comment
+        )
     out += block
     chosen = [rows[i] for i in (range(len(rows)) if listed is None else listed)]
     directory = b"".join(chosen)
     start = len(out) - base
-    out += directory + struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, len(chosen), len(chosen), len(directory), start, len(comment))
+    out += directory + struct.pack(
+        "<4sHHHHIIH", b"PK\5\6", 0, 0, len(chosen), len(chosen), len(directory), start, len(comment)
+    )
     return bytes(out + comment + tail)
 
 
