@@ -66,31 +66,50 @@ def jump_tables(
         return
     likely = _starts(base + _words(raw, begin), code)
     tables = np.flatnonzero(likely)
-    stops = [*begin[tables].tolist(), len(raw)]
-    for number, index in enumerate(tables.tolist()):
-        start, label, label_b = int(begin[index]), int(base[index]), int(base_b[index])
-        at = np.arange(start, stops[number + 1] - 3, 4, dtype=np.int64)
-        at = at[~(mask[at] | mask[at + 3])]
-        targets = _words(raw, at) + label
-        good = _starts(targets, code)
-        count = len(good) if good.all() else int(np.argmin(good))
-        at, targets = at[:count], targets[:count]
-        there = at - start + label_b - other.addr
-        if count and int(there[-1]) + 4 > len(raw_b):
-            raise Refused(one.name, "a jump table runs out of its section")
-        if count == 0:
-            continue
-        targets_b = _words(raw_b, there) + label_b
-        if not np.array_equal(_moved(targets, code), targets_b):
-            where = [Range(start + one.offset, start + one.offset + 4 * count)]
-            raise Refused(one.name, "a jump table does not follow the address map", where)
-        refs.add(f"{one.name}, jump table", targets, targets_b)
-        for k in range(4):
-            mask[at + k] = True
-        there_at = label_b - other.addr + other.offset
-        if not np.array_equal(raw[at], raw_b[there]):
-            pair.account.explain(
-                "elf.moved-table",
-                [Range(start + one.offset, start + one.offset + 4 * count)],
-                [Range(there_at, there_at + 4 * count)],
-            )
+    if not len(tables):
+        return
+    at, owner = _runs(begin[tables], len(raw), mask)
+    targets = _words(raw, at) + base[tables][owner]
+    keep = _leading(_starts(targets, code), owner, len(tables))
+    at, owner, targets = at[keep], owner[keep], targets[keep]
+    there = at - begin[tables][owner] + base_b[tables][owner] - other.addr
+    if (there + 4 > len(raw_b)).any() or (there < 0).any():
+        raise Refused(one.name, "a jump table runs out of its section")
+    targets_b = _words(raw_b, there) + base_b[tables][owner]
+    wrong = np.flatnonzero(_moved(targets, code) != targets_b)
+    if len(wrong):
+        where = [Range(int(x) + one.offset, int(x) + one.offset + 4) for x in at[wrong[:64]]]
+        raise Refused(one.name, "a jump table does not follow the address map", where)
+    refs.add(f"{one.name}, jump tables", targets, targets_b)
+    for k in range(4):
+        mask[at + k] = True
+    changed = _words(raw, at) != _words(raw_b, there)
+    if changed.any():
+        pair.account.explain("elf.moved-table", _spans(at[changed] + one.offset), _spans(there[changed] + other.offset))
+
+
+def _runs(starts: Ints, size: int, mask: Mask) -> tuple[Ints, Ints]:
+    """The places of all words from each start to the next start, and which start each belongs to; a word that is
+    known to be another reference ends its run."""
+    stops = np.append(starts[1:], size)
+    counts = np.maximum((stops - starts) // 4, 0)
+    owner = np.repeat(np.arange(len(starts)), counts)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    at = np.repeat(starts, counts) + 4 * (np.arange(len(owner)) - first)
+    keep = _leading(~(mask[at] | mask[at + 3]), owner, len(starts))
+    return at[keep], owner[keep]
+
+
+def _leading(good: Mask, owner: Ints, count: int) -> Mask:
+    """Which elements stand in their owner's run before its first element that is not good."""
+    bad = np.concatenate((np.zeros(1, np.int64), np.cumsum(~good)))
+    begin = np.searchsorted(owner, np.arange(count))
+    out: Mask = bad[1:] == bad[begin[owner]]
+    return out
+
+
+def _spans(places: Ints) -> list[Range]:
+    """Words at sorted places as ranges."""
+    cuts = np.flatnonzero(np.diff(places) != 4)
+    starts, ends = np.append(places[:1], places[cuts + 1]), np.append(places[cuts], places[-1:]) + 4
+    return [Range(int(x), int(y)) for x, y in zip(starts, ends, strict=True)]
