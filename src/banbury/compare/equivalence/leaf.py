@@ -7,6 +7,7 @@ import msgspec
 from banbury.compare.equivalence.accounting import Account, Refused
 from banbury.compare.equivalence.elf_map import OwnedElf
 from banbury.compare.equivalence.elf_same import Pair, compare_same, same_layout
+from banbury.compare.equivalence.functional import changed_functions
 from banbury.compare.equivalence.literals import Declared, differences, runs
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Range, Verdict, substitutions
 from banbury.compare.equivalence.relayout import compare_moved
@@ -42,6 +43,7 @@ def compare_elf(
     account = Account(frozenset(observed))
     best = Verdict.METADATA
     code = 0
+    pair: Pair | None = None
     try:
         (inner_a, sign_a), (inner_b, sign_b) = unsigned(a), unsigned(b)
         if sign_a or sign_b:
@@ -62,8 +64,17 @@ def compare_elf(
         account.refused(answer)
         if not (answer.a or answer.b):
             account.refuse("file", "differs", *_differing(a, b))
-    verdict = account.verdict(best)
+    verdict = _located(account.verdict(best), pair)
     return msgspec.structs.replace(verdict, code=code, proved_code=code if verdict.verdict.equivalent else 0)
+
+
+def _located(verdict: FileVerdict, pair: Pair | None) -> FileVerdict:
+    """The verdict with the functions that differ, where code does: then it is ``functional``."""
+    if pair is None or verdict.verdict is not Verdict.UNEXPLAINED:
+        return verdict
+    changed, note = changed_functions(pair.a, pair.b)
+    kind = Verdict.FUNCTIONAL if changed else Verdict.UNEXPLAINED
+    return msgspec.structs.replace(verdict, verdict=kind, functions=changed, notes=[*verdict.notes, note])
 
 
 def _signatures(
