@@ -92,7 +92,7 @@ CASES = [
         "passwords assigned",
         lambda: (
             b"#!/bin/sh\nPORTAL_PASSWORD=\"Bl4ck-Fleet-2019\"\nexport apikey='abcd1234'\nDB_PASS=hunter22\n"
-            b"PASSWORD=\"$1\"\nPASSWD_FILE=/etc/passwd\ntoken=done\npass=0\nPASSWORD=$(cat /tmp/p)\nSECRET=\"\"\n"
+            b'PASSWORD="$1"\nPASSWD_FILE=/etc/passwd\ntoken=done\npass=0\nPASSWORD=$(cat /tmp/p)\nSECRET=""\n'
         ),
         path="x.sh",
         expect=[
