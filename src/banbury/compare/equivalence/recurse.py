@@ -27,6 +27,7 @@ from banbury.model.errors import StoreError
 _STEP: Final = 1 << 20
 _BATCH: Final = 48  # pairs in one request
 _BATCH_BYTES: Final = 64 << 20
+_HASHED: Final = 64 << 20  # bytes; what is larger and was unpacked is hardly met twice, and its container was hashed
 
 
 class Allowance(Struct, frozen=True, kw_only=True):
@@ -97,6 +98,7 @@ class Recursion:
         self._known: dict[tuple[str, str, tuple[str, ...]], Content] = {}
         self._output = self._allowance.output
         self._members = self._allowance.members
+        self._unhashed = 0
 
     def files(self, named: list[tuple[str, IO[bytes], IO[bytes]]]) -> list[Outcome]:
         """Pairs of open files (binary), in order."""
@@ -116,12 +118,15 @@ class Recursion:
         out: list[Outcome] = []
         waiting: list[_Waiting] = []
         for pair in pairs:
-            digests = digest(source, pair.a), digest(source, pair.b)
+            digests = ("", "")
+            if not depth or max(pair.a.length, pair.b.length) <= _HASHED:
+                digests = digest(source, pair.a), digest(source, pair.b)
             outcome = Outcome(name=pair.name, size_a=pair.a.length, size_b=pair.b.length)
             outcome.sha256_a, outcome.sha256_b = digests
             out.append(outcome)
-            key = (*digests, tuple(pair.hints))
-            if digests[0] == digests[1]:
+            self._unhashed += 1
+            key = (digests[0] or str(self._unhashed), digests[1], tuple(pair.hints))
+            if digests[0] and digests[0] == digests[1]:
                 outcome.content = Content(format="", own=FileVerdict(verdict=Verdict.IDENTICAL))
             elif depth >= self._allowance.depth:
                 outcome.content = unexplained(f"deeper than {depth} containers: not opened")

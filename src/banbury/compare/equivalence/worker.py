@@ -110,7 +110,8 @@ def _leaf(
     except MemoryError:
         raise
     except Exception as problem:  # noqa: BLE001 - a fault of the method costs this file its verdict, not the run
-        return _by_bytes(work, f"could not be compared: {type(problem).__name__}: {problem}", Verdict.UNEXPLAINED)
+        why = f"could not be compared: {type(problem).__name__}: {problem}"
+        return msgspec.structs.replace(_by_bytes(work, why, Verdict.UNEXPLAINED), code=_code(work, work.place_b))
 
 
 def _container(work: Work, comparator: Comparator) -> Answer:
