@@ -73,8 +73,8 @@ class _Tree:
             self.offsets[key] = len(self.strings)
             self.strings += key.encode() + b"\0"
 
-    def emit(self, name: str, node: Fields, fill: bytes) -> bytes:
-        out = struct.pack(">I", 1) + name.encode() + bytes(4 - len(name) % 4)
+    def emit(self, name: str, node: Fields, fill: bytes, nops: int = 0) -> bytes:
+        out = struct.pack(">I", 1) + name.encode() + bytes(4 - len(name) % 4) + struct.pack(">I", 4) * nops
         for key, value in node.items():
             if isinstance(value, dict):
                 continue
@@ -103,7 +103,7 @@ def fdt(
     tree = _Tree(reverse)
     tree.collect(root)
     tree.lay()
-    structure = tree.emit("", root, fill) + struct.pack(">I", 4) * nops + struct.pack(">I", 9)
+    structure = tree.emit("", root, fill, nops) + struct.pack(">I", 9)
     strings = tree.strings + hidden_string
     memory = b"".join(struct.pack(">QQ", *row) for row in (*reserved, (0, 0)))
     at = 40 + len(memory)
