@@ -121,7 +121,7 @@ def _says(verdict: Verdict, *members: Member) -> list[Answer]:
 )
 def test_an_answer_that_no_honest_worker_gives_is_refused(answer: list[Answer]) -> None:
     pair = Pair(name="x", a=Place(0, 4), b=Place(4, 4), hints=[])
-    with pytest.raises(ValueError, match="[a-z]"):
+    with pytest.raises(ValueError, match=r"[a-z]"):
         checked(msgspec.msgpack.encode(answer), [pair], 10)
 
 
