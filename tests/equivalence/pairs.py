@@ -368,3 +368,12 @@ def _() -> Sample:
     """The shipped file has debug information that the rebuilt one has not: nobody reads it to the last byte here."""
     raw = _debug("/build/aaaa")
     return Sample(build.strip(raw), raw)
+
+
+@tampered("loaded-as-not-loaded")
+def _() -> Sample:
+    """A section that a segment maps, whose header says that it is not loaded."""
+    raw = build.strip(base())
+    names = [s.name for s in build.elf(raw).iter_sections()]
+    number = names.index(".fini_array")
+    return Sample(raw, build.header_field(build.other_build_id(raw), number, 8, "<Q", 0))

@@ -282,3 +282,26 @@ def _() -> Sample:
     raw = built(LONG)
     at, _ = build.place(raw, ".rodata")
     return sample(build.flip(raw, raw.index(struct.pack("<4i", 3, 1, 4, 1), at) + 4))
+
+
+def _tailed(tail: str) -> bytes:
+    """The program with something more at the end of its relocated read-only data."""
+    text = 'asm(".section .data.rel.ro,\\"aw\\"\\n.balign 8\\n.quad choose\\nTAIL\\n.previous");'.replace("TAIL", tail)
+    return build.program("x86_64", "-rdynamic", "-Wl,--build-id=none", source=build.SOURCE + text)
+
+
+@harmless("moved-tail")
+def _() -> Sample:
+    """Sixteen zeros at the end of relocated data, before the table of addresses."""
+    return Sample(build.strip(_tailed("")), build.strip(_tailed(".zero 16")))
+
+
+@tampered("moved-tail-filled")
+def _() -> Sample:
+    return Sample(build.strip(_tailed("")), build.strip(_tailed(".quad 0, 1")))
+
+
+@tampered("moved-tail-cut")
+def _() -> Sample:
+    """Sixteen zeros less than the rebuilt file has: they may have been an object's."""
+    return Sample(build.strip(_tailed(".zero 16")), build.strip(_tailed("")))

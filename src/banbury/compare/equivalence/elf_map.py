@@ -237,7 +237,11 @@ class OwnedElf:
         )
 
     def _check_part(self, part: Part) -> None:
-        if part.index == 0 or not part.loaded or self.header.type == t.ET_REL:
+        if part.index == 0 or self.header.type == t.ET_REL:
+            return
+        if not part.loaded:
+            if any(part.offset < s.offset + s.filesz and part.end > s.offset for s in self.elf.loads):
+                raise Refused(part.name, "a segment maps it, although its header says that it is not loaded")
             return
         if part.size == 0 or (part.type == SHT_NOBITS and part.flags & SHF_TLS):
             return

@@ -176,7 +176,8 @@ class _Proof:
                 pieces += pieces_of(one, other, *split[one.index])
             else:
                 pieces.append(Piece(one.addr, one.addr + one.size, other.addr - one.addr))
-            ends[one.addr + one.size] = other.addr + other.size
+            if one.size == other.size or not may_hold_literals(one):  # else its end may lie behind more zeros
+                ends[one.addr + one.size] = other.addr + other.size
         self._exceptions(pieces)
         base, base_b = self.a.elf.loads[0].vaddr, self.b.elf.loads[0].vaddr
         headers = min(p.start for p in pieces), min(p.start + p.shift for p in pieces)

@@ -72,8 +72,7 @@ def compare_items(pair: Pair, one: Part, other: Part, a: U8, b: U8, old: Ints, n
             continue
         grown = _item(pair, one, other, item, item_b, (x1, y1))
         if index + 2 == len(begin):
-            if len(item_b) - len(item) != grown:
-                raise Refused(one.name, "the end of the section moved, and not by a declared text")
+            _tail(pair, one, other, len(item_b) - len(item) - grown)
             continue
         shift, after = int(new[index] - old[index]), int(new[index + 1] - old[index + 1])
         _padding(pair, one, other, shift + grown, after, int(old[index + 1]), (x2, y2))
@@ -106,6 +105,17 @@ def _same_length(pair: Pair, one: Part, other: Part, a: bytes, b: bytes, at: int
         there = [Range(run.start + at_b + other.offset, run.end + at_b + other.offset)]
         pair.account.explain("elf.declared-literal", here, there, ", ".join(sorted(set(names))))
     return True
+
+
+def _tail(pair: Pair, one: Part, other: Part, more: int) -> None:
+    """The section may end in more zeros than the rebuilt one: nothing refers to them (the proof has refused addresses
+    of the section's end). Fewer are refused: they may have been an object's."""
+    if more == 0:
+        return
+    if not 0 < more <= _MOST_ALIGN:
+        raise Refused(one.name, "the end of the section moved, and not by a declared text")
+    end = other.end
+    pair.account.explain("elf.moved-tail", [], [Range(end - more, end)], one.name)
 
 
 def _item(pair: Pair, one: Part, other: Part, a: bytes, b: bytes, at: tuple[int, int]) -> int:
