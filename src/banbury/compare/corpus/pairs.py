@@ -30,7 +30,7 @@ class BuildRecord(TypedDict):
 
     ``roots``: folders that the sources lay in; ``clock``: seconds since 1970 UTC; ``versions``: package or program to
     version; ``toolchain``: producer strings, as the tools write them; ``host`` and ``user``: names, not addresses;
-    ``keys``: SHA-256 (hexadecimal) of the public keys (SubjectPublicKeyInfo, DER) that signed.
+    ``keys``: the public keys that signed (SubjectPublicKeyInfo, DER in hexadecimal).
     """
 
     roots: list[str]

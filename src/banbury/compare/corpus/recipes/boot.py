@@ -132,7 +132,7 @@ def _fit(changes: frozenset[str] | None = None, **more: Any) -> Made:
     own = {"time": VENDOR["clock"]}
     made = Made(a=fit(), b=fit(**{**own, **more}), base=fit(time=VENDOR["clock"]), changes=changes)
     if "signer" in more:
-        made.record_b = {**VENDOR, "keys": [key("vendor release").fingerprint]}
+        made.record_b = {**VENDOR, "keys": [key("vendor release").public]}
         made.base = fit(time=VENDOR["clock"], signer="vendor release")
     return made
 

@@ -112,7 +112,7 @@ def _pe(**more: Any) -> Made:
 
 
 def _keys(made: Made) -> Made:
-    made.record_b = {**VENDOR, "keys": [key("vendor").fingerprint]}
+    made.record_b = {**VENDOR, "keys": [key("vendor").public]}
     return made
 
 

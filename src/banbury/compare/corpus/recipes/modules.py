@@ -67,8 +67,8 @@ def library(
 
 def _declared(target: str, made: Made, **more: Any) -> Made:
     toolchain = [producer(target)]
-    made.record_a = {**LAB, "toolchain": toolchain, "keys": [signed.key("laboratory").fingerprint]}
-    made.record_b = {**VENDOR, "toolchain": toolchain, "keys": [signed.key("vendor").fingerprint]}
+    made.record_a = {**LAB, "toolchain": toolchain, "keys": [signed.key("laboratory").public]}
+    made.record_b = {**VENDOR, "toolchain": toolchain, "keys": [signed.key("vendor").public]}
     for name, value in more.items():
         setattr(made, name, value)
     return made

@@ -283,8 +283,8 @@ def _apk_pair(
     made = Made(
         a=_apk(_DEX, "laboratory debug", signed=rebuilt_signed), b=b, base=_apk(_DEX, "vendor release"), changes=changes
     )
-    made.record_a = {**LAB, "keys": [key("laboratory debug").fingerprint]}
-    made.record_b = {**VENDOR, "keys": [key("vendor release").fingerprint]}
+    made.record_a = {**LAB, "keys": [key("laboratory debug").public]}
+    made.record_b = {**VENDOR, "keys": [key("vendor release").public]}
     assert who
     return made
 
@@ -452,7 +452,7 @@ def _other() -> Iterator[Recipe]:
                 a=_apk(_DEX, "", signed=False),
                 b=_apk(_DEX, "vendor release"),
                 changes=_SAME,
-                record_b={**VENDOR, "keys": [key("vendor release").fingerprint]},
+                record_b={**VENDOR, "keys": [key("vendor release").public]},
             ),
         ),
         (
@@ -464,8 +464,8 @@ def _other() -> Iterator[Recipe]:
                 a=_apk(_DEX, "laboratory debug"),
                 b=_apk(_DEX, "vendor release"),
                 changes=_SAME,
-                record_a={**LAB, "keys": [key("laboratory debug").fingerprint]},
-                record_b={**VENDOR, "keys": [key("vendor release").fingerprint]},
+                record_a={**LAB, "keys": [key("laboratory debug").public]},
+                record_b={**VENDOR, "keys": [key("vendor release").public]},
             ),
         ),
     )

@@ -26,10 +26,10 @@ class Key(Struct, frozen=True):
     d: int
 
     @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the SubjectPublicKeyInfo."""
-        public = der(0x30, number(self.n), number(65537))
-        return hashlib.sha256(der(0x30, der(0x30, der(6, _RSA), der(5)), der(3, b"\0" + public))).hexdigest()
+    def public(self) -> str:
+        """The SubjectPublicKeyInfo, DER in hexadecimal, as a build record declares it."""
+        key = der(0x30, number(self.n), number(65537))
+        return der(0x30, der(0x30, der(6, _RSA), der(5)), der(3, b"\0" + key)).hex()
 
     def sign(self, data: bytes) -> bytes:
         """PKCS #1 v1.5 with SHA-256."""
