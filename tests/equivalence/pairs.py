@@ -377,3 +377,9 @@ def _() -> Sample:
     names = [s.name for s in build.elf(raw).iter_sections()]
     number = names.index(".fini_array")
     return Sample(raw, build.header_field(build.other_build_id(raw), number, 8, "<Q", 0))
+
+
+@harmless("debug-dropped-symbols-kept")
+def _() -> Sample:
+    raw = _debug("/build/aaaa")
+    return Sample(raw, build.tool(raw, "x86_64", "strip", "--strip-debug"))

@@ -1,12 +1,25 @@
-"""Binary equivalence of single files: does the shipped file do what the rebuilt one does?
+"""Binary equivalence: does the shipped file do what the rebuilt one does?
 
 The decision is subtractive. Every byte of a file has exactly one owner (:mod:`elf_map`); every byte that differs must
 be taken by one rule (:mod:`rules`, data), and what is left over is *unexplained*: it fails closed. Operands are
 never masked: where the layout moved, every reference must agree with one address map (:mod:`relayout`).
 Values that may differ (build roots, dates, versions, toolchain) come only from the two build records.
 
-Here are the decision for a pair of ELF files (:func:`compare_elf`) and its front door (:func:`compare_leaf`).
-Containers, trees, the command and the rebuild are not: nothing in this package is reached from the command line yet.
+The decision for one pair of single files is :func:`compare_leaf` (``leaf.py``), for ELF :func:`compare_elf`:
+
+- ``elf_map``: who owns each byte, and whether the loader sees what the section table says; any machine.
+- ``elf_same``, ``elf_meta``, ``elf_symbols``, ``literals``, ``signature``: files of one layout; any machine.
+- ``relayout`` and its parts: files whose layout moved; position-independent x86-64 only. Its parts are ``code`` and
+  ``x86_64`` (where references stand in code), ``relayout_data`` (where they stand elsewhere), ``relayout_tables``
+  (jump tables), ``relayout_items`` (texts that grew), ``relayout_map`` (the map), ``relayout_headers``.
+- ``functional``: which functions differ, where equivalence was not shown.
+
+Refused, because nothing here proves it: a moved layout on other machines, at a fixed address, without a section table
+or with packed relative relocations; code that holds data; texts that changed their order; debug information that
+differs by more than declared texts of equal length, or that only the shipped file has; two symbol tables of an
+object file in another order. A rebuilt file is ``a`` and a shipped one ``b``: three rules (debug information that was
+not shipped, fewer names of source files, more zeros at a section's end) hold only that way round.
+Containers and trees stand on top of this, in their own modules.
 """
 
 from banbury.compare.equivalence.leaf import compare_elf, compare_leaf

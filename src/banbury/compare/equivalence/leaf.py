@@ -34,8 +34,8 @@ def compare_elf(
 ) -> FileVerdict:
     """The verdict on two ELF files (executables, shared objects, objects, kernel modules with their signatures).
 
-    ``a`` is what the reviewed source builds and ``b`` what was shipped; the verdict is the same either way round
-    but for the names of the sides. Never raises for what a file holds: what cannot be read is unexplained.
+    ``a`` is what the reviewed source builds and ``b`` what was shipped (a few rules hold only that way round, see the
+    package). Never raises for what a file holds: what cannot be read is unexplained.
     """
     if equal(a, b):
         return FileVerdict(verdict=Verdict.IDENTICAL)
