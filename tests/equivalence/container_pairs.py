@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import io
 import lzma
+import random
 import shutil
 import struct
 import subprocess
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
+from banbury.compare.corpus import trees as corpus_trees
+from banbury.compare.corpus.writers import squashfs
 from banbury.compare.equivalence import BuildRecord
 from tests.equivalence.pairs import Sample
 
@@ -255,3 +259,41 @@ def _() -> Sample:
 @tampered("script-declared")
 def _() -> Sample:
     return Sample(b"#!/bin/sh\nrun 2.4.1\n", b"#!/bin/sh\nrun 2.4.10\n", *_RECORDS)
+
+
+# --- images of several parts -----------------------------------------------------------------------------------------
+
+
+def _image(*, plain: bool, fill: bytes = b"\xff", between: bytes = b"BOARD-42", more: bytes = b"") -> bytes:
+    """A boot header nobody knows, a uImage, and a root file system, at fixed places."""
+    kernel = bytes(random.Random(3).randbytes(3000))
+    time = 2 if plain else 1
+    sizes = 0x27051956, 0, time, len(kernel), 0x80000000, 0x80001000, zlib.crc32(kernel)
+    head = struct.pack(">7I4B32s", *sizes, 5, 5, 2, 0, b"x")
+    head = head[:4] + struct.pack(">I", zlib.crc32(head)) + head[8:]
+    root = squashfs.write(corpus_trees.base(), plain=plain) + more
+    out = (between * 32 + head + kernel).ljust(8192, fill) + root
+    return out.ljust(65536, fill)
+
+
+@harmless("image-parts")
+def _() -> Sample:
+    return pair(_image(plain=plain) for plain in (False, True))
+
+
+@tampered("image-between")
+def _() -> Sample:
+    return Sample(_image(plain=False), _image(plain=True, between=b"BOARD-43"))
+
+
+@tampered("image-part")
+def _() -> Sample:
+    one, other = _image(plain=False), bytearray(_image(plain=True))
+    at = other.index(b"hsqs")
+    other[at + 36] ^= 1
+    return Sample(one, bytes(other))
+
+
+@tampered("image-fill")
+def _() -> Sample:
+    return Sample(_image(plain=False), _image(plain=True, more=b"\0" * 64 + b"hidden payload" + b"\0" * 50))

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers.contract import ANY_STREAM, BYTES, Comparator, Member, Place, Spool, Work
+from banbury.compare.equivalence.containers.image import compare_image
 from banbury.compare.equivalence.containers.registry import claimed, comparators
 from banbury.compare.equivalence.containers.streams import ANY
 from banbury.compare.equivalence.elf_map import OwnedElf
@@ -23,6 +24,7 @@ from banbury.compare.equivalence.leaf import compare_elf
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Range, Unexplained, Verdict
 from banbury.compare.equivalence.rules import rules
 from banbury.compare.equivalence.text import compare_text, differing, is_text
+from banbury.formats.registry import readers
 from banbury.formats.view import View
 from banbury.model.errors import BudgetExceeded, Malformed
 
@@ -63,6 +65,7 @@ def prepare() -> None:
     import zstandard  # noqa: F401
 
     comparators()
+    readers()
     rules()
 
 
@@ -95,11 +98,21 @@ def compare(work: Work) -> Answer:
         one = other = ANY
     if one is not None and one is other:
         return _container(work, one)
-    if is_text(work.a) and is_text(work.b):
+    return _without_format(work, one, other)
+
+
+def _without_format(work: Work, one: Comparator | None, other: Comparator | None) -> Answer:
+    """A pair that is not of one format that is decided: texts, images of several parts, or nothing known."""
+    texts = is_text(work.a), is_text(work.b)
+    if all(texts):
         return Answer(format="text", verdict=_leaf(work, compare_text))
-    sorts = [c.name if c else "no format that is decided" for c in (one, other)]
-    why = f"differs, and is {sorts[0]}" if sorts[0] == sorts[1] else f"is {sorts[0]} against {sorts[1]}"
-    return Answer(format="", verdict=_by_bytes(work, why, Verdict.UNEXPLAINED))
+    if one is None and other is None and not any(texts):
+        return _container(work, None)
+    sorts = [
+        c.name if c else "text" if text else "no format that is decided"
+        for c, text in zip((one, other), texts, strict=True)
+    ]
+    return Answer(format="", verdict=_by_bytes(work, f"is {sorts[0]} against {sorts[1]}", Verdict.UNEXPLAINED))
 
 
 def _leaf(
@@ -114,30 +127,35 @@ def _leaf(
         return msgspec.structs.replace(_by_bytes(work, why, Verdict.UNEXPLAINED), code=_code(work, work.place_b))
 
 
-def _container(work: Work, comparator: Comparator) -> Answer:
+def _container(work: Work, comparator: Comparator | None) -> Answer:
+    """A pair of one format; without a comparator, images whose parts may be compared."""
+    name = comparator.name if comparator else ""
     try:
-        comparator.compare(work)
+        if comparator is None:
+            name = compare_image(work)
+        else:
+            comparator.compare(work)
     except Refused as answer:
         work.account.refused(answer)
         work.members.clear()
     except (Malformed, BudgetExceeded) as problem:
-        work.account.refuse(comparator.name, str(problem))
+        work.account.refuse(name or "file", str(problem))
         work.members.clear()
     except MemoryError:
         raise
     except Exception as problem:  # noqa: BLE001 - as above
-        work.account.refuse(comparator.name, f"could not be compared: {type(problem).__name__}: {problem}")
+        work.account.refuse(name or "file", f"could not be compared: {type(problem).__name__}: {problem}")
         work.members.clear()
     account = work.account
     if not account.open and not account.uses and all(m.equal and not m.changes for m in work.members):
-        account.refuse(comparator.name, "the bytes differ and nothing accounts for it")
+        account.refuse(name or "file", "the bytes differ and nothing accounts for it")
     if account.open and not any(u.a or u.b for u in account.open):
         verdict = _by_bytes(work, "; ".join(f"{u.where}: {u.why}" for u in account.open[:5]), Verdict.UNEXPLAINED)
         verdict = msgspec.structs.replace(verdict, rules=account.verdict(Verdict.METADATA).rules)
     else:
         verdict = account.verdict(Verdict.METADATA if account.uses else Verdict.IDENTICAL)
     members = [_with_code(work, m) for m in work.members]
-    return Answer(format=comparator.name, verdict=verdict, members=members)
+    return Answer(format=name, verdict=verdict, members=members)
 
 
 def _with_code(work: Work, member: Member) -> Member:

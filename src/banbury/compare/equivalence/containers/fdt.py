@@ -213,4 +213,9 @@ def _check_hashes(blob: Blob) -> None:
             raise Refused(shown(path), "a hash that is not that of the data, or of an unknown kind", [Range(*place)])
 
 
-COMPARATORS: Final = [Comparator(name="fdt", claims=lambda v: v.startswith(MAGIC), compare=_compare)]
+def _claims(view: View) -> bool:
+    """Whether the tree is all there is: what something follows is an image of several parts."""
+    return view.startswith(MAGIC) and view.u32(4, big=True) == len(view)
+
+
+COMPARATORS: Final = [Comparator(name="fdt", claims=_claims, compare=_compare)]

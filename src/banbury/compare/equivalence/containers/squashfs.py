@@ -420,4 +420,12 @@ def _compare(work: Work) -> None:
     compare_trees(work, a, b, order="squashfs.layout")
 
 
-COMPARATORS: Final = [Comparator(name="squashfs", claims=lambda v: v.startswith(b"hsqs"), compare=_compare)]
+def _claims(view: View) -> bool:
+    """Whether nothing but zero bytes follows: otherwise it is an image of several parts."""
+    if not view.startswith(b"hsqs"):
+        return False
+    used = view.u64(40)
+    return used >= len(view) or (view.u8(used) == 0 and view.run(used) == len(view) - used)
+
+
+COMPARATORS: Final = [Comparator(name="squashfs", claims=_claims, compare=_compare)]

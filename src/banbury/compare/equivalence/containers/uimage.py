@@ -76,4 +76,9 @@ def _compare(work: Work) -> None:
         work.member(name, a, b)
 
 
-COMPARATORS: Final = [Comparator(name="uimage", claims=lambda v: v.startswith(MAGIC), compare=_compare)]
+def _claims(view: View) -> bool:
+    """Whether the image is all there is: what a second part follows is an image of several parts."""
+    return view.startswith(MAGIC) and 64 + view.u32(12, big=True) == len(view)
+
+
+COMPARATORS: Final = [Comparator(name="uimage", claims=_claims, compare=_compare)]
