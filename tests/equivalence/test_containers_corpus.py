@@ -23,7 +23,6 @@ FORMATS = {
 REFUSED = {
     "tar-same-names": "tar as root and dpkg look owners up by name first: a name is functional",
     "jar-same-built-by": "an allow-list of manifest keys",
-    "whl-same-record-order": "RECORD checked against the archive",
     "apk-same-signed": "the APK signing block",
     "apk-same-signers": "the APK signing block",
     "script-same-declared": "scripts are equal or not: which values a shell acts on is not known",

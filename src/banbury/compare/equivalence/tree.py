@@ -7,6 +7,7 @@ targets, extended attributes, which names are links of one file. Order is let go
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from msgspec import Struct
 
@@ -14,6 +15,9 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers.contract import BYTES, EXACT, Change, Free, Place, Work, shown
 from banbury.compare.equivalence.model import Range
 from banbury.formats.contract import clean_name
+
+
+_LONGEST: Final = 4096  # bytes of a path, PATH_MAX of Linux
 
 
 class Node(Struct, kw_only=True):
@@ -67,8 +71,8 @@ class Tree:
 
 def plain_name(name: bytes) -> bytes:
     """A member's path without ``./``, doubled or trailing slashes. Refuses names that lead out of the tree."""
-    if b"\0" in name or not name:
-        raise Refused("name", "empty, or with a zero byte")
+    if b"\0" in name or not 0 < len(name) <= _LONGEST:
+        raise Refused("name", "empty, too long, or with a zero byte")
     if b"/" not in name and name not in (b".", b".."):
         return name
     parts = [p for p in name.split(b"/") if p not in (b"", b".")]

@@ -49,7 +49,11 @@ def read_parts(view: View) -> list[Part]:
     while at < len(view):
         raw = view.take(at, 60)
         found = _HEAD.fullmatch(raw)
-        if not found or [len(g) for g in found.groups()] != [16, 12, 6, 6, 8, 10]:
+        if (
+            not found
+            or b"%d" % int(found[6]) != found[6].rstrip(b" ")
+            or [len(g) for g in found.groups()] != [16, 12, 6, 6, 8, 10]
+        ):
             raise Refused(f"header at {at}", "no member header", [Range(at, at + 60)])
         size = int(found[6])
         name = found[1].rstrip(b" ")

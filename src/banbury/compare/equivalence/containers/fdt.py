@@ -11,6 +11,7 @@ Sources: Devicetree Specification 0.4, chapter 5; U-Boot, ``doc/usage/fit/source
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from banbury.formats.view import View
 MAGIC: Final = b"\xd0\x0d\xfe\xed"
 _HEADER: Final = struct.Struct(">10I")
 _DEPTH: Final = 64
+_HASH_NODE: Final = re.compile(rb"/images/[^/]+/hash([-@][^/]*)?")
 _HASHES: Final[dict[bytes, Callable[[memoryview], bytes]]] = {
     b"crc32\0": lambda data: struct.pack(">I", zlib.crc32(data)),
     b"md5\0": lambda data: hashlib.md5(data, usedforsecurity=False).digest(),
@@ -194,8 +196,7 @@ def _derived(work: Work, a: Blob, b: Blob, key: _Key) -> bool:
     if key == (b"/", b"timestamp") and all(s.end - s.start == 4 for s in spans):
         work.account.explain("fit.time", [spans[0]], [spans[1]])
         return True
-    node = key[0].rpartition(b"/")[2]
-    if key[1] == b"value" and node.split(b"-")[0].split(b"@")[0] == b"hash" and all(s.end > s.start for s in spans):
+    if key[1] == b"value" and _HASH_NODE.fullmatch(key[0]) and all(s.end > s.start for s in spans):
         work.account.explain("fit.hash", [spans[0]], [spans[1]])
         return True
     return False
@@ -204,8 +205,8 @@ def _derived(work: Work, a: Blob, b: Blob, key: _Key) -> bool:
 def _check_hashes(blob: Blob) -> None:
     """Every hash of every image is that of its data."""
     for (path, name), place in blob.props.items():
-        parent, _, node = path.rpartition(b"/")
-        if name != b"value" or not node.startswith(b"hash") or not parent.startswith(b"/images/"):
+        parent = path.rpartition(b"/")[0]
+        if name != b"value" or not _HASH_NODE.fullmatch(path):
             continue
         data = blob.props.get((parent, b"data"))
         count = _HASHES.get(blob.value((path, b"algo")) or b"")

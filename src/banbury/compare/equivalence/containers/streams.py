@@ -293,7 +293,7 @@ def _comparator(form: _Format) -> Comparator:
         work.free(heads[0].free, heads[1].free)
         rule = "lz4.encoding" if form.name.startswith("lz4") else f"{form.name}.encoding"
         _body(work, heads[0].body, heads[1].body, rule)
-        work.member(b"content", *places, hints=work.hints)
+        work.member(b"content", *places, hints=work.hints - {ANY_STREAM})
 
     return Comparator(name=form.name, claims=lambda view: view.startswith(form.magic), compare=compare)
 

@@ -9,6 +9,9 @@ Source: APPNOTE.TXT 6.3.10, sections 4.3 and 4.4; Info-ZIP's extra fields 0x5455
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -30,6 +33,9 @@ _FREE_FLAGS: Final = 0x000E  # level of DEFLATE, and whether a descriptor follow
 _KNOWN_FLAGS: Final = 0x080E
 _DESCRIPTOR: Final = 0x0008
 _TIMES: Final = 0x5455
+_RECORD: Final = re.compile(rb"[^/]+\.dist-info/RECORD")
+_LONGEST: Final = 8 << 20  # bytes of a RECORD
+_STEP: Final = 1 << 20
 
 
 class _Entry(Struct, kw_only=True):
@@ -170,7 +176,7 @@ def _tree(view: View, spool: Spool, raw: bool) -> Tree:
                 kind="directory" if folder else "file",
                 attributes={
                     "system and version that made it": entry.made,
-                    "version needed": entry.needed if raw else min(entry.needed, 20),
+                    "version needed": 20 if entry.needed == 10 and not raw else entry.needed,
                     "external attributes": f"{entry.external:#010x}",
                     "internal attributes": entry.internal & ~1,
                     "flags": entry.flags & ~_FREE_FLAGS,
@@ -215,7 +221,25 @@ def _compare(work: Work) -> None:
     heads = [next(iter(tree.nodes), b"") for tree in (a, b)]
     if heads[0] != heads[1] and any(b"META-INF/MANIFEST.MF" in tree.nodes for tree in (a, b)):
         work.account.refuse("order", "the first member differs: a streaming reader takes the manifest only there")
-    compare_trees(work, a, b, order="zip.order")
+    proved = {n: "whl.record" for n in a.nodes if _RECORD.fullmatch(n) and all(_recorded(work, t, n) for t in (a, b))}
+    compare_trees(work, a, b, order="zip.order", proved=proved)
+
+
+def _recorded(work: Work, tree: Tree, name: bytes) -> bool:
+    """Whether a wheel's RECORD lists exactly the wheel's files, each once, with its SHA-256 and size."""
+    node = tree.nodes.get(name)
+    if node is None or node.place is None or node.place.length > _LONGEST:
+        return False
+    wanted = {name + b",,"}
+    for other in tree.nodes.values():
+        if other.place is not None and other is not node:
+            counted = hashlib.sha256()
+            for at in range(0, other.place.length, _STEP):
+                counted.update(work.read(other.place, at, _STEP))
+            coded = base64.urlsafe_b64encode(counted.digest()).rstrip(b"=")
+            wanted.add(b"%b,sha256=%b,%d" % (other.name, coded, other.place.length))
+    found = work.all_of(node.place, _LONGEST).replace(b"\r\n", b"\n")
+    return found.endswith(b"\n") and sorted(found[:-1].split(b"\n")) == sorted(wanted)
 
 
 COMPARATORS: Final = [
