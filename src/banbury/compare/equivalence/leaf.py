@@ -30,12 +30,18 @@ def compare_leaf(
 
 
 def compare_elf(
-    a: View, b: View, record_a: BuildRecord | None = None, record_b: BuildRecord | None = None
+    a: View,
+    b: View,
+    record_a: BuildRecord | None = None,
+    record_b: BuildRecord | None = None,
+    *,
+    locate: bool = True,
 ) -> FileVerdict:
     """The verdict on two ELF files (executables, shared objects, objects, kernel modules with their signatures).
 
     ``a`` is what the reviewed source builds and ``b`` what was shipped (a few rules hold only that way round, see the
-    package). Never raises for what a file holds: what cannot be read is unexplained.
+    package). Without ``locate``, what differs is not attributed to functions: quicker, and then never ``functional``.
+    Never raises for what a file holds: what cannot be read is unexplained.
     """
     if equal(a, b):
         return FileVerdict(verdict=Verdict.IDENTICAL)
@@ -64,7 +70,9 @@ def compare_elf(
         account.refused(answer)
         if not (answer.a or answer.b):
             account.refuse("file", "differs", *_differing(a, b))
-    verdict = _located(account.verdict(best), pair)
+    verdict = account.verdict(best)
+    if locate:
+        verdict = _located(verdict, pair)
     return msgspec.structs.replace(verdict, code=code, proved_code=code if verdict.verdict.equivalent else 0)
 
 
