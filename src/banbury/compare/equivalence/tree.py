@@ -16,7 +16,6 @@ from banbury.compare.equivalence.containers.contract import BYTES, EXACT, Change
 from banbury.compare.equivalence.model import Range
 from banbury.formats.contract import clean_name
 
-
 _LONGEST: Final = 4096  # bytes of a path, PATH_MAX of Linux
 
 
