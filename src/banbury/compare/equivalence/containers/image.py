@@ -22,7 +22,7 @@ _LARGEST: Final = 512 << 20  # bytes of an image that is searched for parts
 _FILLS: Final = (0x00, 0xFF)
 _DIFFER: Final = "headers, checksums or bytes that nobody reads differ"
 _NO_FILL: Final = "no constant fill where a part is of another size"
-_DAMAGE: Final = frozenset(("overlap", "mismatch", "malformed", "truncated", "checksum", "bomb", "loop", "encrypted"))
+_DAMAGE: Final = frozenset(("malformed", "truncated", "checksum", "bomb", "loop", "encrypted"))
 
 
 def compare_image(work: Work) -> str:
@@ -46,8 +46,11 @@ def compare_image(work: Work) -> str:
 def _parts(view: View) -> tuple[str, list[tuple[int, str, int, str]]]:
     """The format, and of each part its start, format, end and path; in order, none overlapping another."""
     found = dissect(view, -1, Budget(output=0), carve=True)  # nothing is written: members must stand in the image
-    if not found.format or found.error or any(note.code in _DAMAGE for note in found.notes):
-        raise Refused("file", "differs, and is of no format that is decided")
+    damage = [note.detail for note in found.notes if note.code in _DAMAGE]
+    if not found.format or found.error or damage:
+        raise Refused(
+            "file", "; ".join(["differs, and is of no format that is decided", found.error, *damage[:2]]).strip("; ")
+        )
     if any(not content.stored or not content.complete for content in found.contents):
         raise Refused("file", f"differs, and {found.format} is not decided")
     if any(not check.ok for check in found.checks):

@@ -77,7 +77,7 @@ class _Image:
         self.kind = _COMPRESSORS[head.compressor]
         self.owned: set[tuple[int, int]] = {(0, 96)}
         self.data: set[tuple[int, int]] = set()
-        self.starts = sorted({head.inode_at, head.dir_at, head.used})
+        self.odd_options = b""
         self._options()
         self.fragments = self._fragments()
         exports = self._indexed(head.export_at, head.inodes * 8, "export table")
@@ -109,8 +109,12 @@ class _Image:
         if not self.head.flags & 0x400:
             return
         table = Table.read(self.view, 96, 98 + (self.view.u16(96) & 0x7FFF), self.kind)
-        if len(table.data) != _OPTIONS[self.head.compressor] or not self.view.u16(96) & 0x8000:
-            raise Refused("compressor options", "of another size than the compressor's")
+        self.owned.add((96, 98 + (self.view.u16(96) & 0x7FFF)))
+        if not self.view.u16(96) & 0x8000:
+            raise Refused("compressor options", "compressed")
+        if len(table.data) != _OPTIONS[self.head.compressor]:
+            self.odd_options = table.data  # as OpenWrt's tools write them
+            return
         values = struct.unpack("<II" if len(table.data) == 8 else "<I", table.data)
         if self.kind == "xz" and (not 8192 <= values[0] <= 1 << 20 or values[1] > 0x3F):
             raise Refused("compressor options", "a dictionary or filters that are not decided")
@@ -120,7 +124,6 @@ class _Image:
             raise Refused("compressor options", "out of their ranges")
         if self.kind in ("zstd", "lzo") and (values[0] > 22 or (len(values) > 1 and values[1] > 9)):
             raise Refused("compressor options", "out of their ranges")
-        self.owned.add((96, 98 + (self.view.u16(96) & 0x7FFF)))
 
     def _indexed(self, at: int, size: int, name: str, head: int = 0) -> bytes | None:
         """A table of ``size`` bytes whose blocks are found by an index at ``at``; ``None`` where it is absent. Between
@@ -407,6 +410,8 @@ def _compare(work: Work) -> None:
     images = [_Image(view, work.spool) for view, _ in work.sides]
     a, b = (image.tree() for image in images)
     one, other = (image.head for image in images)
+    options = [{"of another form": image.odd_options.hex()} for image in images]
+    work.exactly("compressor options", options[0], options[1])
     if one.made != other.made:
         work.account.explain("squashfs.time", [Range(8, 12)], [Range(8, 12)], "superblock")
     if one.compressor != other.compressor:
