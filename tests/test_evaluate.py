@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
+import lzma
 import os
 import random
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -180,6 +183,31 @@ def _write(path: Path, data: bytes) -> Path:
 def _folder(path: Path) -> Path:
     path.mkdir()
     return path
+
+
+def _zip_of(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("sort", ["tar", "tar.gz", "tar.xz", "zip"])
+def test_an_archive_that_did_not_arrive_whole_is_refused(sort: str, tmp_path: Path) -> None:
+    files = {f"f{i}": random.Random(i).randbytes(4000) for i in range(8)}
+    tree = tar_of(files)
+    whole = {"tar": tree, "tar.gz": gzip.compress(tree), "tar.xz": lzma.compress(tree), "zip": _zip_of(files)}[sort]
+    arguments = ("evaluate", tmp_path / f"release.{sort}", "--workspace", tmp_path / "w", "--no-pdf", "--quiet")
+
+    _write(tmp_path / f"release.{sort}", whole[: len(whole) // 2])
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "cut short" in result.output
+    assert not list((tmp_path / "w").glob("evaluations/*"))
+
+    _write(tmp_path / f"release.{sort}", whole)
+    assert run(*arguments).exit_code == 0
 
 
 def test_a_stated_digest_is_checked(tmp_path: Path) -> None:

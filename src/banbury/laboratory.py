@@ -22,7 +22,7 @@ from banbury.intake import longtail, tasks
 from banbury.intake.assemble import assemble
 from banbury.intake.ledger import make_ledger
 from banbury.intake.submission import find_submission, receive
-from banbury.intake.unpack import Allowance, Unpacker, check_allowance
+from banbury.intake.unpack import Allowance, Haul, Unpacker, check_allowance
 from banbury.judge.engine import Facts, judge
 from banbury.judge.rules import rules_digest
 from banbury.lab import engine, sandbox
@@ -97,6 +97,7 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
         except BaseException:
             tasks.shut_down()  # so that nothing is waited for
             raise
+    _refuse_cut_archives(release, haul, workspace)
     progress.stage("account and judge")
     assembled = assemble(haul, release)
 
@@ -130,6 +131,28 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
         tools=tool_versions(),
         rules_digest=rules_digest(),
     )
+
+
+#: Formats in which a submission is packed for delivery: cut short, it did not arrive.
+_DELIVERIES = frozenset(
+    ("ar", "bzip2", "cpio", "gzip", "lz4", "lzip", "lzma", "lzop", "tar", "tar-v7", "xz", "zip", "zlib", "zstd")
+)
+
+
+def _refuse_cut_archives(release: Release, haul: Haul, workspace: Workspace) -> None:
+    """Raise :class:`InputError` where an artefact is itself an archive that ends too early. (One inside an image is
+    noted and survived: that is a fact about the image, not about the delivery.)"""
+    for artefact in release.artefacts:
+        unpacked = haul.unpacked.get(artefact.sha256)
+        dissection = unpacked.dissection if unpacked else None
+        if dissection is None or dissection.format not in _DELIVERIES:
+            continue
+        if any(note.code == "truncated" for note in dissection.notes):
+            workspace.database.add_custody(release.id, "refused", f"{artefact.name}: cut short")
+            raise InputError(
+                f"{artefact.name}: the {dissection.format} archive is cut short; it cannot be evaluated as delivered",
+                hint="have it delivered again, whole",
+            )
 
 
 def tool_versions() -> dict[str, str]:
