@@ -1,0 +1,42 @@
+"""``banbury bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from banbury.commands.common import errors_as_exit_status
+from banbury.terminal import TerminalProgress, plain
+
+
+@click.command()
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default=Path(".bench"),
+    show_default=True,
+    help="Folder for inputs and runs.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    default=Path(".sample-cache"),
+    show_default=True,
+    help="Folder that keeps the packages that the inputs are made of.",
+)
+@click.option("--image", type=click.Path(path_type=Path), help="A firmware file to measure on (default: the sample).")
+@click.option("--repeats", type=click.IntRange(1, 50), default=3, show_default=True, help="Runs of each command.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write the table here as well.")
+def bench(work: Path, cache: Path, image: Path | None, repeats: int, output: Path | None) -> None:
+    """Measure what an evaluation costs, as ratios to sha256sum and to other tools, in one run."""
+    with errors_as_exit_status():
+        from banbury import bench as benchmark
+
+        work.mkdir(parents=True, exist_ok=True)
+        tell = lambda line: click.echo(plain(str(line)), err=True)  # noqa: E731
+        report = benchmark.run(work, cache, image=image, repeats=repeats, tell=tell, progress=TerminalProgress())
+        text = report.markdown()
+        if output is not None:
+            output.write_text(text, "utf-8")
+        click.echo(text)
