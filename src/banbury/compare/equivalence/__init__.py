@@ -9,13 +9,13 @@ The decision for one pair of single files is :func:`compare_leaf` (``leaf.py``),
 
 - ``elf_map``: who owns each byte, and whether the loader sees what the section table says; any machine.
 - ``elf_same``, ``elf_meta``, ``elf_symbols``, ``literals``, ``signature``: files of one layout; any machine.
-- ``relayout`` and its parts: files whose layout moved; position-independent x86-64 only. Its parts are ``code`` and
-  ``x86_64`` (where references stand in code), ``relayout_data`` (where they stand elsewhere), ``relayout_tables``
-  (jump tables), ``relayout_items`` (texts that grew), ``relayout_map`` (the map), ``relayout_headers``.
+- ``relayout`` and its parts: files whose layout moved. Its parts are ``machines`` (where references stand in code, one
+  module for each processor), ``relayout_data`` (where they stand elsewhere), ``relayout_tables`` (jump tables),
+  ``relayout_items`` (texts that grew), ``relayout_map`` (the map), ``relayout_headers``.
 - ``functional``: which functions differ, where equivalence was not shown.
 
-Refused, because nothing here proves it: a moved layout on other machines, at a fixed address, without a section table
-or with packed relative relocations; code that holds data; texts that changed their order; debug information that
+Refused, because nothing here proves it: a moved layout on other machines, at a fixed address, or without a section
+table; code that holds data; texts that changed their order; debug information that
 differs by more than declared texts of equal length, or that only the shipped file has; two symbol tables of an
 object file in another order. A rebuilt file is ``a`` and a shipped one ``b``: three rules (debug information that was
 not shipped, fewer names of source files, more zeros at a section's end) hold only that way round.

@@ -17,8 +17,8 @@ from msgspec import Struct
 from banbury.compare.equivalence.code import NotDecoded
 from banbury.compare.equivalence.elf_map import SHT_SYMTAB, OwnedElf, Part
 from banbury.compare.equivalence.elf_symbols import symbols_of
+from banbury.compare.equivalence.machines import reference_bits
 from banbury.compare.equivalence.model import ChangedFunction
-from banbury.compare.equivalence.x86_64 import decode
 from banbury.formats import _elf_types as t
 
 #: Where more of the functions differ than this, the tool chain is plainly another one.
@@ -112,13 +112,11 @@ _Found = dict[tuple[int, int], tuple[int, str]]
 def _plain(elf: OwnedElf, part: Part) -> bytes:
     """A section of code, its references zeroed where they can be told."""
     raw = elf.bytes(part)
-    if elf.header.machine != t.EM_X86_64:
-        return raw
     try:
-        mask = decode(raw, part.addr).mask()
+        bits = reference_bits(elf, raw, part.addr)
     except NotDecoded:
         return raw
-    return np.where(mask, 0, np.frombuffer(raw, np.uint8)).astype(np.uint8).tobytes()
+    return raw if bits is None else (np.frombuffer(raw, np.uint8) & ~bits).tobytes()
 
 
 def _from_symbols(elf: OwnedElf, code: _Code) -> _Found:

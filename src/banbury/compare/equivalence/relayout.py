@@ -12,22 +12,24 @@ know. Assumed (as a rule that is listed where it is used): see ``rules/relayout.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence import relayout_data as data
 from banbury.compare.equivalence.accounting import Refused
-from banbury.compare.equivalence.code import Code, Ints, NotDecoded
-from banbury.compare.equivalence.elf_map import SHT_DYNAMIC, SHT_NOBITS, Part
+from banbury.compare.equivalence.code import Ints
+from banbury.compare.equivalence.elf_map import SHT_DYNAMIC, SHT_NOBITS, OwnedElf, Part
 from banbury.compare.equivalence.elf_meta import compare_build_id, compare_unloaded
 from banbury.compare.equivalence.elf_same import Pair, compare_header, compare_links, may_hold_literals, span
 from banbury.compare.equivalence.literals import runs
+from banbury.compare.equivalence.machines import machine_of
+from banbury.compare.equivalence.machines.contract import Sides
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_headers import check_headers
 from banbury.compare.equivalence.relayout_items import compare_items, constant, labels, pieces_of
-from banbury.compare.equivalence.relayout_map import AddressMap, Piece, References, is_template, paired
-from banbury.compare.equivalence.relayout_tables import jump_tables
-from banbury.compare.equivalence.x86_64 import decode
+from banbury.compare.equivalence.relayout_map import AddressMap, Piece, is_template, paired
 from banbury.formats import _elf_types as t
 
 U8 = npt.NDArray[np.uint8]
@@ -45,24 +47,25 @@ class _Proof:
         self.pair = pair
         self.a, self.b = pair.a, pair.b
         header = self.a.header
-        if header.machine != t.EM_X86_64 or header.bits != 64:
+        machine = machine_of(self.a)
+        if machine is None:
             raise Refused("layout", "it moved, and references of this machine's code are not enumerated here")
-        if header.type != t.ET_DYN:
+        if header.type != t.ET_DYN and not (machine.fixed and header.type == t.ET_EXEC):
             raise Refused("layout", "it moved, and addresses in a file for a fixed place cannot be told from numbers")
         if not self.a.sections or not self.b.sections:
             raise Refused("layout", "it moved, and there is no table of sections")
         if any(load.vaddr + load.memsz > 1 << 62 for elf in (self.a, self.b) for load in elf.elf.loads):
             raise Refused("program headers", "addresses beyond reason")
         self.pairs = paired(self.a, self.b)
-        self.refs = References()
-        self.words = data.Words()
-        self.masks: dict[int, npt.NDArray[np.bool_]] = {}
-        self.code: list[tuple[Part, Part, npt.NDArray[np.bool_]]] = []
         self.raw = {one.index: (self._bytes(self.a, one), self._bytes(self.b, other)) for one, other in self.pairs}
+        self.sides = Sides(pair, self.pairs, self.raw)
+        self.machine = machine(self.sides)
+        self.refs, self.masks = self.sides.refs, self.sides.masks
+        self.bits: dict[int, U8] = {}  # of code: the bits that are references
 
     @staticmethod
-    def _bytes(elf: object, part: Part) -> U8:
-        return np.frombuffer(elf.data[part.offset : part.end], np.uint8)  # type: ignore[attr-defined]
+    def _bytes(elf: OwnedElf, part: Part) -> U8:
+        return np.frombuffer(elf.data[part.offset : part.end], np.uint8)
 
     def run(self) -> None:
         for one, other in self.pairs:
@@ -72,13 +75,17 @@ class _Proof:
             self._collect(one, other)
         self._stored_words()
         self.refs.one("entry", self.a.header.entry, self.b.header.entry)
+        for one, other in self.pairs:
+            if one.code and one.size and one.type != SHT_NOBITS:
+                self._code(one, other)
         old, new = self.refs.old, self.refs.new
-        split = {one.index: self._labels(one, other, old, new) for one, other in self.pairs if may_hold_literals(one)}
+        split = {one.index: labels(one, other, old, new) for one, other in self.pairs if may_hold_literals(one)}
         for one, other in self.pairs:
             if one.index in split:
-                self._tables(one, other, *split[one.index])
+                self.machine.tables(one, other, *split[one.index])
         the_map = self._map(split)
         the_map.check(self.refs)
+        self.machine.finish(the_map)
         self._boundaries()
         for one, other in self.pairs:
             self._contents(one, other, split.get(one.index))
@@ -90,19 +97,21 @@ class _Proof:
     # What refers to what
 
     def _collect(self, one: Part, other: Part) -> None:
+        """Everything but code."""
         a, b, refs = self.a, self.b, self.refs
-        if one.type == SHT_NOBITS or not one.size:
+        if one.type == SHT_NOBITS or not one.size or one.code:
             return
-        if one.code:
-            self._code(one, other)
+        mask = self.machine.section(one, other)
+        if mask is not None:
+            self.masks[one.index] = mask
         elif one.type == SHT_DYNAMIC:
-            self.masks[one.index] = data.dynamic_table(a, b, one, other, refs)
+            self.masks[one.index] = data.dynamic_table(self.sides, self.machine, one, other)
         elif one.type == t.SHT_DYNSYM:
             self.masks[one.index] = data.dynamic_symbols(a, b, one, other, refs)
         elif one.type in (t.SHT_RELA, t.SHT_REL):
-            self.masks[one.index] = data.relocations(a, b, one, other, refs, self.words)
+            self.masks[one.index] = data.relocations(self.sides, self.machine, one, other)
         elif one.type == _RELR:
-            raise Refused(one.name, "packed relative relocations are not enumerated here")
+            self.masks[one.index] = data.packed(self.sides, one, other)
         elif one.name == ".eh_frame":
             self.masks[one.index] = data.frames(a, b, one, other, refs)
         elif one.name == ".eh_frame_hdr":
@@ -112,41 +121,42 @@ class _Proof:
             self._first_word(one, other)
 
     def _code(self, one: Part, other: Part) -> None:
-        raw, raw_b = self.raw[one.index]
-        try:
-            code = decode(raw.data, one.addr)
-        except NotDecoded as answer:
-            where = Range(one.offset + answer.offset, one.offset + answer.offset + 1)
-            raise Refused(one.name, f"code that cannot be decoded: {answer}", [where]) from answer
-        self.refs.add(one.name, code.targets(raw, one.addr), code.targets(raw_b, other.addr))
-        self.masks[one.index] = code.mask()
-        self.code.append((one, other, code.boundaries()))
+        found = self.machine.code(one, other)
+        self.refs.add(one.name, found.old, found.new)
+        self.bits[one.index] = found.bits
+        self.sides.code.append((one, other, found.entries))
 
     def _first_word(self, one: Part, other: Part) -> None:
         """The first word of the global offset table: the address of the dynamic table (AMD64 supplement, 5.2)."""
-        dynamic = self.a.elf.segment(t.PT_DYNAMIC)
-        if one.name not in (".got", ".got.plt") or dynamic is None or one.size < 8:
+        dynamic, width = self.a.elf.segment(t.PT_DYNAMIC), self.sides.word
+        if one.name not in (".got", ".got.plt") or dynamic is None or one.size < width:
             return
-        value, value_b = (int.from_bytes(r[:8].tobytes(), "little") for r in self.raw[one.index])
+        order: Literal["big", "little"] = "big" if self.sides.big else "little"
+        value, value_b = (int.from_bytes(r[:width].tobytes(), order) for r in self.raw[one.index])
         if value == dynamic.vaddr:
             self.refs.one(one.name, value, value_b)
-            self.masks[one.index][:8] = True
+            self.masks[one.index][:width] = True
 
     def _stored_words(self) -> None:
         """The words that relocations apply to: a stored address is a reference, no address is equal."""
         held: dict[int, list[tuple[int, int]]] = {}
-        for place, place_b in self.words.held:
+        width = self.sides.word
+        for place, place_b in self.sides.words.held:
             part, part_b = self.a.section_at(place), self.b.section_at(place_b)
             if part is None or part_b is None or part.name != part_b.name or part.code:
                 raise Refused("relocations", f"the place {place:#x} is not in a section of data in both files")
-            if part.type == SHT_NOBITS or place + 8 > part.addr + part.size or place_b + 8 > part_b.addr + part_b.size:
+            if (
+                part.type == SHT_NOBITS
+                or place + width > part.addr + part.size
+                or place_b + width > part_b.addr + part_b.size
+            ):
                 raise Refused("relocations", f"the place {place:#x} is not stored in the file")
             held.setdefault(part.index, []).append((place - part.addr, place_b - part_b.addr))
         for index, places in held.items():
             raw, raw_b = self.raw[index]
             at, at_b = np.array(places, np.int64).T
-            old = data.same_words(raw, raw, at, 8, False)[0]
-            new = data.same_words(raw_b, raw_b, at_b, 8, False)[0]
+            old = data.same_words(raw, raw, at, width, self.sides.big)[0]
+            new = data.same_words(raw_b, raw_b, at_b, width, self.sides.big)[0]
             if ((old == 0) != (new == 0)).any():
                 raise Refused(self.a.sections[index].name, "a relocated word is stored in one file only")
             some = old != 0
@@ -154,17 +164,10 @@ class _Proof:
             mask = self.masks.get(index)
             if mask is None:
                 raise Refused(self.a.sections[index].name, "a table that is relocated")
-            for k in range(8):
+            for k in range(width):
                 mask[at[some] + k] = True
 
     # The map
-
-    def _labels(self, one: Part, other: Part, old: Ints, new: Ints) -> tuple[Ints, Ints]:
-        return labels(one, other, old, new)
-
-    def _tables(self, one: Part, other: Part, old: Ints, new: Ints) -> None:
-        raw, raw_b = self.raw[one.index]
-        jump_tables(self.pair, one, other, raw, raw_b, old, new, self.code, self.refs, self.masks[one.index])
 
     def _map(self, split: dict[int, tuple[Ints, Ints]]) -> AddressMap:
         pieces: list[Piece] = []
@@ -191,18 +194,17 @@ class _Proof:
         table = next((p for p, _ in self.pairs if p.name == ".gcc_except_table"), None)
         if table is None:
             return
-        code = {one.addr for one, _, _ in self.code}
+        code = {one.addr for one, _, _ in self.sides.code}
         if len({p.shift for p in pieces if p.start not in code and p.start >= table.addr}) > 1:
             raise Refused(table.name, "types of exceptions are referred to in a way that is not enumerated here")
 
     def _boundaries(self) -> None:
-        """Every reference into code leads to an instruction (or behind its lock prefix): no code hides in operands."""
+        """Every reference into code leads to where an instruction may begin: no code hides in operands."""
         old = self.refs.old
-        for one, _, starts in self.code:
+        for one, _, entries in self.sides.code:
             inside = old[(old >= one.addr) & (old < one.addr + one.size)] - one.addr
-            raw = self.raw[one.index][0]
-            off = inside[~starts[inside]]
-            if len(off) and not ((off > 0) & starts[off - 1] & (raw[off - 1] == 0xF0)).all():
+            off = inside[~self.machine.entered(one, inside, entries)]
+            if len(off):
                 where = [Range(int(o) + one.offset, int(o) + one.offset + 1) for o in off[:16]]
                 raise Refused(one.name, "a reference leads into the middle of an instruction", where)
 
@@ -220,7 +222,9 @@ class _Proof:
             return
         wrong = raw != raw_b
         mask = self.masks.get(one.index)
-        if mask is not None:
+        if one.index in self.bits:
+            wrong = ((raw ^ raw_b) & ~self.bits[one.index]) != 0
+        elif mask is not None:
             wrong &= ~mask
         at = np.flatnonzero(wrong)
         if len(at):
@@ -248,12 +252,10 @@ class _Proof:
         self.pair.account.explain(
             "elf.moved-section", [span(x) for x, _ in moved], [span(y) for _, y in moved], f"{len(moved)} sections"
         )
-        changed = [(x, y) for x, y in self.pairs if x.index in self.masks and self.masks[x.index].any()]
+        marked = {index for marks in (self.masks, self.bits) for index, mask in marks.items() if mask.any()}
+        changed = [(x, y) for x, y in self.pairs if x.index in marked]
         count = len(self.refs.old)
         self.pair.account.explain(
             "elf.moved-reference", [span(x) for x, _ in changed], [span(y) for _, y in changed], f"{count} references"
         )
         self.pair.account.notes.append(f"{count} references were checked against one address map")
-
-
-__all__ = ["Code", "compare_moved"]

@@ -17,10 +17,10 @@ import numpy.typing as npt
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
+from banbury.compare.equivalence.machines.contract import Machine, Mask, Sides
 from banbury.compare.equivalence.relayout_map import References
 from banbury.formats import _elf_types as t
 
-Mask = npt.NDArray[np.bool_]
 U8 = npt.NDArray[np.uint8]
 
 #: Dynamic tags whose value is an address, and those whose value is a number that may not change.
@@ -33,16 +33,6 @@ _NUMBERS: Final = {
     t.DT_PLTREL, t.DT_DEBUG, t.DT_TEXTREL, t.DT_BIND_NOW, 27, 28, t.DT_RUNPATH, t.DT_FLAGS, 33, t.DT_RELRSZ, 37,
     0x6FFFFFF9, 0x6FFFFFFA, t.DT_FLAGS_1, t.DT_VERDEFNUM, t.DT_VERNEEDNUM,
 }  # fmt: skip
-
-#: Relocation types by machine: relative, relative through a resolver, those that leave the stored word to the lazy
-#: binder, and those against a symbol (or the module) that hold no address of this file.
-_RELATIVE: Final = {t.EM_X86_64: {8}, t.EM_AARCH64: {1027}}
-_RESOLVER: Final = {t.EM_X86_64: {37}, t.EM_AARCH64: {1032}}
-_LAZY: Final = {t.EM_X86_64: {7}, t.EM_AARCH64: {1026}}
-_SYMBOLIC: Final = {
-    t.EM_X86_64: {1, 5, 6, 16, 17, 18, 36},
-    t.EM_AARCH64: {257, 1024, 1025, 1028, 1029, 1030, 1031},
-}
 
 
 def same_words(
@@ -59,17 +49,19 @@ def same_words(
     return out[0], out[1]
 
 
-def dynamic_table(a: OwnedElf, b: OwnedElf, one: Part, other: Part, refs: References) -> Mask:
+def dynamic_table(sides: Sides, machine: Machine, one: Part, other: Part) -> Mask:
     """``.dynamic``: the same tags in the same order; addresses are references, numbers equal. Past the end: zero."""
+    a, b, refs = sides.a, sides.b, sides.refs
+    addresses, numbers = _ADDRESSES | machine.addresses, _NUMBERS | machine.numbers
     tables = [list(t.DYN[e.elf.key].iter_unpack(e.data[p.offset : p.end])) for e, p in ((a, one), (b, other))]
     ended = False
     for (tag, value), (tag_b, value_b) in zip(*tables, strict=True):
         if tag != tag_b or (ended and (tag or value or value_b)):
             raise Refused(".dynamic", "the tags are not the same, or something stands behind the last")
         ended = ended or tag == 0
-        if tag in _ADDRESSES:
+        if tag in addresses:
             refs.one(f".dynamic tag {tag:#x}", value, value_b)
-        elif value != value_b or (tag and tag not in _NUMBERS):
+        elif value != value_b or (tag and tag not in numbers):
             raise Refused(".dynamic", f"tag {tag:#x} differs or is not known")
     return np.ones(one.size, bool)
 
@@ -98,37 +90,63 @@ def dynamic_symbols(a: OwnedElf, b: OwnedElf, one: Part, other: Part, refs: Refe
     return out
 
 
-class Words:
-    """Words of data that the dynamic linker relocates: (address in the first file, in the second), by kind."""
-
-    def __init__(self) -> None:
-        self.plain: list[tuple[int, int]] = []  # the stored word is ignored, or equal
-        self.held: list[tuple[int, int]] = []  # the stored word is a reference where it is not zero
-
-
-def relocations(a: OwnedElf, b: OwnedElf, one: Part, other: Part, refs: References, words: Words) -> Mask:
-    """A dynamic relocation table: the same entries in the same order; places and relative addends are references."""
-    machine = a.header.machine
-    if machine not in _RELATIVE:
-        raise Refused(one.name, "the relocations of this machine are not known here")
+def relocations(sides: Sides, machine: Machine, one: Part, other: Part) -> Mask:
+    """A dynamic relocation table: the same entries in the same order; places and relative addends are references.
+    Where the table has no addends, they are the words stored at the places."""
+    a, b, refs = sides.a, sides.b, sides.refs
     x, y = a.elf.section_relocations(_section(a, one)), b.elf.section_relocations(_section(b, other))
-    if x is None or y is None or x.count * x.entry != one.size or not x.rela:
-        raise Refused(one.name, "no table of relocations with addends")
+    if x is None or y is None or x.count * x.entry != one.size or y.count != x.count:
+        raise Refused(one.name, "no whole table of relocations")
     if not (np.array_equal(x.types, y.types) and np.array_equal(x.symbols, y.symbols)):
         raise Refused(one.name, "types or symbols of relocations differ")
-    refs.add(f"{one.name}, places", x.offsets.astype(np.int64), y.offsets.astype(np.int64))
-    kinds = set(x.types.tolist())
-    relative, resolver, lazy = _RELATIVE[machine], _RESOLVER[machine], _LAZY[machine]
-    if not kinds <= relative | resolver | lazy | _SYMBOLIC[machine]:
+    types, symbols = x.types.astype(np.int64), x.symbols.astype(np.int64)
+    if not machine.known(types, symbols):
         raise Refused(one.name, "a type of relocation that is not known here")
-    based = np.isin(x.types, list(relative | resolver))
-    refs.add(f"{one.name}, addends", x.addends[based], y.addends[based])
-    if not np.array_equal(x.addends[~based], y.addends[~based]):
-        raise Refused(one.name, "an addend differs")
-    held = np.isin(x.types, list(relative | resolver | lazy))
+    refs.add(f"{one.name}, places", x.offsets.astype(np.int64), y.offsets.astype(np.int64))
+    based = machine.relative(types, symbols)
+    if x.rela:
+        refs.add(f"{one.name}, addends", x.addends[based], y.addends[based])
+        if not np.array_equal(x.addends[~based], y.addends[~based]):
+            raise Refused(one.name, "an addend differs")
+    held = based | np.isin(types, list(machine.kinds.lazy))
     for place, place_b, keeps in zip(x.offsets.tolist(), y.offsets.tolist(), held.tolist(), strict=True):
-        (words.held if keeps else words.plain).append((place, place_b))
+        (sides.words.held if keeps else sides.words.plain).append((place, place_b))
     return np.ones(one.size, bool)
+
+
+def packed(sides: Sides, one: Part, other: Part) -> Mask:
+    """Packed relative relocations (DT_RELR): the same number of places in the same order, each a stored address."""
+    places, places_b = (_unpacked(e.bytes(p), sides.word, sides.big) for e, p in ((sides.a, one), (sides.b, other)))
+    if len(places) != len(places_b):
+        raise Refused(one.name, "the number of packed relocations differs")
+    sides.refs.add(f"{one.name}, places", places, places_b)
+    sides.words.held += zip(places.tolist(), places_b.tolist(), strict=True)
+    return np.ones(one.size, bool)
+
+
+def _unpacked(raw: bytes, word: int, big: bool) -> Ints:
+    """The places that a table of packed relocations names (gABI proposal of 2017, "Relative relocations in a compact
+    form"): an even entry is a place; the bits of an odd one say which of the next words are places too."""
+    if len(raw) % word:
+        raise Refused(".relr.dyn", "it ends within an entry")
+    entries = np.frombuffer(raw, f"{'>' if big else '<'}u{word}").astype(np.uint64)
+    bits = 8 * word - 1
+    odd = (entries & np.uint64(1)) == 1
+    if len(entries) and (odd[0] or (entries[~odd] >= 1 << 62).any()):
+        raise Refused(".relr.dyn", "it begins with no place, or a place is beyond reason")
+    index = np.arange(len(entries))
+    last = np.maximum.accumulate(np.where(odd, 0, index))
+    base = entries[last].astype(np.int64) + word + (index - last - 1) * bits * word
+    at = np.flatnonzero(odd)
+    out = [np.stack((index[~odd] * 64, entries[~odd].astype(np.int64)))]
+    for bit in range(bits):
+        some = at[(entries[at] >> np.uint64(bit + 1)) & np.uint64(1) == 1]
+        out.append(np.stack((some * 64 + bit + 1, base[some] + bit * word)))
+    rows = np.concatenate(out, axis=1)
+    places: Ints = rows[1][np.argsort(rows[0], kind="stable")]
+    if (np.diff(places) < word).any():
+        raise Refused(".relr.dyn", "its places are not in order")
+    return places
 
 
 def _section(elf: OwnedElf, part: Part) -> t.Section:

@@ -15,7 +15,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from banbury.compare.equivalence.code import Code, NotDecoded
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.code import Code, Ints, NotDecoded
+from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.machines.contract import CodePair, Kinds, Machine, Mask
+from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_tables import jump_tables
 
 U8 = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
@@ -65,6 +70,39 @@ _DISP: Final = np.array(
 _SIB: Final = np.array([m >> 6 != 3 and m & 7 == 4 for m in range(256)])
 _CHUNK: Final = 1 << 16
 _MARGIN: Final = 32
+
+
+class X86(Machine):
+    """x86-64 in the proof (System V ABI, AMD64 supplement, 4.4)."""
+
+    kinds = Kinds(
+        relative=frozenset({8}),
+        resolver=frozenset({37}),
+        lazy=frozenset({7}),
+        symbolic=frozenset({1, 5, 6, 16, 17, 18, 36}),
+    )
+
+    def code(self, one: Part, other: Part) -> CodePair:
+        raw, raw_b = self.sides.raw[one.index]
+        try:
+            code = decode(raw.data, one.addr)
+        except NotDecoded as answer:
+            where = Range(one.offset + answer.offset, one.offset + answer.offset + 1)
+            raise Refused(one.name, f"code that cannot be decoded: {answer}", [where]) from answer
+        bits = np.where(code.mask(), 255, 0).astype(np.uint8)
+        return CodePair(code.targets(raw, one.addr), code.targets(raw_b, other.addr), bits, code.boundaries())
+
+    def entered(self, one: Part, offsets: Ints, entries: Mask) -> Mask:
+        """A reference may also lead behind a lock prefix, as the C library's own code does."""
+        raw = self.sides.raw[one.index][0]
+        locked: Mask = entries[offsets] | ((offsets > 0) & entries[offsets - 1] & (raw[offsets - 1] == 0xF0))
+        return locked
+
+    def tables(self, one: Part, other: Part, old: Ints, new: Ints) -> None:
+        sides = self.sides
+        jump_tables(
+            sides.pair, one, other, *sides.raw[one.index], old, new, sides.code, sides.refs, sides.masks[one.index]
+        )
 
 
 def decode(raw: bytes | memoryview, address: int) -> Code:

@@ -1,0 +1,31 @@
+"""The processors whose code the relayout proof can read, one module each."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from banbury.compare.equivalence.elf_map import OwnedElf
+from banbury.compare.equivalence.machines.contract import Machine
+from banbury.formats import _elf_types as t
+
+
+def machine_of(elf: OwnedElf) -> type[Machine] | None:
+    """The machine of a file; ``None`` where its code's references are not enumerated."""
+    header = elf.header
+    match header.machine, header.bits, elf.elf.big:
+        case t.EM_X86_64, 64, False:
+            from banbury.compare.equivalence.machines.x86_64 import X86
+
+            return X86
+    return None
+
+
+def reference_bits(elf: OwnedElf, raw: bytes, address: int) -> npt.NDArray[np.uint8] | None:
+    """The bits of a section of code that belong to references, for comparing functions without them; ``None`` where
+    that is not known. Raises :class:`code.NotDecoded`."""
+    if elf.header.machine != t.EM_X86_64 or elf.header.bits != 64:
+        return None
+    from banbury.compare.equivalence.machines.x86_64 import decode
+
+    return np.where(decode(raw, address).mask(), 255, 0).astype(np.uint8)

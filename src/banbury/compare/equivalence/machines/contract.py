@@ -1,0 +1,135 @@
+"""What a processor gives to the proof that two ELF files of different layout are the same.
+
+A machine decodes a section of code into references (of one instruction or of several), says which relocations hold
+addresses, and reads the tables that only its processor has. One object serves one proof, so that it may keep what it
+found in one section for the next. Everything it cannot enumerate it refuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from banbury.compare.equivalence.code import Ints
+from banbury.compare.equivalence.elf_map import OwnedElf, Part
+from banbury.compare.equivalence.elf_same import Pair
+from banbury.compare.equivalence.relayout_map import AddressMap, References
+
+U8 = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+
+class Words:
+    """Words of data that the dynamic linker relocates: (address in the first file, in the second), by kind."""
+
+    def __init__(self) -> None:
+        self.plain: list[tuple[int, int]] = []  # the stored word is ignored, or equal
+        self.held: list[tuple[int, int]] = []  # the stored word is a reference where it is not zero
+
+
+class Kinds(Struct, frozen=True, kw_only=True):
+    """Dynamic relocation types. ``relative``: the load address and an addend; ``resolver``: the same, through a
+    function that is called; ``lazy``: the stored word leads to the lazy binder; ``symbolic``: against a symbol or the
+    module, with no address of this file."""
+
+    relative: frozenset[int]
+    resolver: frozenset[int] = frozenset()
+    lazy: frozenset[int] = frozenset()
+    symbolic: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class CodePair:
+    """One section of code in both files. ``old`` and ``new``: what each reference means in the first and in the second
+    file. ``bits``: for each byte the bits that belong to references; all others must be equal. ``entries``: for each
+    offset (and the end) whether a reference may lead there."""
+
+    old: Ints
+    new: Ints
+    bits: U8
+    entries: Mask
+
+
+@dataclass
+class Sides:
+    """Both files, section by section, and what the proof has found so far.
+
+    ``raw`` and ``masks`` (which bytes of data are references) are by the index of the first file's section. ``code``
+    holds the sections of code that are decoded: parts, and where references may lead.
+    """
+
+    pair: Pair
+    pairs: list[tuple[Part, Part]]
+    raw: dict[int, tuple[U8, U8]]
+    refs: References = field(default_factory=References)
+    words: Words = field(default_factory=Words)
+    masks: dict[int, Mask] = field(default_factory=dict)
+    code: list[tuple[Part, Part, Mask]] = field(default_factory=list)
+
+    @property
+    def a(self) -> OwnedElf:
+        return self.pair.a
+
+    @property
+    def b(self) -> OwnedElf:
+        return self.pair.b
+
+    @property
+    def big(self) -> bool:
+        return self.a.elf.big
+
+    @property
+    def word(self) -> int:
+        """Bytes of an address."""
+        return 8 if self.a.elf.is64 else 4
+
+    def named(self, name: str) -> tuple[Part, Part] | None:
+        """The loaded section of that name in both files."""
+        return next(((x, y) for x, y in self.pairs if x.name == name), None)
+
+
+class Machine:
+    """What every processor has to say; the defaults say nothing. Methods raise :class:`accounting.Refused`."""
+
+    kinds: ClassVar[Kinds]
+    #: Dynamic tags of the processor whose value is an address, and those whose value is a number that may not change.
+    addresses: ClassVar[frozenset[int]] = frozenset()
+    numbers: ClassVar[frozenset[int]] = frozenset()
+    #: Whether the addresses of a program for a fixed place (ET_EXEC) are enumerated.
+    fixed: ClassVar[bool] = False
+
+    def __init__(self, sides: Sides) -> None:
+        self.sides = sides
+
+    def section(self, one: Part, other: Part) -> Mask | None:
+        """Read a loaded table that only this processor has (by name or type): enter what it refers to and return which
+        of its bytes do. ``None``: it is an ordinary section. Called before any code is decoded."""
+        return None
+
+    def relative(self, types: Ints, symbols: Ints) -> Mask:
+        """Which relocations are the load address and an addend (``resolver`` ones too)."""
+        return np.isin(types, list(self.kinds.relative | self.kinds.resolver))
+
+    def known(self, types: Ints, symbols: Ints) -> bool:
+        """Whether all relocations of a table are of kinds that are known here."""
+        kinds = self.kinds
+        return set(types.tolist()) <= kinds.relative | kinds.resolver | kinds.lazy | kinds.symbolic
+
+    def code(self, one: Part, other: Part) -> CodePair:
+        """Decode a section of code. Called after all tables were read, in order of address."""
+        raise NotImplementedError
+
+    def entered(self, one: Part, offsets: Ints, entries: Mask) -> Mask:
+        """Which references to ``offsets`` of a section of code lead to where an instruction may begin."""
+        return entries[offsets]
+
+    def tables(self, one: Part, other: Part, old: Ints, new: Ints) -> None:
+        """Find tables of code distances in a section of data with labels ``old`` and ``new``: enter them as references
+        and in the section's mask."""
+
+    def finish(self, the_map: AddressMap) -> None:
+        """What can be checked only under the address map."""
