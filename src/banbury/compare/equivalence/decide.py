@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from banbury.compare.equivalence.folders import compare_folders
 from banbury.compare.equivalence.model import BuildRecord
@@ -14,18 +15,23 @@ from banbury.formats.contract import clean_name
 from banbury.lab.supervisor import Supervisor
 from banbury.model.errors import InputError
 
+#: Pairs of files that a report explains, at most.
+EXPLAINED: Final = 120
+
 
 def decide(
     shipped: Path, rebuilt: Path, record_shipped: Path | None = None, record_rebuilt: Path | None = None, *,
     allowance: Allowance | None = None, tell: Callable[[str], None] | None = None,
+    explain: int = EXPLAINED,
 ) -> EquivalenceReport:  # fmt: skip
-    """The report on two files or two folders. Raises ``InputError`` for anything else, and for unusable records."""
+    """The report on two files or two folders; up to ``explain`` pairs that differ are explained. Raises ``InputError``
+    for anything else, and for unusable records."""
     kinds = [_sort(path) for path in (shipped, rebuilt)]
     if kinds[0] != kinds[1]:
         raise InputError(f"{shipped} is a {kinds[0]} and {rebuilt} a {kinds[1]}: they cannot be compared")
     a, b = (_record(path) for path in (record_rebuilt, record_shipped))
     with Supervisor(TASK) as supervisor:
-        run = Recursion(supervisor, a, b, allowance=allowance, tell=tell)
+        run = Recursion(supervisor, a, b, allowance=allowance, tell=tell, explain=explain)
         outcome = compare_folders(run, rebuilt, shipped) if kinds[0] == "folder" else _files(run, rebuilt, shipped)
     return report(outcome, clean_name(bytes(shipped))[0], clean_name(bytes(rebuilt))[0], a, b)
 

@@ -12,12 +12,14 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from banbury.compare.equivalence.asking import explanation, measured
 from banbury.compare.equivalence.containers.contract import Change, Member, Place
+from banbury.compare.equivalence.explained import Explanation
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Unexplained, Verdict, worst
 from banbury.compare.equivalence.worker import Answer, Asked, Request
 from banbury.lab.sandbox import Limits
@@ -40,11 +42,13 @@ class Allowance(Struct, frozen=True, kw_only=True):
 
 
 class Content(Struct, kw_only=True):
-    """What was shown of two contents: the verdict on them beside their members, and the members."""
+    """What was shown of two contents: the verdict on them beside their members, and the members. ``explained`` is for a
+    person, where they were not shown to be equivalent."""
 
     format: str
     own: FileVerdict
     members: list[Outcome] = []
+    explained: Explanation | None = None
 
 
 class Outcome(Struct, kw_only=True):
@@ -60,7 +64,7 @@ class Outcome(Struct, kw_only=True):
     changes: list[Change] = []
     content: Content | None = None
     code: int = 0
-    samples: list[tuple[int, bytes, int, bytes]] = []
+    samples: list[Sample] = []
 
     @property
     def own(self) -> Verdict:
@@ -78,18 +82,38 @@ class Pair(Struct, frozen=True, kw_only=True):
     hints: list[str]
 
 
+class Cache(Protocol):
+    """Keeps what was shown of two contents between runs. Keys are the SHA-256 of both."""
+
+    def get(self, keys: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[Content, list[Sample]]]:
+        """What is known of pairs, compared in the same way with the same records."""
+
+    def put(self, key: tuple[str, str], content: Content, samples: list[Sample]) -> None:
+        """Keep a result that depends on nothing but the two contents, the method and the records."""
+
+
+#: Some bytes of both sides, each with its offset.
+Sample = tuple[int, bytes, int, bytes]
+
+#: What is explained: programs, texts, and what no reader knows.
+_EXPLAINED: Final = ("elf", "text", "rpm", "")
+
 #: SHA-256 of both sides, and the hints: what a verdict depends on beside the records and the rules of this run.
 _Key = tuple[str, str, tuple[str, ...]]
 _Waiting = tuple[Outcome, Pair, _Key]
 
 
 class Recursion:
-    """One comparison. ``tell`` is given a line for each container that is opened."""
+    """One comparison. ``tell`` is given a line for each container that is opened; so many pairs that are not equivalent
+    are explained; ``cache`` is asked for the files that are handed in (not for what is in them)."""
 
     def __init__(
         self, supervisor: Supervisor, record_a: BuildRecord | None = None, record_b: BuildRecord | None = None, *,
         allowance: Allowance | None = None, limits: Limits | None = None, tell: Callable[[str], None] | None = None,
+        explain: int = 0, cache: Cache | None = None,
     ) -> None:  # fmt: skip
+        self._explain, self._cache = explain, cache
+        self.compared = 0
         self._supervisor = supervisor
         self._records = record_a, record_b
         self._allowance = allowance or Allowance()
@@ -132,13 +156,48 @@ class Recursion:
                 outcome.content = unexplained(f"deeper than {depth} containers: not opened")
             else:
                 waiting.append((outcome, pair, key))
-        for batch in _batches(waiting):
+        known = self._recalled(waiting) if self._cache and not depth else {}
+        fresh = [item for item in waiting if item[2] not in known]
+        for batch in _batches(fresh):
             self._batch(source, batch, depth)
+        self._explained(source, fresh)
         for outcome, pair, key in waiting:
+            if key in known:
+                outcome.content, outcome.samples = known[key]
+                continue
             if outcome.content is None:
                 outcome.content = self._known[key]
             outcome.samples = _samples(source, pair, outcome.content.own)
+            if self._cache and not depth and _lasting(outcome):
+                self._cache.put((key[0], key[1]), outcome.content, outcome.samples)
         return out
+
+    def _recalled(self, waiting: list[_Waiting]) -> dict[_Key, tuple[Content, list[Sample]]]:
+        assert self._cache is not None
+        keys = {(key[0], key[1]): key for _, _, key in waiting if not key[2]}
+        return {keys[pair]: found for pair, found in self._cache.get(list(keys)).items()}
+
+    def _explained(self, source: int, done: list[_Waiting]) -> None:
+        """Have pairs explained that were not shown to be equivalent, as far as there is room in the report."""
+        wanted: dict[_Key, tuple[Pair, Content]] = {}
+        for outcome, pair, key in done:
+            content = outcome.content or self._known[key]
+            plain = not content.own.verdict.equivalent and not content.members and content.explained is None
+            if plain and content.format in _EXPLAINED and len(wanted) < self._explain:
+                wanted[key] = pair, content
+        self._explain -= len(wanted)
+        for pair, content in wanted.values():  # each alone: one that kills its worker costs no other
+            asked = Asked(a=_plain(pair.a), b=_plain(pair.b), path=pair.name, functions=content.own.functions)
+            content.explained = explanation(self._supervisor, self._limits, source, asked)
+
+    def code_bytes(self, files: list[IO[bytes]]) -> list[int]:
+        """Bytes of program code of open files (binary), 0 of what is no program or could not be read."""
+        with scratch() as source, scratch() as spool:
+            places, at = [], 0
+            for file in files:
+                places.append(Place(at, _copy(file, source, at)))
+                at += places[-1].length
+            return measured(self._supervisor, self._limits, source, spool, places)
 
     def _batch(self, source: int, batch: list[_Waiting], depth: int) -> None:
         fresh: dict[_Key, Pair] = {}
@@ -161,6 +220,7 @@ class Recursion:
             self._batch(source, [(Outcome(name=pair.name), pair, key)], depth)
 
     def _ask(self, source: int, spool: int, pairs: list[Pair]) -> tuple[list[Answer] | None, str]:
+        self.compared += len(pairs)
         room = min(self._allowance.step, max(self._output, 0))
         request = Request(
             pairs=[Asked(a=_plain(p.a), b=_plain(p.b), path=p.name, hints=p.hints) for p in pairs],
@@ -247,6 +307,19 @@ def checked(data: bytes, pairs: list[Pair], spooled: int) -> list[Answer]:
         if answer.verdict.verdict is Verdict.IDENTICAL and all(m.equal and not m.changes for m in answer.members):
             raise ValueError("two files with different digests are not identical")
     return answers
+
+
+#: What says that a result came of the run and not of the files: it is not kept for another.
+_OF_THE_RUN: Final = ("of output in one step", "members in all", "the process that compared it ended", "MemoryError")
+
+
+def _lasting(outcome: Outcome) -> bool:
+    """Whether a result depends on nothing but the contents: no process died of it and no limit of the run was hit."""
+    for _, found, _ in flatten(outcome):
+        own = found.content.own if found.content else None
+        if own and any(text in u.why for u in own.unexplained for text in _OF_THE_RUN):
+            return False
+    return True
 
 
 def _plain(place: Place) -> Place:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 import banbury
 from banbury.compare.equivalence.containers.contract import Change
+from banbury.compare.equivalence.explained import Environment, Explanation
 from banbury.compare.equivalence.model import (
     BuildRecord,
     ChangedFunction,
@@ -52,21 +53,25 @@ class FileReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: int = 0
     proved_code: int = 0
     samples: list[Sample] = []
+    explained: Explanation | None = None
 
 
 class Totals(Struct, frozen=True, kw_only=True):
     """``files``: number by own verdict; ``bytes``: of the shipped files by own verdict, containers not counted;
-    ``code`` and ``proved_code``: bytes of code in shipped ELF files, and those of them shown to do the same."""
+    ``code`` and ``proved_code``: bytes of code in shipped ELF files, and those of them shown to do the same;
+    ``proved_share``: their ratio, 0 to 1, never rounded up; null where there is no code."""
 
     files: dict[str, int]
     bytes: dict[str, int]
     unexplained_bytes: int
     code: int
     proved_code: int
+    proved_share: float | None
 
 
 class EquivalenceReport(Struct, frozen=True, kw_only=True):
-    """The whole. ``rules`` are those used, with their published text; ``records`` say whether a side declared one."""
+    """The whole. ``rules`` are those used, with their published text; ``records`` say whether a side declared one.
+    ``environment`` comes before any difference: what says that the two were not built from the same."""
 
     schema: int
     banbury: str
@@ -75,6 +80,7 @@ class EquivalenceReport(Struct, frozen=True, kw_only=True):
     records: tuple[bool, bool]
     verdict: Verdict
     totals: Totals
+    environment: list[Environment] = []
     files: list[FileReport]
     rules: dict[str, dict[str, Any]]
 
@@ -99,6 +105,7 @@ def report(
         records=(record_a is not None, record_b is not None),
         verdict=rows[0][2],
         totals=_totals(files, {p for p, o, _ in rows if o.content and o.content.members}),
+        environment=_environment(files),
         files=files,
         rules={rule: msgspec.to_builtins(known[rule]) for rule in used if rule in known},
     )
@@ -125,7 +132,23 @@ def _file(path: str, found: Outcome, verdict: Verdict) -> FileReport:
         code=code,
         proved_code=own.proved_code if own.code else code if found.content else 0,
         samples=[Sample(start=at, a=a.hex(), b=b.hex()) for at, a, _, b in found.samples],
+        explained=found.content.explained if found.content else None,
     )
+
+
+def _environment(files: list[FileReport]) -> list[Environment]:
+    """What explanations say of the two builds, each statement once; of toolchains, the first file that shows it."""
+    found: dict[tuple[str, ...], Environment] = {}
+    for file in files:
+        for said in file.explained.environment if file.explained else []:
+            subject = said.subject if said.kind == "version" else ""
+            found.setdefault((said.kind, subject, said.a, said.b), said)
+    return sorted(found.values(), key=lambda e: (e.kind != "version", e.subject))
+
+
+def share(part: int, whole: int) -> float | None:
+    """A ratio to four places, cut and not rounded, so that 1 means all of it; ``None`` of nothing."""
+    return part * 10_000 // whole / 10_000 if whole else None
 
 
 def _totals(files: list[FileReport], containers: set[str]) -> Totals:
@@ -135,12 +158,14 @@ def _totals(files: list[FileReport], containers: set[str]) -> Totals:
         count[file.own] += 1
         if file.path not in containers:
             size[file.own] += max(file.size_b, 0)
+    code, proved = sum(f.code for f in files), sum(f.proved_code for f in files)
     return Totals(
         files=count,
         bytes=size,
         unexplained_bytes=sum(f.unexplained_bytes for f in files),
-        code=sum(f.code for f in files),
-        proved_code=sum(f.proved_code for f in files),
+        code=code,
+        proved_code=proved,
+        proved_share=share(proved, code),
     )
 
 

@@ -20,10 +20,20 @@ from banbury.compare.equivalence.containers.image import compare_image
 from banbury.compare.equivalence.containers.registry import claimed, comparators
 from banbury.compare.equivalence.containers.streams import ANY
 from banbury.compare.equivalence.elf_map import OwnedElf
+from banbury.compare.equivalence.explain import explain
 from banbury.compare.equivalence.leaf import compare_elf
-from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Range, Unexplained, Verdict
+from banbury.compare.equivalence.model import (
+    BuildRecord,
+    ChangedFunction,
+    FileVerdict,
+    Range,
+    Unexplained,
+    Verdict,
+)
 from banbury.compare.equivalence.rules import rules
 from banbury.compare.equivalence.text import compare_text, differing, is_text
+from banbury.formats import _elf_types as t
+from banbury.formats.elf import ElfFile
 from banbury.formats.registry import readers
 from banbury.formats.view import View
 from banbury.model.errors import BudgetExceeded, Malformed
@@ -34,21 +44,25 @@ _LOOKED_AT: Final = 256 << 20  # bytes of unknown files in which the first and l
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """One pair: where both files stand in the input, their path (to choose by only), and hints from above."""
+    """One pair: where both files stand in the input, their path (to choose by only), and hints from above.
+    ``functions`` are those that were found to differ, where the pair is to be explained."""
 
     a: Place
     b: Place
     path: str = ""
     hints: list[str] = []
+    functions: list[ChangedFunction] = []
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """Pairs to compare, the build records, and how many bytes of output there may be."""
+    """Pairs to compare, the build records, and how many bytes of output there may be. ``task`` is ``compare``,
+    ``explain`` (the answers are explanations) or ``measure`` (they are bytes of program code of each ``b``)."""
 
     pairs: list[Asked]
     record_a: BuildRecord | None
     record_b: BuildRecord | None
     room: int
+    task: str = "compare"
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -61,6 +75,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 def prepare() -> None:
     """Import everything a worker may need, in the process that workers are forked from."""
+    import capstone  # noqa: F401
     import lz4.frame  # noqa: F401
     import zstandard  # noqa: F401
 
@@ -73,16 +88,23 @@ def run(payload: bytes, data: mmap.mmap | bytes, spool: int, step: Callable[[str
     """The task of :class:`banbury.lab.supervisor.Supervisor`: a request in, answers out (both MessagePack)."""
     request = msgspec.msgpack.decode(payload, type=Request)
     out = Spool(spool, request.room)
-    answers = []
+    answers: list[object] = []
     for number, asked in enumerate(request.pairs):
         step(f"pair {number}")
         work = Work(
             data, asked.a, asked.b, out, hints=asked.hints, record_a=request.record_a, record_b=request.record_b,
             path=asked.path,
         )  # fmt: skip
-        answers.append(compare(work))
+        answers.append(_TASKS[request.task](work, asked))
     step("answer")
     return msgspec.msgpack.encode(answers)
+
+
+_TASKS: Final[dict[str, Callable[[Work, Asked], object]]] = {
+    "compare": lambda work, asked: compare(work),
+    "explain": lambda work, asked: explain(work, asked.functions),
+    "measure": lambda work, asked: _code(work, work.place_b),
+}
 
 
 def compare(work: Work) -> Answer:
@@ -92,7 +114,7 @@ def compare(work: Work) -> Answer:
     if BYTES in work.hints:
         return Answer(format="", verdict=_by_bytes(work, "must be the same byte for byte", Verdict.FUNCTIONAL))
     if work.a.startswith(_ELF) and work.b.startswith(_ELF):
-        return Answer(format="elf", verdict=_leaf(work, compare_elf))
+        return Answer(format="elf", verdict=_with_size(work, _leaf(work, compare_elf)))
     one, other = claimed(work.a), claimed(work.b)
     if one is not other and ANY_STREAM in work.hints and ANY.claims(work.a) and ANY.claims(work.b):
         one = other = ANY
@@ -166,14 +188,27 @@ def _with_code(work: Work, member: Member) -> Member:
     return msgspec.structs.replace(member, code=code) if code else member
 
 
+def _with_size(work: Work, verdict: FileVerdict) -> FileVerdict:
+    """The verdict on a program with the size of its code, where it was decided before that was known."""
+    code = verdict.code or _code(work, work.place_b)
+    return msgspec.structs.replace(verdict, code=code, proved_code=code if verdict.verdict.equivalent else 0)
+
+
 def _code(work: Work, place: Place) -> int:
-    """Bytes of program code of a member, 0 where it is no well-formed ELF file."""
+    """Bytes of program code of a member, 0 where it is no ELF file. Of one that is not understood to the last byte,
+    what its segments mark as executable: code that nothing was shown of is code."""
     if work.read(place, 0, 4) != _ELF or place.length > 256 << 20:
         return 0
+    view = View(work.all_of(place, 256 << 20))
     try:
-        return OwnedElf(View(work.all_of(place, 256 << 20))).code_bytes
+        return OwnedElf(view).code_bytes
     except (Refused, Malformed):
+        pass
+    try:
+        marked = sum(s.filesz for s in ElfFile(view).segments if s.type == t.PT_LOAD and s.flags & t.PF_X)
+    except Malformed:
         return 0
+    return min(marked, place.length)
 
 
 def _by_bytes(work: Work, why: str, verdict: Verdict) -> FileVerdict:

@@ -1,0 +1,52 @@
+"""What workers are asked beside verdicts: explanations for a person, and how much program code there is."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import msgspec
+
+from banbury.compare.equivalence.containers.contract import Place
+from banbury.compare.equivalence.explained import Explanation
+from banbury.compare.equivalence.worker import Asked, Request
+from banbury.lab.sandbox import Limits
+from banbury.lab.supervisor import Supervisor
+
+
+def explanation(supervisor: Supervisor, limits: Limits, source: int, asked: Asked) -> Explanation:
+    """What may be shown of one pair in the open file ``source``; a note where the worker did not survive it."""
+    kept: list[Explanation] = []
+
+    def accept(data: bytes) -> None:
+        kept[:] = msgspec.msgpack.decode(data, type=list[Explanation])
+        if len(kept) != 1:
+            raise ValueError("another number of answers than of questions")
+
+    request = Request(pairs=[asked], record_a=None, record_b=None, room=0, task="explain")
+    with tempfile.TemporaryFile(prefix="banbury-", buffering=0) as spool:
+        payload = msgspec.msgpack.encode(request)
+        reply = supervisor.run(payload, source, spool.fileno(), limits=limits, accept=accept)
+    return Explanation(notes=[f"could not be explained: {reply.death}"]) if reply.death else kept[0]
+
+
+def measured(supervisor: Supervisor, limits: Limits, source: int, spool: int, places: list[Place]) -> list[int]:
+    """Bytes of program code at places of the open file ``source``; 0 of a place that its worker did not survive."""
+    if not places:
+        return []
+    kept: list[int] = []
+
+    def accept(data: bytes) -> None:
+        kept[:] = msgspec.msgpack.decode(data, type=list[int])
+        if len(kept) != len(places) or any(not 0 <= n <= p.length for n, p in zip(kept, places, strict=True)):
+            raise ValueError("sizes that no file has")
+
+    asked = [Asked(a=Place(0, 0), b=place) for place in places]
+    request = Request(pairs=asked, record_a=None, record_b=None, room=0, task="measure")
+    os.ftruncate(spool, 0)
+    payload = msgspec.msgpack.encode(request)
+    if not supervisor.run(payload, source, spool, limits=limits, accept=accept).death:
+        return kept
+    if len(places) == 1:
+        return [0]
+    return [n for place in places for n in measured(supervisor, limits, source, spool, [place])]
