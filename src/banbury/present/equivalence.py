@@ -1,4 +1,4 @@
-"""The result of an equivalence comparison for a person: a few lines, or one page that needs no network.
+"""The result of an equivalence comparison for a person: a few lines, or one page that needs no network and no script.
 
 The page is made like the evaluation's (:mod:`banbury.present.html`): everything from the files is data, autoescaped,
 and the page's policy allows no script and no style but its own.
@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from msgspec import Struct
 
 from banbury.compare.equivalence.model import Verdict
 from banbury.compare.equivalence.report import EquivalenceReport, FileReport
 from banbury.present.html import TEMPLATES
-from banbury.present.text import clip, counted, grouped, hexdump, human, percent, safe
+from banbury.present.sidebyside import HexRow, hex_rows
+from banbury.present.text import clip, counted, grouped, human, percent, safe
 
-#: Files shown of each verdict, ranges of each rule, and what is listed in the terminal.
-ROWS: Final = 500
+#: Files shown in full of each verdict, names in a list, ranges of each rule, and what is listed in the terminal.
+ROWS: Final = 300
+NAMES: Final = 500
 _RANGES: Final = 6
 _LISTED: Final = 25
+_DECIDING: Final = 15
 _SAID: Final = {
     Verdict.IDENTICAL: "Both are the same, byte for byte.",
     Verdict.METADATA: "They differ only in data that cannot change what the programs do.",
@@ -31,11 +35,13 @@ _SAID: Final = {
     Verdict.FUNCTIONAL: "They differ in what a program or the system would do.",
     Verdict.UNEXPLAINED: "Some differences could not be accounted for. They are not shown to be harmless.",
 }
-_LIMITS: Final = (
-    "Equivalence ties the shipped files to the rebuilt ones, and so to the source they were built from. It says "
-    "nothing of the source itself, nor of the compiler and tools that both builds trust, nor of what was not compared. "
-    "Rules that rest on a declaration or an assumption are named below with it."
-)
+#: What a manager must know that no verdict says.
+LIMITS: Final = [
+    "that the reviewed source is free of faults or back doors: of the source itself, equivalence says nothing",
+    "that the compiler and the tools are honest: both builds trust them",
+    "anything about what was not compared: files that only one side has, containers that are not taken apart",
+    "that two files which differ do harm: “unexplained” means that it was not shown, not that it is wrong",
+]
 
 
 def said(verdict: Verdict) -> str:
@@ -46,6 +52,8 @@ def said(verdict: Verdict) -> str:
 def lines(found: EquivalenceReport) -> Iterator[str]:
     """The result for a terminal: the verdict, the numbers, and the first files that are not equivalent."""
     yield f"{found.verdict}: {said(found.verdict)}"
+    for sentence in premises(found):
+        yield f"  {sentence}"
     counts = ", ".join(f"{n} {v}" for v, n in found.totals.files.items() if n)
     yield f"  files: {counts}"
     if found.totals.code:
@@ -56,6 +64,33 @@ def lines(found: EquivalenceReport) -> Iterator[str]:
         yield f"  {file.own}: {clip(file.path)}: {clip(reason(file))}"
     if len(bad) > _LISTED:
         yield f"  and {len(bad) - _LISTED} more"
+
+
+def premises(found: EquivalenceReport) -> list[str]:
+    """What should be known before any difference is read: the two were not built from the same."""
+    versions = [e for e in found.environment if e.kind == "version"]
+    tools = [e for e in found.environment if e.kind == "toolchain"]
+    out = []
+    if versions:
+        first = versions[0]
+        more = f", and {counted(len(versions) - 1, 'more package')}" if len(versions) > 1 else ""
+        out.append(
+            f"Source version differs: {clip(first.subject)} is {clip(first.a)} rebuilt, {clip(first.b)} shipped{more}."
+        )
+    if tools:
+        first = tools[0]
+        out.append(
+            f"Environment not reproduced: {clip(first.subject)} was made by {clip(first.a)} rebuilt, "
+            f"{clip(first.b)} shipped."
+        )
+    if out:
+        out.append("Differences of code are then to be expected; rebuild the same version with the same tools first.")
+    return out
+
+
+def within(path: str) -> str:
+    """A path without the name of what was handed in, which is the same for all."""
+    return path.partition("!/")[2] or path
 
 
 def reason(file: FileReport) -> str:
@@ -76,9 +111,34 @@ def change(what: str, a: str, b: str) -> str:
     return f"{what} {a} rebuilt, {b} shipped"
 
 
-def render(found: EquivalenceReport) -> str:
-    """The page. Long tables are cut and say so; the JSON has everything."""
-    style = (TEMPLATES / "report.css").read_text("utf-8")
+class Assumed(Struct, frozen=True, kw_only=True):
+    """An assumption or declaration that the verdict rests on, and in how many files."""
+
+    rule: str
+    title: str
+    tier: str
+    text: str
+    files: int
+
+
+def assumptions(found: EquivalenceReport) -> list[Assumed]:
+    """What the verdict rests on beside the consumers' documented behaviour, most used first."""
+    counts: dict[str, int] = {}
+    for file in found.files:
+        for rule in {u.rule for u in file.rules if u.tier != "sound"}:
+            counts[rule] = counts.get(rule, 0) + 1
+    out = []
+    for rule, number in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        known = found.rules.get(rule, {})
+        text = known.get("assumption") or "Rests on what the two build records declare."
+        tier, title = str(known.get("tier", "")), str(known.get("title", rule))
+        out.append(Assumed(rule=rule, title=title, tier=tier, text=text, files=number))
+    return out
+
+
+def render(found: EquivalenceReport, second: Mapping[str, str] | None = None) -> str:
+    """The page. Long tables are cut and say so; the JSON has everything. ``second``: another tool's output by path."""
+    style = "".join((TEMPLATES / name).read_text("utf-8") for name in ("report.css", "equivalence.css"))
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -89,32 +149,53 @@ def render(found: EquivalenceReport) -> str:
     )
     environment.filters.update(
         clip=clip, counted=counted, grouped=grouped, human=human, percent=percent, said=said, reason=reason,
-        ranges=_ranges,
+        ranges=_ranges, within=within,
     )  # fmt: skip
-    groups = _groups(found.files)
+    files = _files(found.files)
     context: dict[str, Any] = {
         "r": found,
-        "groups": groups,
+        **files,
+        "deciding": [f for f in found.files if f.verdict is found.verdict and f.own is found.verdict][:_DECIDING],
+        "premises": premises(found),
+        "assumed": assumptions(found),
         "rows": ROWS,
-        "limits": _LIMITS,
+        "names_limit": NAMES,
+        "bad": sum(not f.own.equivalent for f in found.files),
+        "verdict_said": {str(v): text for v, text in _SAID.items()},
+        "marks": {"=": "same", "~": "moved", "!": "changed", "-": "removed", "+": "added", "…": "fold"},
+        "limits": LIMITS,
         "change": change,
-        "dump": _dump,
-        "style": Markup(style),  # noqa: S704 - our own file
+        "hex": _hex,
+        "second": second or {},
+        "style": Markup(style),  # noqa: S704 - our own files
         "style_hash": base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     }
     return environment.get_template("equivalence.html.j2").render(context)
 
 
-def _groups(files: Iterable[FileReport]) -> dict[Verdict, list[FileReport]]:
-    """Files by their own verdict, the worst first."""
-    out: dict[Verdict, list[FileReport]] = {v: [] for v in reversed(Verdict)}
+def _files(files: Iterable[FileReport]) -> dict[str, Any]:
+    """Files by what is to be said of them: those to look at each, those of one side as lists, those that were shown to
+    be equivalent by the rules that account for them, and the names of the others."""
+    look: dict[Verdict, list[FileReport]] = {Verdict.UNEXPLAINED: [], Verdict.FUNCTIONAL: []}
+    alone: dict[str, list[FileReport]] = {"added": [], "removed": []}
+    same: list[FileReport] = []
+    shown: dict[tuple[Verdict, tuple[str, ...]], list[FileReport]] = {}
     for file in files:
-        out[file.own].append(file)
-    return {verdict: rows for verdict, rows in out.items() if rows}
+        what = file.changes[0].what if len(file.changes) == 1 else ""
+        if what in alone:
+            alone[what].append(file)
+        elif not file.own.equivalent:
+            look[file.own].append(file)
+        elif file.own is Verdict.IDENTICAL:
+            same.append(file)
+        else:
+            shown.setdefault((file.own, tuple(sorted({u.rule for u in file.rules}))), []).append(file)
+    groups = sorted(shown.items(), key=lambda item: (-len(item[1]), item[0][0], item[0][1]))
+    return {"look": {v: f for v, f in look.items() if f}, "alone": alone, "same": same, "shown": groups}
 
 
-def _dump(start: int, raw: str) -> list[str]:
-    return list(hexdump(bytes.fromhex(raw), start))
+def _hex(start_a: int, a: str, start_b: int, b: str) -> list[HexRow]:
+    return hex_rows(start_a, bytes.fromhex(a), start_b, bytes.fromhex(b))
 
 
 def _ranges(ranges: list[Any]) -> str:

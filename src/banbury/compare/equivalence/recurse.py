@@ -104,15 +104,15 @@ _Waiting = tuple[Outcome, Pair, _Key]
 
 
 class Recursion:
-    """One comparison. ``tell`` is given a line for each container that is opened; so many pairs that are not equivalent
-    are explained; ``cache`` is asked for the files that are handed in (not for what is in them)."""
+    """One comparison. ``tell`` is given a line for each container that is opened; ``explain`` programs that are
+    not equivalent and as many other files are explained; ``cache`` is asked for the files that are handed in (not for what is in them)."""
 
     def __init__(
         self, supervisor: Supervisor, record_a: BuildRecord | None = None, record_b: BuildRecord | None = None, *,
         allowance: Allowance | None = None, limits: Limits | None = None, tell: Callable[[str], None] | None = None,
         explain: int = 0, cache: Cache | None = None,
     ) -> None:  # fmt: skip
-        self._explain, self._cache = explain, cache
+        self._explain, self._cache = {True: explain, False: explain}, cache
         self.compared = 0
         self._supervisor = supervisor
         self._records = record_a, record_b
@@ -183,9 +183,10 @@ class Recursion:
         for outcome, pair, key in done:
             content = outcome.content or self._known[key]
             plain = not content.own.verdict.equivalent and not content.members and content.explained is None
-            if plain and content.format in _EXPLAINED and len(wanted) < self._explain:
+            program = content.format == "elf"  # counted apart: a thousand manuals must not keep one program from it
+            if plain and content.format in _EXPLAINED and key not in wanted and self._explain[program] > 0:
+                self._explain[program] -= 1
                 wanted[key] = pair, content
-        self._explain -= len(wanted)
         for pair, content in wanted.values():  # each alone: one that kills its worker costs no other
             asked = Asked(a=_plain(pair.a), b=_plain(pair.b), path=pair.name, functions=content.own.functions)
             content.explained = explanation(self._supervisor, self._limits, source, asked)
