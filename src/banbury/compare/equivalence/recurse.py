@@ -104,8 +104,9 @@ _Waiting = tuple[Outcome, Pair, _Key]
 
 
 class Recursion:
-    """One comparison. ``tell`` is given a line for each container that is opened; ``explain`` programs that are
-    not equivalent and as many other files are explained; ``cache`` is asked for the files that are handed in (not for what is in them)."""
+    """One comparison. ``tell`` is given a line for each container that is opened; ``explain`` programs that are not
+    equivalent, and as many other files, are explained; ``cache`` is asked for the files that are handed in (not for
+    what is in them)."""
 
     def __init__(
         self, supervisor: Supervisor, record_a: BuildRecord | None = None, record_b: BuildRecord | None = None, *,
