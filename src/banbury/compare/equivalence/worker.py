@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -22,6 +23,7 @@ from banbury.compare.equivalence.containers.streams import ANY
 from banbury.compare.equivalence.elf_map import OwnedElf
 from banbury.compare.equivalence.explain import explain
 from banbury.compare.equivalence.leaf import compare_elf
+from banbury.compare.equivalence.leaves import registry as leaves
 from banbury.compare.equivalence.model import (
     BuildRecord,
     ChangedFunction,
@@ -80,6 +82,7 @@ def prepare() -> None:
     import zstandard  # noqa: F401
 
     comparators()
+    leaves.leaves()
     readers()
     rules()
 
@@ -124,7 +127,9 @@ def compare(work: Work) -> Answer:
 
 
 def _without_format(work: Work, one: Comparator | None, other: Comparator | None) -> Answer:
-    """A pair that is not of one format that is decided: texts, images of several parts, or nothing known."""
+    """A pair that is no container that is decided: files of one format, texts, images of several parts, or nothing."""
+    if one is None and other is None and (leaf := leaves.claimed_leaf(work.a, work.b)):
+        return Answer(format=leaf.name, verdict=_leaf(work, partial(leaves.decide, leaf)))
     texts = is_text(work.a), is_text(work.b)
     if all(texts):
         return Answer(format="text", verdict=_leaf(work, compare_text))

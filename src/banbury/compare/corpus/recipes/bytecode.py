@@ -32,10 +32,11 @@ def _code(root: str, source: str = SOURCE) -> CodeType:
 
 
 def pyc(
-    code: CodeType, *, mtime: int = LAB["clock"], size: int = len(SOURCE), flags: int = 0, version: int = 4
-) -> bytes:
+    code: CodeType, *, mtime: int = LAB["clock"], size: int = len(SOURCE), flags: int = 0, version: int = 4,
+    digest: bytes = b"",
+) -> bytes:  # fmt: skip
     """A compiled module; ``flags`` 1: named by the source's hash, unchecked (3: checked)."""
-    digest = hashlib.blake2b(SOURCE.encode(), digest_size=8).digest()
+    digest = digest or hashlib.blake2b(SOURCE.encode(), digest_size=8).digest()
     rest = digest if flags else struct.pack("<II", mtime, size)
     return importlib.util.MAGIC_NUMBER + struct.pack("<I", flags) + rest + marshal.dumps(code, version)
 
@@ -43,9 +44,9 @@ def pyc(
 _ROOTS = LAB["roots"][0], VENDOR["roots"][0]
 
 
-def _python(b: bytes, *, clean: bool = True) -> Made:
+def _python(b: bytes, *, clean: bool = True, a: bytes = b"") -> Made:
     base = pyc(_code(_ROOTS[1]), mtime=VENDOR["clock"]) if clean else None
-    return Made(a=pyc(_code(_ROOTS[0])), b=b, base=base)
+    return Made(a=a or pyc(_code(_ROOTS[0])), b=b, base=base)
 
 
 def _changed(old: str, new: str) -> bytes:
@@ -53,13 +54,39 @@ def _changed(old: str, new: str) -> bytes:
     return pyc(_code(_ROOTS[1], SOURCE.replace(old, new)), mtime=VENDOR["clock"])
 
 
-def _vendor(**more: int) -> bytes:
-    return pyc(_code(_ROOTS[1]), **{"mtime": VENDOR["clock"], **more})
+def _vendor(*, flags: int = 0) -> bytes:
+    return pyc(_code(_ROOTS[1]), mtime=VENDOR["clock"], flags=flags)
 
 
 def _hidden_constant() -> bytes:
     code = _code(_ROOTS[1])
     return pyc(code.replace(co_consts=(*code.co_consts, b"nc -l -p 4444")), mtime=VENDOR["clock"])
+
+
+def _constants(root: str, *more: object, version: int = 4, mtime: int = LAB["clock"]) -> bytes:
+    """The honest module with more constants that no code uses."""
+    code = _code(root)
+    return pyc(code.replace(co_consts=(*code.co_consts, *more)), mtime=mtime, version=version)
+
+
+def _file_constant() -> Made:
+    """Both sides hold the path of a file among their constants: the program opens it."""
+    honest, evil = (_constants(_ROOTS[1], root + "/gate.py", mtime=VENDOR["clock"]) for root in _ROOTS)
+    return Made(a=_constants(_ROOTS[0], _ROOTS[0] + "/gate.py"), b=evil, base=honest)
+
+
+def _sets(old: bytes, new: bytes, *, clean: bool = True) -> Made:
+    """A constant set, whose texts are changed for others of the same length in the second file."""
+    a, base = (_constants(_ROOTS[0], frozenset({"adm", "ops"}), version=2, mtime=t) for t in (1, 2))
+    at = a.index(b">\2\0\0\0")
+    whole = base[at:].replace(b"adm", b"<1>").replace(b"ops", new).replace(b"<1>", old)
+    return Made(a=a, b=base[:at] + whole, base=base if clean else None)
+
+
+def _shared_code() -> Made:
+    inner = _code(_ROOTS[1]).co_consts[1]
+    honest, evil = (_constants(_ROOTS[1], *more, mtime=VENDOR["clock"]) for more in ((), ((inner, inner),)))
+    return Made(a=_constants(_ROOTS[0]), b=evil, base=honest)
 
 
 def _lines() -> bytes:
@@ -192,6 +219,22 @@ def recipes() -> Iterator[Recipe]:
             lambda: _python(pyc(_code("/srv/evil"), mtime=VENDOR["clock"])),
         ),
         (
+            "pyc",
+            "flags-reserved",
+            "header",
+            "Its header has a flag that no interpreter knows.",
+            lambda: _python(_vendor(flags=2)),
+        ),
+        (
+            "pyc",
+            "file-constant",
+            "declared-lookalike",
+            "A path that the program opens is in the other root, as a constant.",
+            _file_constant,
+        ),
+        ("pyc", "shared-code", "hidden-space", "A constant that holds code twice.", _shared_code),
+        ("pyc", "set-value", "data", "A constant set holds another text.", lambda: _sets(b"adm", b"dev")),
+        (
             "class",
             "constant",
             "content",
@@ -261,6 +304,24 @@ def recipes() -> Iterator[Recipe]:
             "allocation",
             "Objects are marked for sharing otherwise.",
             lambda: _python(pyc(_code(_ROOTS[0]), version=2), clean=False),
+            None,
+        ),
+        (
+            "pyc",
+            "hash",
+            "identity",
+            "The source is named by its hash, and another comment gives another.",
+            lambda: _python(
+                pyc(_code(_ROOTS[0]), flags=3), clean=False, a=pyc(_code(_ROOTS[0]), flags=3, digest=b"another.")
+            ),
+            None,
+        ),
+        (
+            "pyc",
+            "set",
+            "order",
+            "A constant set lists its texts in another order.",
+            lambda: _sets(b"ops", b"adm", clean=False),
             None,
         ),
         (
