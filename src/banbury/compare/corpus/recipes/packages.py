@@ -12,6 +12,8 @@ from banbury.compare.corpus.pairs import Made, Recipe, attack, harmless
 from banbury.compare.corpus.recipes.trees import Form, form_recipes
 from banbury.compare.corpus.trees import KIND_BITS, Node, Tree, aged, base
 from banbury.compare.corpus.writers import boxes, cpio, packed, tar
+from banbury.compare.corpus.writers.signed import key as key_of
+from banbury.compare.corpus.writers.signed import openpgp
 
 CONTROL = b"""Package: gate
 Version: 2.4.1
@@ -110,8 +112,13 @@ def rpm(
     wrong_digest: bool = False,
     tail: bytes = b"",
     stated: Tree | None = None,
+    replaced: dict[int, tuple[int, list[bytes] | list[int]]] | None = None,
+    signer: str = "",
+    gap: bytes = b"",
 ) -> bytes:
-    """An RPM package, version 4. ``stated``: the tree that the header describes, where it is not the payload's."""
+    """An RPM package, version 4. ``stated``: the tree that the header describes, where it is not the payload's;
+    ``replaced``: tags with other types and values; ``signer``: whose key signs it; ``gap``: bytes in the header that
+    no tag has."""
     payload = packed.gzip(cpio.write({f"./{p}": n for p, n in tree.items()}, first=first), level=level)
     shown = stated or tree
     folders = sorted({"/" + p.rpartition("/")[0] + ("/" if "/" in p else "") for p in shown})
@@ -153,15 +160,17 @@ def rpm(
         (5092, 8, [hashlib.sha256(payload + (b"x" if wrong_digest else b"")).hexdigest().encode()]),
         (5093, 4, [8]),
     ]
-    header = boxes.rpm_header([*tags, *(more or [])], region=63)
+    other = replaced or {}
+    tags = [(tag, *other.get(tag, (kind, value))) for tag, kind, value in tags]
+    header = boxes.rpm_header([*tags, *(more or [])], region=63, gap=gap)
     signed: list[tuple[int, int, list[bytes] | list[int] | bytes]] = [
         (1000, 4, [len(header) + len(payload)]),
         (1004, 7, hashlib.md5(header + payload).digest()),  # noqa: S324 - the format's
         (269, 6, [hashlib.sha1(header, usedforsecurity=False).hexdigest().encode()]),
         (273, 6, [hashlib.sha256(header).hexdigest().encode()]),
     ]
-    if signature:
-        signed.append((268, 7, signature))
+    if signature or signer:
+        signed.append((268, 7, signature or openpgp(key_of(signer), header)))
     box = boxes.rpm_header(signed, region=62)
     return boxes.rpm_lead("gate-2.4.1-1") + box + bytes(-len(box) % 8) + header + payload + tail
 

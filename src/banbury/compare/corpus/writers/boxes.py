@@ -114,8 +114,11 @@ def fdt(
     return head + memory + structure + strings + room
 
 
-def rpm_header(tags: Sequence[tuple[int, int, Sequence[bytes] | Sequence[int] | bytes]], *, region: int) -> bytes:
-    """A header structure with its immutable region. Types: 3 and 4 numbers, 6 and 8 and 9 strings, 7 bytes."""
+def rpm_header(
+    tags: Sequence[tuple[int, int, Sequence[bytes] | Sequence[int] | bytes]], *, region: int, gap: bytes = b""
+) -> bytes:
+    """A header structure with its immutable region. Types: 3 and 4 numbers, 6 and 8 and 9 strings, 7 bytes.
+    ``gap``: bytes that no tag has."""
     index, store = [], bytearray()
     for tag, kind, value in sorted(tags, key=lambda row: row[0]):
         width = {3: 2, 4: 4}.get(kind, 1)
@@ -136,6 +139,7 @@ def rpm_header(tags: Sequence[tuple[int, int, Sequence[bytes] | Sequence[int] | 
                 store += part + b"\0"
             count = len(value)
         index.append(struct.pack(">IIII", tag, kind, start, count))
+    store += gap
     trailer = struct.pack(">IIiI", region, 7, -16 * (len(index) + 1), 16)
     index.insert(0, struct.pack(">IIII", region, 7, len(store), 16))
     store += trailer

@@ -97,3 +97,16 @@ def module(body: bytes, signer: Key, *, between: bytes = b"", extra: bytes = b""
     signature = cms(signer, body, extra=extra)
     footer = bytes((0, 0, 2, 0, 0)) + padding + struct.pack(">I", len(signature))
     return body + between + signature + footer + b"~Module signature appended~\n"
+
+
+def openpgp(signer: Key, data: bytes) -> bytes:
+    """A version 4 OpenPGP signature packet over a binary document (RFC 4880, section 5.2.3), as rpmsign makes it."""
+    fingerprint = hashlib.sha1(signer.public.encode(), usedforsecurity=False).digest()
+    hashed = bytes((22, 33, 4)) + fingerprint + bytes((5, 2)) + struct.pack(">I", 1_600_000_000)
+    head = bytes((4, 0, 1, 8)) + struct.pack(">H", len(hashed)) + hashed
+    whole = data + head + b"\x04\xff" + struct.pack(">I", len(head))
+    value = int.from_bytes(signer.sign(whole), "big")
+    issuer = bytes((9, 16)) + fingerprint[-8:]
+    body = head + struct.pack(">H", len(issuer)) + issuer + hashlib.sha256(whole).digest()[:2]
+    body += struct.pack(">H", value.bit_length()) + value.to_bytes((value.bit_length() + 7) // 8, "big")
+    return b"\x89" + struct.pack(">H", len(body)) + body

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from banbury.compare.equivalence.containers import ar, cpio, fdt, jffs2, squashfs, streams, tar, uimage, zip
+from banbury.compare.equivalence.containers import ar, cpio, fdt, jffs2, rpm, squashfs, streams, tar, uimage, zip
 from banbury.compare.equivalence.containers.contract import Comparator
 from banbury.formats.view import View
 from banbury.model.errors import Malformed
@@ -13,7 +13,7 @@ from banbury.model.errors import Malformed
 @cache
 def comparators() -> tuple[Comparator, ...]:
     """All comparators of containers."""
-    archives = (streams, ar, cpio, tar, zip)
+    archives = (streams, ar, cpio, tar, zip, rpm)
     systems = (squashfs, jffs2)
     images = (uimage, fdt)
     return tuple(c for module in (*archives, *systems, *images) for c in module.COMPARATORS)
