@@ -383,3 +383,136 @@ def _() -> Sample:
 def _() -> Sample:
     raw = _debug("/build/aaaa")
     return Sample(raw, build.tool(raw, "x86_64", "strip", "--strip-debug"))
+
+
+# --- debug information -----------------------------------------------------------------------------------------------
+
+
+@harmless("debug-root-longer")
+def _() -> Sample:
+    """A root of another length: texts move, and every offset of them."""
+    roots = "/build/aaaa", "/srv/vendor/release/work"
+    return Sample(_debug(roots[0]), _debug(roots[1]), *_roots(*roots))
+
+
+@harmless("debug-root-dwarf4")
+def _() -> Sample:
+    """The same in version 4, where line programs hold the folder's name themselves, with macros and types units."""
+    roots = "/build/aaaa", "/srv/vendor/release/work"
+    flags = "-gdwarf-4", "-g3", "-fdebug-types-section"
+    return Sample(_debug(roots[0], *flags), _debug(roots[1], *flags), *_roots(*roots))
+
+
+@harmless("debug-compressed")
+def _() -> Sample:
+    raw = _debug("/build/aaaa")
+    return Sample(raw, build.tool(raw, "x86_64", "objcopy", "--compress-debug-sections=zlib"))
+
+
+@harmless("debug-compressed-old")
+def _() -> Sample:
+    raw = _debug("/build/aaaa")
+    return Sample(raw, build.tool(raw, "x86_64", "objcopy", "--compress-debug-sections=zlib-gnu"))
+
+
+@harmless("debug-compressed-longer")
+def _() -> Sample:
+    """Both at once."""
+    roots = "/build/aaaa", "/srv/vendor/release/work"
+    shipped = build.tool(_debug(roots[1]), "x86_64", "objcopy", "--compress-debug-sections")
+    return Sample(_debug(roots[0]), shipped, *_roots(*roots))
+
+
+@tampered("debug-compressed-tail")
+def _() -> Sample:
+    """Bytes behind the compressed stream, within its section."""
+    raw = _debug("/build/aaaa")
+    packed = build.tool(raw, "x86_64", "objcopy", "--compress-debug-sections=zlib")
+    at, size = build.place(packed, ".debug_info")
+    path = build.folder() / "debug-tail"
+    path.write_bytes(packed[at : at + size] + b"payload!")
+    return Sample(raw, build.tool(packed, "x86_64", "objcopy", "--update-section", f".debug_info={path.name}"))
+
+
+@tampered("debug-compressed-size")
+def _() -> Sample:
+    """The header states less than the stream holds."""
+    raw = _debug("/build/aaaa")
+    packed = build.tool(raw, "x86_64", "objcopy", "--compress-debug-sections=zlib")
+    at, _ = build.place(packed, ".debug_str")
+    return Sample(raw, build.put(packed, at + 8, struct.pack("<Q", build.place(raw, ".debug_str")[1] - 3)))
+
+
+def _updated(raw: bytes, name: str, content: bytes) -> bytes:
+    path = build.folder() / f"update{abs(hash(content))}"
+    path.write_bytes(content)
+    return build.tool(raw, "x86_64", "objcopy", "--update-section", f"{name}={path.name}")
+
+
+def _content(raw: bytes, name: str) -> bytes:
+    at, size = build.place(raw, name)
+    return raw[at : at + size]
+
+
+@tampered("debug-str-unreferenced")
+def _() -> Sample:
+    """A text that nothing refers to, beside a root that is declared."""
+    roots = "/build/aaaa", "/srv/vendor/release/work"
+    shipped = _debug(roots[1])
+    grown = _updated(shipped, ".debug_str", _content(shipped, ".debug_str") + b"rm -rf /\0")
+    return Sample(_debug(roots[0]), grown, *_roots(*roots))
+
+
+@tampered("debug-info-tail")
+def _() -> Sample:
+    """Another unit's worth of bytes behind the last unit."""
+    roots = "/build/aaaa", "/srv/vendor/release/work"
+    shipped = _debug(roots[1])
+    grown = _updated(
+        shipped, ".debug_info", _content(shipped, ".debug_info") + struct.pack("<IH", 14, 5) + b"payload!...."
+    )
+    return Sample(_debug(roots[0]), grown, *_roots(*roots))
+
+
+@tampered("debug-info-constant")
+def _() -> Sample:
+    """A byte of a record that is no offset."""
+    roots = "/build/aaaa", "/srv/vendor/release/work"
+    shipped = _debug(roots[1])
+    start, _ = build.place(shipped, ".debug_info")
+    entry = next(
+        die.attributes["DW_AT_decl_line"]
+        for unit in build.elf(shipped).get_dwarf_info().iter_CUs()
+        for die in unit.iter_DIEs()
+        if "DW_AT_decl_line" in die.attributes and die.attributes["DW_AT_decl_line"].form == "DW_FORM_data1"
+    )
+    return Sample(_debug(roots[0]), build.flip(shipped, start + entry.offset, 0x40), *_roots(*roots))
+
+
+@tampered("debug-string-swapped")
+def _() -> Sample:
+    """A record's name is another text of the table."""
+    roots = "/build/aaaa", "/srv/vendor/release/work"
+    shipped = _debug(roots[1])
+    start, _ = build.place(shipped, ".debug_info")
+    found = [
+        (a.offset, a.raw_value)
+        for unit in build.elf(shipped).get_dwarf_info().iter_CUs()
+        for die in unit.iter_DIEs()
+        for a in die.attributes.values()
+        if a.form == "DW_FORM_strp"
+    ]
+    (at, value), (_, other) = found[-2], next(f for f in found if f[1] != found[-2][1])
+    assert value != other
+    return Sample(_debug(roots[0]), build.put(shipped, start + at, struct.pack("<I", other)), *_roots(*roots))
+
+
+@tampered("debug-length-over")
+def _() -> Sample:
+    """A number of the same value in more bytes: the unit is one byte longer, and says so."""
+    roots = "/build/aaaa", "/srv/vendor/release/work"
+    shipped = _debug(roots[1], "-gdwarf-4", "-g3")
+    raw = _content(shipped, ".debug_macro")
+    at = raw.index(b"\5\0") + 1  # a definition before line 1
+    grown = _updated(shipped, ".debug_macro", raw[:at] + b"\x80\0" + raw[at + 1 :])
+    return Sample(_debug(roots[0], "-gdwarf-4", "-g3"), grown, *_roots(*roots))

@@ -10,10 +10,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from banbury.compare.equivalence.dwarf import compare_debug, is_debug
 from banbury.compare.equivalence.elf_map import SHT_STRTAB, SHT_SYMTAB, OwnedElf, Part
 from banbury.compare.equivalence.elf_same import Pair, compare_links, refuse_difference, span
 from banbury.compare.equivalence.elf_symbols import check_symbols, compare_symbols, covered, symbols_of
-from banbury.compare.equivalence.literals import declared_texts, is_text
+from banbury.compare.equivalence.literals import is_text
 from banbury.compare.equivalence.model import Range
 from banbury.formats import _elf_types as t
 
@@ -102,10 +103,12 @@ def compare_unloaded(pair: Pair, moved: Callable[[int], int | None] | None = Non
     if ours is None or theirs is None:
         pair.account.refuse("section headers", "two sections that are not loaded have the same name")
         return
-    _compare_only_one(pair, ours, theirs)
-    for name in [n for n in ours if n in theirs]:
-        _compare_one(pair, ours[name], theirs[name], moved)
-    _compare_table(pair, ours, theirs)
+    done = compare_debug(pair, ours, theirs, moved)
+    left, left_b = ({n: p for n, p in side.items() if n not in done} for side in (ours, theirs))
+    _compare_only_one(pair, left, left_b)
+    for name in [n for n in left if n in left_b]:
+        _compare_one(pair, left[name], left_b[name], moved)
+    _compare_table(pair, left, left_b)
 
 
 def _unloaded(elf: OwnedElf) -> dict[str, Part] | None:
@@ -120,7 +123,7 @@ def _compare_only_one(pair: Pair, ours: dict[str, Part], theirs: dict[str, Part]
         extra = {name for name in mine if name not in others}
         if not extra:
             continue
-        debug = {name for name in extra if name.startswith((".debug_", ".rela.debug_", ".rel.debug_"))}
+        debug = {name for name in extra if is_debug(name)}
         if first and debug:
             dropped = [span(mine[name]) for name in debug]
             pair.account.explain("elf.debug-dropped", dropped, [])
@@ -217,25 +220,10 @@ def _comment(pair: Pair, one: Part, other: Part) -> None:
     pair.account.explain("elf.comment", [span(one)], [span(other)])
 
 
-def _debug_text(pair: Pair, one: Part, other: Part) -> None:
-    if one.size != other.size or not pair.declared.differ or one.flags & 0x800:
-        _no_rule(pair, one, other)
-        return
-    explained, left = declared_texts(pair.a.bytes(one), pair.b.bytes(other), pair.declared)
-    for found, names in explained:
-        here, there = ([Range(found.start + p.offset, found.end + p.offset)] for p in (one, other))
-        pair.account.explain("elf.debug-literal", here, there, ", ".join(sorted(set(names))))
-    if left:
-        ranges = [[Range(r.start + p.offset, r.end + p.offset) for r in left] for p in (one, other)]
-        pair.account.refuse(one.name, "debug text that is not declared", *ranges)
-
-
 _UNLOADED: dict[str, Callable[[Pair, Part, Part], None]] = {
     ".gnu_debuglink": _debuglink,
     ".gnu_debugaltlink": _debugaltlink,
     ".comment": _comment,
-    ".debug_str": _debug_text,
-    ".debug_line_str": _debug_text,
 }
 
 

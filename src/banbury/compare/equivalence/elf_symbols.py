@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from banbury.compare.equivalence.elf_debug_names import canonical, is_debug
 from banbury.compare.equivalence.elf_map import SHT_STRTAB, OwnedElf, Part
 from banbury.compare.equivalence.elf_same import Pair, span
 from banbury.compare.equivalence.literals import is_text
@@ -72,9 +73,10 @@ def check_symbols(elf: OwnedElf, part: Part) -> str:
 
 
 def _listed(
-    elf: OwnedElf, part: Part, moved: Callable[[int], int | None] | None
+    elf: OwnedElf, part: Part, moved: Callable[[int], int | None] | None, dropped: set[str] | None = None
 ) -> tuple[Counter[tuple[object, ...]], list[str]]:
-    """Symbols as a multiset (values ``moved``) without those that name source files, and the names of these."""
+    """Symbols as a multiset (values ``moved``) without those that name source files or stand for sections ``dropped``
+    in the other file, and the names of source files."""
     raw = elf.bytes(elf.sections[part.link])
     out: Counter[tuple[object, ...]] = Counter()
     files: list[str] = []
@@ -86,11 +88,20 @@ def _listed(
             files.append(name)
             continue
         place = elf.sections[shndx].name if 0 < shndx < len(elf.sections) else shndx
+        if dropped and place in dropped and info == 3:
+            continue
+        place = canonical(place) if isinstance(place, str) else place
         if moved is not None and isinstance(place, str) and info & 15 != 6:
             out[name, info, other, place, moved(value), size] += 1
         else:
             out[name, info, other, place, value, size] += 1
     return out, files
+
+
+def _dropped(pair: Pair) -> set[str]:
+    """Sections of debug information that only the first file has (rule ``elf.debug-dropped``)."""
+    there = {p.name for p in pair.b.sections}
+    return {p.name for p in pair.a.sections if p.name not in there and is_debug(p.name)}
 
 
 def compare_symbols(pair: Pair, one: Part, other: Part, moved: Callable[[int], int | None] | None) -> None:
@@ -107,7 +118,7 @@ def compare_symbols(pair: Pair, one: Part, other: Part, moved: Callable[[int], i
     if a.header.type == t.ET_REL:
         why = "a linker or the kernel reads the symbols of an object file: they must be equal"
     if not why:
-        (ours, files), (theirs, files_b) = _listed(a, one, moved), _listed(b, other, None)
+        (ours, files), (theirs, files_b) = _listed(a, one, moved, _dropped(pair)), _listed(b, other, None)
         if ours != theirs:
             why = "symbols differ"
         elif not _files_agree(pair, files, files_b):
