@@ -79,7 +79,7 @@ def test_manifests_and_hashes_describe_the_files() -> None:
         assert hashlib.sha256(image.read_bytes()).hexdigest() == release.sha256
         submission = find_submission(info.manifest(release.version))
         assert submission.header.version == release.version
-        assert [path for _, _, path, _ in submission.files] == [image]
+        assert [handed.path for handed in submission.files] == [image]
 
 
 @pytest.mark.slow

@@ -29,11 +29,18 @@ class _Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class _Listed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[[artefact]]``: a file of the submission, its role, and optionally the digest the vendor states."""
+    """``[[artefact]]``: a file of the submission, its role, and optionally the digest the vendor states.
+
+    ``record`` is the file of its build record. Of a rebuild: ``rebuild_of`` is the path of the image that it should
+    equal, ``place`` the path within that image's file system. A rebuild may be a folder: then all files in it are.
+    """
 
     path: str
     role: ArtefactRole
     sha256: str = ""
+    record: str = ""
+    rebuild_of: str = ""
+    place: str = ""
 
 
 class _Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,11 +48,24 @@ class _Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     artefacts: list[_Listed] = field(name="artefact")
 
 
+class Handed(Struct, frozen=True, kw_only=True):
+    """One file of a submission: its name, role and file, and what the manifest states of it."""
+
+    name: str
+    role: ArtefactRole
+    path: Path
+    sha256: str = ""
+    record: Path | None = None
+    rebuild_of: str = ""
+    place: str = ""
+    tree: str = ""
+
+
 class Submission(Struct, frozen=True, kw_only=True):
-    """What was handed in: the manifest's statements and, for each artefact, its name, role, file and stated digest."""
+    """What was handed in: the manifest's statements and the files."""
 
     header: _Header
-    files: list[tuple[str, ArtefactRole, Path, str]]
+    files: list[Handed]
     manifest: bytes = b""
 
 
@@ -63,7 +83,7 @@ def find_submission(path: Path) -> Submission:
             raise InputError(f"{path}: no such file or folder")
         if path.suffix == ".toml":
             return _from_manifest(path)
-        return Submission(header=_Header(), files=[(path.name, ArtefactRole.IMAGE, _usable(path), "")])
+        return Submission(header=_Header(), files=[Handed(name=path.name, role=ArtefactRole.IMAGE, path=_usable(path))])
     except OSError as problem:
         raise InputError(f"{path}: {problem.strerror}") from problem
 
@@ -83,7 +103,11 @@ def _from_folder(folder: Path) -> Submission:
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
     if not files:
         raise InputError(f"{folder}: the folder holds no files")
-    listed = [(p.relative_to(folder).as_posix(), ArtefactRole.IMAGE, p, "") for p in files if p.stat().st_size]
+    listed = [
+        Handed(name=p.relative_to(folder).as_posix(), role=ArtefactRole.IMAGE, path=p)
+        for p in files
+        if p.stat().st_size
+    ]
     if not listed:
         raise InputError(f"{folder}: every file in the folder is empty")
     return Submission(header=_Header(), files=listed)
@@ -101,24 +125,75 @@ def _from_manifest(path: Path) -> Submission:
         raise InputError(f"{path}: {problem}") from problem
     except msgspec.ValidationError as problem:
         raise InputError(
-            f"{path}: {problem}", hint="keys: [release] vendor, product, version, …; [[artefact]] path, role, sha256"
+            f"{path}: {problem}", hint="keys: [release] vendor, product, version, …; [[artefact]] path, role, sha256, …"
         ) from problem
     if not manifest.artefacts:
         raise InputError(f"{path}: lists no artefact")
-    files = []
-    for listed in manifest.artefacts:
-        name = PurePosixPath(listed.path)
-        if name.is_absolute() or ".." in name.parts or not listed.path:
-            raise InputError(f"{path}: artefact path {listed.path!r} must be relative and stay inside the submission")
-        target = path.parent / name
-        if not target.exists():
-            raise InputError(f"{path}: artefact {listed.path!r} is not there")
-        if not target.resolve().is_relative_to(path.parent.resolve()):
-            raise InputError(f"{path}: artefact {listed.path!r} leads out of the submission")
-        files.append((name.as_posix(), listed.role, _usable(target), listed.sha256.lower()))
-    if len({f[0] for f in files}) != len(files):
+    files = [handed for listed in manifest.artefacts for handed in _listed(path, listed)]
+    if len({f.name for f in files}) != len(files):
         raise InputError(f"{path}: an artefact is listed twice")
+    images = {f.name for f in files if f.role is ArtefactRole.IMAGE}
+    for handed in files:
+        if handed.rebuild_of and handed.rebuild_of not in images:
+            raise InputError(
+                f"{path}: {handed.name} is a rebuild of {handed.rebuild_of!r}, which is no image listed here"
+            )
     return Submission(header=manifest.release, files=files, manifest=raw)
+
+
+def _listed(path: Path, listed: _Listed) -> list[Handed]:
+    """The files of one ``[[artefact]]``: one, or those of a rebuild's folder."""
+    name, target = _inside(path, listed.path)
+    rebuild = listed.role is ArtefactRole.REBUILD
+    if (listed.rebuild_of or listed.place) and not rebuild:
+        raise InputError(f"{path}: {listed.path!r}: only a rebuild has rebuild_of and place")
+    record = _usable(_inside(path, listed.record)[1]) if listed.record else None
+    if not (rebuild and target.is_dir()):
+        one = Handed(
+            name=name,
+            role=listed.role,
+            path=_usable(target),
+            sha256=listed.sha256.lower(),
+            record=record,
+            rebuild_of=listed.rebuild_of,
+            place=plain_path(listed.place),
+        )
+        return [one]
+    if listed.sha256 or listed.place:
+        raise InputError(f"{path}: {listed.path!r} is a folder: sha256 and place are for files")
+    found = sorted(p for p in target.rglob("*") if p.is_file() and not p.is_symlink() and p.stat().st_size)
+    if not found:
+        raise InputError(f"{path}: the folder {listed.path!r} holds no files")
+    return [
+        Handed(
+            name=p.relative_to(path.parent).as_posix(),
+            role=listed.role,
+            path=p,
+            record=record,
+            rebuild_of=listed.rebuild_of,
+            place=p.relative_to(target).as_posix(),
+            tree=name,
+        )
+        for p in found
+    ]
+
+
+def plain_path(path: str) -> str:
+    """A path within a file system without leading slash and ``./``."""
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def _inside(path: Path, listed: str) -> tuple[str, Path]:
+    """The name and file of a path in the manifest ``path``; :class:`InputError` where it is not in the submission."""
+    name = PurePosixPath(listed)
+    if name.is_absolute() or ".." in name.parts or not listed:
+        raise InputError(f"{path}: artefact path {listed!r} must be relative and stay inside the submission")
+    target = path.parent / name
+    if not target.exists():
+        raise InputError(f"{path}: artefact {listed!r} is not there")
+    if not target.resolve().is_relative_to(path.parent.resolve()):
+        raise InputError(f"{path}: artefact {listed!r} leads out of the submission")
+    return name.as_posix(), target
 
 
 def receive(submission: Submission, store: BlobStore) -> Release:
@@ -127,11 +202,22 @@ def receive(submission: Submission, store: BlobStore) -> Release:
     Raises :class:`InputError` where a file's digest is not the one that the manifest states.
     """
     artefacts = []
-    for name, role, path, stated in submission.files:
-        digest, size = store.put_file(path)
-        if stated and stated != digest:
-            raise InputError(f"{name}: the manifest states SHA-256 {stated}, the file has {digest}")
-        artefacts.append(Artefact(name=name, role=role, sha256=digest, size=size))
+    for handed in submission.files:
+        digest, size = store.put_file(handed.path)
+        if handed.sha256 and handed.sha256 != digest:
+            raise InputError(f"{handed.name}: the manifest states SHA-256 {handed.sha256}, the file has {digest}")
+        artefacts.append(
+            Artefact(
+                name=handed.name,
+                role=handed.role,
+                sha256=digest,
+                size=size,
+                record=store.put_file(handed.record)[0] if handed.record else "",
+                rebuild_of=handed.rebuild_of,
+                place=handed.place,
+                tree=handed.tree,
+            )
+        )
     header = submission.header
     fields = {f: getattr(header, f) for f in header.__struct_fields__}
     draft = Release(id="", artefacts=artefacts, **fields)

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from banbury.model.errors import InputError, StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _HINT = "make room, or mend it; the next run goes on from what was done"
 #: The first half of the key of Postgres' advisory lock (the second is the schema's name): "bnby".
 _LOCK = 0x626E6279
@@ -45,6 +45,17 @@ examination = sa.Table(
     metadata,
     sa.Column("blob", sa.String(64), primary_key=True),
     sa.Column("place", sa.String(64), primary_key=True),
+    sa.Column("record", sa.LargeBinary, nullable=False),
+)
+
+#: What was shown of two contents. ``method`` is a digest of the code and rules that compared them and of the build
+#: records that were used.
+comparison = sa.Table(
+    "comparison",
+    metadata,
+    sa.Column("rebuilt", sa.String(64), primary_key=True),
+    sa.Column("shipped", sa.String(64), primary_key=True),
+    sa.Column("method", sa.String(64), primary_key=True),
     sa.Column("record", sa.LargeBinary, nullable=False),
 )
 
@@ -165,6 +176,17 @@ class Database:
         with self._begin() as connection:
             _replace(connection, dissection, [{**row, "why": _storable(row["why"])} for row in dissections])
             _replace(connection, examination, list(examinations))
+
+    def comparisons(self, shipped: Sequence[str], method: str) -> dict[tuple[str, str], bytes]:
+        """The record of every (rebuilt, shipped) pair with a content among ``shipped`` that ``method`` compared."""
+        table = comparison.c
+        query = sa.select(table.rebuilt, table.shipped, table.record).where(table.method == method)
+        return {(row[0], row[1]): row[2] for row in self._in_parts(query, table.shipped, shipped)}
+
+    def save_comparisons(self, rows: list[dict[str, Any]]) -> None:
+        """Write rows of comparisons in one transaction, replacing those with the same key."""
+        with self._begin() as connection:
+            _replace(connection, comparison, rows)
 
     def forget_failures(self) -> int:
         """Remove dissections that failed, so that they are tried again; returns how many."""

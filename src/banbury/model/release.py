@@ -19,12 +19,20 @@ class ArtefactRole(StrEnum):
 
 
 class Artefact(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One file of a submission. ``name`` is its path relative to the submission, ``size`` is in bytes."""
+    """One file of a submission. ``name`` is its path relative to the submission, ``size`` is in bytes.
+
+    ``record`` is the SHA-256 of its build record. Of a rebuild: ``rebuild_of`` is the artefact that it should equal,
+    ``place`` the path in it that it should equal, ``tree`` the listed folder that it was found in.
+    """
 
     name: str
     role: ArtefactRole
     sha256: str
     size: int
+    record: str = ""
+    rebuild_of: str = ""
+    place: str = ""
+    tree: str = ""
 
 
 class Release(Struct, frozen=True, kw_only=True, omit_defaults=True):
