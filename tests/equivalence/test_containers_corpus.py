@@ -17,7 +17,7 @@ from tests.equivalence.pairs import Sample
 
 FORMATS = {
     "gzip", "xz", "zstd", "lz4", "bzip2", "tar", "tar.gz", "cpio", "deb", "ipk", "zip", "jar", "whl", "apk", "squashfs",
-    "uimage", "fit", "dtb", "kernel", "bzimage", "zimage", "jffs2", "rpm", "script", "text", "pyc", "class", "pe",
+    "uimage", "fit", "dtb", "kernel", "bzimage", "zimage", "jffs2", "rpm", "script", "text", "pyc", "class", "pe", "ubi",
 }  # fmt: skip
 #: Harmless pairs that are refused: what would be needed to accept them. Each goes when that is there.
 REFUSED = {
