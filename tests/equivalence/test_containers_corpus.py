@@ -37,7 +37,7 @@ REFUSED = {
     "zimage-same-level": "kernel images",
 }
 #: Formats of which nothing but equal bytes is accepted yet.
-UNDECIDED = {"class", "pe"}
+UNDECIDED = {"pe"}
 OURS = sorted(name for name, rule in rules().items() if rule.format not in {"elf", "ko"})
 
 

@@ -136,9 +136,14 @@ def java(
     source: str = "Gate.java",
     unused: str = "",
     dead: bytes = b"",
+    lines: Sequence[int] = (0, 3, 9, 4),
+    inside: bytes = b"",
+    order: int = 1,
 ) -> bytes:
     """A class with one method, ``check(String)``, which compares with ``expected``. ``branch``: the opcode of its test;
-    ``first``: texts that stand first in the pool; ``unknown``: an attribute that no machine reads."""
+    ``first``: texts that stand first in the pool; ``unknown``: an attribute that no machine reads;
+    ``lines``: pairs of an instruction's place and its line; ``inside``: an attribute of the class by that name of
+    debug data that only code has; ``order`` -1: attributes the other way round."""
     pool = _Pool([b"\1" + struct.pack(">H", len(t)) + t.encode() for t in first])
     equals = pool.method("java/lang/Object", "equals", "(Ljava/lang/Object;)Z")
     literal = pool.string(expected)
@@ -147,8 +152,12 @@ def java(
         bytes((0x2A, 0x12, literal, 0xB6)) + struct.pack(">H", equals) + bytes((branch, 0, 5, 4, 0xAC, 3, 0xAC)) + dead
     )
     frames = struct.pack(">HIH", pool.text("StackMapTable"), 3, 1) + bytes([11])
-    lines = struct.pack(">HIHHHHH", pool.text("LineNumberTable"), 10, 2, 0, 3, 9, 4) if debug else b""
-    inner = struct.pack(">H", 2 if debug else 1) + frames + lines
+    table = b""
+    if debug:
+        size = 2 + 2 * len(lines)
+        lines_at = pool.text("LineNumberTable")
+        table = struct.pack(f">HIH{len(lines)}H", lines_at, size, len(lines) // 2, *lines)
+    inner = struct.pack(">H", 2 if debug else 1) + b"".join((frames, table)[::order])
     body = struct.pack(">HHI", 2, 1, len(code)) + code + struct.pack(">H", 0) + inner
     method = struct.pack(">HHHH", access, pool.text("check"), pool.text("(Ljava/lang/String;)Z"), 1)
     method += struct.pack(">HI", pool.text("Code"), len(body)) + body
@@ -156,6 +165,8 @@ def java(
     attributes = []
     if debug:
         attributes.append(struct.pack(">HIH", pool.text("SourceFile"), 2, pool.text(source)))
+    if inside:
+        attributes.append(struct.pack(">HI", pool.text("LineNumberTable"), len(inside)) + inside)
     if unknown:
         attributes.append(struct.pack(">HI", pool.text("Payload"), len(unknown)) + unknown)
     if unused:
@@ -266,6 +277,33 @@ def recipes() -> Iterator[Recipe]:
         ),
         (
             "class",
+            "swapped",
+            "redirect",
+            "Constants stand in another order, and the code refers to another one.",
+            lambda: Made(
+                a=java(unused="second"),
+                b=java(expected="second", unused="correct horse", first=("second",)),
+                base=java(unused="second", first=("second",)),
+            ),
+        ),
+        (
+            "class",
+            "lines-payload",
+            "hidden-space",
+            "Line numbers of places where no instruction stands.",
+            lambda: Made(
+                a=java(debug=False), b=java(lines=(0, 3, *range(20_000, 20_040))), base=java(source="Gate.java")
+            ),
+        ),
+        (
+            "class",
+            "misplaced",
+            "hidden-space",
+            "The class has an attribute that is debug data elsewhere.",
+            lambda: _java(java(debug=False, inside=b"nc -l -p 4444")),
+        ),
+        (
+            "class",
             "version",
             "header",
             "It asks for another version of Java.",
@@ -354,6 +392,14 @@ def recipes() -> Iterator[Recipe]:
             "order",
             "Constants stand in another order.",
             lambda: _java(java(first=("Code", "check", "correct horse", "StackMapTable")), clean=False),
+            None,
+        ),
+        (
+            "class",
+            "attributes",
+            "order",
+            "The attributes of the code stand in another order.",
+            lambda: _java(java(order=-1), clean=False),
             None,
         ),
         (
