@@ -1,6 +1,6 @@
 """The laboratory's steps in order, from a path to an evaluation: what ``import banbury`` offers and the command calls.
 
-    receive ─▶ unpack and inspect ─▶ ledger ─▶ judge ─▶ compare ─▶ present
+    receive ─▶ unpack and inspect ─▶ ledger ─▶ compare with the rebuild ─▶ judge ─▶ compare ─▶ present
 
 Each step is a function of the one before; only ``receive`` and the custody record look at the clock or the host.
 """
@@ -15,18 +15,21 @@ import msgspec
 from msgspec import Struct, structs
 
 import banbury
+from banbury.compare.equivalence.model import BuildRecord
+from banbury.compare.rebuilds.comparing import Comparison, compare_rebuilds, wanted
 from banbury.compare.releases import compare, with_status
 from banbury.formats.registry import readers
 from banbury.inspect.registry import inspectors
 from banbury.intake import longtail, tasks
-from banbury.intake.assemble import assemble
+from banbury.intake.assemble import Assembled, assemble
 from banbury.intake.ledger import make_ledger
-from banbury.intake.submission import find_submission, receive
+from banbury.intake.submission import Submission, find_submission, receive
 from banbury.intake.unpack import Allowance, Haul, Unpacker, check_allowance
 from banbury.judge.engine import Facts, judge
 from banbury.judge.rules import rules_digest
 from banbury.lab import engine, sandbox
 from banbury.lab.progress import Progress, Silent
+from banbury.lab.store import mapped
 from banbury.lab.workspace import Workspace
 from banbury.model.errors import InputError
 from banbury.model.evaluation import SCHEMA, Evaluation
@@ -59,9 +62,9 @@ def evaluate(
     chosen = options or Options()
     check_allowance(chosen.allowance)
     _date(chosen.as_of)
-    find_submission(path)
-    if baseline is not None:
-        find_submission(baseline)
+    for given in (path, baseline):
+        if given is not None:
+            _check_records(find_submission(given))
     if chosen.retry:
         workspace.database.forget_failures()
     report = progress or Silent()
@@ -106,6 +109,12 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
         return unpacked.dissection.regions if unpacked and unpacked.dissection else []
 
     ledger = make_ledger(assembled, release, regions, workspace.blobs, haul.limits_hit)
+    rebuilds = _rebuilds(assembled, release, workspace, progress)
+    ledger = structs.replace(
+        ledger,
+        compared=sum(f.how != "nothing" for row in rebuilds.rebuilt for f in row.files),
+        not_compared=rebuilds.not_compared,
+    )
     as_of = _date(options.as_of or release.delivered) or dt.datetime.now(dt.UTC).date()
     findings = judge(
         Facts(
@@ -114,6 +123,7 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
             containers=assembled.containers,
             ledger=ledger,
             payload=assembled.payload,
+            rebuilds=rebuilds.rebuilt,
         ),
         as_of,
     )
@@ -130,7 +140,33 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
         containers=dict(sorted(assembled.containers.items())),
         tools=tool_versions(),
         rules_digest=rules_digest(),
+        rebuilds=rebuilds.rebuilt,
     )
+
+
+def _rebuilds(assembled: Assembled, release: Release, workspace: Workspace, progress: Progress) -> Comparison:
+    """The images compared with their rebuilds, where the submission has any or has source."""
+    if not wanted(release):
+        return Comparison(rebuilt=[], not_compared=[], worked=0)
+    progress.stage("compare with the rebuild")
+
+    def record(digest: str) -> BuildRecord:
+        with mapped(workspace.blobs, digest) as data:
+            return BuildRecord.from_toml(bytes(data).decode("utf-8"))
+
+    return compare_rebuilds(
+        release, assembled.nodes, assembled.payload, workspace.blobs, workspace.database, record
+    )  # fmt: skip
+
+
+def _check_records(submission: Submission) -> None:
+    """Raise :class:`InputError` for a build record that cannot be used."""
+    for handed in submission.files:
+        if handed.record is not None:
+            try:
+                BuildRecord.from_toml(handed.record.read_text("utf-8"))
+            except (OSError, UnicodeDecodeError, InputError) as problem:
+                raise InputError(f"{handed.record.name}: {problem}") from problem
 
 
 #: Formats in which a submission is packed for delivery: cut short, it did not arrive.

@@ -41,7 +41,7 @@ def _index() -> str:
         section("Conditions", prose(predicates.__doc__), prose(predicates.holds.__doc__)),
         section(
             "Facts that no inspector states",
-            "These come from the readers and the ledger.",
+            "These come from the readers, the ledger, and the comparison with a rebuild.",
             table(("fact", "fields"), [(f"`{f}`", ", ".join(f"`{n}`" for n in v)) for f, v in LEDGER_FACTS.items()]),
         ),
     )

@@ -25,6 +25,7 @@ from banbury.model.evaluation import (
     Stretch,
 )
 from banbury.model.places import stable_place
+from banbury.model.rebuild import ComparedFile, Rebuilt
 
 _EVIDENCE_LIMIT = 50
 _SEVERITIES = list(Severity)
@@ -46,6 +47,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     containers: dict[str, Container]
     ledger: Ledger
     payload: list[bool]
+    rebuilds: list[Rebuilt] = []
 
 
 def judge(facts: Facts, as_of: dt.date, chosen: Iterable[Rule] | None = None) -> list[Finding]:
@@ -88,6 +90,11 @@ def _state(facts: Facts) -> Iterator[Stated]:
         yield from _unread(facts, image.stretches, facts.nodes[image.node])
     for stretch in facts.ledger.unread:
         yield from _unread(facts, [stretch], facts.nodes[stretch.node])
+    for rebuilt in facts.rebuilds:
+        for number, fact in _rebuilt(rebuilt):
+            node = facts.nodes[number]
+            payload = facts.payload[number]
+            yield Stated(_filled(fact, node, facts.files.get(node.sha256), payload), node, payload)
 
 
 def _unread(facts: Facts, stretches: list[Stretch], node: Node) -> Iterator[Stated]:
@@ -112,6 +119,49 @@ def _ledger_facts(node: Node, file: File | None, container: Container | None, pa
     for check in container.checks:
         if not check.ok:
             yield {"fact": "tree.check", "what": check.what, "expected": check.expected, "found": check.found}
+
+
+def _rebuilt(rebuilt: Rebuilt) -> Iterator[tuple[int, Fact]]:
+    """What comparing an image with its rebuild showed: each fact with the node that it is of."""
+    totals = rebuilt.totals
+    proved = totals.proved_share if totals and totals.proved_share is not None else -1.0
+    image = {"fact": "rebuild.image", "method": rebuilt.method, "verdict": rebuilt.verdict, "proved": proved}
+    yield rebuilt.image, image
+    for p in rebuilt.premises:
+        stated = {"kind": p.kind, "subject": p.subject, "rebuilt": p.rebuilt, "shipped": p.shipped}
+        yield rebuilt.image, {"fact": "rebuild.premise", **stated}
+    for r in rebuilt.reliances:
+        rests = {"rule": r.rule, "title": r.title, "tier": r.tier, "assumption": r.text, "files": r.files}
+        yield rebuilt.image, {"fact": "rebuild.reliance", **rests}
+    for file in rebuilt.files:
+        yield from _compared(file)
+
+
+def _compared(file: ComparedFile) -> Iterator[tuple[int, Fact]]:
+    yield (
+        file.node,
+        {
+            "fact": "rebuild.file",
+            "path": file.path,
+            "how": file.how,
+            "verdict": file.verdict,
+            "content": file.content,
+            "why": file.why,
+            "functions": file.functions,
+            "code": file.code,
+            "counterpart": file.counterpart,
+        },
+    )
+    for change in file.changes:
+        if change.what != "added":
+            setuid = change.what == "mode" and _special(change.rebuilt) != _special(change.shipped)
+            values = {"what": change.what, "rebuilt": change.rebuilt, "shipped": change.shipped, "special": setuid}
+            yield file.node, {"fact": "rebuild.attribute", "path": file.path, **values}
+
+
+def _special(mode: str) -> int:
+    """The setuid, setgid and sticky bits of an octal mode."""
+    return int(mode, 8) & 0o7000 if mode else 0
 
 
 def _filled(fact: Fact, node: Node, file: File | None, payload: bool) -> Fact:

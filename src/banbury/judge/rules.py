@@ -22,12 +22,26 @@ from banbury.model.evaluation import Fact, Grade, Severity
 
 FOLDER = Path(__file__).parent / "rules"
 
-#: Facts that come from the readers and the ledger rather than from an inspector, and their fields with defaults.
+#: Facts that come from the readers, the ledger and the rebuild rather than from an inspector: fields with defaults.
 LEDGER_FACTS: dict[str, dict[str, object]] = {
     "tree.note": {"code": "", "detail": "", "path": "", "format": "", "payload": False},
     "tree.unread": {"size": 0, "entropy": -1.0, "name": ""},
     "tree.check": {"what": "", "expected": 0, "found": 0},
     "tool.trouble": {"tool": "", "outcome": "", "why": ""},
+    "rebuild.image": {"method": "", "verdict": "", "proved": -1.0},
+    "rebuild.premise": {"kind": "", "subject": "", "rebuilt": "", "shipped": ""},
+    "rebuild.reliance": {"rule": "", "title": "", "tier": "", "assumption": "", "files": 0},
+    "rebuild.file": {
+        "path": "",
+        "how": "",
+        "verdict": "",
+        "content": "",
+        "why": "",
+        "functions": 0,
+        "code": 0,
+        "counterpart": "",
+    },
+    "rebuild.attribute": {"path": "", "what": "", "rebuilt": "", "shipped": "", "special": False},
 }
 #: Fields that every fact has, taken from its place: name in the container, stable place, octal mode, file kind.
 PLACE_FIELDS = ("@name", "@where", "@mode", "@kind", "@payload")

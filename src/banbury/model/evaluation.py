@@ -12,6 +12,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from banbury.model.facts import Outcome
+from banbury.model.rebuild import NotCompared, Rebuilt
 from banbury.model.release import Release
 from banbury.model.tree import Check, Kind, Note, Region
 
@@ -130,7 +131,9 @@ class Ledger(Struct, frozen=True, kw_only=True):
     """What was and was not read and examined. The report opens with it; nothing in it is optional.
 
     ``unread`` lists every unread stretch of every content (``node`` is its first place). ``checks`` are the containers'
-    own counts that disagree with what was found; ``checks_ok`` counts those that agree.
+    own counts that disagree with what was found; ``checks_ok`` counts those that agree. ``compared`` counts the shipped
+    files that were compared with a rebuild; ``not_compared`` is what of the images was not, where the submission has a
+    rebuild or source.
     """
 
     images: list[ImageMap]
@@ -143,6 +146,8 @@ class Ledger(Struct, frozen=True, kw_only=True):
     checks_ok: int
     checks_failed: list[Check]
     limits_hit: list[str]
+    compared: int = 0
+    not_compared: list[NotCompared] = []
 
 
 class Severity(StrEnum):
@@ -229,7 +234,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The whole document. ``tools`` are the versions of every reader and inspector; ``as_of`` (ISO date) is the day
-    against which expiry dates are judged; ``rules_digest`` is the SHA-256 of the rules' files."""
+    against which expiry dates are judged; ``rules_digest`` is the SHA-256 of the rules' files; ``rebuilds`` compare
+    each image with what was built from the source."""
 
     schema: str
     program: str
@@ -243,3 +249,4 @@ class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     containers: dict[str, Container]
     tools: dict[str, str]
     rules_digest: str
+    rebuilds: list[Rebuilt] = []

@@ -115,15 +115,19 @@ def _dependencies(root: str, found: list[tuple[str, Component]]) -> list[dict[st
 
 def _files(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
     """Each distinct content that is a leaf, at all its places."""
+    compared = {file.node: file.verdict for row in evaluation.rebuilds for file in row.files}
     places: dict[str, list[Node]] = {}
     for node in evaluation.nodes:
         if node.sha256 and not node.format and node.kind is Kind.FILE:
             places.setdefault(node.sha256, []).append(node)
     for digest, nodes in places.items():
+        verdicts = sorted({compared[n.id] for n in nodes if n.id in compared})
+        listed = [{"name": "banbury:rebuild", "value": verdict} for verdict in verdicts]
         yield {
             "type": "file",
             "bom-ref": f"file:{digest}",
             "name": nodes[0].name or "(no name)",
             "hashes": [{"alg": "SHA-256", "content": digest}],
             "evidence": {"occurrences": [{"location": n.locator} for n in nodes]},
+            **({"properties": listed} if listed else {}),
         }

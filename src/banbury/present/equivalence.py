@@ -20,6 +20,7 @@ from banbury.compare.equivalence.report import EquivalenceReport, FileReport
 from banbury.present.html import TEMPLATES
 from banbury.present.sidebyside import HexRow, hex_rows
 from banbury.present.text import clip, counted, grouped, human, percent, safe
+from banbury.present.verdicts import SAID, said
 
 #: Files shown in full of each verdict, names in a list, ranges of each rule, and what is listed in the terminal.
 ROWS: Final = 300
@@ -27,14 +28,6 @@ NAMES: Final = 500
 _RANGES: Final = 6
 _LISTED: Final = 25
 _DECIDING: Final = 15
-_SAID: Final = {
-    Verdict.IDENTICAL: "Both are the same, byte for byte.",
-    Verdict.METADATA: "They differ only in data that cannot change what the programs do.",
-    Verdict.RELAYOUT: "The programs do the same; some are laid out differently, and every reference was checked.",
-    Verdict.REBUILD: "The differences vanish in a controlled rebuild with one named value changed.",
-    Verdict.FUNCTIONAL: "They differ in what a program or the system would do.",
-    Verdict.UNEXPLAINED: "Some differences could not be accounted for. They are not shown to be harmless.",
-}
 #: What a manager must know that no verdict says.
 LIMITS: Final = [
     "that the reviewed source is free of faults or back doors: of the source itself, equivalence says nothing",
@@ -42,11 +35,6 @@ LIMITS: Final = [
     "anything about what was not compared: files that only one side has, containers that are not taken apart",
     "that two files which differ do harm: “unexplained” means that it was not shown, not that it is wrong",
 ]
-
-
-def said(verdict: Verdict) -> str:
-    """A verdict as a sentence for a manager."""
-    return _SAID[verdict]
 
 
 def lines(found: EquivalenceReport) -> Iterator[str]:
@@ -161,7 +149,7 @@ def render(found: EquivalenceReport, second: Mapping[str, str] | None = None) ->
         "rows": ROWS,
         "names_limit": NAMES,
         "bad": sum(not f.own.equivalent for f in found.files),
-        "verdict_said": {str(v): text for v, text in _SAID.items()},
+        "verdict_said": {str(v): text for v, text in SAID.items()},
         "marks": {"=": "same", "~": "moved", "!": "changed", "-": "removed", "+": "added", "…": "fold"},
         "limits": LIMITS,
         "change": change,

@@ -26,6 +26,7 @@ class Sort(StrEnum):
     LIMITED = "inspection limited"  # done, but not on all of the file
     COUNT = "count disagrees"  # a container states another number than was found in it
     LIMIT = "limit reached"
+    NOT_COMPARED = "not compared with a rebuild"
     NOT_MAPPED = "not mapped"  # an artefact whose bytes the ledger does not account for
 
 
@@ -73,6 +74,9 @@ def _gaps(evaluation: Evaluation) -> Iterator[Gap]:
         if not node.complete and node.kind in (Kind.FILE, Kind.CHUNK):
             yield _at(node, Gap(sort=Sort.PARTLY, reason="the content could not be decoded to its end"))
     yield from (Gap(sort=Sort.LIMIT, reason=text) for text in ledger.limits_hit)
+    for left in ledger.not_compared:
+        node = evaluation.nodes[left.node] if left.node >= 0 else None
+        yield _at(node, Gap(sort=Sort.NOT_COMPARED, length=left.length, reason=left.why))
     mapped = {image.node for image in ledger.images}
     for root in (n for n in evaluation.nodes if n.parent < 0 and n.id not in mapped):
         yield _at(root, Gap(sort=Sort.NOT_MAPPED, length=root.size, reason="handed in beside the images"))

@@ -29,6 +29,7 @@ from banbury.present.findings import findings_by_touch, severity_counts, untouch
 from banbury.present.gaps import Sort, gaps, unread_inside
 from banbury.present.hardening import VALUES, hardening, named
 from banbury.present.inventory import inventory
+from banbury.present.rebuilds import file_reason, rebuild_views
 from banbury.present.text import clip, counted, grouped, hexdump, human, octal, percent, safe
 from banbury.present.tree import tree
 from banbury.present.treelist import render_tree
@@ -76,6 +77,7 @@ def _environment() -> Environment:
     environment.filters.update(
         clip=clip,
         counted=counted,
+        file_reason=file_reason,
         grouped=grouped,
         human=human,
         measure=named,
@@ -120,6 +122,7 @@ def render_html(evaluation: Evaluation, store: BlobStore, measured: Measured | N
         "maps": drawn_images(evaluation),
         "image_count": len(evaluation.ledger.images),
         "changes": changes(evaluation),
+        "rebuilds": rebuild_views(evaluation),
         "measured": measured,
         "scores": {row.rule: row for row in measured.rows} if measured else {},
     }

@@ -14,6 +14,7 @@ from banbury.present.findings import RuleGroup, Touched, findings_by_touch, seve
 from banbury.present.gaps import Gap, Sort, gaps
 from banbury.present.hardening import VALUES, Hardening, hardening, named
 from banbury.present.inventory import Table, inventory
+from banbury.present.rebuilds import RebuildView, file_reason, rebuild_views
 from banbury.present.text import clip, counted, escape, grouped, human, octal, percent, safe
 from banbury.present.validation import Measured
 
@@ -38,6 +39,8 @@ _COVERED = (
     (0x20, 0x7E), (0xA1, 0x2FF), (0x370, 0x482), (0x48A, 0x4FF), (0x1E00, 0x1FFE), (0x2010, 0x2027), (0x2030, 0x205E),
     (0x2070, 0x209C), (0x20A0, 0x20C0), (0x2100, 0x2151), (0x2190, 0x23FF), (0x2460, 0x262F),
 )  # fmt: skip
+#: Files and assumptions listed of each image that was compared with a rebuild.
+_REBUILD = 40
 _BREAK = "\u200b"
 #: Characters of a word that fits any column.
 _LONG = 24
@@ -100,6 +103,7 @@ def content(evaluation: Evaluation, measured: Measured | None) -> dict[str, Any]
         "rules": evaluation.rules_digest,
         "traits": [[t.label, clip(t.value, 160)] for t in traits(evaluation, facts)],
         "coverage": _coverage(evaluation, found),
+        "rebuilds": [_rebuild(v) for v in rebuild_views(evaluation)[:_STRIPS]],
         "findings": _findings(evaluation),
         "changes": _changes(evaluation, changes(evaluation)),
         "hardening": _hardening(hardening(facts)),
@@ -164,6 +168,26 @@ def _coverage(evaluation: Evaluation, found: list[Gap]) -> dict[str, Any]:
         "rows": [_gap(g, evaluation) for g in found[:_GAPS]],
         "more": max(len(found) - _GAPS, 0),
         "inspectors": [[c.title, grouped(c.done), grouped(c.failed), grouped(c.skipped)] for c in ledger.coverage],
+    }
+
+
+def _rebuild(view: RebuildView) -> dict[str, Any]:
+    counts = ", ".join(f"{n} {v}" for v, n in view.counts)
+    code = f"Program code shown to come from the rebuild: {view.share} of {view.code}." if view.row.totals else ""
+    rests = [f"{clip(r.title, 120)} ({r.tier}): {clip(r.text, 300)}" for r in view.row.reliances[:_REBUILD]]
+    return {
+        "name": broken(view.name, 90),
+        "equivalent": view.equivalent,
+        "verdict": view.verdict,
+        "sentence": view.sentence,
+        "method": f"{view.method}. {code} {f'Files: {counts}.' if counts else ''}".strip(),
+        "premises": view.premises[:6],
+        "rests": rests,
+        "files": [
+            [broken(f.path, 110), f.verdict if f.how != "nothing" else "only shipped", clip(file_reason(f), 200)]
+            for f in view.files[:_REBUILD]
+        ],
+        "more": max(len(view.files) - _REBUILD, 0),
     }
 
 

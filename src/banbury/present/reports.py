@@ -8,10 +8,13 @@ from pathlib import Path
 import msgspec
 
 import banbury
+from banbury.compare.equivalence.report import EquivalenceReport
+from banbury.lab.store import mapped
 from banbury.lab.workspace import Workspace
 from banbury.model.evaluation import Evaluation
 from banbury.present.cyclonedx import render_cyclonedx
 from banbury.present.document import encode
+from banbury.present.equivalence import render
 from banbury.present.html import render_html
 from banbury.present.sarif import render_sarif
 from banbury.present.validation import load_validation
@@ -40,9 +43,21 @@ def write_reports(evaluation: Evaluation, workspace: Workspace, *, pdf: bool = T
         (folder / "sbom.cdx.json").write_bytes(render_cyclonedx(evaluation))
         (folder / "findings.sarif").write_bytes(render_sarif(evaluation))
         (folder / "custody.json").write_bytes(custody)
+        _write_equivalence(evaluation, workspace, folder)
         if pdf:
             from banbury.present.pdf import render_pdf
 
             (folder / "report.pdf").write_bytes(render_pdf(evaluation, measured))
         (folder / _STAMP).write_text(stamp)
     return final
+
+
+def _write_equivalence(evaluation: Evaluation, workspace: Workspace, folder: Path) -> None:
+    """The whole report on each image that was compared with a rebuild, as data and as a page."""
+    for number, row in enumerate(evaluation.rebuilds, 1):
+        if row.report:
+            with mapped(workspace.blobs, row.report) as data:
+                whole = bytes(data)
+            (folder / f"equivalence-{number}.json").write_bytes(whole)
+            page = render(msgspec.json.decode(whole, type=EquivalenceReport))
+            (folder / f"equivalence-{number}.html").write_text(page, "utf-8")

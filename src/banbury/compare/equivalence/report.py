@@ -94,7 +94,7 @@ def report(
 ) -> EquivalenceReport:
     """The report on a comparison of ``rebuilt`` (a) with ``shipped`` (b)."""
     rows = flatten(outcome)
-    files = [_file(path, found, verdict) for path, found, verdict in rows]
+    files = [file_report(path, found, verdict) for path, found, verdict in rows]
     used = sorted({use.rule for f in files for use in f.rules})
     known = rules()
     return EquivalenceReport(
@@ -111,7 +111,8 @@ def report(
     )
 
 
-def _file(path: str, found: Outcome, verdict: Verdict) -> FileReport:
+def file_report(path: str, found: Outcome, verdict: Verdict) -> FileReport:
+    """What is said of one name: ``verdict`` counts what is in it."""
     own = found.content.own if found.content else FileVerdict(verdict=Verdict.IDENTICAL)
     code = own.code or found.code
     return FileReport(

@@ -1,0 +1,136 @@
+"""Which rebuild belongs to which image, and which of its files to which shipped file.
+
+A rebuild that is an image of its own is compared with its image as a whole. Any other (a package, a program, a folder
+of installed files) holds files, and these are matched by their path within the file system. The order in which that is
+decided: what the manifest says (``rebuild_of``, ``place``, a folder); the same file name; the only image and the only
+rebuild, where both are of one format. Nothing is matched by likeness: a shipped file without a counterpart is listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import Struct
+
+from banbury.model.evaluation import Node
+from banbury.model.release import Artefact, ArtefactRole, Release
+from banbury.model.tree import Kind
+
+_FILES: Final = (Kind.FILE, Kind.HARDLINK, Kind.CHUNK)
+
+
+class Match(Struct, frozen=True):
+    """An image (index of its artefact) with the rebuilds compared with it as a whole, and those whose files are."""
+
+    image: int
+    whole: list[int]
+    parts: list[int]
+
+
+class Unit(Struct, frozen=True):
+    """One file of a tree, or one piece of an image that nothing came out of."""
+
+    node: Node
+    path: str
+    piece: bool
+
+
+def matches(release: Release, roots: list[Node]) -> list[Match]:
+    """Every image with its rebuilds; ``roots`` are the nodes of the artefacts, in order."""
+    listed = release.artefacts
+    images = [i for i, a in enumerate(listed) if a.role is ArtefactRole.IMAGE]
+    rebuilds = [i for i, a in enumerate(listed) if a.role is ArtefactRole.REBUILD]
+    whole = {i: _whole(listed, images, rebuilds, i, roots) for i in rebuilds}
+    out = []
+    for image in images:
+        mine = [i for i in rebuilds if whole[i] == image]
+        parts = [i for i in rebuilds if whole[i] is None and listed[i].rebuild_of in ("", listed[image].name)]
+        out.append(Match(image, mine, parts))
+    return out
+
+
+def _whole(listed: list[Artefact], images: list[int], rebuilds: list[int], index: int, roots: list[Node]) -> int | None:
+    """The image that a rebuild should equal as a whole, if it is one."""
+    rebuild = listed[index]
+    if rebuild.place or rebuild.tree:
+        return None
+    if rebuild.rebuild_of:
+        return next(i for i in images if listed[i].name == rebuild.rebuild_of)
+    name = rebuild.name.rpartition("/")[2]
+    same = [i for i in images if listed[i].name.rpartition("/")[2] == name]
+    if len(same) == 1:
+        return same[0]
+    alone = len(images) == len(rebuilds) == 1 and roots[index].format == roots[images[0]].format
+    return images[0] if alone else None
+
+
+class Trees:
+    """The tree of a release, from nodes and which of them are part of an image rather than files of a tree."""
+
+    def __init__(self, nodes: list[Node], payload: list[bool]) -> None:
+        self._nodes, self._payload = nodes, payload
+        self._below: dict[int, list[int]] = {}
+        for node in nodes:
+            self._below.setdefault(node.parent, []).append(node.id)
+
+    @property
+    def roots(self) -> list[Node]:
+        return [self._nodes[i] for i in self._below.get(-1, [])]
+
+    def units(self, root: Node, place: str = "") -> Iterator[Unit]:
+        """What is compared of an artefact: the files and links of every tree in it, and pieces that hold no tree. What
+        is in a file is the comparison's own affair. ``place`` is the path of an artefact that is itself a file."""
+        if place:
+            yield Unit(root, place, False)
+            return
+        todo = [root.id]
+        while todo:
+            node = self._nodes[todo.pop()]
+            below = self._below.get(node.id, [])
+            if below and self._payload[node.id]:
+                todo += reversed(below)
+            elif self._payload[node.id]:
+                if node.sha256:
+                    yield Unit(node, node.where.partition("!")[2] or node.name, True)
+            elif node.kind is not Kind.DIR:
+                yield Unit(node, plain_path(node.name), False)
+
+
+def plain_path(path: str) -> str:
+    """A path within a file system without leading slash and ``./``; ``..`` stays, and then matches nothing else."""
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+class Counterparts:
+    """The units of some rebuilds, by path and by content."""
+
+    def __init__(self) -> None:
+        self._paths: dict[tuple[bool, str], list[tuple[Unit, int]]] = {}
+        self._contents: dict[str, tuple[Unit, int]] = {}
+        self.used: set[int] = set()
+
+    def add(self, unit: Unit, artefact: int) -> None:
+        self._paths.setdefault((unit.piece, unit.path), []).append((unit, artefact))
+        if unit.node.sha256:
+            self._contents.setdefault(unit.node.sha256, (unit, artefact))
+
+    def of(self, unit: Unit) -> tuple[str, Unit | None, int]:
+        """How a shipped unit is matched (``path``, ``content`` or ``nothing``), its counterpart and whose that is. Of
+        several of one path, one with the same content, else the first."""
+        found = self._paths.get((unit.piece, unit.path), [])
+        if found:
+            same = [f for f in found if f[0].node.sha256 == unit.node.sha256 and f[0].node.kind is unit.node.kind]
+            chosen, artefact = (same or found)[0]
+            self.used.add(chosen.node.id)
+            return "path", chosen, artefact
+        if unit.node.sha256 and unit.node.kind in _FILES and unit.node.sha256 in self._contents:
+            chosen, artefact = self._contents[unit.node.sha256]
+            self.used.add(chosen.node.id)
+            return "content", chosen, artefact
+        return "nothing", None, -1
+
+    def unused(self) -> list[str]:
+        """Places of units that no shipped file was compared with."""
+        rows = [f[0] for found in self._paths.values() for f in found]
+        return [unit.node.locator for unit in rows if unit.node.id not in self.used]

@@ -1,0 +1,210 @@
+"""An image and its rebuild in one submission: the verdict, the findings, the ledger and the page; nothing twice."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from banbury.cli import main
+from banbury.intake.tasks import shut_down
+from banbury.lab.workspace import Workspace
+from banbury.laboratory import Options, evaluate
+from banbury.model.evaluation import Evaluation
+from banbury.model.rebuild import ComparedFile, Rebuilt
+from tests.images import PASSWD, tar_of, uimage
+
+MANIFEST = """
+[release]
+vendor = "Example"
+product = "EX"
+version = "1.0"
+[[artefact]]
+path = "image.bin"
+role = "image"
+[[artefact]]
+path = "source.tar"
+role = "source"
+"""
+REBUILD = '[[artefact]]\npath = "built.bin"\nrole = "rebuild"\nrebuild_of = "image.bin"\n'
+NASTY = "etc/<b>\u202etxt"
+FILES = {
+    "etc/passwd": PASSWD,
+    "etc/init.d/S50net": b"#!/bin/sh\n/usr/sbin/netd\n",
+    "usr/share/notes.txt": b"plain text\n" * 30,
+    NASTY: b"shown as data\n",
+}
+BACK_DOOR = b"#!/bin/sh\n/usr/sbin/netd\nnc -l -p 4444 -e /bin/sh &\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _workers() -> Iterator[None]:
+    yield
+    shut_down()
+
+
+def image(files: dict[str, bytes], level: int = 9, **modes: int) -> bytes:
+    chosen = {name.replace("__", "/"): mode for name, mode in modes.items()}
+    return uimage(gzip.compress(tar_of(files, chosen), level, mtime=level))
+
+
+def submission(folder: Path, manifest: str, **files: bytes) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "source.tar").write_bytes(tar_of({"src/main.c": b"int main(void) { return 0; }\n"}))
+    for name, data in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (folder / "release.toml").write_text(manifest)
+    return folder
+
+
+def run(folder: Path, work: Path) -> Evaluation:
+    with Workspace(work) as workspace:
+        return evaluate(folder, workspace, options=Options(as_of="2026-01-01"))
+
+
+def command(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+
+
+def only(evaluation: Evaluation) -> Rebuilt:
+    assert len(evaluation.rebuilds) == 1
+    return evaluation.rebuilds[0]
+
+
+def by_path(rebuilt: Rebuilt) -> dict[str, ComparedFile]:
+    return {f.path: f for f in rebuilt.files}
+
+
+def test_an_image_that_its_rebuild_equals_but_for_metadata(tmp_path: Path) -> None:
+    folder = submission(
+        tmp_path / "s", MANIFEST + REBUILD, **{"image.bin": image(FILES, 9), "built.bin": image(FILES, 1)}
+    )
+    evaluation = run(folder, tmp_path / "w")
+    rebuilt = only(evaluation)
+
+    assert (rebuilt.method, rebuilt.verdict) == ("whole", "equivalent/metadata")
+    assert {f.verdict for f in rebuilt.files} == {"identical"}
+    assert not [
+        f for f in evaluation.findings if f.rule in ("rebuild.unexplained", "rebuild.functional", "rebuild.image")
+    ]
+    assert evaluation.ledger.compared == len(FILES)
+    assert evaluation.ledger.not_compared == []
+
+
+def test_a_back_door_is_a_finding_and_stands_in_ledger_and_page(tmp_path: Path) -> None:
+    shipped = {**FILES, "etc/init.d/S50net": BACK_DOOR, "usr/sbin/helper": b"\x00\x01 not in the source"}
+    data = {"image.bin": image(shipped, etc__passwd=0o4644), "built.bin": image(FILES)}
+    folder = submission(tmp_path / "s", MANIFEST + REBUILD, **data)
+    result = command(
+        "evaluate", folder, "--workspace", tmp_path / "w", "--no-pdf", "--as-of", "2026-01-01", "--json", "-"
+    )
+    document = json.loads(result.stdout)
+    row = document["rebuilds"][0]
+    rules = {
+        (f["rule"], f["where"].rpartition("!")[2]) for f in document["findings"] if f["rule"].startswith("rebuild.")
+    }
+
+    assert row["verdict"] == "functional"
+    assert ("rebuild.functional", "etc/init.d/S50net") in rules
+    assert ("rebuild.only-shipped", "usr/sbin/helper") in rules
+    assert ("rebuild.special-mode", "etc/passwd") in rules
+    gap = [g for g in document["ledger"]["not_checked"] if g["sort"] == "not compared with a rebuild"]
+    assert any("usr/sbin/helper" in g["where"] for g in gap)
+    evaluations = tmp_path / "w" / "evaluations"
+    page = next(evaluations.glob("*/report.html")).read_text("utf-8")
+    assert "etc/init.d/S50net" in page
+    assert 'id="rebuild"' in page
+    explained = next(evaluations.glob("*/equivalence-1.html")).read_text("utf-8")
+    assert "nc -l -p 4444 -e /bin/sh" in explained
+    assert "<b>\u202e" not in explained
+    assert "\u202e" not in page
+    whole = json.loads(next(evaluations.glob("*/equivalence-1.json")).read_bytes())
+    assert whole["verdict"] == "functional"
+    sarif = next(evaluations.glob("*/findings.sarif")).read_text("utf-8")
+    assert "rebuild.functional" in sarif
+    components = json.loads(next(evaluations.glob("*/sbom.cdx.json")).read_bytes())["components"]
+    said = {
+        c["name"]: p["value"] for c in components for p in c.get("properties", []) if p["name"] == "banbury:rebuild"
+    }
+    assert said["etc/init.d/S50net"] == "functional"
+    assert said["usr/share/notes.txt"] == "identical"
+
+
+def test_nothing_is_compared_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from banbury import laboratory
+    from banbury.compare.rebuilds import comparing
+
+    worked = []
+
+    def counted(*arguments: object) -> comparing.Comparison:
+        found = comparing.compare_rebuilds(*arguments)  # type: ignore[arg-type]
+        worked.append(found.worked)
+        return found
+
+    monkeypatch.setattr(laboratory, "compare_rebuilds", counted)
+    shipped = {**FILES, "etc/init.d/S50net": BACK_DOOR}
+    data = {"image.bin": image(shipped), "built.bin": image(FILES)}
+    folder = submission(tmp_path / "s", MANIFEST + REBUILD, **data)
+    first, second = run(folder, tmp_path / "w"), run(folder, tmp_path / "w")
+
+    assert worked[0] > 0
+    assert worked[1] == 0
+    assert msgspec.json.encode(first) == msgspec.json.encode(second)
+
+
+def test_files_of_a_folder_are_matched_by_path_and_content(tmp_path: Path) -> None:
+    manifest = MANIFEST + '[[artefact]]\npath = "root"\nrole = "rebuild"\n'
+    built = {
+        "root__etc__passwd": PASSWD,
+        "root__etc__init.d__S50net": FILES["etc/init.d/S50net"],
+        "root__elsewhere.txt": FILES["usr/share/notes.txt"],
+        "root__unused": b"x",
+    }
+    shipped = {**FILES, "etc/init.d/S50net": BACK_DOOR}
+    folder = submission(tmp_path / "s", manifest, **{"image.bin": image(shipped)}, **built)
+    evaluation = run(folder, tmp_path / "w")
+    rebuilt, files = only(evaluation), by_path(only(evaluation))
+
+    assert (rebuilt.method, rebuilt.verdict) == ("files", "functional")
+    assert (files["etc/passwd"].how, files["etc/passwd"].verdict) == ("path", "identical")
+    assert (files["usr/share/notes.txt"].how, files["usr/share/notes.txt"].verdict) == ("content", "identical")
+    assert files["etc/init.d/S50net"].content == "functional"
+    assert next(f for path, f in files.items() if path.startswith("etc/<b>")).how == "nothing"
+    assert rebuilt.only_rebuilt == ["root/unused"]
+    assert any("rebuild is files" in n.why for n in evaluation.ledger.not_compared)
+
+
+def test_source_without_a_rebuild_is_said(tmp_path: Path) -> None:
+    evaluation = run(submission(tmp_path / "s", MANIFEST, **{"image.bin": image(FILES)}), tmp_path / "w")
+
+    assert only(evaluation).method == "none"
+    assert "rebuild.absent" in {f.rule for f in evaluation.findings}
+    assert [n.why for n in evaluation.ledger.not_compared] == ["no rebuild of it was handed in"]
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ('[[artefact]]\npath = "built.bin"\nrole = "rebuild"\nrebuild_of = "other.bin"\n', "no image listed"),
+        ('[[artefact]]\npath = "built.bin"\nrole = "source"\nplace = "bin/sh"\n', "only a rebuild"),
+        ('[[artefact]]\npath = "built.bin"\nrole = "rebuild"\nrecord = "bad.toml"\n', "cannot be used"),
+        ('[[artefact]]\npath = "built.bin"\nrole = "rebuild"\nrecord = "../x"\n', "stay inside"),
+        ('[[artefact]]\npath = "empty"\nrole = "rebuild"\n', "holds no files"),
+    ],
+)
+def test_a_manifest_that_cannot_be_used_is_one_line(tmp_path: Path, added: str, said: str) -> None:
+    files = {"image.bin": image(FILES), "built.bin": image(FILES), "bad.toml": b"clock = 'noon'\n"}
+    folder = submission(tmp_path / "s", MANIFEST + added, **files)
+    (folder / "empty").mkdir()
+    result = command("evaluate", folder, "--workspace", tmp_path / "w")
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) <= 2
