@@ -516,3 +516,112 @@ def _() -> Sample:
     at = raw.index(b"\5\0") + 1  # a definition before line 1
     grown = _updated(shipped, ".debug_macro", raw[:at] + b"\x80\0" + raw[at + 1 :])
     return Sample(_debug(roots[0], "-gdwarf-4", "-g3"), grown, *_roots(*roots))
+
+
+# --- objects ---------------------------------------------------------------------------------------------------------
+
+
+def _object(root: str, *flags: str) -> bytes:
+    return build.program("x86_64", "-c", "-g", f"-fdebug-prefix-map={build.folder()}={root}", *flags)
+
+
+def _without_debug(raw: bytes) -> bytes:
+    return build.tool(raw, "x86_64", "strip", "--strip-debug")
+
+
+@harmless("object-debug-dropped")
+def _() -> Sample:
+    return Sample(_object("/build/aaaa"), _without_debug(_object("/build/aaaa")))
+
+
+@harmless("object-debug-root")
+def _() -> Sample:
+    roots = "/build/aaaa", "/srv/vendor/release/work"
+    return Sample(_object(roots[0], "-g3"), _object(roots[1], "-g3"), *_roots(*roots))
+
+
+@tampered("object-relocation")
+def _() -> Sample:
+    """A call to another function."""
+    shipped = _without_debug(_object("/build/aaaa"))
+    file = build.elf(shipped)
+    table, names = file.get_section_by_name(".rela.text"), file.get_section_by_name(".symtab")
+    rows = list(table.iter_relocations())
+    called = [n for n, r in enumerate(rows) if names.get_symbol(r["r_info_sym"]).name == "strcmp"]
+    other = next(n for n, s in enumerate(names.iter_symbols()) if s.name == "strlen")
+    at = table["sh_offset"] + 24 * called[0] + 12
+    return Sample(_object("/build/aaaa"), build.put(shipped, at, struct.pack("<I", other)))
+
+
+@tampered("object-symbol-value")
+def _() -> Sample:
+    """A local object stands elsewhere in its section."""
+    shipped = _without_debug(_object("/build/aaaa"))
+    table = build.elf(shipped).get_section_by_name(".symtab")
+    index = next(n for n, s in enumerate(table.iter_symbols()) if s.name == "counter")
+    return Sample(_object("/build/aaaa"), build.flip(shipped, table["sh_offset"] + 24 * index + 8, 8))
+
+
+@tampered("object-local-added")
+def _() -> Sample:
+    shipped = _without_debug(_object("/build/aaaa"))
+    grown = build.tool(shipped, "x86_64", "objcopy", "--add-symbol", "rm_rf=.text:0,local")
+    return Sample(_object("/build/aaaa"), grown)
+
+
+@tampered("object-section-order")
+def _() -> Sample:
+    """Two functions in sections of their own, which a linker lays out in the object's order."""
+    one, other = (f'__attribute__((section(".text.{n}"))) int {n}(void) {{ return {v}; }}\n' for n, v in ("a1", "b2"))
+    return Sample(*(build.program("x86_64", "-c", source=text) for text in (one + other, other + one)))
+
+
+_KO = r"""
+extern int _printk(const char *, ...);
+#define INFO(tag, text) \
+  static const char info_##tag[] __attribute__((section(".modinfo"), used, aligned(1))) = #tag "=" text
+INFO(license, "GPL"); INFO(version, VERSION); INFO(vermagic, VERSION " SMP mod_unload ");
+const char *banner = "driver " VERSION;
+int init_module(void) { return _printk("loading %s") + _printk("driver " VERSION " is up") + _printk("done"); }
+void cleanup_module(void) { _printk("gone"); }
+"""
+
+
+def _driver(version: str, source: str = _KO) -> bytes:
+    flags = "-c", "-fno-pic", "-mcmodel=kernel", "-fno-asynchronous-unwind-tables"
+    return build.program("x86_64", *flags, f'-DVERSION="{version}"', source=source)
+
+
+def _versions(old: str, new: str) -> tuple[BuildRecord, BuildRecord]:
+    return BuildRecord(versions={"driver": old}), BuildRecord(versions={"driver": new})
+
+
+_NUMBERS = "6.1.55", "6.1.55-vendor7"
+
+
+@harmless("module-version-longer")
+def _() -> Sample:
+    return Sample(_driver(_NUMBERS[0]), _driver(_NUMBERS[1]), *_versions(*_NUMBERS))
+
+
+@tampered("module-version-undeclared")
+def _() -> Sample:
+    return Sample(_driver(_NUMBERS[0]), _driver("6.1.55-vendor8"), *_versions(*_NUMBERS))
+
+
+@tampered("module-text-swapped")
+def _() -> Sample:
+    """Under the shift, two texts have exchanged their uses."""
+    other = _KO.replace('"done"', '"x"').replace('"gone"', '"done"').replace('"x"', '"gone"')
+    return Sample(_driver(_NUMBERS[0]), _driver(_NUMBERS[1], other), *_versions(*_NUMBERS))
+
+
+@tampered("module-addend")
+def _() -> Sample:
+    """Under the shift, one reference leads to another text."""
+    shipped = _driver(_NUMBERS[1])
+    table = build.elf(shipped).get_section_by_name(".rela.text")
+    rows = [n for n, r in enumerate(table.iter_relocations()) if r["r_info_type"] in (10, 11)]
+    at = table["sh_offset"] + 24 * rows[-1] + 16
+    other = table.get_relocation(rows[0])["r_addend"]
+    return Sample(_driver(_NUMBERS[0]), build.put(shipped, at, struct.pack("<q", other)), *_versions(*_NUMBERS))

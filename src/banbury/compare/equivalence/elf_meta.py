@@ -209,7 +209,8 @@ def _debugaltlink(pair: Pair, one: Part, other: Part) -> None:
     )
 
 
-def _comment(pair: Pair, one: Part, other: Part) -> None:
+def compare_toolchain(pair: Pair, one: Part, other: Part) -> None:
+    """A section of producers' names (``.comment``)."""
     for elf, part, record in ((pair.a, one, pair.record_a), (pair.b, other, pair.record_b)):
         raw = elf.bytes(part)
         producers = {p.encode() for p in record.producers} if record else set()
@@ -223,7 +224,7 @@ def _comment(pair: Pair, one: Part, other: Part) -> None:
 _UNLOADED: dict[str, Callable[[Pair, Part, Part], None]] = {
     ".gnu_debuglink": _debuglink,
     ".gnu_debugaltlink": _debugaltlink,
-    ".comment": _comment,
+    ".comment": compare_toolchain,
 }
 
 
@@ -239,6 +240,12 @@ def _compare_table(pair: Pair, ours: dict[str, Part], theirs: dict[str, Part]) -
     common = [n for n in ours if n in theirs], [n for n in theirs if n in ours]
     if common[0] != common[1]:
         pair.account.refuse("section headers", "the sections that are not loaded stand in another order")
+    compare_section_names(pair)
+
+
+def compare_section_names(pair: Pair) -> None:
+    """The table of sections as bytes: names may be stored in another order, in a table that holds nothing but them."""
+    a, b = pair.a, pair.b
     for elf in (a, b):
         names = elf.sections[elf.header.shstrndx]
         if not covered(elf.bytes(names), [p.name_at for p in elf.sections]):

@@ -121,7 +121,7 @@ def compare_symbols(pair: Pair, one: Part, other: Part, moved: Callable[[int], i
         (ours, files), (theirs, files_b) = _listed(a, one, moved, _dropped(pair)), _listed(b, other, None)
         if ours != theirs:
             why = "symbols differ"
-        elif not _files_agree(pair, files, files_b):
+        elif not files_agree(pair, files, files_b):
             why = "names of source files differ and are neither declared nor temporary"
     if why:
         pair.account.refuse(one.name, why, *whole)
@@ -129,7 +129,9 @@ def compare_symbols(pair: Pair, one: Part, other: Part, moved: Callable[[int], i
         pair.account.explain("elf.symtab", *whole)
 
 
-def _files_agree(pair: Pair, ours: list[str], theirs: list[str]) -> bool:
+def files_agree(pair: Pair, ours: list[str], theirs: list[str]) -> bool:
+    """Whether the names of source files of the second file are among the first's, after declared substitution."""
+
     def known(name: str, declare: bool) -> str:
         if _TEMPORARY.fullmatch(name):
             return "temporary"

@@ -10,6 +10,7 @@ from banbury.compare.equivalence.elf_same import Pair, compare_same, same_layout
 from banbury.compare.equivalence.functional import changed_functions
 from banbury.compare.equivalence.literals import Declared, differences, runs
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Range, Verdict, substitutions
+from banbury.compare.equivalence.objects import compare_objects
 from banbury.compare.equivalence.relayout import compare_moved
 from banbury.compare.equivalence.signature import Signature, unsigned
 from banbury.formats import _elf_types as t
@@ -108,6 +109,8 @@ def _decide(pair: Pair) -> Verdict:
     a, b = pair.a.header, pair.b.header
     if (a.bits, a.big, a.machine, a.type, a.flags) != (b.bits, b.big, b.machine, b.type, b.flags):
         raise Refused("ELF header", "built for another machine, interface or kind of file")
+    if a.type == t.ET_REL:
+        return Verdict.RELAYOUT if compare_objects(pair) else Verdict.METADATA
     if same_layout(pair.a, pair.b):
         first = Account(pair.account.observed)
         compare_same(msgspec.structs.replace(pair, account=first))

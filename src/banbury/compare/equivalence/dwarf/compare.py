@@ -38,6 +38,8 @@ from banbury.compare.equivalence.literals import is_text
 from banbury.model.errors import BudgetExceeded, Malformed
 
 Moved = Callable[[int], int | None]
+#: Bytes of texts that are compared at most: texts that overlap would be read again and again.
+_MOST_TEXT: Final = 1 << 30
 _STRINGS: Final = {".debug_str": STRING, ".debug_line_str": LINE_STRING}
 
 
@@ -46,6 +48,11 @@ class _Section(Struct):
     a: Debug
     b: Debug
     walks: tuple[Walk, Walk] | None = None
+
+    @property
+    def kind(self) -> str:
+        """The name without the number of one that occurs again."""
+        return self.name.partition("#")[0]
 
     @property
     def equal(self) -> bool:
@@ -63,17 +70,18 @@ def compare_debug(pair: Pair, ours: dict[str, Part], theirs: dict[str, Part], mo
     tables = [_tables(ours, named_a), _tables(theirs, named_b)]
     done = {n for name in common for n in (named_a[name], named_b[name])}
     for name in common:
-        done |= {t.name for side in tables if (t := side.get(name))}
-    both = [(ours[named_a[n]], theirs[named_b[n]], tables[0].get(n), tables[1].get(n)) for n in common]
-    if all(_untouched(pair, *row) for row in both) and moved is None:
+        done |= {p + side[name] for p in (".rela", ".rel") for side in (named_a, named_b)}
+    done &= ours.keys() | theirs.keys()
+    both = {n: (ours[named_a[n]], theirs[named_b[n]], tables[0].get(n), tables[1].get(n)) for n in common}
+    if all(_untouched(pair, *row) for row in both.values()) and moved is None:
         return done
     try:
         _Comparison(pair, both, moved).run()
     except Refused as answer:
-        whole = [span(r[0]) for r in both], [span(r[1]) for r in both]
+        whole = [span(r[0]) for r in both.values()], [span(r[1]) for r in both.values()]
         pair.account.refuse(answer.where, answer.why, answer.a or whole[0], answer.b or whole[1])
     except (Malformed, BudgetExceeded) as problem:
-        whole = [span(r[0]) for r in both], [span(r[1]) for r in both]
+        whole = [span(r[0]) for r in both.values()], [span(r[1]) for r in both.values()]
         pair.account.refuse("debug information", str(problem), *whole)
     return done
 
@@ -101,12 +109,12 @@ def _untouched(pair: Pair, one: Part, other: Part, table: Part | None, table_b: 
 
 class _Comparison:
     def __init__(
-        self, pair: Pair, both: list[tuple[Part, Part, Part | None, Part | None]], moved: Moved | None
+        self, pair: Pair, both: dict[str, tuple[Part, Part, Part | None, Part | None]], moved: Moved | None
     ) -> None:
         self.pair, self.moved = pair, moved
         self.sections: dict[str, _Section] = {}
         rooms = [LARGEST, LARGEST]
-        for one, other, table, table_b in both:
+        for name, (one, other, table, table_b) in both.items():
             if (table is None) != (table_b is None):
                 raise Refused(one.name, "only one of the two is relocated", [span(one)], [span(other)])
             a, b = read_debug(pair.a, one, table, rooms[0]), read_debug(pair.b, other, table_b, rooms[1])
@@ -114,7 +122,6 @@ class _Comparison:
             heads = [(d.part.type, d.flags, d.align, d.part.addr, d.part.entsize) for d in (a, b)]
             if heads[0] != heads[1]:
                 raise Refused(one.name, "its header differs", [span(one)], [span(other)])
-            name = canonical(one.name)
             self.sections[name] = _Section(name, a, b)
 
     def run(self) -> None:
@@ -153,8 +160,8 @@ class _Comparison:
         }
         for name, section in self.sections.items():
             if name not in _STRINGS:
-                walk = by_name.get(name, tables.plain)
-                if section.equal and name in (".debug_loclists", ".debug_frame"):
+                walk = by_name.get(section.kind, tables.plain)
+                if section.equal and section.kind in (".debug_loclists", ".debug_frame"):
                     walk = tables.plain
                 section.walks = walked(name, walk, section.a.raw, section.b.raw)
         info = self.sections.get(".debug_info")
@@ -173,8 +180,8 @@ class _Comparison:
         one, other = section.walks
         lines = self.sections.get(".debug_line")
         there = info.walks if info else None
-        own = section.walks if section.name == ".debug_types" else there
-        units = section.name not in (".debug_info", ".debug_types")
+        units = section.kind not in (".debug_info", ".debug_types")
+        own = there if units else section.walks
         for kind, target in ((LOCAL, own), (ENTRY, there), (LINES, lines.walks if lines else None)):
             rows = one.kind == kind
             if rows.any():
@@ -244,10 +251,15 @@ class _Comparison:
         if any(r[-1:] != b"\0" for r in raws):
             raise Refused(name, "its last text has no end", [span(section.a.part)], [span(section.b.part)])
         names: set[str] = set()
+        room = _MOST_TEXT
         for x, y in np.unique(np.stack((old, new)), axis=1).T.tolist():
             if not (0 <= x < len(raws[0]) and 0 <= y < len(raws[1])):
                 raise Refused(name, "a reference leads out of it")
-            names |= self._text(name, *(r[at : r.index(b"\0", at)] for r, at in zip(raws, (x, y), strict=True)))
+            text, text_b = (r[at : r.index(b"\0", at)] for r, at in zip(raws, (x, y), strict=True))
+            room -= len(text) + len(text_b)
+            if room < 0:
+                raise Refused(name, "more text than is compared here")
+            names |= self._text(name, text, text_b)
         unused = [self._unused(*side) for side in ((section.a, old), (section.b, new))]
         known = [set(r.split(b"\0")) for r in raws] if unused[0] or unused[1] else [set(), set()]
         made = {self.pair.declared.apply(text)[0] for text in unused[0] - known[1]}

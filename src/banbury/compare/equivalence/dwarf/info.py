@@ -28,14 +28,16 @@ from banbury.compare.equivalence.dwarf.shape import (
 
 #: Entries in one side's debug information that are walked at most (some five seconds).
 MOST_ENTRIES: Final = 12_000_000
-_LEB, _TEXT, _BLOCK1, _BLOCK2, _BLOCK4, _BLOCK, _EXPRESSION, _REF_LEB = range(8)
+#: Bytes of tables of abbreviations that are read at most.
+MOST_ABBREVIATIONS: Final = 64 << 20
+_LEB, _TEXT, _BLOCK1, _BLOCK2, _BLOCK4, _BLOCK, _EXPRESSION = range(7)
 _STMT_LIST: Final = 0x10
 #: Forms of a size of their own, in bytes, whose bytes are compared as they stand.
 _PLAIN: Final = {0x0B: 1, 0x05: 2, 0x06: 4, 0x07: 8, 0x1E: 16, 0x0C: 1, 0x19: 0, 0x21: 0, 0x20: 8,
                  0x25: 1, 0x26: 2, 0x27: 3, 0x28: 4, 0x29: 1, 0x2A: 2, 0x2B: 3, 0x2C: 4, 0x1C: 4, 0x24: 8}  # fmt: skip
 _VARIABLE: Final = {0x0D: _LEB, 0x0F: _LEB, 0x1A: _LEB, 0x1B: _LEB, 0x22: _LEB, 0x23: _LEB, 0x1F01: _LEB,
                     0x1F02: _LEB, 0x08: _TEXT, 0x0A: _BLOCK1, 0x03: _BLOCK2, 0x04: _BLOCK4, 0x09: _BLOCK,
-                    0x18: _EXPRESSION, 0x15: _REF_LEB}  # fmt: skip
+                    0x18: _EXPRESSION, 0x15: _LEB}  # fmt: skip
 _LOCALS: Final = {0x11: 1, 0x12: 2, 0x13: 4, 0x14: 8}
 
 #: A fixed stretch: its fields (place within it, size, kind), its size, and the variable form behind it (-1: none).
@@ -50,13 +52,13 @@ class Head(Struct, frozen=True):
     address: int
 
 
-def abbreviations(raw: bytes, at: int, head: Head) -> dict[int, tuple[Stretch, ...]]:
-    """The table of abbreviations at ``at``: each code with its plan. Raises :class:`Malformed`."""
+def abbreviations(raw: bytes, at: int, head: Head) -> tuple[dict[int, tuple[Stretch, ...]], int]:
+    """The table of abbreviations at ``at``: each code with its plan; and its end. Raises :class:`Malformed`."""
     out: dict[int, tuple[Stretch, ...]] = {}
     while True:
         code, at = uleb(raw, at)
         if not code:
-            return out
+            return out, at
         _, at = uleb(raw, at)
         at += 1
         forms = []
@@ -107,13 +109,25 @@ def _fixed(name: int, form: int, head: Head) -> tuple[int, int]:
     raise Malformed(f"the form {form:#x} is not known")
 
 
+def _enter(walk: Walk, begin: int, bases: list[int], fields: tuple[tuple[int, int, int], ...]) -> None:
+    """The fields of all entries of one fixed stretch, which begin (behind their codes) at ``bases``."""
+    if len(bases) < 8:
+        for base in bases:
+            for rel, size, kind in fields:
+                walk.add(base + rel, size, kind, begin if kind == LOCAL else 0)
+        return
+    places = np.array(bases, np.int64)
+    for rel, size, kind in fields:
+        walk.many(places + rel, size, kind, begin if kind == LOCAL else 0)
+
+
 class InfoWalker:
     """Walks one side's section. ``moved``: whether addresses in expressions are to be found too."""
 
     def __init__(self, abbrev: bytes, order: str, *, types: bool, moved: bool) -> None:
         self.abbrev, self.order, self.types, self.moved = abbrev, order, types, moved
         self._tables: dict[tuple[int, Head], dict[int, tuple[Stretch, ...]]] = {}
-        self.entries = self._address = 0
+        self.entries = self._address = self._read = 0
 
     def __call__(self, raw: bytes) -> Walk:
         walk = Walk(raw, self.order)
@@ -154,7 +168,11 @@ class InfoWalker:
         self._address = address
         plans = self._tables.get((table, head))
         if plans is None:
-            plans = self._tables[table, head] = abbreviations(self.abbrev, table, head)
+            plans, stop = abbreviations(self.abbrev, table, head)
+            self._tables[table, head] = plans
+            self._read += stop - table
+            if self._read > MOST_ABBREVIATIONS:  # tables that overlap would be read again and again
+                raise Malformed("more abbreviations than are read here", at)
         return end, self._entries(walk, begin, at, end, plans)
 
     def _entries(self, walk: Walk, begin: int, at: int, end: int, plans: dict[int, tuple[Stretch, ...]]) -> I64:
@@ -186,10 +204,7 @@ class InfoWalker:
             raise Malformed("an entry runs out of its unit", at)
         self.entries += len(starts)
         for code, bases in found.items():
-            if bases:
-                places = np.array(bases, np.int64)
-                for rel, size, kind in plans[code][0][0]:
-                    walk.many(places + rel, size, kind, begin if kind == LOCAL else 0)
+            _enter(walk, begin, bases, plans[code][0][0])
         return np.array(starts, np.int64)
 
     def _long(self, walk: Walk, begin: int, at: int, end: int, plan: tuple[Stretch, ...]) -> int:
@@ -213,8 +228,6 @@ class InfoWalker:
 
     def _block(self, walk: Walk, at: int, form: int) -> int:
         raw = walk.raw
-        if form == _REF_LEB:
-            raise Malformed("a reference of variable size", at)
         if form in (_BLOCK, _EXPRESSION):
             size, at = uleb(raw, at)
         else:
