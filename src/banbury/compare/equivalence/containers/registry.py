@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from functools import cache
 
-from banbury.compare.equivalence.containers import ar, cpio, fdt, jffs2, rpm, squashfs, streams, tar, ubi, uimage, zip
+from banbury.compare.equivalence.containers import (
+    ar,
+    cpio,
+    ext,
+    fdt,
+    jffs2,
+    rpm,
+    squashfs,
+    streams,
+    tar,
+    ubi,
+    uimage,
+    zip,
+)
 from banbury.compare.equivalence.containers.contract import Comparator
 from banbury.formats.view import View
 from banbury.model.errors import Malformed
@@ -14,7 +27,7 @@ from banbury.model.errors import Malformed
 def comparators() -> tuple[Comparator, ...]:
     """All comparators of containers."""
     archives = (streams, ar, cpio, tar, zip, rpm)
-    systems = (squashfs, jffs2, ubi)
+    systems = (squashfs, jffs2, ubi, ext)
     images = (uimage, fdt)
     return tuple(c for module in (*archives, *systems, *images) for c in module.COMPARATORS)
 
