@@ -180,8 +180,11 @@ def substitutions(a: BuildRecord | None, b: BuildRecord | None) -> list[Substitu
     return sorted(out, key=lambda s: (-len(s.old), s.name))
 
 
-#: How compilers and scripts write the clock (C17, 6.10.8.1; ISO 8601), in UTC.
-_STAMPS: Final = {"__DATE__": "%b %e %Y", "__TIME__": "%H:%M:%S", "day": "%Y-%m-%d", "second": "%Y-%m-%dT%H:%M:%SZ"}
+#: How compilers, scripts and date(1) write the clock (C17, 6.10.8.1; ISO 8601; POSIX.1-2017, date), in UTC.
+_STAMPS: Final = {
+    "__DATE__": "%b %e %Y", "__TIME__": "%H:%M:%S", "day": "%Y-%m-%d", "second": "%Y-%m-%dT%H:%M:%SZ",
+    "date": "%a %b %e %H:%M:%S UTC %Y",
+}  # fmt: skip
 
 
 def _clock(record: BuildRecord) -> dict[str, str]:

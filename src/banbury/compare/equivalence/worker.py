@@ -16,7 +16,17 @@ import msgspec
 from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
-from banbury.compare.equivalence.containers.contract import ANY_STREAM, BYTES, Comparator, Member, Place, Spool, Work
+from banbury.compare.equivalence.containers import kernel
+from banbury.compare.equivalence.containers.contract import (
+    ANY_STREAM,
+    BYTES,
+    KERNEL,
+    Comparator,
+    Member,
+    Place,
+    Spool,
+    Work,
+)
 from banbury.compare.equivalence.containers.image import compare_image
 from banbury.compare.equivalence.containers.registry import claimed, comparators
 from banbury.compare.equivalence.containers.streams import ANY
@@ -117,6 +127,8 @@ def compare(work: Work) -> Answer:
     if BYTES in work.hints:
         return Answer(format="", verdict=_by_bytes(work, "must be the same byte for byte", Verdict.FUNCTIONAL))
     if work.a.startswith(_ELF) and work.b.startswith(_ELF):
+        if KERNEL in work.hints:
+            return _container(work, kernel.KERNEL)
         return Answer(format="elf", verdict=_with_size(work, _leaf(work, compare_elf)))
     one, other = claimed(work.a), claimed(work.b)
     if one is not other and ANY_STREAM in work.hints and ANY.claims(work.a) and ANY.claims(work.b):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -55,9 +56,14 @@ def kernel(
     fill: bytes = b"\0",
     more: Node | None = None,
     mtime: int = 0,
+    stated: int | None = None,
+    second: bytes = b"",
+    note: int = 3,
 ) -> bytes:
     """What tools read in an uncompressed kernel: noise for code, the banner at a fixed place, the configuration and an
-    initramfs in fixed room, and the build-id's note (Linux, kernel/configs.c, usr/initramfs_data.S, init/version.c)."""
+    initramfs in fixed room, and the build-id's note (Linux, kernel/configs.c, usr/initramfs_data.S, init/version.c).
+    ``stated``: how much the size behind the initramfs is wrong; ``second``: an archive behind it; ``note``: the
+    note's type."""
     code = bytearray(random.Random("kernel code").randbytes(280_000))  # noqa: S311 - stands for code
     if flip >= 0:
         code[flip] ^= 1
@@ -66,9 +72,12 @@ def kernel(
         tree["bin/more"] = more
     archive = gzip(cpio.write({p: n.but(mtime=mtime) for p, n in tree.items()}, first=first), level=level)
     packed = b"IKCFG_ST" + gzip(config, level=level) + b"IKCFG_ED"
-    note = struct.pack("<III4s", 4, 20, 3, b"GNU\0") + salt
-    strings = b"/sbin/init\0Kernel panic - not syncing: %s\0"
-    parts = [bytes(code[:100_000]), _room(shown, 512), strings, note, bytes(code[100_000:200_000])]
+    head = struct.pack("<III4s", 4, 20, note, b"GNU\0") + salt
+    strings = b"/sbin/init\0Kernel panic - not syncing: %s\0\0\0"
+    parts = [bytes(code[:100_000]), _room(shown, 512), strings, head, bytes(code[100_000:200_000])]
+    size = b"" if stated is None else struct.pack("<Q", len(archive) + stated)
+    room = 0 if stated is None else -len(archive) % 8
+    archive += bytes(room) + size + second
     parts += [
         packed + (fill * 4096)[: -len(packed) % 4096],
         archive + bytes(-len(archive) % 16_384),
@@ -97,25 +106,60 @@ def _wrapped(write: Callable[[bytes, int], bytes], plain: bytes) -> Made:
     return _named(Made(a=write(kernel(), 9), b=write(plain, 6), base=write(_vendor_kernel(), 6)))
 
 
-def bzimage(plain: bytes, level: int) -> bytes:
-    """A kernel for x86 (Linux, Documentation/arch/x86/boot.rst): set-up code, then the compressed kernel."""
+def bzimage(plain: bytes, level: int, *, size: int = 0, fill: bytes = b"") -> bytes:
+    """A kernel for x86 (Linux, Documentation/arch/x86/boot.rst): set-up code, then the compressed kernel, in ``size``
+    bytes, and the CRC-32 of all that."""
     payload = gzip(plain, level=level)
     stub, tail = b"\x90" * 0x70, b"\xcc" * 5_000
-    code = stub + payload + tail
+    code = stub + (payload + fill).ljust(size, b"\0") + tail
     code += bytes(-len(code) % 16)
     setup = bytearray(1024)
     setup[0x1F1] = 1
     struct.pack_into("<I", setup, 0x1F4, len(code) // 16)
     struct.pack_into("<HBB4sHI", setup, 0x1FE, 0xAA55, 0xEB, 0x66, b"HdrS", 0x20D, 0)
     struct.pack_into("<II", setup, 0x248, len(stub), len(payload))
-    return bytes(setup) + code
+    raw = bytes(setup) + code
+    return raw[:-4] + struct.pack("<I", zlib.crc32(raw[:-4]) ^ 0xFFFFFFFF) if size else raw
 
 
-def zimage(plain: bytes, level: int) -> bytes:
-    """A kernel for ARM (Linux, Documentation/arch/arm/booting.rst)."""
-    body = b"\1\2\3\4" * 0x400 + gzip(plain, level=level) + b"\x0f\xee" * 16
+def zimage(plain: bytes, level: int, *, size: int = 0, fill: bytes = b"") -> bytes:
+    """A kernel for ARM (Linux, Documentation/arch/arm/booting.rst), its payload in ``size`` bytes."""
+    body = b"\1\2\3\4" * 0x400 + (gzip(plain, level=level) + fill).ljust(size, b"\0") + b"\x0f\xee" * 16
     body += bytes(-len(body) % 4)
     return bytes(0x24) + struct.pack("<4I", 0x016F2818, 0, 0x34 + len(body), 0x04030201) + body
+
+
+def _still(write: Callable[..., bytes], *, at: int | None = None, fill: bytes = b"") -> Made:
+    """A kernel that unpacks itself, of the same layout though its payload is of another length; tampered with at
+    ``at``, or in the room behind the payload."""
+    size = 300_000
+    plain = kernel(shown=banner(user=_SAME_LENGTH["user"], host=_SAME_LENGTH["host"]))
+    honest = write(plain, 6, size=size)
+    made = _named(Made(a=write(kernel(), 9, size=size), b=write(plain, 6, size=size, fill=fill), base=honest))
+    if at is not None:
+        patch = Patch(honest)
+        at %= len(honest)
+        made = _named(patch.put(at, bytes([honest[at] ^ 0x40])).made(made.a))
+    elif not fill:
+        made.base = None
+    return _of(made, _SAME_LENGTH)
+
+
+def u_boot(date: str, version: str, *, flip: int = -1, command: bytes = b"bootcmd=bootm 0x9f0a0000\0") -> bytes:
+    """What tools read in a boot loader: noise for code, the banner, the default environment."""
+    code = bytearray(random.Random("loader code").randbytes(120_000))  # noqa: S311 - stands for code
+    if flip >= 0:
+        code[flip] ^= 1
+    shown = f"U-Boot {version} ({date} +0000)\0".encode()
+    return bytes(code[:50_000]) + shown + command + bytes(code[50_000:])
+
+
+def _loader(*, date: str = "Nov 14 2023 - 22:13:20", version: str = "2023.04", **more: Any) -> Made:
+    made = Made(a=u_boot("Sep 13 2020 - 12:26:40", "2023.01"), b=u_boot(date, version, **more))
+    made.base = u_boot("Nov 14 2023 - 22:13:20", "2023.04")
+    made.record_a = {**LAB, "versions": {"u-boot": "2023.01"}}
+    made.record_b = {**VENDOR, "versions": {"u-boot": version}}
+    return made
 
 
 def _bz_code() -> Made:
@@ -123,7 +167,71 @@ def _bz_code() -> Made:
     return _named(Patch(made.b).put(1024 + 8, b"\xcc").made(made.a))
 
 
+_SAME_LENGTH = {"user": "jenkins01", "host": "buildhost1"}
+_SHELL = {"user": "jenkins01", "host": "x;reboot;x"}
+
+
+def _of(made: Made, names: dict[str, str]) -> Made:
+    """With other names in the vendor's record."""
+    assert made.record_b is not None
+    made.record_b = {**made.record_b, "user": names["user"], "host": names["host"]}
+    return made
+
+
+def _named_kernel(names: dict[str, str], **more: Any) -> Made:
+    shown = banner(user=names["user"], host=names["host"], date="Tue Nov 14 22:13:20 UTC 2023")
+    made = _named(Made(a=kernel(), b=kernel(**{"shown": shown, **more}), base=_vendor_kernel()))
+    return _of(made, names)
+
+
+def _release() -> Made:
+    made = _kernel(shown=VENDOR_BANNER.replace(b"6.1.55", b"6.1.56"))
+    assert made.record_b is not None
+    made.record_b = {**made.record_b, "versions": {"linux": "6.1.56"}}
+    return made
+
+
 _HARMLESS = (
+    (
+        "kernel",
+        "length",
+        "user",
+        "The banner has another user, host and time of the same length, which are declared.",
+        lambda: _clean(_named_kernel(_SAME_LENGTH)),
+        None,
+    ),
+    (
+        "kernel",
+        "size",
+        "allocation",
+        "The initramfs has other times, and the size that the linker put behind it is right.",
+        lambda: _named(Made(a=kernel(stated=0), b=kernel(stated=0, mtime=9))),
+        None,
+    ),
+    (
+        "bzimage",
+        "place",
+        "user",
+        "The kernel names another declared user; nothing moved, and lengths and checksum are right.",
+        lambda: _still(bzimage),
+        None,
+    ),
+    (
+        "zimage",
+        "place",
+        "user",
+        "The kernel names another declared user; nothing moved.",
+        lambda: _still(zimage),
+        None,
+    ),
+    (
+        "u-boot",
+        "banner",
+        "clock",
+        "The banner has another time and a declared version of the same length.",
+        partial(_loader),
+        None,
+    ),
     (
         "kernel",
         "banner",
@@ -175,6 +283,74 @@ _HARMLESS = (
 )
 
 _ATTACKS = (
+    (
+        "kernel",
+        "banner-shell",
+        "declared-lookalike",
+        "The declared host is a command, for scripts that read the banner carelessly.",
+        lambda: _named_kernel(_SHELL),
+    ),
+    ("kernel", "release", "declared-lookalike", "Another release: other modules are loaded.", _release),
+    (
+        "kernel",
+        "banner-twice",
+        "mismatch",
+        "A second kernel's banner, of another user, stands behind the first.",
+        lambda: _kernel(shown=VENDOR_BANNER + banner(user="root", date="Tue Nov 14 22:13:20 UTC 2023")),
+    ),
+    ("kernel", "note-header", "hiding-place", "The note is of another type.", lambda: _kernel(note=4)),
+    (
+        "kernel",
+        "initramfs-size",
+        "header",
+        "The size behind the initramfs takes in what follows it.",
+        lambda: _named(Made(a=kernel(stated=0), b=kernel(stated=4096, mtime=9), base=kernel(stated=0, mtime=9))),
+    ),
+    (
+        "kernel",
+        "initramfs-second",
+        "extra-member",
+        "A second archive stands in the room behind the initramfs, and is unpacked too.",
+        lambda: _kernel(second=cpio.write({"init": Node(mode=0o755, data=b"#!/bin/sh\ntelnetd\n")})),
+    ),
+    ("bzimage", "checksum", "checksum", "The CRC-32 at the end is wrong.", lambda: _still(bzimage, at=-2)),
+    ("bzimage", "setup", "code", "One byte of the set-up code is changed.", lambda: _still(bzimage, at=0x300)),
+    (
+        "bzimage",
+        "payload-size",
+        "header",
+        "The header states a shorter payload than there is.",
+        lambda: _still(bzimage, at=0x24C),
+    ),
+    (
+        "bzimage",
+        "room",
+        "hidden-space",
+        "The room behind the compressed kernel holds something.",
+        lambda: _still(bzimage, fill=EVIL),
+    ),
+    (
+        "u-boot",
+        "banner",
+        "declared-lookalike",
+        "The banner has a time that is not the declared one.",
+        lambda: _loader(date="Nov 14 2023 - 22:13:21"),
+    ),
+    ("u-boot", "code", "code", "One bit of the code is changed.", lambda: _loader(flip=70_000)),
+    (
+        "u-boot",
+        "environment",
+        "data",
+        "The default command starts another thing.",
+        lambda: _loader(command=b"bootcmd=bootm 0xbf0a0000\0"),
+    ),
+    (
+        "u-boot",
+        "banner-length",
+        "declared-lookalike",
+        "The declared version is longer, and writes over what follows it.",
+        lambda: _loader(version="2023.01-rc1"),
+    ),
     ("kernel", "code", "code", "One bit of the code is changed.", lambda: _kernel(flip=150_000)),
     (
         "kernel",

@@ -16,6 +16,7 @@ export PATH=/usr/sbin:/usr/bin
 exec "$PREFIX/bin/gate" --config /etc/gate.conf
 """
 _PC = "prefix={root}/install\nlibdir=${{prefix}}/lib\nVersion: 2.4.1\nLibs: -lgate\n"
+_NEXT = {"gate": "2.4.1+b1"}
 _DATES = "Sun Sep 13 12:26:40 UTC 2020", "Tue Nov 14 22:13:20 UTC 2023"
 
 
@@ -123,15 +124,24 @@ def recipes() -> Iterator[Recipe]:
         "script-same-version",
         "script",
         "version",
-        "The declared version.",
+        "The declared version, in a variable: what the shell, or a program that it starts, does with it is not shown.",
         lambda: _same(script(), script(vendor=True, version="2.4.1+b1"), versions={"gate": "2.4.1+b1"}),
+        expected={"functional", "unexplained", "equivalent/by-rebuild"},
     )
     yield harmless(
         "text-same-root",
         "text",
         "path",
-        "A prefix is the declared folder.",
+        "A prefix is the declared folder: what reads the file looks for libraries there.",
         lambda: _same(_PC.format(root=LAB["roots"][0]), _PC.format(root=VENDOR["roots"][0])),
+        expected={"functional", "unexplained", "equivalent/by-rebuild"},
+    )
+    yield harmless(
+        "text-same-version",
+        "text",
+        "version",
+        "Release notes name the declared version.",
+        lambda: _same("gate 2.4.1\nListens on port 443.\n", "gate 2.4.1+b1\nListens on port 443.\n", versions=_NEXT),
     )
     lines = [f"{name}\n" for name in ("Zebra", "apple", "Äpfel", "banana", "item2", "item10")]
     yield harmless(

@@ -25,6 +25,8 @@ EXACT: Final = "exact"
 BYTES: Final = "bytes"
 #: A stream that may be compressed in another format on the other side.
 ANY_STREAM: Final = "any-stream"
+#: What a kernel's decompressor unpacks: an image in memory, also where it begins as an ELF file does.
+KERNEL: Final = "kernel"
 _STEP: Final = 1 << 18
 _RESIDENT: Final = 48 << 20  # bytes of the input that stay mapped in before they are let go
 

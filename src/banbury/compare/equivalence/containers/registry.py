@@ -10,6 +10,8 @@ from banbury.compare.equivalence.containers import (
     ext,
     fdt,
     jffs2,
+    kernel,
+    kernel_packed,
     rpm,
     squashfs,
     streams,
@@ -28,7 +30,7 @@ def comparators() -> tuple[Comparator, ...]:
     """All comparators of containers."""
     archives = (streams, ar, cpio, tar, zip, rpm)
     systems = (squashfs, jffs2, ubi, ext)
-    images = (uimage, fdt)
+    images = (uimage, fdt, kernel_packed, kernel)
     return tuple(c for module in (*archives, *systems, *images) for c in module.COMPARATORS)
 
 

@@ -192,13 +192,14 @@ def inflated(view: View, start: int, end: int) -> Iterator[Buffer]:
 
 def _last(engine: zlib._Decompress, byte: int, end: int) -> Iterator[Buffer]:
     """The last byte of a stream: each of its bits that does not matter must be zero."""
+    content = engine.copy().decompress(bytes([byte]))
     for bit in range(7, -1, -1):
         trial = engine.copy()
         try:
-            ended = trial.decompress(bytes([byte ^ 1 << bit])) is not None and trial.eof
+            same = trial.decompress(bytes([byte ^ 1 << bit])) == content and trial.eof
         except zlib.error:
-            ended = False
-        if not ended:
+            same = False
+        if not same:  # the bit is the stream's: of its end, or (where the last block is stored) of its content
             break
         if byte >> bit & 1:
             raise Refused("deflate", "bits behind the end of the stream are not zero", [Range(end - 1, end)])
