@@ -143,7 +143,7 @@ def render(found: EquivalenceReport, second: Mapping[str, str] | None = None) ->
     context: dict[str, Any] = {
         "r": found,
         **files,
-        "deciding": [f for f in found.files if f.verdict is found.verdict and f.own is found.verdict][:_DECIDING],
+        "deciding": _deciding(found),
         "premises": premises(found),
         "assumed": assumptions(found),
         "rows": ROWS,
@@ -159,6 +159,12 @@ def render(found: EquivalenceReport, second: Mapping[str, str] | None = None) ->
         "style_hash": base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     }
     return environment.get_template("equivalence.html.j2").render(context)
+
+
+def _deciding(found: EquivalenceReport) -> list[FileReport]:
+    """The first of the files that the verdict comes from: what is handed in, then those with most program code."""
+    worst = [f for f in found.files if f.own is found.verdict]
+    return sorted(worst, key=lambda f: ("!/" in f.path, -f.code, f.path))[:_DECIDING]
 
 
 def _files(files: Iterable[FileReport]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from banbury.present.text import clip, counted, grouped, human, percent
 from banbury.present.verdicts import said
 
 _ORDER: Final = {str(v): -rank for rank, v in enumerate(Verdict)}
+_PREMISES: Final = 4
 _METHODS: Final = {
     "whole": "compared with its rebuild as a whole, byte for byte, and file by file",
     "files": "its files were compared with those of the rebuild; what lies around them was not",
@@ -63,8 +64,13 @@ def _view(evaluation: Evaluation, row: Rebuilt, number: int) -> RebuildView:
         premises=[
             f"{'Source version' if p.kind == 'version' else 'Toolchain'} of {clip(p.subject)} differs: "
             f"{clip(p.rebuilt)} rebuilt, {clip(p.shipped)} shipped"
-            for p in row.premises[:20]
-        ],
+            for p in row.premises[:_PREMISES]
+        ]
+        + (
+            [f"and {counted(len(row.premises) - _PREMISES, 'more statement')} of this sort"]
+            if len(row.premises) > _PREMISES
+            else []
+        ),
         files=bad,
         alone=sum(f.how == "nothing" for f in bad),
         rebuilds=[evaluation.nodes[n].name for n in row.rebuilds],

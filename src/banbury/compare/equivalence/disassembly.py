@@ -22,7 +22,7 @@ _LARGEST: Final = 1 << 20  # bytes of one function
 _FUNC: Final = 2
 _HASHED: Final = 256 << 20  # bytes of functions compared in all: hostile symbols overlap
 _ADDRESS: Final = re.compile(r"0x[0-9a-f]{4,}")
-_EF_MIPS_MICRO: Final = 0x06000000
+_EF_MIPS_MICRO: Final = 0x02000000  # EF_MIPS_MICROMIPS
 
 
 def disassembled(a: ElfFile, b: ElfFile, changed: list[ChangedFunction], notes: list[str]) -> list[Code]:
@@ -39,7 +39,10 @@ def disassembled(a: ElfFile, b: ElfFile, changed: list[ChangedFunction], notes: 
     out = [Code(name=clipped(c.name), a=c.a, b=c.b, rows=_rows(c, (a, b), engines, names, notes)) for c in chosen]
     if len(changed) > len(chosen):
         notes.append(f"{len(chosen)} of {len(changed)} changed functions are shown")
-    return [code for code in out if code.rows]
+    shown = [code for code in out if code.rows]
+    if len(shown) < len(out):
+        notes.append(f"{len(out) - len(shown)} of the changed functions cannot be disassembled")
+    return shown
 
 
 def changed_by_name(a: ElfFile, b: ElfFile) -> list[ChangedFunction]:
@@ -88,6 +91,8 @@ def _names(elf: ElfFile) -> dict[int, str]:
 def _body(elf: ElfFile, address: int, size: int) -> bytes:
     """The bytes of a function; in an object file addresses count from its section, and nothing is shown."""
     size = min(size, _LARGEST)
+    if elf.header.machine == t.EM_MIPS and address & 1:
+        return b""  # MIPS16, which Capstone does not read
     if not size or elf.header.type == t.ET_REL:
         return b""
     address &= ~1 if elf.header.machine == t.EM_ARM else -1

@@ -36,7 +36,8 @@ _TEXT_LINES: Final = 20_000  # of a side, that a diff is made of
 _DIFFERENT: Final = 1500  # lines left after the common start and end: the diff's cost grows with their product
 _STRINGS_IN: Final = 64 << 20  # bytes of a program
 _MOST_STRINGS: Final = 200_000
-_STRING: Final = re.compile(rb"[\x20-\x7e]{6,400}")
+#: As a compiler lays out texts: what chance makes of machine code has no zero byte or line end on both sides.
+_STRING: Final = re.compile(rb"(?<=[\0\n])[\x20-\x7e]{5,400}(?=[\0\n])")
 _FIELD: Final = re.compile(r"^(Package|Version|Architecture): *([^\n]{1,200})$", re.MULTILINE)
 _PACKAGES: Final = 20_000
 _WINDOW: Final = 16  # bytes of a constant on either side of its first difference
@@ -174,7 +175,7 @@ def _producers(work: Work, a: ElfFile, b: ElfFile) -> Iterator[Environment]:
 
 
 def _strings(work: Work, notes: list[str]) -> tuple[list[str], list[str]]:
-    """Texts of at least six characters that stand in one file only, in their order."""
+    """Texts of at least five characters that stand in one file only, in their order."""
     if max(len(work.a), len(work.b)) > _STRINGS_IN:
         notes.append(f"strings are not listed for files above {_STRINGS_IN >> 20} MiB")
         return [], []

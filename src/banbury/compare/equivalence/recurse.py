@@ -11,7 +11,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Final, Protocol
 
 import msgspec
@@ -331,11 +331,14 @@ def _plain(place: Place) -> Place:
 
 def _samples(source: int, pair: Pair, own: FileVerdict) -> list[tuple[int, bytes, int, bytes]]:
     """A few of the bytes that nothing accounts for, of both sides, with their offsets."""
-    out = []
-    for entry in own.unexplained[:4]:
+    out: list[Sample] = []
+    placed = [entry for entry in own.unexplained if entry.a or entry.b] or own.unexplained
+    for entry in placed[:8]:
         a, b = (ranges[0] if ranges else None for ranges in (entry.a, entry.b))
         first = min(r.start for r in (a, b) if r) if a or b else 0
         start = max(0, first - 16 if first < min(pair.a.length, pair.b.length) else first)
+        if len(out) >= 4 or any(start < at + 160 and at <= start for at, _, _, _ in out):
+            continue
         sides = [
             os.pread(source, max(0, min(160, place.length - start)), place.start + start) for place in (pair.a, pair.b)
         ]
@@ -371,7 +374,13 @@ def digest(source: int, place: Place) -> str:
 
 
 def _copy(file: IO[bytes], target: int, at: int) -> int:
+    """Put a whole file into an open one at ``at``; its size. The kernel copies, where it can without this process."""
     size = 0
+    with suppress(OSError, ValueError):  # not a file of the kernel's, or of another file system: read and write then
+        source = file.fileno()
+        while done := os.copy_file_range(source, target, 1 << 30, size, at + size):
+            size += done
+        file.seek(size)
     while piece := file.read(_STEP):
         done = 0
         while done < len(piece):
