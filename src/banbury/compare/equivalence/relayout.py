@@ -107,7 +107,7 @@ class _Proof:
         elif one.type == SHT_DYNAMIC:
             self.masks[one.index] = data.dynamic_table(self.sides, self.machine, one, other)
         elif one.type == t.SHT_DYNSYM:
-            self.masks[one.index] = data.dynamic_symbols(a, b, one, other, refs)
+            self.masks[one.index] = data.dynamic_symbols(self.sides, one, other)
         elif one.type in (t.SHT_RELA, t.SHT_REL):
             self.masks[one.index] = data.relocations(self.sides, self.machine, one, other)
         elif one.type == _RELR:

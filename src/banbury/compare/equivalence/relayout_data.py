@@ -19,6 +19,7 @@ from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
 from banbury.compare.equivalence.machines.contract import Machine, Mask, Sides
 from banbury.compare.equivalence.relayout_map import References
+from banbury.compare.equivalence.relayout_sizes import grown
 from banbury.formats import _elf_types as t
 
 U8 = npt.NDArray[np.uint8]
@@ -55,21 +56,25 @@ def dynamic_table(sides: Sides, machine: Machine, one: Part, other: Part) -> Mas
     addresses, numbers = _ADDRESSES | machine.addresses, _NUMBERS | machine.numbers
     tables = [list(t.DYN[e.elf.key].iter_unpack(e.data[p.offset : p.end])) for e, p in ((a, one), (b, other))]
     ended = False
-    for (tag, value), (tag_b, value_b) in zip(*tables, strict=True):
+    for index, ((tag, value), (tag_b, value_b)) in enumerate(zip(*tables, strict=True)):
         if tag != tag_b or (ended and (tag or value or value_b)):
             raise Refused(".dynamic", "the tags are not the same, or something stands behind the last")
         ended = ended or tag == 0
         if tag in addresses:
             refs.one(f".dynamic tag {tag:#x}", value, value_b)
+        elif tag in machine.distances:
+            at = 2 * sides.word * index
+            refs.one(f".dynamic tag {tag:#x}", value + one.addr + at, value_b + other.addr + at)
         elif value != value_b or (tag and tag not in numbers):
             raise Refused(".dynamic", f"tag {tag:#x} differs or is not known")
     return np.ones(one.size, bool)
 
 
-def dynamic_symbols(a: OwnedElf, b: OwnedElf, one: Part, other: Part, refs: References) -> Mask:
+def dynamic_symbols(sides: Sides, one: Part, other: Part) -> Mask:
     """``.dynsym``: values of defined symbols are references (but for thread-local and absolute ones)."""
     from banbury.compare.equivalence.elf_symbols import symbols_of
 
+    a, b, refs = sides.a, sides.b, sides.refs
     ours, theirs = symbols_of(a, one), symbols_of(b, other)
     indices, kinds = ours["shndx"], ours["info"] & 15
     moves = (indices != 0) & (indices < 0xFF00) & (kinds != 6)
@@ -86,6 +91,9 @@ def dynamic_symbols(a: OwnedElf, b: OwnedElf, one: Part, other: Part, refs: Refe
     at = ours.dtype.fields["value"][1] if ours.dtype.fields else 0
     width = 8 if a.elf.is64 else 4
     for row in np.flatnonzero(moves).tolist():
+        out[row * size + at : row * size + at + width] = True
+    at = ours.dtype.fields["size"][1] if ours.dtype.fields else 0
+    for row in grown(sides.pair, one, other, ours, theirs):
         out[row * size + at : row * size + at + width] = True
     return out
 

@@ -70,7 +70,8 @@ def compare_items(pair: Pair, one: Part, other: Part, a: U8, b: U8, old: Ints, n
         item, item_b = a[x1:x2].tobytes(), b[y1:y2].tobytes()
         if item == item_b or (len(item) == len(item_b) and _same_length(pair, one, other, item, item_b, x1, y1)):
             continue
-        grown = _item(pair, one, other, item, item_b, (x1, y1))
+        shut = x2 < len(a) and y2 < len(b) and not a[x2] and not b[y2]
+        grown = _item(pair, one, other, item, item_b, (x1, y1), shut=shut)
         if index + 2 == len(begin):
             _tail(pair, one, other, len(item_b) - len(item) - grown)
             continue
@@ -118,8 +119,9 @@ def _tail(pair: Pair, one: Part, other: Part, more: int) -> None:
     pair.account.explain("elf.moved-tail", [], [Range(end - more, end)], one.name)
 
 
-def _item(pair: Pair, one: Part, other: Part, a: bytes, b: bytes, at: tuple[int, int]) -> int:
-    """How many bytes longer the item's content is in the second file. Its padding is zero in both."""
+def _item(pair: Pair, one: Part, other: Part, a: bytes, b: bytes, at: tuple[int, int], *, shut: bool) -> int:
+    """How many bytes longer the item's content is in the second file. Its padding is zero in both. ``shut``: the byte
+    behind it is the NUL of its text, which another label leads to (an empty text shared with it)."""
     content, content_b = a.rstrip(b"\0"), b.rstrip(b"\0")
     where = (
         [Range(at[0] + one.offset, at[0] + one.offset + len(a))],
@@ -129,7 +131,7 @@ def _item(pair: Pair, one: Part, other: Part, a: bytes, b: bytes, at: tuple[int,
         return 0
     texts = content.split(b"\0")
     made = [pair.declared.apply(text) if is_text(text) else (text, []) for text in texts]
-    if b"\0".join(m[0] for m in made) != content_b or len(a) == len(content) or len(b) == len(content_b):
+    if b"\0".join(m[0] for m in made) != content_b or not (shut or min(len(a) - len(content), len(b) - len(content_b))):
         raise Refused(one.name, "an item differs by more than a declared text", *where)
     names = ", ".join(sorted({n for m in made for n in m[1]}))
     pair.account.explain("elf.moved-literal", *where, names)

@@ -22,6 +22,10 @@ def machine_of(elf: OwnedElf) -> type[Machine] | None:
             from banbury.compare.equivalence.machines.aarch64 import AArch64
 
             return AArch64
+        case t.EM_MIPS, 32, _:
+            from banbury.compare.equivalence.machines.mips import Mips
+
+            return Mips
     return None
 
 

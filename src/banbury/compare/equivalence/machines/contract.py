@@ -99,6 +99,8 @@ class Machine:
     #: Dynamic tags of the processor whose value is an address, and those whose value is a number that may not change.
     addresses: ClassVar[frozenset[int]] = frozenset()
     numbers: ClassVar[frozenset[int]] = frozenset()
+    #: Those whose value is a distance from the entry itself.
+    distances: ClassVar[frozenset[int]] = frozenset()
     #: Whether the addresses of a program for a fixed place (ET_EXEC) are enumerated.
     fixed: ClassVar[bool] = False
 

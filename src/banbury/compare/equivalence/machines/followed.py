@@ -1,0 +1,225 @@
+"""From the flow of addresses in a section of code to references: what processors with fixed instruction words share.
+
+An immediate that is added to an address, or completes one, is a reference to what it makes. Where the address is
+doubtful (see :mod:`tracking`), its bytes must be equal besides. An incomplete address that is used as it stands must be
+one that did not move, or moved under the map. Jump tables are found by the jumps that read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.code import Ints, NotDecoded
+from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.machines.contract import CodePair, Mask, Sides
+from banbury.compare.equivalence.machines.operations import (
+    ADDI,
+    INDEXED,
+    LOAD,
+    LOADED,
+    MERGE,
+    MIXED_PART,
+    OTHER,
+    PART,
+    PLACES,
+    SHIFTED,
+    SLOTS,
+    STORE,
+    WHOLE,
+    Ops,
+)  # fmt: skip
+from banbury.compare.equivalence.machines.tracking import Tracking
+from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_map import AddressMap
+
+Load = Callable[[Ints, Ints], tuple[Ints, Ints, Ints]]
+_ROUNDS = 8
+
+
+def nothing(a: Ints, b: Ints) -> tuple[Ints, Ints, Ints]:
+    """No constant is known."""
+    return np.full(len(a), -1, np.int64), a, b
+
+
+class Followed:
+    """What is common to all sections of code of one proof."""
+
+    def __init__(self, sides: Sides, load: Load = nothing) -> None:
+        self.sides, self.load = sides, load
+        self.starts = np.zeros(0, np.int64)  # of functions, by address
+        self.bare: list[tuple[str, int, int, bool]] = []  # incomplete addresses that are used as they stand
+
+    def functions(self, addresses: Ints) -> None:
+        """Addresses at which functions begin."""
+        self.starts = np.union1d(self.starts, addresses)
+
+    def section(self, one: Part, other: Part, ops: Ops) -> Section:
+        inside = self.starts[(self.starts >= one.addr) & (self.starts < one.addr + one.size)]
+        ops.entry[(inside - one.addr) // 4] = True
+        return Section(self, one, other, ops)
+
+    def finish(self, the_map: AddressMap) -> None:
+        """Check the incomplete addresses that are used as they stand. Raises :class:`Refused`."""
+        for name, a, b, only in self.bare:
+            made = the_map.one(a)
+            if made != b and (made is not None or (a != b and not only)):
+                raise Refused(name, f"a part of an address, {a:#x}, is used in a way that is not known")
+
+
+class Section:
+    """References of one section of code, as they are found."""
+
+    def __init__(self, shared: Followed, one: Part, other: Part, ops: Ops) -> None:
+        self.shared, self.one, self.other, self.ops = shared, one, other, ops
+        self.marked = np.zeros(ops.count, bool)
+        self._old: list[Ints] = []
+        self._new: list[Ints] = []
+        self.flow = Tracking(ops, shared.load, self._targets)
+        self._bounds = np.zeros(0, np.int64)
+        self._base: tuple[int, int] | None = None
+        self._order = ">u4" if shared.sides.big else "<u4"
+
+    @property
+    def jumps(self) -> set[int]:
+        """Rows of jumps whose table is known."""
+        return self.flow.jumps
+
+    def mark(self, rows: Ints) -> None:
+        """The immediates of these rows are parts of references."""
+        self.marked[rows] = True
+
+    def refer(self, rows: Ints, a: Ints, b: Ints) -> None:
+        """These rows make addresses."""
+        del rows
+        self._old.append(a)
+        self._new.append(b)
+
+    def branches(self, rows: Ints, a: Ints, b: Ints) -> None:
+        self.mark(rows)
+        self.refer(rows, a, b)
+
+    # The flow
+
+    def run(
+        self, rows: Ints, places: Ints, kinds: Ints, a: Ints, b: Ints, *, base: tuple[int, int] | None = None
+    ) -> None:
+        """Follow values from where they begin. ``base``: from where the words of jump tables count (none: from the
+        table). Raises :class:`NotDecoded`."""
+        self._base = base
+        self.ops.writes[rows] |= np.uint64(1) << np.maximum(places, 0).astype(np.uint64)
+        good = places >= 0
+        for _ in range(_ROUNDS):
+            self.flow = Tracking(self.ops, self.shared.load, self._targets)
+            self.flow.start(rows[good], places[good], kinds[good], a[good], b[good])
+            bounds = np.array(sorted(label for label, _ in self.flow.labels), np.int64)
+            if np.array_equal(bounds, self._bounds):
+                break
+            self._bounds = np.union1d(bounds, self._bounds)
+        else:
+            raise NotDecoded(0, "tables of jumps that lead to ever more tables")
+        self._uses()
+        self._tables()
+
+    def _uses(self) -> None:
+        ops, name = self.ops, self.one.name
+        row, place, value, doubt = self.flow.held()
+        kind, a, b = self.flow.values.table[value].T if len(value) else np.zeros((3, 0), np.int64)
+        does = ops.kind[row]
+        based = (place == ops.rs[row]) & np.isin(does, [ADDI, LOAD, STORE])
+        lost = np.flatnonzero(based & (kind == MIXED_PART))
+        if len(lost):
+            raise NotDecoded(4 * int(row[lost[0]]), "an address of two possible upper halves")
+        used = based & (kind <= INDEXED)
+        first, second = a + ops.imm[0][row], b + ops.imm[1][row]
+        hidden = used & (does == ADDI) & (ops.rd[row] == ops.through) & (ops.through >= 0)
+        told = used & ~hidden
+        self.refer(row[told], first[told], second[told])
+        self.mark(row[used & ~doubt])
+        self.mark(row[(place == ops.rs[row]) & (does == SHIFTED) & (kind <= WHOLE) & ~doubt])
+        bits = (ops.reads[row] >> np.minimum(place, 63).astype(np.uint64)) & np.uint64(1)
+        escaped = (place < SLOTS) & (bits != 0) & (kind == PART) & np.isin(does, [OTHER, MERGE])
+        stored = (kind == PART) & (does == STORE) & (place == ops.rt[row]) & (ops.rs[row] != ops.stack)
+        for at in np.flatnonzero(escaped | stored).tolist():
+            self.shared.bare.append((name, int(a[at]), int(b[at]), False))
+
+    def complete(self, rows: Ints, place: int) -> None:
+        """At these rows a register is read by somebody else: what is in it is complete, if it can be an address."""
+        for value in self._at(rows, place):
+            kind, a, b = self.flow.values.table[value].tolist()
+            if kind == PART:
+                self.shared.bare.append((self.one.name, a, b, True))
+
+    def _at(self, rows: Ints, place: int) -> list[int]:
+        """The values that a place has at some rows."""
+        state = self.flow.state[rows * PLACES + place]
+        return list(state[state >= 0].tolist())
+
+    def is_loaded(self, row: int) -> bool:
+        """Whether a row adds something to what was loaded from a table."""
+        for place in (int(self.ops.rs[row]), int(self.ops.rt[row])):
+            if place >= 0:
+                held = self._at(np.array([row]), place)
+                if held and self.flow.values.table[held[0], 0] == LOADED:
+                    return True
+        return False
+
+    # Jump tables
+
+    def _words(self, label: int) -> tuple[Part, Part, Ints] | None:
+        """The section that a table stands in, and its words up to the next table."""
+        for one, other in self.shared.sides.pairs:
+            if one.index in self.shared.sides.masks and one.addr <= label < one.addr + one.size and not one.code:
+                after = self._bounds[self._bounds > label]
+                end = min(int(after[0]) if len(after) else one.addr + one.size, one.addr + one.size)
+                raw = self.shared.sides.raw[one.index][0][label - one.addr : end - one.addr]
+                return one, other, raw[: len(raw) // 4 * 4].view(self._order).astype(np.int64)
+        return None
+
+    def _targets(self, label: int) -> Ints:
+        """The rows that a table's words lead to: as many as lead to an instruction of this section."""
+        found = self._words(label)
+        if found is None or label % 4:
+            return np.zeros(0, np.int64)
+        return self._rows(found[2], label if self._base is None else self._base[0])
+
+    def _rows(self, words: Ints, base: int) -> Ints:
+        offset = ((words + base) & 0xFFFFFFFF) - self.one.addr
+        bad = np.flatnonzero((offset < 0) | (offset >= self.one.size) | (offset % 4 != 0))
+        return offset[: bad[0] if len(bad) else len(offset)] // 4
+
+    def _tables(self) -> None:
+        """Enter the words of all tables as references. Raises :class:`Refused`."""
+        sides = self.shared.sides
+        for label, label_b in sorted(self.flow.labels):
+            found = self._words(label)
+            rows = self._targets(label)
+            if found is None or not len(rows):
+                raise NotDecoded(0, f"no table of jumps stands at {label:#x}")
+            one, other, words = found
+            base, base_b = (label, label_b) if self._base is None else self._base
+            at, at_b = label - one.addr, label_b - other.addr
+            raw_b = sides.raw[one.index][1]
+            size = 4 * len(rows)
+            if at_b < 0 or at_b + size > len(raw_b):
+                raise Refused(one.name, "a jump table runs out of its section")
+            there = raw_b[at_b : at_b + size].view(self._order).astype(np.int64)
+            self.refer(rows, (words[: len(rows)] + base) & 0xFFFFFFFF, (there + base_b) & 0xFFFFFFFF)
+            sides.masks[one.index][at : at + size] = True
+            if not np.array_equal(words[: len(rows)], there):
+                here = [Range(at + one.offset, at + one.offset + size)]
+                sides.pair.account.explain(
+                    "elf.moved-table", here, [Range(at_b + other.offset, at_b + other.offset + size)]
+                )
+
+    # The result
+
+    def pair(self) -> CodePair:
+        """The section as the proof takes it."""
+        bits = np.where(self.marked, self.ops.field, 0).astype(self._order).view(np.uint8)
+        entries: Mask = np.zeros(self.one.size + 1, bool)
+        entries[::4] = True
+        old, new = (np.concatenate(x) if x else np.zeros(0, np.int64) for x in (self._old, self._new))
+        return CodePair(old, new, bits.copy(), entries)

@@ -1,0 +1,95 @@
+"""Instructions and values as the flow analysis of :mod:`tracking` takes them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from banbury.compare.equivalence.code import Ints
+
+Words = npt.NDArray[np.uint32]
+Flags = npt.NDArray[np.bool_]
+
+#: What an instruction does, as far as it is followed. SHIFTED adds an upper half, FETCH loads from a sum of registers,
+#: MERGE may copy.
+OTHER, ADDI, ADD, MOVE, LOAD, STORE, MERGE, SHIFTED, FETCH = range(9)
+#: What a value is: part of an address (an immediate is missing), an address, an address with an unknown index,
+#: something loaded from there, that with something added, and two values in one.
+PART, WHOLE, INDEXED, LOADED, BASED, MIXED, MIXED_PART = range(7)
+
+COUNT, LINK = 32, 33  # PowerPC's CTR and LR
+SLOTS: Final = 34  # the first of the words on the stack
+PLACES: Final = 96
+
+
+class Ops:
+    """The instructions of a section, as arrays: one row each.
+
+    ``rd``, ``rs``, ``rt``: written register, base, second operand (-1: none). ``imm``: immediates of both files.
+    ``reads`` and ``writes``: registers as bits. ``next``: rows that may follow (-1: none). ``call``: behind this row
+    another function has run; ``callee`` its row. ``jump``: the register that a jump leads to, which takes effect
+    ``delayed`` rows later. ``field``: the bits of the word that an immediate occupies. ``word``: a load or store of a
+    whole register. ``update``: the base register takes the address. ``entry``: functions begin here. ``idle``: does
+    nothing. ``stack``: the stack's register. ``volatile``: registers that a call may change. ``through``: a register
+    that calls hand on (-1: none). ``tabled``: the kind of value that a jump through a table leads to.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.kind = np.zeros(count, np.uint8)
+        self.rd, self.rs, self.rt = (np.full(count, -1, np.int64) for _ in range(3))
+        self.imm = np.zeros((2, count), np.int64)
+        self.reads, self.writes = (np.zeros(count, np.uint64) for _ in range(2))
+        self.next = np.full((2, count), -1, np.int64)
+        self.next[0, : count - 1] = np.arange(1, count)
+        self.call, self.update, self.word, self.entry, self.idle = (np.zeros(count, bool) for _ in range(5))
+        self.callee, self.jump = (np.full(count, -1, np.int64) for _ in range(2))
+        self.field = np.zeros(count, np.uint32)
+        self.delayed = 0
+        self.stack = 0
+        self.volatile = np.uint64(0)
+        self.through = -1
+        self.tabled = BASED
+
+    def slot(self, row: Ints) -> Ints:
+        """The place of the word on the stack that a load or store of a whole register means; -1: none."""
+        offset = self.imm[0][row]
+        good = (self.rs[row] == self.stack) & self.word[row] & (offset >= 0) & (offset % 4 == 0) & ~self.update[row]
+        good &= offset == self.imm[1][row]
+        out: Ints = np.where(good & (offset < 4 * (PLACES - SLOTS)), SLOTS + offset // 4, -1)
+        return out
+
+    def moves_stack(self, row: Ints) -> Flags:
+        """Whether a row changes the stack's register."""
+        out: Flags = ((self.writes[row] >> np.uint64(self.stack)) & np.uint64(1)) != 0
+        return out
+
+
+class Values:
+    """All values that occur, each once."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[int, int, int], int] = {}
+        self._list: list[tuple[int, int, int]] = []
+        self._array = np.zeros((0, 3), np.int64)
+
+    def of(self, kind: Ints, a: Ints, b: Ints) -> Ints:
+        """Their numbers."""
+        out = np.zeros(len(a), np.int64)
+        for row, key in enumerate(zip(kind.tolist(), a.tolist(), b.tolist(), strict=True)):
+            number = self._rows.get(key)
+            if number is None:
+                number = self._rows[key] = len(self._list)
+                self._list.append(key)
+            out[row] = number
+        return out
+
+    @property
+    def table(self) -> Ints:
+        """Columns kind, first file's, second file's."""
+        if len(self._array) != len(self._list):
+            fresh = np.array(self._list[len(self._array) :], np.int64).reshape(-1, 3)
+            self._array = np.concatenate((self._array, fresh))
+        return self._array

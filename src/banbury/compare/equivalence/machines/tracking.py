@@ -1,0 +1,324 @@
+"""Which registers hold an address, or a part of one, that the code makes up from immediates: a flow analysis.
+
+A processor with fixed instruction words makes an address in two steps or more (an upper half and a lower half, a
+place in the table of addresses and an offset into what stands there). This module follows each such value from where
+it begins, through copies, the stack and every branch, to all instructions that add an immediate to it. Both files
+are followed at once: a value is a pair of numbers, one for each file.
+
+A value that may have been lost on the way (a call may change the register; another path brings none) is *doubtful*: an
+immediate that is added to it must then be right under both readings, as part of an address and as a number. Two
+values that meet in one register are no value any more, and an immediate there is only a number; where one of them was
+an incomplete address the file is refused.
+
+The analysis runs on whole arrays: one step moves every value on by one instruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from banbury.compare.equivalence.code import Ints, NotDecoded
+from banbury.compare.equivalence.machines.operations import (
+    ADD,
+    ADDI,
+    BASED,
+    FETCH,
+    INDEXED,
+    LOAD,
+    LOADED,
+    MERGE,
+    MIXED,
+    MIXED_PART,
+    MOVE,
+    PART,
+    PLACES,
+    SHIFTED,
+    SLOTS,
+    STORE,
+    WHOLE,
+    Flags,
+    Ops,
+    Values,
+)  # fmt: skip
+
+Triple = tuple[Ints, Ints, Ints]
+_STEPS: Final = 1 << 17
+_ONE: Final = np.uint64(1)
+
+
+def has(bits: npt.NDArray[np.uint64], place: Ints) -> Flags:
+    """Whether a register is in a set; words on the stack never are."""
+    out: Flags = (((bits >> np.minimum(place, 63).astype(np.uint64)) & _ONE) != 0) & (place < SLOTS)
+    return out
+
+
+class Tracking:
+    """The analysis. ``load`` gives what is stored at constant addresses (kind -1: not known), ``targets`` the rows that
+    a table of jumps leads to. Raises :class:`NotDecoded` where it does not end."""
+
+    def __init__(self, ops: Ops, load: Callable[[Ints, Ints], Triple], targets: Callable[[int], Ints]) -> None:
+        self.ops, self.load, self.targets = ops, load, targets
+        self.values = Values()
+        self.state = np.full(ops.count * PLACES, -1, np.int32)
+        self.extra: dict[int, Ints] = {}  # rows that a jump through a table leads to
+        self.labels: set[tuple[int, int]] = set()  # of the tables
+        self.jumps: set[int] = set()  # rows of jumps whose table is known
+        self._edges: list[Ints] = []  # (row it comes from, place it arrives at, after a call)
+        self.doubt = np.zeros(0, bool)
+
+    def start(self, rows: Ints, places: Ints, kind: Ints, a: Ints, b: Ints) -> None:
+        """Values that begin at some rows: afterwards the place holds them. Then everything is followed."""
+        frontier = self._arrive(rows, places, self.values.of(kind, a, b))
+        steps = 0
+        while len(frontier):
+            steps += 1
+            if steps > _STEPS:
+                raise NotDecoded(0, "the flow of addresses does not end")
+            row, place = np.divmod(frontier, PLACES)
+            frontier = self._arrive(*self._step(row, place, self.state[frontier].astype(np.int64)))
+        self._doubts()
+
+    # One step
+
+    def _step(self, row: Ints, place: Ints, value: Ints) -> Triple:
+        ops = self.ops
+        kind = ops.kind[row]
+        slot = ops.slot(row)
+        on_stack = place >= SLOTS
+        stays = ~has(ops.writes[row], place)
+        stays &= ~(on_stack & (ops.moves_stack(row) | ((kind == STORE) & (slot == place))))
+        merged = (kind == MERGE) & (place == ops.rd[row])
+        stays &= ~merged
+        based = (place == ops.rs[row]) & ~on_stack
+        either = based | ((place == ops.rt[row]) & ~on_stack)
+        out = [(row[stays], place[stays], value[stays])]
+        for mask, produced in (
+            (based & (kind == ADDI), self._added),
+            (based & (kind == SHIFTED), self._shifted),
+            (either & (kind == ADD), self._indexed),
+            (based & (kind == LOAD), self._loaded),
+            (either & (kind == FETCH), self._fetched),
+            (merged | (based & (kind == MERGE)), self._mixed),
+        ):
+            out += self._produced(row, value, mask, ops.rd, produced)
+        out += self._produced(row, value, based & ops.update[row], ops.rs, self._added)
+        same = based & (kind == MOVE)
+        spilled = (kind == STORE) & (place == ops.rt[row]) & (slot >= 0) & ~on_stack
+        filled = (kind == LOAD) & (place == slot) & on_stack
+        out += [(row[m], to[m], value[m]) for m, to in ((same, ops.rd[row]), (spilled, slot), (filled, ops.rd[row]))]
+        jumps = np.flatnonzero(ops.jump[row] == place)
+        out += [self._jump(int(row[at]), int(value[at])) for at in jumps]
+        rows, places, values = (np.concatenate([o[k] for o in out]) for k in range(3))
+        keep = places >= 0
+        return rows[keep], places[keep], values[keep]
+
+    @staticmethod
+    def _produced(
+        row: Ints, value: Ints, mask: Flags, into: Ints, produced: Callable[[Ints, Ints], tuple[Ints, Flags]]
+    ) -> list[Triple]:
+        at = np.flatnonzero(mask)
+        if not len(at):
+            return []
+        fresh, good = produced(row[at], value[at])
+        return [(row[at][good], into[row[at]][good], fresh[good])]
+
+    def _added(self, row: Ints, value: Ints) -> tuple[Ints, Flags]:
+        return self._plus(row, value, [WHOLE, WHOLE, INDEXED, -1, -1, MIXED, MIXED_PART])
+
+    def _shifted(self, row: Ints, value: Ints) -> tuple[Ints, Flags]:
+        """An upper half added: an address becomes incomplete."""
+        return self._plus(row, value, [PART, PART, MIXED_PART, -1, -1, MIXED_PART, MIXED_PART])
+
+    def _plus(self, row: Ints, value: Ints, kinds: list[int]) -> tuple[Ints, Flags]:
+        kind, a, b = self.values.table[value].T
+        after = np.array(kinds, np.int64)[kind]
+        first, second = self.ops.imm[:, row]
+        mixed = after >= MIXED
+        made = self.values.of(np.maximum(after, 0), np.where(mixed, 0, a + first), np.where(mixed, 0, b + second))
+        return made, after >= 0
+
+    def _indexed(self, row: Ints, value: Ints) -> tuple[Ints, Flags]:
+        kind, a, b = self.values.table[value].T
+        after = np.array([INDEXED, INDEXED, INDEXED, BASED, BASED, MIXED, MIXED_PART], np.int64)[kind]
+        return self.values.of(after, a, b), np.ones(len(row), bool)
+
+    def _fetched(self, row: Ints, value: Ints) -> tuple[Ints, Flags]:
+        """A load from an address and an index."""
+        kind, a, b = self.values.table[value].T
+        return self.values.of(np.full(len(row), LOADED), a, b), (kind <= INDEXED) & self.ops.word[row]
+
+    def _loaded(self, row: Ints, value: Ints) -> tuple[Ints, Flags]:
+        kind, a, b = self.values.table[value].T
+        first, second = self.ops.imm[:, row]
+        known = ((kind == PART) | (kind == WHOLE)) & self.ops.word[row]
+        got, x, y = self.load(a + first, b + second)
+        table = (kind <= INDEXED) & self.ops.word[row]
+        after = np.where(known & (got >= 0), got, np.where(table, LOADED, -1))
+        x, y = (np.where(after == LOADED, v + i, w) for v, i, w in ((a, first, x), (b, second, y)))
+        return self.values.of(np.maximum(after, 0), x, y), after >= 0
+
+    def _mixed(self, row: Ints, value: Ints) -> tuple[Ints, Flags]:
+        kind = self.values.table[value][:, 0]
+        zero = np.zeros(len(value), np.int64)
+        mixed = np.where((kind == PART) | (kind == MIXED_PART), MIXED_PART, MIXED)
+        return self.values.of(mixed, zero, zero), np.ones(len(row), bool)
+
+    def _jump(self, row: int, number: int) -> Triple:
+        """A jump through a table: what has arrived before goes to its rows too."""
+        none = np.zeros(0, np.int64)
+        kind, *labels = self.values.table[number].tolist()
+        source = row + self.ops.delayed
+        if kind != self.ops.tabled or source >= self.ops.count:
+            return none, none, none
+        self.labels.add((labels[0], labels[1]))
+        self.jumps.add(row)
+        known = self.extra.get(source, none)
+        fresh = np.setdiff1d(self.targets(labels[0]), known)
+        if not len(fresh):
+            return none, none, none
+        self.extra[source] = np.concatenate((known, fresh))
+        here = np.flatnonzero(self.state[source * PLACES : (source + 1) * PLACES] >= 0)
+        held = self.state[source * PLACES + here].astype(np.int64)
+        return self._step(np.full(len(here), source, np.int64), here, held)
+
+    # Where values arrive
+
+    def _arrive(self, row: Ints, place: Ints, value: Ints) -> Ints:
+        """Send values from their rows to all rows that follow; returns the places that changed."""
+        ops = self.ops
+        keys, values, froms, calls = [], [], [], []
+        for follow in ops.next:
+            to = follow[row]
+            good = to >= 0
+            good &= ~ops.entry[np.maximum(to, 0)] | (place == ops.through)
+            keys.append(to[good] * PLACES + place[good])
+            values.append(value[good])
+            froms.append(row[good])
+            calls.append(ops.call[row[good]] & has(np.full(int(good.sum()), ops.volatile), place[good]))
+        if ops.through >= 0:
+            good = (ops.callee[row] >= 0) & (place == ops.through)
+            keys.append(ops.callee[row[good]] * PLACES + place[good])
+            values.append(value[good])
+            froms.append(row[good])
+            calls.append(np.zeros(int(good.sum()), bool))
+        for source in set(row.tolist()) & self.extra.keys() if self.extra else ():
+            here = np.flatnonzero(row == source)
+            to = self.extra[source]
+            keys.append((to[:, None] * PLACES + place[here]).ravel())
+            values.append(np.broadcast_to(value[here], (len(to), len(here))).ravel())
+            froms.append(np.full(len(to) * len(here), source, np.int64))
+            calls.append(np.zeros(len(to) * len(here), bool))
+        key, new, source_row, called = (np.concatenate(x) for x in (keys, values, froms, calls))
+        self._edges.append(np.stack((source_row, key, called.astype(np.int64))))
+        return self._enter(key, new)
+
+    def _enter(self, key: Ints, new: Ints) -> Ints:
+        changed = []
+        while len(key):
+            _, first = np.unique(key, return_index=True)
+            here, value = key[first], new[first]
+            old = self.state[here].astype(np.int64)
+            clash = (old >= 0) & (old != value)
+            if clash.any():
+                value = value.copy()
+                value[clash] = self._meet(old[clash], value[clash])
+            different = value != old
+            self.state[here[different]] = value[different]
+            changed.append(here[different])
+            rest = np.ones(len(key), bool)
+            rest[first] = False
+            key, new = key[rest], new[rest]
+        return np.unique(np.concatenate(changed)) if changed else np.zeros(0, np.int64)
+
+    def _meet(self, old: Ints, new: Ints) -> Ints:
+        """Two values in one place. What was loaded from a table and the table's own address, added, are the former; an
+        address that a loop adds to is one with an index."""
+        table = self.values.table
+        kinds = table[old, 0], table[new, 0]
+        part = np.zeros(len(old), bool)
+        for kind in kinds:
+            part |= (kind == PART) | (kind == MIXED_PART)
+        zero = np.zeros(len(old), np.int64)
+        out = self.values.of(np.where(part, MIXED_PART, MIXED), zero, zero)
+        same = (table[old, 1] == table[new, 1]) & (table[old, 2] == table[new, 2])
+        for one, other, chosen in ((0, 1, old), (1, 0, new)):
+            out = np.where((kinds[one] == BASED) & (kinds[other] == INDEXED), chosen, out)
+            out = np.where(same & (kinds[one] == INDEXED) & (kinds[other] == WHOLE), chosen, out)
+        return out
+
+    # What is certain
+
+    def _doubts(self) -> None:
+        """Mark the places to which some way brings no value, and all that follows from them."""
+        ops = self.ops
+        size = max(len(self.state), 1)
+        edges = np.concatenate(self._edges, axis=1) if self._edges else np.zeros((3, 0), np.int64)
+        packed = np.unique(edges[0] * size + edges[1])
+        rows, keys = packed // size, packed % size
+        into = np.zeros(ops.count, np.int64)
+        alive = ~self._padding()
+        for follow in ops.next:
+            np.add.at(into, follow[(follow >= 0) & alive], 1)
+        for targets in self.extra.values():
+            into[targets] += 1
+        arrived = np.bincount(keys, minlength=len(self.state)).reshape(-1, PLACES)
+        doubt: Flags = (arrived < into[:, None]) & (arrived > 0)
+        if ops.through >= 0:
+            doubt[ops.entry, ops.through] = False
+        self.doubt = doubt.ravel()
+        self.doubt[edges[1][edges[2] != 0]] = True
+        self._spread(rows, keys)
+
+    def _padding(self) -> Flags:
+        """Rows that do nothing, behind a jump, and that nothing leads to."""
+        ops = self.ops
+        led = ops.entry.copy()
+        other = ops.next[0] != np.arange(1, ops.count + 1)
+        led[ops.next[1][ops.next[1] >= 0]] = True
+        led[ops.next[0][other & (ops.next[0] >= 0)]] = True
+        for rows in self.extra.values():
+            led[rows] = True
+        idle = ops.idle & ~led
+        first = np.zeros(1, bool)
+        dead: Flags = idle & np.concatenate((first, other[:-1]))
+        for _ in range(64):
+            more = idle & np.concatenate((first, dead[:-1])) & ~dead
+            if not more.any():
+                break
+            dead |= more
+        return dead
+
+    def _spread(self, rows: Ints, keys: Ints) -> None:
+        """Doubt goes on with what it stands in: the same place of the next row, or the one it was copied to."""
+        begin = np.searchsorted(rows, np.arange(self.ops.count + 1))
+        frontier = np.flatnonzero(self.doubt)
+        while len(frontier):
+            row, place = np.divmod(frontier, PLACES)
+            count = begin[row + 1] - begin[row]
+            owner = np.repeat(np.arange(len(row)), count)
+            at = np.repeat(begin[row] - (np.cumsum(count) - count), count) + np.arange(len(owner))
+            to = keys[at]
+            kept = (to % PLACES == place[owner]) & ~has(self.ops.writes[row[owner]], place[owner])
+            heir = kept | self._copied(row[owner], place[owner], to % PLACES)
+            fresh = np.unique(to[heir])
+            fresh = fresh[~self.doubt[fresh]]
+            self.doubt[fresh] = True
+            frontier = fresh
+
+    def _copied(self, row: Ints, place: Ints, to: Ints) -> Flags:
+        ops = self.ops
+        read = (place == ops.rs[row]) | (place == ops.rt[row]) | (place >= SLOTS)
+        out: Flags = read & ((to == ops.rd[row]) | (to >= SLOTS) | (ops.update[row] & (to == ops.rs[row])))
+        return out
+
+    # What was found
+
+    def held(self) -> tuple[Ints, Ints, Ints, Flags]:
+        """Rows, places, values and doubts of everything that is known."""
+        at = np.flatnonzero(self.state >= 0)
+        row, place = np.divmod(at, PLACES)
+        return row, place, self.state[at].astype(np.int64), self.doubt[at]

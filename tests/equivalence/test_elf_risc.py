@@ -1,0 +1,75 @@
+"""Decoders of processors with fixed instruction words, and the flow of addresses through their code."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from banbury.compare.equivalence.code import NotDecoded
+from banbury.compare.equivalence.machines import mips_code
+from tests.equivalence import build, pairs_moved_risc
+
+_LINE = re.compile(r"^ *([0-9a-f]+):\t([0-9a-f]{8}|(?:[0-9a-f]{2} ){4}) *\t(\S+)(?:\s+(.*))?$")
+_TARGET = re.compile(r"(?:^|,)(?:0x)?([0-9a-f]+)(?: <|$)")
+_MIPS_BRANCH = re.compile(r"^(?:b|bal|(?:beqz?|bnez?|bgez|bltz|blez|bgtz|bc1[ft])l?|bgezal|bltzal|j|jal)$")
+
+
+def disassembled(raw: bytes, arch: str, folder: Path) -> list[tuple[int, str, str]]:
+    """(address, name, operands) of all instructions, by objdump."""
+    path = folder / "program"
+    path.write_bytes(raw)
+    command = [f"{build.PREFIX[arch]}objdump", "-d", "-z", "-j", ".text", str(path)]
+    build.need(command[0])
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    found = [m for m in map(_LINE.match, lines) if m]
+    return [(int(m[1], 16), m[3], m[4] or "") for m in found]
+
+
+@pytest.mark.parametrize("arch", ["mips", "mipsel"])
+@pytest.mark.parametrize("flags", [(), ("-O0",), ("-Os", "-mips32r2")])
+def test_mips_branches_and_immediates_are_those_of_objdump(arch: str, flags: tuple[str, ...], tmp_path: Path) -> None:
+    raw = pairs_moved_risc.built(arch, "1.2.3", *flags)
+    section = build.elf(raw).get_section_by_name(".text")
+    assert section is not None
+    words = np.frombuffer(section.data(), pairs_moved_risc.ORDER[arch] + "u4").astype(np.uint32)
+    ops, rows, targets = mips_code.decode(words, words, section["sh_addr"])
+    ours = {section["sh_addr"] + 4 * row: target for row, target in zip(rows.tolist(), targets.tolist(), strict=True)}
+    theirs = disassembled(raw, arch, tmp_path)
+    assert len(theirs) == ops.count
+    found = [(at, _TARGET.search(rest)) for at, name, rest in theirs if _MIPS_BRANCH.match(name)]
+    leads = {at: int(target[1], 16) for at, target in found if target}
+    assert ours == leads
+    assert len(leads) > 10
+    loads = [(at, rest) for at, name, rest in theirs if name in ("lw", "sw", "lbu", "sb", "lh", "sh", "ldc1", "swc1")]
+    for at, rest in loads:
+        row = (at - section["sh_addr"]) // 4
+        operands = re.fullmatch(r"\S+?,(-?\d+)\((\w+)\)", rest)
+        assert operands
+        assert ops.imm[0][row] == int(operands[1])
+        assert (ops.rs[row] == mips_code.GP) == (operands[2] == "gp")
+
+
+@pytest.mark.parametrize("word", [0x7C00003D, 0x40016000, 0x48000000, 0x74000000, 0x0000003D, 0x04070000, 0xF8000000])
+def test_what_is_no_mips_instruction_is_refused(word: int) -> None:
+    """A word of the DSP, of coprocessor 0 or 2, of MSA or compressed code, or of none."""
+    with pytest.raises(NotDecoded):
+        mips_code.decode(np.array([word, 0], np.uint32), np.array([word, 0], np.uint32), 0)
+
+
+def test_decoding_anything_ends() -> None:
+    """Random words are decoded or refused, never worse."""
+    rnd = random.Random(5)
+    for _ in range(300):
+        words = np.array([rnd.getrandbits(32) for _ in range(rnd.randrange(1, 12))], np.uint32)
+        for decode in (mips_code.decode,):
+            try:
+                ops, rows, targets = decode(words, words, 0x1000)
+            except NotDecoded:
+                continue
+            assert len(rows) == len(targets)
+            assert (ops.next < ops.count).all()
