@@ -31,8 +31,6 @@ REFUSED = {
     "script-same-declared": "scripts are equal or not: which values a shell acts on is not known",
     "fit-same-signed": "signatures verified against declared keys",
 }
-#: Formats of which nothing but equal bytes is accepted yet.
-UNDECIDED = {"pe"}
 OURS = sorted(name for name, rule in rules().items() if rule.format not in {"elf", "ko"})
 
 
@@ -88,7 +86,7 @@ def test_tampered_container_is_never_accepted(name: str) -> None:
 def test_harmless_container_is_accepted_or_known_not_to_be(name: str) -> None:
     """A harmless pair is equivalent and never identical, but for what the tables above name."""
     verdict, used, _ = outcome(name)
-    if name in REFUSED or (name in corpus.recipes() and corpus.recipes()[name].format in UNDECIDED):
+    if name in REFUSED:
         assert not verdict.equivalent, "it is accepted now: take it off the table"
     else:
         assert verdict.equivalent

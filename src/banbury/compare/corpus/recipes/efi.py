@@ -12,7 +12,7 @@ from typing import Any
 
 from banbury.compare.corpus.pairs import LAB, VENDOR, Made, Recipe, attack, harmless
 from banbury.compare.corpus.trees import text
-from banbury.compare.corpus.writers.signed import cms, key
+from banbury.compare.corpus.writers.signed import authenticode, certificate, key
 
 _ALIGN = 0x200
 _PE = 0x80
@@ -39,17 +39,26 @@ def program(
     relocations: int = 1,
     sign_before: bool = False,
     rich: bytes = b"",
+    sum_off: int = 0,
+    more: bytes = b"",
+    unsigned: bytes = b"",
+    resource_stamp: int = -1,
+    runs: bool = False,
 ) -> bytes:
     """A program with code, data, relocations and a debug directory. ``signer`` signs it; ``behind``: bytes in the
-    certificate table's padding; ``slack``: behind the code, up to the alignment."""
+    certificate table's padding; ``slack``: behind the code, up to the alignment; ``sum_off`` is added to the right
+    checksum; ``more`` and ``unsigned``: certificates and an attribute within the signature that it does not cover;
+    ``resource_stamp``: there are resources, of that time; ``runs``: data may be executed."""
     debug_at, data_rva = 0x40, 0x2000
     info = b"RSDS" + guid + struct.pack("<I", 1) + path.encode() + b"\0"
     directory = struct.pack("<IIHHIIII", 0, stamp, 0, 0, 2, len(info), data_rva + debug_at + 28, 0x600 + debug_at + 28)
     data = (b"Gate for firmware\0".ljust(debug_at, b"\0") + directory + info).ljust(0x400, b"\0") + text(0x200, "pe")
+    if resource_stamp >= 0:
+        data = data[:0x300] + struct.pack("<IIIIII", 0, resource_stamp, 0, 1 << 16, 3, 0x1000) + data[0x318:]
     blocks = struct.pack("<IIHH", data_rva, 12, 0xA000 | 0x10, 0) * relocations
     pieces = (
         (b".text", 0x1000, code + slack, 0x60000020),
-        (b".data", data_rva, data, 0xC0000040),
+        (b".data", data_rva, data, 0xE0000040 if runs else 0xC0000040),
         (b".reloc", 0x3000, blocks, 0x42000040),
     )
     head, body, at = b"", b"", 0x400
@@ -61,6 +70,8 @@ def program(
         at += len(stored)
     directories = [(0, 0)] * 16
     directories[5], directories[6] = (0x3000, len(blocks)), (data_rva + debug_at, 28)
+    if resource_stamp >= 0:
+        directories[2] = data_rva + 0x300, 24
     optional = struct.pack("<HBBIIIII", 0x20B, 14, 0, 0x200, 0x800, 0, entry, 0x1000)
     optional += struct.pack(
         "<QIIHHHHHHIIIIHH", 0, 0x1000, _ALIGN, 0, 0, 1, 0, 0, 0, 0, 0x4000, 0x400, 0, subsystem, flags
@@ -71,16 +82,17 @@ def program(
     dos = (b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", _PE) + stub + rich).ljust(_PE, b"\0")
     out = bytearray((dos + coff + optional + head).ljust(0x400, b"\0") + body + (overlay if sign_before else b""))
     if signer:
-        _sign(out, signer, behind)
+        out += bytes(-len(out) % 8)
+        _sign(out, signer, behind, more, unsigned)
     out += b"" if sign_before else overlay
     if good_sum:
-        struct.pack_into("<I", out, _PE + 24 + 64, checksum(bytes(out)))
+        struct.pack_into("<I", out, _PE + 24 + 64, checksum(bytes(out)) + sum_off)
     return bytes(out)
 
 
-def _sign(out: bytearray, signer: str, behind: bytes) -> None:
+def _sign(out: bytearray, signer: str, behind: bytes, more: bytes, unsigned: bytes) -> None:
     digest = bytes(out[: _PE + 88]) + bytes(out[_PE + 92 : _PE + 24 + 144]) + bytes(out[_PE + 24 + 152 :])
-    signature = cms(key(signer), hashlib.sha256(digest).digest())
+    signature = authenticode(key(signer), hashlib.sha256(digest).digest(), more=more, unsigned=unsigned)
     raw = struct.pack("<IHH", 8 + len(signature) + len(behind), 0x200, 2) + signature + behind
     raw += bytes(-len(raw) % 8)
     struct.pack_into("<II", out, _PE + 24 + 112 + 32, len(out), len(raw))
@@ -161,12 +173,30 @@ def recipes() -> Iterator[Recipe]:
         ("entry", "header", "It starts elsewhere.", lambda: _pe(entry=0x100A)),
         ("subsystem", "header", "It is a driver that stays in memory.", lambda: _pe(subsystem=12)),
         ("relocations", "loader-data", "One more block of relocations.", lambda: _pe(relocations=2)),
-        ("checksum", "checksum", "The checksum is wrong.", lambda: _pe(good_sum=False)),
+        ("checksum", "checksum", "The checksum is wrong.", lambda: _pe(sum_off=1)),
         (
             "debug-path",
             "declared-lookalike",
             "The debug data name a folder that nobody declared.",
             lambda: _pe(path="/srv/evil/payload.pdb"),
+        ),
+        (
+            "foreign-certificate",
+            "hidden-space",
+            "A certificate that nobody declared is added to the signature.",
+            lambda: _pe(more=certificate(key("attacker"))),
+        ),
+        (
+            "unsigned-attribute",
+            "hidden-space",
+            "The signature holds an attribute that it does not cover.",
+            lambda: _pe(unsigned=_EVIL),
+        ),
+        (
+            "debug-in-code",
+            "header",
+            "Bytes that may be executed are said to be a debug identity.",
+            lambda: _keys(Made(a=program(runs=True), b=_vendor(runs=True, guid=_EVIL[:16]), base=_vendor(runs=True))),
         ),
     )
     for name, group, note, make in rows:
@@ -189,6 +219,12 @@ def recipes() -> Iterator[Recipe]:
             "path",
             "The debug data name the other declared folder.",
             lambda: Made(a=program(), b=program(path=VENDOR["roots"][0] + "/gate.pdb")),
+        ),
+        (
+            "resources",
+            "clock",
+            "The folder of resources has another time.",
+            lambda: Made(a=program(resource_stamp=LAB["clock"]), b=program(resource_stamp=VENDOR["clock"])),
         ),
         (
             "signed",

@@ -92,6 +92,68 @@ def cms(signer: Key, data: bytes, *, extra: bytes = b"") -> bytes:
     return der(0x30, der(6, _SIGNED), der(0xA0, signed))
 
 
+def certificate(owner: Key, issuer: Key | None = None) -> bytes:
+    """An X.509 certificate for ``owner``, issued by itself or by another (RFC 5280, 4.1)."""
+    by = issuer or owner
+    algorithm = der(0x30, der(6, bytes.fromhex("2a864886f70d01010b")), der(5))
+    times = der(0x30, der(23, b"200101000000Z"), der(23, b"491231235959Z"))
+    body = der(
+        0x30, der(0xA0, number(2)), number(owner.n % (1 << 64)), algorithm, _name(by), times, _name(owner),
+        bytes.fromhex(owner.public),
+    )  # fmt: skip
+    return der(0x30, body, algorithm, der(3, b"\0" + by.sign(body)))
+
+
+def _name(of: Key) -> bytes:
+    return der(0x30, der(0x31, der(0x30, der(6, b"\x55\x04\x03"), der(12, of.name.encode()))))
+
+
+def enveloped(
+    signer: Key, kind: bytes, content: bytes | None, payload: bytes, *, more: bytes = b"", unsigned: bytes = b""
+) -> bytes:
+    """A signature with signed attributes and the signer's own certificate, as Authenticode and jarsigner write it.
+
+    ``kind``: type of the content; ``content``: the content's element, ``None`` where it is detached; ``payload``: what
+    the digest is over; ``more``: further certificates; ``unsigned``: stands in an unsigned attribute."""
+    sha256 = der(0x30, der(6, _SHA256), der(5))
+    attributes = b"".join(
+        sorted(
+            (
+                der(0x30, der(6, bytes.fromhex("2a864886f70d010903")), der(0x31, der(6, kind))),
+                der(
+                    0x30,
+                    der(6, bytes.fromhex("2a864886f70d010904")),
+                    der(0x31, der(4, hashlib.sha256(payload).digest())),
+                ),
+            )
+        )
+    )
+    info = [
+        number(1),
+        der(0x30, _name(signer), number(signer.n % (1 << 64))),
+        sha256,
+        der(0xA0, attributes),
+        der(0x30, der(6, _RSA), der(5)),
+        der(4, signer.sign(der(0x31, attributes))),
+    ]
+    if unsigned:
+        info.append(der(0xA1, der(0x30, der(6, b"\x2a\x03"), der(0x31, der(4, unsigned)))))
+    inner = der(0x30, der(6, kind), *([der(0xA0, content)] if content is not None else []))
+    certificates = der(0xA0, certificate(signer), more)
+    signed = der(0x30, number(1), der(0x31, sha256), inner, certificates, der(0x31, der(0x30, *info)))
+    return der(0x30, der(6, _SIGNED), der(0xA0, signed))
+
+
+def authenticode(signer: Key, digest: bytes, *, more: bytes = b"", unsigned: bytes = b"") -> bytes:
+    """A program's signature ("Windows Authenticode Portable Executable Signature Format", version 1.0)."""
+    image = der(0x30, der(3, b"\0"), der(0xA0, der(0xA2, der(0x80))))
+    data = der(0x30, der(6, bytes.fromhex("2b06010401823702010f")), image)
+    info = der(0x30, der(0x30, der(6, _SHA256), der(5)), der(4, digest))
+    content = der(0x30, data, info)
+    kind = bytes.fromhex("2b060104018237020104")
+    return enveloped(signer, kind, content, data + info, more=more, unsigned=unsigned)
+
+
 def module(body: bytes, signer: Key, *, between: bytes = b"", extra: bytes = b"", padding: bytes = bytes(3)) -> bytes:
     """A kernel module with a signature appended; ``between``: bytes between the two that the footer does not count."""
     signature = cms(signer, body, extra=extra)
