@@ -625,3 +625,26 @@ def _() -> Sample:
     at = table["sh_offset"] + 24 * rows[-1] + 16
     other = table.get_relocation(rows[0])["r_addend"]
     return Sample(_driver(_NUMBERS[0]), build.put(shipped, at, struct.pack("<q", other)), *_versions(*_NUMBERS))
+
+
+# --- MIPS ------------------------------------------------------------------------------------------------------------
+
+
+def _mips() -> tuple[bytes, bytes]:
+    """With debug information, and built without it and stripped: other numbers of sections."""
+    return build.program("mips", "-g", "-Wl,--build-id=none"), build.strip(
+        build.program("mips", "-Wl,--build-id=none"), "mips"
+    )
+
+
+@harmless("mips-section-count")
+def _() -> Sample:
+    return Sample(*_mips())
+
+
+@tampered("mips-section-count-wrong")
+def _() -> Sample:
+    full, shipped = _mips()
+    at, size = build.place(shipped, ".dynamic")
+    entry = next(at + n for n in range(0, size, 8) if shipped[at + n : at + n + 4] == b"\x70\0\0\x12")
+    return Sample(full, build.flip(shipped, entry + 4, 0x40))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Account
-from banbury.compare.equivalence.elf_map import OwnedElf, Part
+from banbury.compare.equivalence.elf_map import SHT_DYNAMIC, OwnedElf, Part
 from banbury.compare.equivalence.literals import Declared, declared_texts, differences, runs
 from banbury.compare.equivalence.model import BuildRecord, Range
 from banbury.formats import _elf_types as t
@@ -131,7 +131,7 @@ def _compare_with_notes(pair: Pair, key: str, start: int, end: int) -> None:
 
 def compare_loaded(pair: Pair) -> None:
     """Every loaded section, in order: equal, or a build-id, or declared texts."""
-    from banbury.compare.equivalence.elf_meta import compare_build_id
+    from banbury.compare.equivalence.elf_meta import compare_build_id, compare_section_count
 
     loaded = [(x, y) for x, y in zip(_loaded(pair.a), _loaded(pair.b), strict=True)]
     for one, other in loaded:
@@ -139,6 +139,8 @@ def compare_loaded(pair: Pair) -> None:
         if pair.a.data[one.offset : one.end] == pair.b.data[other.offset : other.end]:
             continue
         if one.type == SHT_NOTE and compare_build_id(pair, one, other):
+            continue
+        if one.type == SHT_DYNAMIC and compare_section_count(pair, one, other):
             continue
         _compare_texts(pair, one, other)
 
