@@ -12,6 +12,13 @@ from banbury.terminal import TerminalProgress, plain
 
 @click.command()
 @click.option(
+    "--what",
+    type=click.Choice(["evaluation", "equivalence"]),
+    default="evaluation",
+    show_default=True,
+    help="Which part of the laboratory to measure.",
+)
+@click.option(
     "--work",
     type=click.Path(path_type=Path),
     default=Path(".bench"),
@@ -28,14 +35,19 @@ from banbury.terminal import TerminalProgress, plain
 @click.option("--image", type=click.Path(path_type=Path), help="A firmware file to measure on (default: the sample).")
 @click.option("--repeats", type=click.IntRange(1, 50), default=3, show_default=True, help="Runs of each command.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the table here as well.")
-def bench(work: Path, cache: Path, image: Path | None, repeats: int, output: Path | None) -> None:
-    """Measure what an evaluation costs, as ratios to sha256sum and to other tools, in one run."""
+def bench(what: str, work: Path, cache: Path, image: Path | None, repeats: int, output: Path | None) -> None:
+    """Measure what an evaluation or a comparison costs, as ratios to sha256sum and to other tools, in one run."""
     with errors_as_exit_status():
         from banbury import bench as benchmark
 
         work.mkdir(parents=True, exist_ok=True)
         tell = lambda line: click.echo(plain(str(line)), err=True)  # noqa: E731
-        report = benchmark.run(work, cache, image=image, repeats=repeats, tell=tell, progress=TerminalProgress())
+        if what == "equivalence":
+            from banbury.bench import equivalence
+
+            report = equivalence.run(work, cache, repeats=repeats, tell=tell, progress=TerminalProgress())
+        else:
+            report = benchmark.run(work, cache, image=image, repeats=repeats, tell=tell, progress=TerminalProgress())
         text = report.markdown()
         if output is not None:
             output.write_text(text, "utf-8")

@@ -24,7 +24,8 @@ def cpio_newc(entries: Sequence[tuple[str, TreeNode]]) -> bytes:
     for inode, (name, node) in enumerate([*entries, ("TRAILER!!!", TreeNode(kind=NodeKind.FILE, mode=0))], 1):
         data = node.link.encode() if node.kind is NodeKind.SYMLINK else node.data
         mode = _TYPE_BITS[node.kind] | node.mode if name != "TRAILER!!!" else 0
-        fields = (inode, mode, 0, 0, 1, 0, len(data), 0, 0, *node.rdev, len(name) + 1, 0)
+        number = inode if name != "TRAILER!!!" else 0
+        fields = (number, mode, 0, 0, 1, 0, len(data), 0, 0, *node.rdev, len(name) + 1, 0)
         out += b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
         out += bytes(-len(out) % 4) + data
         out += bytes(-len(out) % 4)

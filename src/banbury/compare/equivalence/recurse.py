@@ -92,6 +92,8 @@ class Cache(Protocol):
         """Keep a result that depends on nothing but the two contents, the method and the records."""
 
 
+#: Is shown every pair with its SHA-256 and where both contents stand in an open file.
+Catch = Callable[[tuple[str, str], int, Place, Place], None]
 #: Some bytes of both sides, each with its offset.
 Sample = tuple[int, bytes, int, bytes]
 
@@ -106,14 +108,15 @@ _Waiting = tuple[Outcome, Pair, _Key]
 class Recursion:
     """One comparison. ``tell`` is given a line for each container that is opened; ``explain`` programs that are not
     equivalent, and as many other files, are explained; ``cache`` is asked for the files that are handed in (not for
-    what is in them)."""
+    what is in them); ``catch`` is shown each pair whose bytes were hashed."""
 
     def __init__(
         self, supervisor: Supervisor, record_a: BuildRecord | None = None, record_b: BuildRecord | None = None, *,
         allowance: Allowance | None = None, limits: Limits | None = None, tell: Callable[[str], None] | None = None,
-        explain: int = 0, cache: Cache | None = None,
+        explain: int = 0, cache: Cache | None = None, catch: Catch | None = None,
     ) -> None:  # fmt: skip
         self._explain, self._cache = {True: explain, False: explain}, cache
+        self._catch = catch
         self.compared = 0
         self._supervisor = supervisor
         self._records = record_a, record_b
@@ -149,6 +152,8 @@ class Recursion:
             outcome = Outcome(name=pair.name, size_a=pair.a.length, size_b=pair.b.length)
             outcome.sha256_a, outcome.sha256_b = digests
             out.append(outcome)
+            if self._catch and digests[0]:
+                self._catch(digests, source, pair.a, pair.b)
             self._unhashed += 1
             key = (digests[0] or str(self._unhashed), digests[1], tuple(pair.hints))
             if digests[0] and digests[0] == digests[1]:
