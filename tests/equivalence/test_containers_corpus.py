@@ -20,6 +20,8 @@ FORMATS = {
     "uimage", "fit", "dtb", "kernel", "bzimage", "zimage", "u-boot", "jffs2", "rpm", "script", "text", "pyc", "class",
     "pe", "ubi",
     "ext4",
+    "cramfs",
+    "romfs",
 }  # fmt: skip
 #: Formats whose images the file systems' own tools make.
 TOOLS = {"ext4"}

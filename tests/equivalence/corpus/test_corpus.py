@@ -33,7 +33,8 @@ FORMATS = {
     "elf-executable", "elf-shared", "elf-object", "elf-made", "static-archive", "kernel-module", "tar", "tar.gz",
     "cpio",
     "squashfs", "deb", "ipk", "rpm", "zip", "jar", "whl", "apk", "gzip", "xz", "zstd", "lz4", "bzip2", "uimage", "fit",
-    "dtb", "kernel", "bzimage", "zimage", "u-boot", "pyc", "class", "pe", "ext4", "ubi", "ubifs", "jffs2", "script",
+    "dtb", "kernel", "bzimage", "zimage", "u-boot", "pyc", "class", "pe", "ext4", "ubi", "ubifs", "jffs2",
+    "cramfs", "romfs", "script",
     "text",
 }  # fmt: skip
 ARCHITECTURES = {"x86-64", "arm", "aarch64", "mips", "mipsel", "powerpc"}

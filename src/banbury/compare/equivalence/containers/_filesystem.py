@@ -69,7 +69,8 @@ def grow(
     root: Inode, inodes: int, entries: Callable[[Inode], Iterable[tuple[bytes, Inode]]],
     content: Callable[[Inode], Place],
 ) -> Tree:  # fmt: skip
-    """The tree below ``root``. ``inodes``: how many there are, each of which must be met; ``entries``: a directory's
+    """The tree below ``root``. ``inodes``: how many there are, each of which must be met (-1 where that shows
+    otherwise); ``entries``: a directory's
     names and what they lead to, in an order that does not matter; ``content``: a file's."""
     if root.kind != "directory":
         raise Refused("root", f"is a {root.kind}")
@@ -92,7 +93,7 @@ def grow(
                 waiting.append((whole, inode))
             met.add(inode.number)
             found.append((whole, inode))
-    if len(met) != inodes:
+    if inodes not in (-1, len(met)):
         raise Refused("inodes", f"{inodes - len(met)} that no name leads to")
     joined = {number: b", ".join(sorted(links)) for number, links in names.items() if len(links) > 1}
     for name, inode in sorted(found, key=lambda row: row[0]):

@@ -7,11 +7,13 @@ from functools import cache
 from banbury.compare.equivalence.containers import (
     ar,
     cpio,
+    cramfs,
     ext,
     fdt,
     jffs2,
     kernel,
     kernel_packed,
+    romfs,
     rpm,
     squashfs,
     streams,
@@ -29,7 +31,7 @@ from banbury.model.errors import Malformed
 def comparators() -> tuple[Comparator, ...]:
     """All comparators of containers."""
     archives = (streams, ar, cpio, tar, zip, rpm)
-    systems = (squashfs, jffs2, ubi, ext)
+    systems = (squashfs, jffs2, ubi, ext, cramfs, romfs)
     images = (uimage, fdt, kernel_packed, kernel)
     return tuple(c for module in (*archives, *systems, *images) for c in module.COMPARATORS)
 
