@@ -28,8 +28,6 @@ from banbury.compare.equivalence.dwarf.shape import (
 
 #: Entries in one side's debug information that are walked at most (some five seconds).
 MOST_ENTRIES: Final = 12_000_000
-#: Bytes of tables of abbreviations that are read at most.
-MOST_ABBREVIATIONS: Final = 64 << 20
 _LEB, _TEXT, _BLOCK1, _BLOCK2, _BLOCK4, _BLOCK, _EXPRESSION = range(7)
 _STMT_LIST: Final = 0x10
 #: Forms of a size of their own, in bytes, whose bytes are compared as they stand.
@@ -171,7 +169,7 @@ class InfoWalker:
             plans, stop = abbreviations(self.abbrev, table, head)
             self._tables[table, head] = plans
             self._read += stop - table
-            if self._read > MOST_ABBREVIATIONS:  # tables that overlap would be read again and again
+            if self._read > 4 * len(self.abbrev):  # tables that overlap would be read again and again
                 raise Malformed("more abbreviations than are read here", at)
         return end, self._entries(walk, begin, at, end, plans)
 
