@@ -76,7 +76,7 @@ def test_writing_removes_stale_pages_and_nothing_else(tmp_path: Path) -> None:
 
     assert not stale.exists()
     assert own.exists()
-    assert {p.relative_to(tmp_path).as_posix() for p in written} == set(PAGES)
+    assert {p.relative_to(tmp_path).as_posix() for p in written} == {*PAGES, *documentation.data()}
 
 
 def test_links_in_generated_pages_lead_somewhere() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from banbury.commands.common import errors_as_exit_status
 from banbury.model.errors import InputError
 from banbury.terminal import plain
+
+if TYPE_CHECKING:
+    from banbury.compare.equivalence.report import EquivalenceReport
 
 
 @click.command()
@@ -30,9 +34,21 @@ from banbury.terminal import plain
     help="Write the result as JSON here; - is standard output.",
 )
 @click.option("--html", "html_out", type=click.Path(path_type=Path), help="Write the result as a page here.")
+@click.option(
+    "--diffoscope",
+    "second",
+    metavar="PATH",
+    help="Ask diffoscope too, where it is installed, about this file of the report (files[].path of the JSON).",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 def equivalence(
-    shipped: Path, rebuilt: Path, records: tuple[Path, ...], json_out: Path | None, html_out: Path | None, quiet: bool
+    shipped: Path,
+    rebuilt: Path,
+    records: tuple[Path, ...],
+    json_out: Path | None,
+    html_out: Path | None,
+    second: str | None,
+    quiet: bool,
 ) -> None:
     """Decide whether SHIPPED does what REBUILT does: files, packages, images or folders.
 
@@ -49,11 +65,29 @@ def equivalence(
         data = encode(found)
         if json_out is not None and str(json_out) != "-":
             json_out.write_bytes(data)
+        said = _second_opinion(found, shipped, rebuilt, second, records, html_out or json_out) if second else {}
         if html_out is not None:
-            html_out.write_text(render(found), "utf-8")
+            html_out.write_text(render(found, said), "utf-8")
         if str(json_out) == "-":
             sys.stdout.buffer.write(data)
             sys.stdout.flush()
         elif not quiet:
             click.echo("\n".join(plain(line) for line in lines(found)))
+            if said and html_out is None and json_out is None:
+                click.echo("\n".join(plain(line) for text in said.values() for line in text.splitlines()))
     sys.exit(0 if found.verdict.equivalent else 1)
+
+
+def _second_opinion(
+    found: EquivalenceReport, shipped: Path, rebuilt: Path, path: str, records: tuple[Path, ...], beside: Path | None
+) -> dict[str, str]:
+    """What diffoscope says of one file, by its path; kept as text beside the report. One line where it says nothing."""
+    from banbury.compare.equivalence.second import second_opinion
+
+    opinion = second_opinion(found, shipped, rebuilt, path, records)
+    if opinion.why:
+        click.echo(f"banbury: {plain(opinion.why)}", err=True)
+        return {}
+    if beside is not None and str(beside) != "-":
+        beside.with_name(f"{beside.name}.diffoscope.txt").write_text(opinion.text, "utf-8")
+    return {path: opinion.text}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from banbury.compare.equivalence.schema import NAME, published
 from banbury.documentation._cli import cli_page
 from banbury.documentation._inspectors import inspector_pages
 from banbury.documentation._limits import limits_page
@@ -21,7 +22,7 @@ from banbury.documentation._tables import kinds_page, notes_page
 #: Folders that hold nothing but generated pages: one that is no longer written there is removed.
 FOLDERS = ("inspectors", "rules")
 
-__all__ = ["FOLDERS", "MARK", "pages", "write"]
+__all__ = ["FOLDERS", "MARK", "data", "pages", "write"]
 
 
 def pages(program: click.Group) -> dict[str, str]:
@@ -37,9 +38,15 @@ def pages(program: click.Group) -> dict[str, str]:
     }
 
 
+def data() -> dict[str, str]:
+    """What is generated beside the pages: the schemas of documents that are not the evaluation's."""
+    return {f"schema/{NAME}": published()}
+
+
 def write(out: Path, program: click.Group) -> list[Path]:
     """Write every page below ``out`` and remove generated pages that are no longer due; returns what was written."""
     wanted = {out / name: text for name, text in pages(program).items()}
+    wanted |= {out / name: text for name, text in data().items()}
     for stale in sorted(p for folder in FOLDERS for p in (out / folder).glob("*.md") if p not in wanted):
         if stale.read_text("utf-8").startswith(MARK):
             stale.unlink()

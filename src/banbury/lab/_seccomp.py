@@ -28,7 +28,6 @@ _DENY: dict[str, tuple[int | None, int | None]] = {
     "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431),
     "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
     "unshare": (272, 97), "setns": (308, 268),
-    "mknod": (133, None), "mknodat": (259, 33),
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
     "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
@@ -50,6 +49,9 @@ _DENY |= {
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "setxattrat": (463, 463),
     "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16), "removexattrat": (466, 466),
 }  # fmt: skip
+
+_MKNOD, _MKNODAT = (133, None), (259, 33)
+_NOT_FIFO = 0xE000  # bits of S_IFMT that the type of a pipe (S_IFIFO, 0x1000) does not have (inode(7))
 
 #: What confined programs think they did: modes, owners and times are not Landlock's, so they could be changed anywhere.
 _PRETEND: dict[str, tuple[int | None, int | None]] = {
@@ -125,6 +127,9 @@ def _confined(column: int) -> list[bytes]:
     out += _for(
         _CLONE3[column], [_step(_RETURN, 0, 0, _ENOSYS)]
     )  # its flags are out of sight; libc falls back to clone
+    # Pipes with names, which some programs talk to their children by; no devices and no sockets.
+    out += _for(_MKNOD[column], _masked(1, _NOT_FIFO, _EPERM, _ALLOW))
+    out += _for(_MKNODAT[column], _masked(2, _NOT_FIFO, _EPERM, _ALLOW))
     for number in _numbers(_DENY, column):
         out += _for(number, [_step(_RETURN, 0, 0, _EPERM)])
     for number in _numbers(_PRETEND, column):

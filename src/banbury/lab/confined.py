@@ -27,6 +27,8 @@ from banbury.model.errors import SandboxError
 
 _POLL = 0.05
 _PR_SET_PDEATHSIG = 1
+#: Programs open it for writing to throw something away; nothing is kept there.
+_NULL = Path("/dev/null")
 _SYSTEM = ("/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/share", "/usr/libexec", "/etc", "/dev", "/proc")
 
 
@@ -127,7 +129,7 @@ def _main() -> None:
         "OPENBLAS_NUM_THREADS": "1",
     }
     prefixes = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve().parent]
-    sandbox.lock_down(read=[*sandbox.library_paths(), *system, *prefixes], write=[folder], reader=False)
+    sandbox.lock_down(read=[*sandbox.library_paths(), *system, *prefixes], write=[folder, _NULL], reader=False)
     os.execve(spec["argv"][0], spec["argv"], environment)  # noqa: S606 - a fixed argument list, no shell is meant
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from banbury.compare.equivalence.folders import compare_folders
 from banbury.compare.equivalence.model import BuildRecord
-from banbury.compare.equivalence.recurse import Allowance, Outcome, Recursion
+from banbury.compare.equivalence.recurse import Allowance, Catch, Outcome, Recursion
 from banbury.compare.equivalence.report import EquivalenceReport, report
 from banbury.compare.equivalence.worker import TASK
 from banbury.formats.contract import clean_name
@@ -22,7 +22,7 @@ EXPLAINED: Final = 120
 def decide(
     shipped: Path, rebuilt: Path, record_shipped: Path | None = None, record_rebuilt: Path | None = None, *,
     allowance: Allowance | None = None, tell: Callable[[str], None] | None = None,
-    explain: int = EXPLAINED,
+    explain: int = EXPLAINED, catch: Catch | None = None,
 ) -> EquivalenceReport:  # fmt: skip
     """The report on two files or two folders; up to ``explain`` pairs that differ are explained. Raises ``InputError``
     for anything else, and for unusable records."""
@@ -31,7 +31,7 @@ def decide(
         raise InputError(f"{shipped} is a {kinds[0]} and {rebuilt} a {kinds[1]}: they cannot be compared")
     a, b = (_record(path) for path in (record_rebuilt, record_shipped))
     with Supervisor(TASK) as supervisor:
-        run = Recursion(supervisor, a, b, allowance=allowance, tell=tell, explain=explain)
+        run = Recursion(supervisor, a, b, allowance=allowance, tell=tell, explain=explain, catch=catch)
         outcome = compare_folders(run, rebuilt, shipped) if kinds[0] == "folder" else _files(run, rebuilt, shipped)
     return report(outcome, clean_name(bytes(shipped))[0], clean_name(bytes(rebuilt))[0], a, b)
 

@@ -173,8 +173,3 @@ def _totals(files: list[FileReport], containers: set[str]) -> Totals:
 def encode(found: EquivalenceReport) -> bytes:
     """The report as indented JSON, the same bytes for the same result."""
     return msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of the report."""
-    return msgspec.json.schema(EquivalenceReport)
