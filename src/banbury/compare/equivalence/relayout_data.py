@@ -108,16 +108,19 @@ def relocations(sides: Sides, machine: Machine, one: Part, other: Part) -> Mask:
     if not (np.array_equal(x.types, y.types) and np.array_equal(x.symbols, y.symbols)):
         raise Refused(one.name, "types or symbols of relocations differ")
     types, symbols = x.types.astype(np.int64), x.symbols.astype(np.int64)
-    if not machine.known(types, symbols):
+    none = types == 0  # ignored by the dynamic linker, on every processor
+    if not machine.known(types[~none], symbols[~none]):
         raise Refused(one.name, "a type of relocation that is not known here")
-    refs.add(f"{one.name}, places", x.offsets.astype(np.int64), y.offsets.astype(np.int64))
-    based = machine.relative(types, symbols)
+    if not np.array_equal(x.offsets[none], y.offsets[none]):
+        raise Refused(one.name, "the place of a relocation that does nothing differs")
+    refs.add(f"{one.name}, places", x.offsets[~none].astype(np.int64), y.offsets[~none].astype(np.int64))
+    based = machine.relative(types, symbols) & ~none
     if x.rela:
         refs.add(f"{one.name}, addends", x.addends[based], y.addends[based])
         if not np.array_equal(x.addends[~based], y.addends[~based]):
             raise Refused(one.name, "an addend differs")
     held = based | np.isin(types, list(machine.kinds.lazy))
-    for place, place_b, keeps in zip(x.offsets.tolist(), y.offsets.tolist(), held.tolist(), strict=True):
+    for place, place_b, keeps in zip(*(v[~none].tolist() for v in (x.offsets, y.offsets, held)), strict=True):
         (sides.words.held if keeps else sides.words.plain).append((place, place_b))
     return np.ones(one.size, bool)
 

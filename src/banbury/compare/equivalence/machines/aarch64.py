@@ -74,6 +74,11 @@ class AArch64(Machine):
         self.literals.append((one, other, code.literal_words()))
         entries = np.zeros(one.size + 1, bool)
         entries[::4] = True
+        if len(code.moved):
+            spans = [
+                [Range(int(x) * 4 + p.offset, int(x) * 4 + p.offset + 4) for x in code.moved] for p in (one, other)
+            ]
+            self.sides.pair.account.explain("elf.moved-page", *spans, one.name)
         return CodePair(code.old, code.new, code.bits.view(np.uint8), entries)
 
     def tables(self, one: Part, other: Part, old: Ints, new: Ints) -> None:
@@ -107,6 +112,7 @@ class _Section:
         self.here = np.arange(len(self.words)) * 4
         self.bits = a64.relative_bits(self.words)
         self.fixed_pages: list[int] = []
+        self.moved = np.zeros(0, np.int64)  # users whose bits differ
         self._single()
         self._pages()
 
@@ -202,7 +208,7 @@ class _Section:
     def _check_changed(self, found: Found, defines: Ints) -> None:
         """Where a user's own bits differ, no path may bring anything but the page: else they might be a number."""
         some = self.words[found.users] != self.words_b[found.users]
-        at = found.users[some]
+        at = self.moved = found.users[some]
         unknown = np.append(self.starts, False)
         writes = np.where(self.all.calls, a64.CALLER_SAVED, self.writes).astype(np.uint32)
         graph = replace(self.graph, writes=writes)

@@ -115,7 +115,7 @@ class _Seen:
         self.number = np.full(size + 1, -1, np.int64)
         self.number[joins] = np.arange(len(joins))
         self.width = SLOTS + slots
-        self.label = np.full(len(joins) * self.width, _UNSEEN, np.int64)
+        self.label = np.full(max(len(joins), 1) * self.width, _UNSEEN, np.int64)
 
 
 def follow(graph: Graph, places: Ints, registers: Ints, labels: Ints) -> Found:

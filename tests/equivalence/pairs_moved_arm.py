@@ -1,0 +1,160 @@
+"""Labelled pairs whose layout moved, for Arm's processors: pages with their low bits, and literal pools."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from functools import cache
+
+from tests.equivalence import build
+from tests.equivalence.pairs import Sample, harmless, tampered
+from tests.equivalence.pairs_moved import LONG, RECORDS, SHORT
+
+#: More than one use of a page, addresses in frames, and a table of cases in between.
+SOURCE = (
+    build.SOURCE
+    + r"""
+int states[64]; char names_of[512];
+__attribute__((noinline)) int walk(int n, const char *p) {
+  int sum = 0, i;
+  for (i = 0; i < n; i++) {
+    switch (p[i]) {
+    case 'a': sum += puts("walk a"); break; case 'b': states[sum & 63]++; break; case 'c': sum += counter; break;
+    case 'd': names_of[i] = 1; break; case 'e': sum += denied(); break; case 'f': sum -= granted(); break;
+    case 'g': sum += printf("%s%s", motto, stamp); break; case 'h': sum += strlen("walk h"); break;
+    default: sum += 0x12345; }
+    if (sum > 100000) puts("walk far");
+  }
+  return sum + states[1];
+}
+"""
+)
+
+
+@cache
+def built(arch: str, version: str, *flags: str) -> bytes:
+    return build.program(arch, f'-DVERSION="{version}"', "-rdynamic", "-fno-ipa-icf", *flags, source=SOURCE)
+
+
+def sample(arch: str, shipped: bytes, rebuilt: bytes | None = None) -> Sample:
+    return Sample(build.strip(rebuilt or built(arch, SHORT), arch), build.strip(shipped, arch), *RECORDS)
+
+
+def words(raw: bytes, name: str = "") -> list[tuple[int, int]]:
+    """(offset in the file, word) of all words of the code, or of a function's."""
+    at, size = build.symbol(raw, name) if name else build.place(raw, ".text")
+    return list(zip(range(at, at + size, 4), struct.unpack_from(f"<{size // 4}I", raw, at), strict=False))
+
+
+def put(raw: bytes, at: int, *values: int) -> bytes:
+    return build.put(raw, at, struct.pack(f"<{len(values)}I", *values))
+
+
+def changed(old: bytes, new: bytes, mask: int, value: int) -> list[tuple[int, int]]:
+    """(offset, old word) of instructions of one kind whose bits moved with the layout."""
+    pairs = zip(words(old), words(new), strict=True)
+    return [(at, x) for (at, x), (_, y) in pairs if x != y and x & mask == y & mask == value]
+
+
+@harmless("moved-aarch64")
+def _() -> Sample:
+    return sample("aarch64", built("aarch64", LONG))
+
+
+@harmless("moved-aarch64-small")
+def _() -> Sample:
+    return sample("aarch64", built("aarch64", LONG, "-Os"), built("aarch64", SHORT, "-Os"))
+
+
+@harmless("moved-aarch64-library")
+def _() -> Sample:
+    flags = "-shared", "-fPIC", "-Dmain=run", "-mbranch-protection=standard"
+    return sample("aarch64", built("aarch64", LONG, *flags), built("aarch64", SHORT, *flags))
+
+
+def aarch64(name: str) -> Callable[[Callable[[bytes, bytes], bytes]], None]:
+    """Register a change to the moved file."""
+
+    def add(change: Callable[[bytes, bytes], bytes]) -> None:
+        def make() -> Sample:
+            return sample("aarch64", change(built("aarch64", LONG), built("aarch64", SHORT)))
+
+        make.__doc__ = change.__doc__
+        tampered(f"moved-aarch64-{name}")(make)
+
+    return add
+
+
+@aarch64("left-behind")
+def _(new: bytes, old: bytes) -> bytes:
+    """The low bits of an address keep what they were before the layout moved."""
+    at, word = changed(old, new, 0xFFC00000, 0x91000000)[0]
+    return put(new, at, word)
+
+
+@aarch64("page")
+def _(new: bytes, old: bytes) -> bytes:
+    """One page's address is the next page's."""
+    at, word = next((at, w) for at, w in words(new, "main") if w & 0x9F000000 == 0x90000000)
+    return put(new, at, word ^ 0x20000000)
+
+
+@aarch64("swapped")
+def _(new: bytes, old: bytes) -> bytes:
+    """Two texts change places in the code that uses them."""
+    (one, x), (two, y) = [(at, w) for at, w in words(new, "choose") if w & 0xFFC003FF == 0x91000000][:2]
+    return put(put(new, one, y), two, x)
+
+
+@aarch64("call")
+def _(new: bytes, old: bytes) -> bytes:
+    """A call goes to the next function."""
+    at, word = next((at, w) for at, w in words(new, "walk") if w & 0xFC000000 == 0x94000000)
+    return put(new, at, word + 2)
+
+
+@aarch64("immediate")
+def _(new: bytes, old: bytes) -> bytes:
+    """A number, just as far changed as addresses are."""
+    at, word = next((at, w) for at, w in words(new, "walk") if w & 0x7F800000 == 0x52800000)
+    return put(new, at, word + (24 << 5))
+
+
+@aarch64("condition")
+def _(new: bytes, old: bytes) -> bytes:
+    at, word = next((at, w) for at, w in words(new, "allowed") if w & 0x7E000000 == 0x34000000)
+    return put(new, at, word ^ 0x01000000)
+
+
+@aarch64("register")
+def _(new: bytes, old: bytes) -> bytes:
+    """A page's address goes into another register than its user reads."""
+    at, word = next((at, w) for at, w in words(new, "main") if w & 0x9F000000 == 0x90000000)
+    return put(new, at, word ^ 1)
+
+
+@aarch64("case")
+def _(new: bytes, old: bytes) -> bytes:
+    """One case of a switch leads to another's code."""
+    at, size = build.place(new, ".rodata")
+    offset = {}
+    for place, word in words(new, "walk"):
+        if word & 0xFFC00000 == 0x91000000:
+            offset[place] = word >> 10 & 0xFFF
+    base = build.elf(new).get_section_by_name(".rodata")["sh_addr"]
+    table = next(at + v - base % 4096 for v in offset.values() if 0 <= v - base % 4096 < size - 8)
+    return build.flip(new, table, 2)
+
+
+@aarch64("frame")
+def _(new: bytes, old: bytes) -> bytes:
+    """An unwinding entry describes another function."""
+    at, _ = build.place(new, ".eh_frame_hdr")
+    return build.flip(new, at + 12 + 8, 4)
+
+
+@aarch64("relocation")
+def _(new: bytes, old: bytes) -> bytes:
+    """A pointer is relocated to the next text."""
+    at, _ = build.place(new, ".rela.dyn")
+    return build.flip(new, at + 16)

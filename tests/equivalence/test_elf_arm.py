@@ -1,0 +1,124 @@
+"""Arm's processors: what the decoders say against objdump, and addresses followed through registers and frames."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.code import Ints
+from banbury.compare.equivalence.machines import a64
+from banbury.compare.equivalence.machines.flow import MIXED, Graph, follow, unproved
+from tests.equivalence import build, pairs_moved_arm
+
+_LINE = re.compile(r"^ *([0-9a-f]+):\t[0-9a-f]{8} *\t(\S+)(?:\s+(.*))?$")
+_REGISTER = re.compile(r"\b[wx](\d+)\b")
+_LEADS = re.compile(r"(?:^|, )(?:0x)?([0-9a-f]+) <|(?:^|, )([0-9a-f]+)$")
+_RELATIVE = re.compile(r"^(b|bl|b\.\w+|cbn?z|tbn?z|adr)$")
+
+
+def disassembled(raw: bytes, folder: Path) -> list[tuple[int, str, str]]:
+    """(address, name, operands) of all instructions, by objdump."""
+    build.need("aarch64-linux-gnu-objdump")
+    path = folder / "program"
+    path.write_bytes(raw)
+    command = ["aarch64-linux-gnu-objdump", "-d", "-z", "-j", ".text", str(path)]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [(int(m[1], 16), m[2], (m[3] or "").partition("//")[0].strip()) for m in map(_LINE.match, lines) if m]
+
+
+@pytest.mark.parametrize("flags", [(), ("-O0",), ("-Os", "-march=armv8.1-a+lse"), ("-O3",)])
+def test_a64_operands_are_those_of_objdump(flags: tuple[str, ...], tmp_path: Path) -> None:
+    """Relative operands lead where objdump says, and every register that objdump names is read or written."""
+    raw = pairs_moved_arm.built("aarch64", "1.2.3", *flags)
+    section = build.elf(raw).get_section_by_name(".text")
+    code = np.frombuffer(section.data(), "<u4").astype(np.uint32)
+    decoded, step = a64.decode(code), a64.displacement(code)
+    lines = disassembled(raw, tmp_path)
+    assert len(lines) == len(code)
+    leads = 0
+    for index, (at, name, rest) in enumerate(lines):
+        if _RELATIVE.match(name) and (found := _LEADS.search(rest)):
+            assert at + step[index] == int(found[1] or found[2], 16), (hex(at), name, rest)
+            assert decoded.relative[index]
+            leads += 1
+        if name == "adrp":
+            assert (at // 4096 + step[index]) * 4096 == int(rest.split()[1], 16)
+        if name in (".word", "udf", "ret", "nop", "sys", "svc") or rest.startswith("p"):
+            continue
+        named = {int(n) for n in _REGISTER.findall(rest)} - {31}
+        base = int(decoded.base[index])
+        ours = int(decoded.reads[index] | decoded.writes[index]) | (1 << base if base != a64.NONE else 0)
+        missing = {n for n in named if not ours >> n & 1}
+        assert not missing, (hex(at), name, rest)
+        if name not in ("bl", "blr"):  # a call writes the link register
+            assert ours == sum(1 << n for n in named), (hex(at), name, rest, hex(ours))
+    assert leads > 20
+
+
+def graph(writes: dict[int, int], reads: dict[int, int], uses: dict[int, int], edges: list[tuple[int, int]]) -> Graph:
+    size = 12
+    out = [np.zeros(size, np.uint32), np.zeros(size, np.uint32), np.full(size, 255, np.uint8)]
+    for array, given in zip(out, (reads, writes, uses), strict=True):
+        for at, value in given.items():
+            array[at] = value
+    falls = np.ones(size, bool)
+    falls[-1] = False
+    pairs = np.array(sorted(edges) or np.zeros((0, 2)), np.int64).reshape(-1, 2)
+    return Graph(out[0], out[1], out[2], falls, pairs[:, 0], pairs[:, 1])
+
+
+def one(*values: int) -> Ints:
+    return np.array(values, np.int64)
+
+
+def test_a_value_is_followed_to_its_users_until_it_is_overwritten() -> None:
+    """Over a branch too; behind the write, and in other registers, nothing is a user."""
+    code = graph({6: 1 << 3}, {}, {2: 3, 4: 5, 8: 3, 10: 3}, [(1, 10)])
+    found = follow(code, one(1), one(3), one(7))
+    assert found.users.tolist() == [2, 10]
+    assert found.labels.tolist() == [7, 7]
+    assert not len(found.escaped)
+
+
+def test_two_values_in_one_register_are_mixed_and_a_read_escapes() -> None:
+    code = graph({3: 2}, {8: 2}, {6: 1}, [(2, 5)])
+    found = follow(code, one(1, 4), one(1, 1), one(0, 9))
+    assert found.users.tolist() == [6]
+    assert found.labels.tolist() == [MIXED]
+    assert found.escapes.tolist() == [8, 8] or MIXED in found.escaped.tolist()
+
+
+def test_a_user_that_another_path_reaches_is_not_proved() -> None:
+    """Where a path goes around the definition, or comes from where nothing is known."""
+    defines = np.full(12, -1, np.int64)
+    defines[2] = 4
+    nowhere = np.zeros(13, bool)
+    straight = graph({2: 1}, {}, {5: 0}, [])
+    assert not len(unproved(straight, one(5), one(0), one(4), defines, nowhere))
+    around = graph({2: 1}, {}, {5: 0}, [(1, 4)])
+    assert len(unproved(around, one(5), one(0), one(4), defines, nowhere))
+    entered = nowhere.copy()
+    entered[4] = True
+    assert len(unproved(straight, one(5), one(0), one(4), defines, entered))
+    other = graph({2: 1, 4: 1}, {}, {5: 0}, [])
+    assert len(unproved(other, one(5), one(0), one(4), defines, nowhere))
+
+
+def test_following_anything_ends() -> None:
+    """Random graphs are followed to an end, and random words are decoded to something."""
+    rnd = random.Random(5)
+    for _ in range(200):
+        edges = [(rnd.randrange(12), rnd.randrange(12)) for _ in range(rnd.randrange(20))]
+        masks = [{rnd.randrange(12): 1 << rnd.randrange(4) for _ in range(4)} for _ in range(3)]
+        code = graph(masks[0], masks[1], {k: v.bit_length() - 1 for k, v in masks[2].items()}, edges)
+        try:
+            follow(code, one(*range(4)), one(0, 1, 2, 3), one(0, 1, 0, 2))
+        except Refused:
+            continue
+    a64.decode(np.frombuffer(rnd.randbytes(40000), "<u4").astype(np.uint32))
