@@ -17,7 +17,8 @@ from tests.equivalence.pairs import Sample
 
 FORMATS = {
     "gzip", "xz", "zstd", "lz4", "bzip2", "tar", "tar.gz", "cpio", "deb", "ipk", "zip", "jar", "whl", "apk", "squashfs",
-    "uimage", "fit", "dtb", "kernel", "bzimage", "zimage", "u-boot", "jffs2", "rpm", "script", "text", "pyc", "class",
+    "uimage", "fit", "dtb", "kernel", "bzimage", "zimage", "u-boot", "vendor", "jffs2", "rpm", "script", "text", "pyc",
+    "class",
     "pe", "ubi",
     "ext4",
     "cramfs",

@@ -33,7 +33,7 @@ FORMATS = {
     "elf-executable", "elf-shared", "elf-object", "elf-made", "static-archive", "kernel-module", "tar", "tar.gz",
     "cpio",
     "squashfs", "deb", "ipk", "rpm", "zip", "jar", "whl", "apk", "gzip", "xz", "zstd", "lz4", "bzip2", "uimage", "fit",
-    "dtb", "kernel", "bzimage", "zimage", "u-boot", "pyc", "class", "pe", "ext4", "ubi", "ubifs", "jffs2",
+    "dtb", "kernel", "bzimage", "zimage", "u-boot", "vendor", "pyc", "class", "pe", "ext4", "ubi", "ubifs", "jffs2",
     "cramfs", "romfs", "script",
     "text",
 }  # fmt: skip

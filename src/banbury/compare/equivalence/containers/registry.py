@@ -20,6 +20,7 @@ from banbury.compare.equivalence.containers import (
     tar,
     ubi,
     uimage,
+    vendor_layouts,
     zip,
 )
 from banbury.compare.equivalence.containers.contract import Comparator
@@ -30,7 +31,7 @@ from banbury.model.errors import Malformed
 @cache
 def comparators() -> tuple[Comparator, ...]:
     """All comparators of containers."""
-    archives = (streams, ar, cpio, tar, zip, rpm)
+    archives = (vendor_layouts, streams, ar, cpio, tar, zip, rpm)
     systems = (squashfs, jffs2, ubi, ext, cramfs, romfs)
     images = (uimage, fdt, kernel_packed, kernel)
     return tuple(c for module in (*archives, *systems, *images) for c in module.COMPARATORS)

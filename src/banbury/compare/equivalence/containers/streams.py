@@ -258,6 +258,7 @@ _FORMATS: Final = (
     _Format("lz4", frames.LZ4_MAGIC, _lz4, decoders.unlz4),
     _Format("lz4-legacy", frames.LZ4_LEGACY_MAGIC, _lz4_legacy, decoders.unlz4_legacy),
     _Format("lzma", b"\x5d\0\0", _lzma, decoders.unlzma),
+    _Format("lzma", b"\x6d\0\0", _lzma, decoders.unlzma),
     _Format("bzip2", b"BZh", _bzip2, _bunzip2),
 )
 
