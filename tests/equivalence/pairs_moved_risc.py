@@ -154,3 +154,97 @@ def _(raw: bytes, old: bytes, arch: str) -> bytes:
     index = next(i for i, s in enumerate(section.iter_symbols()) if s.name == "edition")
     at = section["sh_offset"] + 16 * index + 8
     return put(raw, arch, at, words(raw, arch, at)[0] + 1)
+
+
+@harmless("moved-powerpc")
+def _() -> Sample:
+    return sample("powerpc", built("powerpc", LONG))
+
+
+@harmless("moved-powerpc-library")
+def _() -> Sample:
+    flags = "-shared", "-fPIC", "-Dmain=run", "-Os"
+    return sample("powerpc", built("powerpc", LONG, *flags), built("powerpc", SHORT, *flags))
+
+
+def powerpc(name: str, note: str) -> Callable[[Callable[[bytes, bytes], bytes]], None]:
+    """Register a change to the moved file."""
+
+    def add(change: Callable[[bytes, bytes], bytes]) -> None:
+        def make() -> Sample:
+            return sample("powerpc", change(built("powerpc", LONG), built("powerpc", SHORT)))
+
+        make.__doc__ = note
+        tampered(f"moved-powerpc-{name}")(make)
+
+    return add
+
+
+@powerpc("left-behind", "A relocation of the table of addresses keeps the addend it had before the layout moved.")
+def _(raw: bytes, old: bytes) -> bytes:
+    at, size = build.place(raw, ".rela.dyn")
+    was = build.place(old, ".rela.dyn")[0]
+    row = next(r for r in range(0, size, 12) if raw[at + r + 8 : at + r + 12] != old[was + r + 8 : was + r + 12])
+    return build.put(raw, at + row + 8, old[was + row + 8 : was + row + 12])
+
+
+@powerpc("pointer", "A function adds another distance to its own address.")
+def _(raw: bytes, old: bytes) -> bytes:
+    at, word = next((at, w) for at, w in text(raw, "powerpc", "denied") if w >> 16 == 0x3BDE)
+    return put(raw, "powerpc", at, word + 4)
+
+
+@powerpc("slot", "A text's address is read from another word of the table.")
+def _(raw: bytes, old: bytes) -> bytes:
+    at, word = next((at, w) for at, w in text(raw, "powerpc", "denied") if w >> 16 in (0x807E, 0x813E))
+    return put(raw, "powerpc", at, word + 4)
+
+
+@powerpc("call", "A call goes to another function.")
+def _(raw: bytes, old: bytes) -> bytes:
+    symbols = build.elf(raw).get_section_by_name(".symtab")
+    one, two = (symbols.get_symbol_by_name(n)[0]["st_value"] for n in ("denied", "granted"))
+    base = build.elf(raw).get_section_by_name(".text")
+    for at, word in text(raw, "powerpc"):
+        here = at - base["sh_offset"] + base["sh_addr"]
+        if word >> 26 == 18 and word & 1 and (here + (word & 0x3FFFFFC)) & 0x3FFFFFF == one:
+            return put(raw, "powerpc", at, 0x48000001 | (two - here & 0x3FFFFFC))
+    raise AssertionError("nothing calls it")
+
+
+@powerpc("relocation", "A word of the table of addresses is relocated to another address.")
+def _(raw: bytes, old: bytes) -> bytes:
+    at, size = build.place(raw, ".rela.dyn")
+    table = build.elf(raw).get_section_by_name(".got2")
+    for row in range(at, at + size, 12):
+        place, info, addend = words(raw, "powerpc", row, 3)
+        if info == 22 and table["sh_addr"] <= place < table["sh_addr"] + table["sh_size"]:
+            return put(raw, "powerpc", row + 8, addend + 4)
+    raise AssertionError("no such word")
+
+
+@powerpc("stub", "A stub of the linkage table jumps through another word of it.")
+def _(raw: bytes, old: bytes) -> bytes:
+    at, word = next((at, w) for at, w in text(raw, "powerpc") if w >> 16 == 0x817E)
+    return put(raw, "powerpc", at, word + 4)
+
+
+@powerpc("number", "A number in an instruction.")
+def _(raw: bytes, old: bytes) -> bytes:
+    at, word = next((at, w) for at, w in text(raw, "powerpc", "granted") if w >> 26 == 14 and w & 0xFFFF == 1)
+    return put(raw, "powerpc", at, word + 1)
+
+
+@powerpc("jump-table", "Two entries of a jump table change places.")
+def _(raw: bytes, old: bytes) -> bytes:
+    at, size = build.place(raw, ".rodata")
+    base = build.elf(raw).get_section_by_name(".rodata")["sh_addr"]
+    symbol = build.elf(raw).get_section_by_name(".symtab").get_symbol_by_name("choose")[0]
+    start, end = symbol["st_value"], symbol["st_value"] + symbol["st_size"]
+    held = words(raw, "powerpc", at, size // 4)
+    row = next(
+        k
+        for k, _ in enumerate(held[:-2])
+        if all(start <= (x + base + 4 * k) & 0xFFFFFFFF < end for x in held[k : k + 2]) and held[k] != held[k + 1]
+    )
+    return put(raw, "powerpc", at + 4 * row, held[row + 1], held[row])

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from banbury.compare.equivalence.code import NotDecoded
-from banbury.compare.equivalence.machines import mips_code
+from banbury.compare.equivalence.machines import mips_code, powerpc_code
+from banbury.compare.equivalence.machines.operations import MOVE
 from tests.equivalence import build, pairs_moved_risc
 
 _LINE = re.compile(r"^ *([0-9a-f]+):\t([0-9a-f]{8}|(?:[0-9a-f]{2} ){4}) *\t(\S+)(?:\s+(.*))?$")
@@ -54,6 +55,39 @@ def test_mips_branches_and_immediates_are_those_of_objdump(arch: str, flags: tup
         assert (ops.rs[row] == mips_code.GP) == (operands[2] == "gp")
 
 
+_PPC_BRANCH = re.compile(r"^b(?:l|c|cl|dn?z|eq|ne|lt|gt|le|ge|ng|nl|so|ns|un|nu)?l?[+-]?$")
+
+
+@pytest.mark.parametrize("flags", [(), ("-O0",), ("-Os",)])
+def test_powerpc_branches_and_immediates_are_those_of_objdump(flags: tuple[str, ...], tmp_path: Path) -> None:
+    raw = pairs_moved_risc.built("powerpc", "1.2.3", *flags)
+    section = build.elf(raw).get_section_by_name(".text")
+    assert section is not None
+    words = np.frombuffer(section.data(), ">u4").astype(np.uint32)
+    ops, rows, targets = powerpc_code.decode(words, words, section["sh_addr"])
+    ours = {section["sh_addr"] + 4 * row: target for row, target in zip(rows.tolist(), targets.tolist(), strict=True)}
+    asked = {section["sh_addr"] + 4 * row for row in powerpc_code.asks(words).tolist()}
+    theirs = disassembled(raw, "powerpc", tmp_path)
+    assert len(theirs) == ops.count
+    found = [(at, _TARGET.search(rest)) for at, name, rest in theirs if _PPC_BRANCH.match(name) and at not in asked]
+    assert ours == {at: int(target[1], 16) for at, target in found if target}
+    assert len(asked) == sum(name == "bcl" for _, name, _ in theirs)
+    for at, name, rest in theirs:
+        operands = re.fullmatch(r"\w+,(-?\d+)\(r(\d+)\)", rest)
+        row = (at - section["sh_addr"]) // 4
+        if operands and name in ("lwz", "stw", "lbz", "stb", "lfd", "stwu", "lwzu"):
+            assert (ops.imm[0][row], ops.rs[row]) == (int(operands[1]), int(operands[2]) or -1)
+        if name in ("mflr", "mtctr", "mr"):
+            assert ops.kind[row] == MOVE
+
+
+@pytest.mark.parametrize("word", [0x10000000, 0x48000002, 0x7C00046C, 0x04000000, 0xF8000000])
+def test_what_is_no_powerpc_instruction_is_refused(word: int) -> None:
+    """AltiVec, a branch to a fixed address, the kernel's, and those of 64 bits."""
+    with pytest.raises(NotDecoded):
+        powerpc_code.decode(np.array([word, 0x60000000], np.uint32), np.array([word, 0x60000000], np.uint32), 0)
+
+
 @pytest.mark.parametrize("word", [0x7C00003D, 0x40016000, 0x48000000, 0x74000000, 0x0000003D, 0x04070000, 0xF8000000])
 def test_what_is_no_mips_instruction_is_refused(word: int) -> None:
     """A word of the DSP, of coprocessor 0 or 2, of MSA or compressed code, or of none."""
@@ -66,7 +100,7 @@ def test_decoding_anything_ends() -> None:
     rnd = random.Random(5)
     for _ in range(300):
         words = np.array([rnd.getrandbits(32) for _ in range(rnd.randrange(1, 12))], np.uint32)
-        for decode in (mips_code.decode,):
+        for decode in (mips_code.decode, powerpc_code.decode):
             try:
                 ops, rows, targets = decode(words, words, 0x1000)
             except NotDecoded:

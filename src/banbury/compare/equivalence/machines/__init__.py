@@ -26,6 +26,10 @@ def machine_of(elf: OwnedElf) -> type[Machine] | None:
             from banbury.compare.equivalence.machines.mips import Mips
 
             return Mips
+        case t.EM_PPC, 32, True:
+            from banbury.compare.equivalence.machines.powerpc import PowerPc
+
+            return PowerPc
     return None
 
 

@@ -21,6 +21,7 @@ from banbury.compare.equivalence.machines.operations import (
     LOAD,
     LOADED,
     MERGE,
+    MIXED,
     MIXED_PART,
     OTHER,
     PART,
@@ -115,13 +116,25 @@ class Section:
             self.flow = Tracking(self.ops, self.shared.load, self._targets)
             self.flow.start(rows[good], places[good], kinds[good], a[good], b[good])
             bounds = np.array(sorted(label for label, _ in self.flow.labels), np.int64)
-            if np.array_equal(bounds, self._bounds):
+            foreign = self._foreign()
+            if np.array_equal(bounds, self._bounds) and not (foreign & ~self.ops.foreign).any():
                 break
+            self.ops.foreign |= foreign
             self._bounds = np.union1d(bounds, self._bounds)
         else:
             raise NotDecoded(0, "tables of jumps that lead to ever more tables")
         self._uses()
         self._tables()
+
+    def _foreign(self) -> Mask:
+        """Calls through a register that holds no address of this section: of what they call, the compiler knew
+        nothing, and kept nothing in a register that a function may change."""
+        ops = self.ops
+        rows = np.flatnonzero(ops.via >= 0)
+        state = self.flow.state[rows * PLACES + ops.via[rows]]
+        out: Mask = np.zeros(ops.count, bool)
+        out[rows[state < 0] + ops.delayed] = True
+        return out
 
     def _uses(self) -> None:
         ops, name = self.ops, self.one.name
@@ -165,6 +178,16 @@ class Section:
                 if held and self.flow.values.table[held[0], 0] == LOADED:
                     return True
         return False
+
+    def is_known(self, row: int, place: int) -> bool:
+        """Whether a register holds an address at a row."""
+        held = self._at(np.array([row]), place)
+        return bool(held) and int(self.flow.values.table[held[0], 0]) <= INDEXED
+
+    def is_mixed(self, row: int, place: int) -> bool:
+        """Whether a register holds one of two values at a row."""
+        held = self._at(np.array([row]), place)
+        return bool(held) and int(self.flow.values.table[held[0], 0]) >= MIXED
 
     # Jump tables
 

@@ -204,9 +204,11 @@ class Mips(Machine):
         summed &= ((ops.rs[written] == GP) & np.isin(ops.rt[written], [T9, RA])) | (
             (ops.rt[written] == GP) & np.isin(ops.rs[written], [T9, RA])
         )
+        given = self._given_away(ops, written)
         restored = (ops.kind[written] == LOAD) & np.isin(ops.rs[written], [SP, FP]) & ops.word[written]
-        if not (upper | lower | summed | restored).all():
-            row = int(written[np.flatnonzero(~(upper | lower | summed | restored))[0]])
+        known = upper | lower | summed | restored | given
+        if not known.all():
+            row = int(written[np.flatnonzero(~known)[0]])
             raise NotDecoded(4 * row, "the global pointer is set in a way that is not known")
         kinds = np.where(upper, 1, np.where(lower, 2, np.where(summed, 3, 0)))
         starts = np.flatnonzero(kinds == 1)
@@ -230,6 +232,20 @@ class Mips(Machine):
         found.mark(low)
         found.refer(high, begin, begin_b)
         self._reads(ops, words)
+
+    @staticmethod
+    def _given_away(ops: Ops, written: Ints) -> Mask:
+        """Loads of register 28 from elsewhere that a jump to an unknown place follows, without a use (longjmp)."""
+        used = ((ops.reads >> np.uint64(GP)) & np.uint64(1) != 0) | ops.call
+        leaves = (ops.next[0] < 0) & (ops.next[1] < 0)
+        out: Mask = np.zeros(len(written), bool)
+        for index, row in enumerate(written.tolist()):
+            if ops.kind[row] == LOAD and not np.isin(ops.rs[row], [SP, FP]):
+                ahead = slice(row + 1, row + 1 + _PROLOGUE)
+                end = np.flatnonzero(leaves[ahead])
+                straight = (ops.next[1][ahead] < 0)[: end[0]].all() if len(end) else False
+                out[index] = bool(straight) and not used[ahead][: end[0] + 1].any()
+        return out
 
     def _reads(self, ops: Ops, words: Words) -> None:
         bit = np.uint64(1 << GP)

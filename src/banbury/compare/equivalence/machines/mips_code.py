@@ -129,7 +129,8 @@ def _special(f: Fields, ops: Ops) -> Flags:
     _set(ops, added, ADD, f.rd, f.rs, f.rt)
     ops.kind[moves] = MERGE
     ops.rd[moves], ops.rs[moves] = f.rd[moves], f.rs[moves]
-    ops.reads[moves] |= _bits(f.rs[moves]) | _bits(f.rt[moves]) | _bits(f.rd[moves])
+    ops.reads[moves] |= _bits(f.rs[moves]) | _bits(f.rd[moves])
+    _use(ops, moves & (f.function != 1), None, f.rt)
     system = special & (f.function == 12)
     ops.writes[system] |= np.uint64(1 << 2 | 1 << 7)
     return _any(shifts, both, reads, moves, plain, results)
@@ -234,6 +235,8 @@ def _control(f: Fields, ops: Ops, words: Words, address: int) -> tuple[Ints, Int
     ops.entry[called] = True
     out = register & (f.function == 8) & (f.rs != RA)
     ops.jump[out] = f.rs[out]
+    called = register & (f.function == 9)
+    ops.via[called] = f.rs[called]
     rows = np.flatnonzero(relative | absolute)
     ops.field[relative | (f.op >= 8)], ops.field[absolute] = 0xFFFF, 0x3FFFFFF
     return rows, target[rows], relative | absolute | register | traps

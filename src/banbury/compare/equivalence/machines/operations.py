@@ -29,11 +29,12 @@ class Ops:
 
     ``rd``, ``rs``, ``rt``: written register, base, second operand (-1: none). ``imm``: immediates of both files.
     ``reads`` and ``writes``: registers as bits. ``next``: rows that may follow (-1: none). ``call``: behind this row
-    another function has run; ``callee`` its row. ``jump``: the register that a jump leads to, which takes effect
-    ``delayed`` rows later. ``field``: the bits of the word that an immediate occupies. ``word``: a load or store of a
-    whole register. ``update``: the base register takes the address. ``entry``: functions begin here. ``idle``: does
-    nothing. ``stack``: the stack's register. ``volatile``: registers that a call may change. ``through``: a register
-    that calls hand on (-1: none). ``tabled``: the kind of value that a jump through a table leads to.
+    another function has run; ``callee`` its row; ``foreign``: one whose compiler knew nothing of it. ``jump``: the
+    register that a jump leads to, which takes effect ``delayed`` rows later; ``via``: the register that a call leads
+    to. ``field``: the bits of the word that an immediate occupies. ``word``: a load or store of a whole register.
+    ``update``: the base register takes the address. ``entry``: functions begin here. ``idle``: does nothing. ``stack``:
+    the stack's register. ``volatile``: registers that a call may change. ``through``: a register that calls hand on
+    (-1: none). ``tabled``: the kind of value that a jump through a table leads to.
     """
 
     def __init__(self, count: int) -> None:
@@ -44,8 +45,10 @@ class Ops:
         self.reads, self.writes = (np.zeros(count, np.uint64) for _ in range(2))
         self.next = np.full((2, count), -1, np.int64)
         self.next[0, : count - 1] = np.arange(1, count)
-        self.call, self.update, self.word, self.entry, self.idle = (np.zeros(count, bool) for _ in range(5))
-        self.callee, self.jump = (np.full(count, -1, np.int64) for _ in range(2))
+        self.call, self.foreign, self.update, self.word, self.entry, self.idle = (
+            np.zeros(count, bool) for _ in range(6)
+        )
+        self.callee, self.jump, self.via = (np.full(count, -1, np.int64) for _ in range(3))
         self.field = np.zeros(count, np.uint32)
         self.delayed = 0
         self.stack = 0

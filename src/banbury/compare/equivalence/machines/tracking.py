@@ -191,14 +191,16 @@ class Tracking:
         """Send values from their rows to all rows that follow; returns the places that changed."""
         ops = self.ops
         keys, values, froms, calls = [], [], [], []
+        volatile = has(np.full(len(place), ops.volatile), place)
         for follow in ops.next:
             to = follow[row]
             good = to >= 0
             good &= ~ops.entry[np.maximum(to, 0)] | (place == ops.through)
+            good &= ~(ops.foreign[row] & volatile)
             keys.append(to[good] * PLACES + place[good])
             values.append(value[good])
             froms.append(row[good])
-            calls.append(ops.call[row[good]] & has(np.full(int(good.sum()), ops.volatile), place[good]))
+            calls.append(ops.call[row[good]] & volatile[good])
         if ops.through >= 0:
             good = (ops.callee[row] >= 0) & (place == ops.through)
             keys.append(ops.callee[row[good]] * PLACES + place[good])

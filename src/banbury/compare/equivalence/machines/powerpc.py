@@ -1,0 +1,164 @@
+"""32-bit PowerPC, position-independent with a secure linkage table, in the relayout proof.
+
+A function asks for its own address (``bcl 20,31``), adds the distance to its table of addresses (``.got2`` plus
+0x8000, or ``.got``), keeps that in register 30 and reads addresses from the table by immediates; functions that bind
+calls (the linkage table's stubs) are entered with it. All of these values are followed (see :mod:`tracking`): the words
+of ``.got`` and ``.got2`` that relocations make addresses are read as constants, for compilers make other addresses from
+them by immediates ("anchors").
+
+Source: System V ABI, PowerPC Processor Supplement (1995), chapters 3 to 5; Power Architecture 32-bit ABI Supplement 1.0
+(2011), 4 and 5 (secure PLT); GNU binutils, ``bfd/elf32-ppc.c`` for what linkers write (facts only).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.code import Ints, NotDecoded
+from banbury.compare.equivalence.elf_map import OwnedElf, Part
+from banbury.compare.equivalence.machines import powerpc_code as decoder
+from banbury.compare.equivalence.machines.contract import CodePair, Kinds, Machine, Mask, Sides
+from banbury.compare.equivalence.machines.followed import Followed, Section
+from banbury.compare.equivalence.machines.operations import ADDI, LINK, LOAD, STORE, WHOLE, Ops
+from banbury.compare.equivalence.machines.powerpc_code import PIC, SMALL
+from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_map import AddressMap
+from banbury.formats import _elf_types as t
+
+_GOT, _OPTIONS = 0x70000000, 0x70000001
+_RELATIVE = 22
+_TABLES = (".got", ".got2")
+
+
+class PowerPc(Machine):
+    """PowerPC, 32 bits, big-endian."""
+
+    kinds = Kinds(
+        relative=frozenset({_RELATIVE}),
+        resolver=frozenset({248}),
+        lazy=frozenset({21}),
+        symbolic=frozenset({1, 19, 20, 68, 73, 78}),  # ADDR32, COPY, GLOB_DAT, DTPMOD32, TPREL32, DTPREL32
+    )
+    addresses = frozenset({_GOT})
+    numbers = frozenset({_OPTIONS})
+
+    def __init__(self, sides: Sides) -> None:
+        super().__init__(sides)
+        if sides.a.header.flags & 0x80000000:
+            raise Refused("ELF header", "of PowerPC, the embedded interface is not read here")
+        self.followed = Followed(sides, self._stored)
+        self.constants = tuple(self._constants(elf) for elf in (sides.a, sides.b))
+        self.labels: set[int] = set()
+        symbols = [s for s in sides.a.elf.dynamic_symbols if s.info & 15 == 2 and s.section and s.value]
+        self.followed.functions(np.array([s.value for s in symbols], np.int64))
+
+    @staticmethod
+    def _constants(elf: OwnedElf) -> tuple[Ints, Ints]:
+        """Places in the tables of addresses that hold the load address and an addend, and the addends."""
+        places, addends = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        tables = [p for p in elf.sections if p.loaded and p.name in _TABLES]
+        for part in elf.sections:
+            found = elf.elf.section_relocations(elf.elf.sections[part.index]) if part.type == t.SHT_RELA else None
+            if found is None or not part.loaded:
+                continue
+            at = found.offsets.astype(np.int64)
+            good = np.zeros(len(at), bool)
+            for table in tables:
+                good |= (at >= table.addr) & (at < table.addr + table.size)
+            good &= found.types == _RELATIVE
+            places.append(at[good])
+            addends.append(found.addends[good].astype(np.int64))
+        place, addend = np.concatenate(places), np.concatenate(addends)
+        order = np.argsort(place, kind="stable")
+        return place[order], addend[order]
+
+    def _stored(self, a: Ints, b: Ints) -> tuple[Ints, Ints, Ints]:
+        """What stands at places of both files, where that is an address that no program changes."""
+        known, out = np.ones(len(a), bool), []
+        for at, (places, addends) in zip((a, b), self.constants, strict=True):
+            index = np.minimum(np.searchsorted(places, at), max(len(places) - 1, 0))
+            good = places[index] == at if len(places) else np.zeros(len(at), bool)
+            known &= good
+            out.append(np.where(good, addends[index], 0) if len(places) else np.zeros(len(at), np.int64))
+        return np.where(known, WHOLE, -1).astype(np.int64), out[0], out[1]
+
+    def section(self, one: Part, other: Part) -> Mask | None:
+        """``.got`` holds the address of the dynamic table where DT_PPC_GOT says."""
+        sides = self.sides
+        at, dynamic = sides.a.elf.tag(_GOT), sides.a.elf.segment(t.PT_DYNAMIC)
+        if one.name != ".got" or at is None or dynamic is None:
+            return None
+        place = at - one.addr
+        mask = np.zeros(one.size, bool)
+        if place < 0 or place + 4 > one.size or place % 4:
+            raise Refused(one.name, "its own address is not where the dynamic table says")
+        old, new = (int(r[place : place + 4].view(">u4")[0]) for r in sides.raw[one.index])
+        if old == dynamic.vaddr:
+            sides.refs.one(one.name, old, new)
+            mask[place : place + 4] = True
+        return mask
+
+    # Code
+
+    def code(self, one: Part, other: Part) -> CodePair:
+        words = [raw[: len(raw) // 4 * 4].view(">u4").astype(np.uint32) for raw in self.sides.raw[one.index]]
+        if one.size % 4:
+            raise Refused(one.name, "code that is not of whole instructions")
+        try:
+            ops, rows, targets, targets_b = decoder.both(words[0], words[1], one.addr, other.addr)
+            self._calls_lead_to_code(rows, targets)
+            found = self.followed.section(one, other, ops)
+            found.branches(rows, targets, targets_b)
+            asked = decoder.asks(words[0])
+            places, kinds = np.full(len(asked), LINK), np.full(len(asked), WHOLE)
+            found.run(asked, places, kinds, one.addr + 4 * asked + 4, other.addr + 4 * asked + 4)
+            self._pointers(ops, found)
+            self.labels |= {label for label, _ in found.flow.labels}
+        except NotDecoded as answer:
+            where = Range(one.offset + answer.offset, one.offset + answer.offset + 4)
+            raise Refused(one.name, f"code that cannot be decoded: {answer}", [where]) from answer
+        return found.pair()
+
+    def _calls_lead_to_code(self, rows: Ints, targets: Ints) -> None:
+        inside = np.zeros(len(rows), bool)
+        for part, _ in self.sides.pairs:
+            if part.code:
+                inside |= (targets >= part.addr) & (targets < part.addr + part.size)
+        if not inside.all():
+            raise NotDecoded(4 * int(rows[~inside][0]), "a branch that leads to no code")
+
+    def _pointers(self, ops: Ops, found: Section) -> None:
+        """The small data pointer is not used but where it is known; register 30 is one value or unknown."""
+        based = np.isin(ops.kind, [ADDI, LOAD, STORE])
+        for row in np.flatnonzero(based & (ops.rs == SMALL)).tolist():
+            if not found.is_known(row, SMALL):
+                raise NotDecoded(4 * row, "small data, whose pointer is not known")
+        for row in np.flatnonzero(based & (ops.rs == PIC)).tolist():
+            if found.is_mixed(row, PIC):
+                raise NotDecoded(4 * row, "a register with two tables of addresses")
+
+    # Data
+
+    def tables(self, one: Part, other: Part, old: Ints, new: Ints) -> None:
+        """Every table of jumps in a section was found by the jump that reads it."""
+        raw = self.sides.raw[one.index][0]
+        held = old[(old % 4 == 0) & (old - one.addr + 8 <= len(raw))]
+        at = held - one.addr
+        likely = np.ones(len(at), bool)
+        for k in range(2):
+            value = np.zeros(len(at), np.int64)
+            for byte in range(4):
+                value = value << 8 | raw[at + 4 * k + byte].astype(np.int64)
+            target = (value + held) & 0xFFFFFFFF
+            inside = np.zeros(len(at), bool)
+            for part, _, entries in self.sides.code:
+                some = (target >= part.addr) & (target < part.addr + part.size)
+                inside[some] = entries[target[some] - part.addr]
+            likely &= inside & (value != 0)
+        lost = set(held[likely].tolist()) - self.labels
+        if lost:
+            raise Refused(one.name, f"a table of jumps at {min(lost):#x} that no known jump reads")
+
+    def finish(self, the_map: AddressMap) -> None:
+        self.followed.finish(the_map)
