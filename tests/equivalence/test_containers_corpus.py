@@ -28,9 +28,6 @@ FORMATS = {
 TOOLS = {"ext4"}
 #: Harmless pairs that are refused: what would be needed to accept them. Each goes when that is there.
 REFUSED = {
-    "jar-same-built-by": "an allow-list of manifest keys",
-    "apk-same-signed": "the APK signing block",
-    "apk-same-signers": "the APK signing block",
     "script-same-declared": "scripts are equal or not: which values a shell acts on is not known",
     "fit-same-signed": "signatures verified against declared keys",
 }

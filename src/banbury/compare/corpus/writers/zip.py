@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
 from collections.abc import Sequence
 
 from msgspec import Struct
+
+from banbury.compare.corpus.writers.signed import Key, certificate
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -113,3 +116,24 @@ def signing_block(pairs: Sequence[tuple[int, bytes]]) -> bytes:
     body = b"".join(struct.pack("<QI", len(value) + 4, number) + value for number, value in pairs)
     size = len(body) + 8 + 16
     return struct.pack("<Q", size) + body + struct.pack("<Q", size) + b"APK Sig Block 42"
+
+
+def scheme_v2(signer: Key, bare: bytes) -> bytes:
+    """The value of scheme v2 for an archive without its block: RSA PKCS #1 v1.5 with SHA-256 (algorithm 0x0103)."""
+    tail = len(bare) - 22
+    (directory,) = struct.unpack_from("<I", bare, tail + 16)
+    chunks = [
+        piece[at : at + (1 << 20)]
+        for piece in (bare[:directory], bare[directory:tail], bare[tail:])
+        for at in range(0, len(piece), 1 << 20)
+    ]
+    each = b"".join(hashlib.sha256(b"\xa5" + struct.pack("<I", len(c)) + c).digest() for c in chunks)
+    digest = hashlib.sha256(b"\x5a" + struct.pack("<I", len(chunks)) + each).digest()
+    number = struct.pack("<I", 0x0103)
+    data = _part(_part(number + _part(digest))) + _part(_part(certificate(signer))) + _part(b"")
+    one = _part(data) + _part(_part(number + _part(signer.sign(data)))) + _part(bytes.fromhex(signer.public))
+    return _part(_part(one))
+
+
+def _part(raw: bytes) -> bytes:
+    return struct.pack("<I", len(raw)) + raw

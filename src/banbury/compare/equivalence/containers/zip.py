@@ -2,7 +2,8 @@
 
 Readers differ in which of the two places they believe in that state a member's name, size and method; so both must
 agree, local headers must follow one another without gaps from the first byte to the central directory, and no name may
-occur twice. Comments, encryption, several disks and ZIP64 are refused. An APK's signing block lies in a gap: refused.
+occur twice. Comments, encryption, several disks and ZIP64 are refused. An APK's signing block may lie in
+the gap before the central directory, where it verifies.
 
 Source: APPNOTE.TXT 6.3.10, sections 4.3 and 4.4; Info-ZIP's extra fields 0x5455 and 0x7875.
 """
@@ -20,6 +21,8 @@ from typing import Final
 from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.containers._apk import is_block, verify
+from banbury.compare.equivalence.containers._jar import settle
 from banbury.compare.equivalence.containers.contract import Comparator, Free, Spool, Work
 from banbury.compare.equivalence.containers.streams import inflated
 from banbury.compare.equivalence.model import Range
@@ -60,7 +63,8 @@ class _Entry(Struct, kw_only=True):
     end: int = 0
 
 
-def _entries(view: View) -> list[_Entry]:
+def _entries(view: View, raw: bool) -> tuple[list[_Entry], tuple[int, int] | None]:
+    """The members, and where an APK's signing block stands (``raw``: it may)."""
     at = len(view) - _END.size
     sign, disk, first, here, count, size, start, comment = view.unpack(_END, at)
     if sign != 0x06054B50 or disk or first or here != count or comment or start + size != at:
@@ -89,9 +93,9 @@ def _entries(view: View) -> list[_Entry]:
         if entry.local != end:
             raise Refused(f"local header at {entry.local}", "a gap or an overlap before it", [Range(end, entry.local)])
         end = _local(view, entry)
-    if end != start:
+    if end != start and not (raw and is_block(view, end, start)):
         raise Refused("central directory", "bytes before it that belong to no member", [Range(end, start)])
-    return out
+    return out, (end, start) if end != start else None
 
 
 def _extra(raw: bytes) -> tuple[tuple[int, bytes], ...]:
@@ -157,10 +161,12 @@ def _content(view: View, entry: _Entry) -> Iterator[Buffer]:
         raise Refused(f"member at {entry.local}", "its checksum or size is wrong", [Range(entry.start, entry.end)])
 
 
-def _tree(view: View, spool: Spool, raw: bool) -> Tree:
-    """The archive's members. ``raw`` keeps method and extra fields exact (an APK's alignment is)."""
+def _tree(view: View, spool: Spool, raw: bool) -> tuple[Tree, tuple[int, int] | None]:
+    """The archive's members, and where its signing block stands. ``raw``: it is an APK; that keeps method
+    and extra fields exact (its alignment is)."""
     tree = Tree()
-    for entry in _entries(view):
+    entries, block = _entries(view, raw)
+    for entry in entries:
         if b"\\" in entry.name or entry.name.startswith(b"/"):
             raise Refused(f"central record at {entry.at}", "a name that leads elsewhere on some systems")
         folder = entry.name.endswith(b"/")
@@ -195,7 +201,7 @@ def _tree(view: View, spool: Spool, raw: bool) -> Tree:
                 ),
             )
         )
-    return tree
+    return tree, block
 
 
 def _digest(view: View, entry: _Entry) -> tuple[int, int]:
@@ -217,12 +223,25 @@ def _check_times(entry: _Entry) -> None:
 def _compare(work: Work) -> None:
     views = [view for view, _ in work.sides]
     raw = any(view.find(b"AndroidManifest.xml", max(0, len(view) - (1 << 20))) >= 0 for view in views)
-    a, b = (_tree(view, work.spool, raw) for view in views)
+    (a, block_a), (b, block_b) = (_tree(view, work.spool, raw) for view in views)
+    _blocks(work, block_a, block_b)
     heads = [next(iter(tree.nodes), b"") for tree in (a, b)]
     if heads[0] != heads[1] and any(b"META-INF/MANIFEST.MF" in tree.nodes for tree in (a, b)):
         work.account.refuse("order", "the first member differs: a streaming reader takes the manifest only there")
     proved = {n: "whl.record" for n in a.nodes if _RECORD.fullmatch(n) and all(_recorded(work, t, n) for t in (a, b))}
-    compare_trees(work, a, b, order="zip.order", proved=proved)
+    compare_trees(work, a, b, order="zip.order", proved=proved | settle(work, a, b))
+
+
+def _blocks(work: Work, a: tuple[int, int] | None, b: tuple[int, int] | None) -> None:
+    """Account for the signing blocks of an APK; each must verify with a key that its own side declares."""
+    raw = []
+    for view, block, record in ((work.a, a, work.record_a), (work.b, b, work.record_b)):
+        if block:
+            verify(view, *block, record.keys if record else [])
+        raw.append(view.take(block[0], block[1] - block[0]) if block else b"")
+    if raw[0] != raw[1]:
+        here, there = ([Range(*block)] if block else [] for block in (a, b))
+        work.account.explain("apk.signature", here, there, "" if a and b else "only one of the two is signed")
 
 
 def _recorded(work: Work, tree: Tree, name: bytes) -> bool:
