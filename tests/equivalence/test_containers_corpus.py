@@ -28,7 +28,6 @@ FORMATS = {
 TOOLS = {"ext4"}
 #: Harmless pairs that are refused: what would be needed to accept them. Each goes when that is there.
 REFUSED = {
-    "script-same-declared": "scripts are equal or not: which values a shell acts on is not known",
     "fit-same-signed": "signatures verified against declared keys",
 }
 OURS = sorted(name for name, rule in rules().items() if rule.format not in {"elf", "ko"})

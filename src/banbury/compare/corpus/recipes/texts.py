@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from banbury.compare.corpus.pairs import LAB, VENDOR, Made, Recipe, attack, harmless, record
@@ -30,6 +31,30 @@ def script(vendor: bool = False, version: str = "2.4.1") -> str:
 def _script(b: str | bytes) -> Made:
     raw = b if isinstance(b, bytes) else b.encode()
     return Made(a=script().encode(), b=raw, base=script(vendor=True).encode())
+
+
+#: Changes of both scripts by which the comment is no harmless one any more.
+_IN_COMMENTS: tuple[tuple[str, str, str, tuple[str, str]], ...] = (
+    (
+        "here-document",
+        "declared-lookalike",
+        "The line that looks like a comment stands in a here-document.",
+        ("# Generated", "cat > /etc/issue <<END\n# Generated"),
+    ),
+    (
+        "continued",
+        "declared-lookalike",
+        "The line that looks like a comment goes on a command.",
+        ("# Generated", "nc -l -p 1 \\\n# Generated"),
+    ),
+    ("lsb", "resource", "The comment is one by which services are ordered.", ("# Generated", "### BEGIN INIT INFO\n#")),
+    ("reads-itself", "resource", "The script reads its own comment.", ("PREFIX=", 'eval "$(sed -n 2p "$0")"\nPREFIX=')),
+)
+
+
+def _both(change: tuple[str, str]) -> Made:
+    a, b = (script(vendor=vendor).replace(*change).encode() for vendor in (False, True))
+    return Made(a=a, b=b, base=script(vendor=True).encode())
 
 
 def _same(a: str, b: str, **more: Any) -> Made:
@@ -100,6 +125,8 @@ def recipes() -> Iterator[Recipe]:
             lambda: _script(own.replace("2.4.1", "2.4.0")),
         ),
     )
+    for name, group, note, change in _IN_COMMENTS:
+        yield attack(f"script-{name}", "script", group, note, partial(_both, change))
     for name, group, note, make in rows:
         yield attack(f"script-{name}", "script", group, note, make)
     yield attack(
