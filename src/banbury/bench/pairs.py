@@ -28,13 +28,15 @@ _LIBRARY = 192 << 20  # bytes of read-only data in the large library
 
 class TwoFiles(Struct, frozen=True, kw_only=True):
     """A pair on disk. ``size``: bytes of the larger side once unpacked; ``changed``: paths within it that were tampered
-    with, and that a verdict must name and no others; ``records``: the build records' files (rebuilt, shipped)."""
+    with, and that a verdict must name and no others; ``records``: the build records' files (rebuilt, shipped);
+    ``status``: the exit status of the right verdict."""
 
     rebuilt: Path
     shipped: Path
     size: int
     changed: tuple[str, ...] = ()
     records: tuple[Path, Path] | None = None
+    status: int = 0
 
 
 def library(folder: Path) -> TwoFiles:
@@ -109,7 +111,7 @@ def archive(folder: Path, cache: Path, progress: Progress | None = None) -> TwoF
         packed = folder / f"initrd-{name}.gz"
         packed.write_bytes(gzip.compress(raw, level, mtime=level))
         out.append(packed)
-    return TwoFiles(rebuilt=out[0], shipped=out[1], size=len(again), changed=changed)
+    return TwoFiles(rebuilt=out[0], shipped=out[1], size=len(again), changed=changed, status=1)
 
 
 def corpus(folder: Path) -> tuple[TwoFiles, list[str]]:
@@ -132,7 +134,7 @@ def corpus(folder: Path) -> tuple[TwoFiles, list[str]]:
     files = folder / "corpus-a.toml", folder / "corpus-b.toml"
     for file, record in zip(files, records or (), strict=True):
         file.write_text(_toml(record))
-    return TwoFiles(rebuilt=sides[0], shipped=sides[1], size=size, records=files), names
+    return TwoFiles(rebuilt=sides[0], shipped=sides[1], size=size, records=files, status=1), names
 
 
 def _toml(record: BuildRecord) -> str:
