@@ -20,6 +20,9 @@ _AROUND: Final = 4  # equal lines shown around a changed one
 _MOST_SYMBOLS: Final = 200_000
 _LARGEST: Final = 1 << 20  # bytes of one function
 _FUNC: Final = 2
+_STEP: Final = 4096
+_RUNS: Final = 32  # sections or segments of code looked at
+_FIXED: Final = frozenset((t.EM_MIPS, t.EM_ARM, t.EM_AARCH64, t.EM_PPC, t.EM_PPC64))
 _HASHED: Final = 256 << 20  # bytes of functions compared in all: hostile symbols overlap
 _ADDRESS: Final = re.compile(r"0x[0-9a-f]{4,}")
 _EF_MIPS_MICRO: Final = 0x02000000  # EF_MIPS_MICROMIPS
@@ -60,6 +63,37 @@ def changed_by_name(a: ElfFile, b: ElfFile) -> list[ChangedFunction]:
     new = [(at, size, name) for name, (at, size) in theirs.items() if name not in ours]
     alone = [ChangedFunction(name=name, a=0, b=at, size_a=0, size_b=size) for at, size, name in new]
     return sorted(out, key=lambda c: c.b) + sorted(alone, key=lambda c: c.b)
+
+
+def first_difference(a: ElfFile, b: ElfFile) -> list[ChangedFunction]:
+    """Where no function is marked: the stretch of code, as if it were one, from shortly before the first difference.
+    Only on machines whose instructions have four bytes, since nothing else says where one starts."""
+    if a.header.machine != b.header.machine or a.header.machine not in _FIXED:
+        return []
+    for (address, ours), (there, theirs) in zip(_code(a), _code(b), strict=False):
+        size = min(len(ours), len(theirs))
+        at = next((i for i in range(0, size, _STEP) if ours[i : i + _STEP] != theirs[i : i + _STEP]), size)
+        at = next((i for i in range(at, min(at + _STEP, size), 4) if ours[i : i + 4] != theirs[i : i + 4]), size)
+        if at < size:
+            start = max(0, at - 32)
+            length = min(4 * INSTRUCTIONS, size - start)
+            name = "the code from its first difference (no function is marked)"
+            where = address + start, there + start
+            return [ChangedFunction(name=name, a=where[0], b=where[1], size_a=length, size_b=length)]
+    return []
+
+
+def _code(elf: ElfFile) -> list[tuple[int, bytes]]:
+    """Address and bytes of each section of code or, where there are no sections, of each segment from the entry on."""
+    sections = [s for s in elf.sections if s.flags & 6 == 6 and s.type != t.SHT_NOBITS][:_RUNS]
+    if sections:
+        return [(s.addr, bytes(elf.content(s))) for s in sections]
+    entry = elf.header.entry
+    out = []
+    for s in [s for s in elf.loads if s.flags & t.PF_X and s.filesz][:_RUNS]:
+        skip = entry - s.vaddr if s.vaddr <= entry < s.vaddr + s.filesz else 0
+        out.append((s.vaddr + skip, elf.view.take(s.offset + skip, s.filesz - skip)))
+    return out
 
 
 def _digest(elf: ElfFile, address: int, size: int) -> bytes:

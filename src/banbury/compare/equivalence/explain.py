@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 from banbury.compare.equivalence.containers.contract import Work
-from banbury.compare.equivalence.disassembly import changed_by_name, disassembled
+from banbury.compare.equivalence.disassembly import changed_by_name, disassembled, first_difference
 from banbury.compare.equivalence.explained import (
     CONSTANTS,
     DIFF_LINES,
@@ -144,6 +144,8 @@ def _programs(work: Work, functions: list[ChangedFunction], notes: list[str]) ->
     if not functions:
         functions = _quietly(notes, lambda: changed_by_name(a, b)) or []
     code = _quietly(notes, lambda: disassembled(a, b, functions, notes)) if functions else []
+    if not code and (first := _quietly(notes, lambda: first_difference(a, b))):
+        code = _quietly(notes, lambda: disassembled(a, b, first, notes))
     only_a, only_b = _strings(work, notes)
     return Explanation(
         code=code or [],
