@@ -121,6 +121,11 @@ def summary(evaluation: Evaluation, folder: Path) -> str:
     for finding in evaluation.findings:
         counts[str(finding.severity)] = counts.get(str(finding.severity), 0) + 1
     lines.append("  findings: " + (", ".join(f"{n} {s}" for s, n in counts.items()) or "none"))
+    for row in evaluation.rebuilds:
+        totals = row.totals
+        code = f", {percent(totals.proved_code, totals.code)} of program code proved" if totals and totals.code else ""
+        name = plain(evaluation.nodes[row.image].name)
+        lines.append(f"  {name} against its rebuild: {row.verdict or 'there is none'}{code}")
     if evaluation.comparison:
         new = sum(f.status == "new" for f in evaluation.findings)
         changed, gone = len(evaluation.comparison.changes), len(evaluation.comparison.gone)

@@ -40,7 +40,7 @@ _COVERED = (
     (0x2070, 0x209C), (0x20A0, 0x20C0), (0x2100, 0x2151), (0x2190, 0x23FF), (0x2460, 0x262F),
 )  # fmt: skip
 #: Files and assumptions listed of each image that was compared with a rebuild.
-_REBUILD = 40
+_REBUILD = 10
 _BREAK = "\u200b"
 #: Characters of a word that fits any column.
 _LONG = 24
