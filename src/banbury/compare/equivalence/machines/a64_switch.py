@@ -53,7 +53,8 @@ class Switches:
         load = found & (a64.is_(w[by], 0x3A000000, 0x38000000) | a64.is_(w[by], 0x3A000000, 0x28000000))
         move = found & a64.is_(w[by], 0xFFE0FFE0, 0xAA0003E0)
         self.plain = at[load | move]
-        self.left = at[~(add | load | move)]
+        back = a64.field(w[at], 5, 5) == 30  # a return by another name
+        self.left = at[~(add | load | move | back)]
         at, by = at[add], by[add]
         base = written_before(all_, lead, by, a64.field(w[by], 5, 5).astype(np.int64))
         entry = written_before(all_, lead, by, a64.field(w[by], 16, 5).astype(np.int64))

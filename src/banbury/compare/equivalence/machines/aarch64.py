@@ -50,6 +50,8 @@ class AArch64(Machine):
         self.fixed_pages: list[tuple[str, int]] = []
         self.literals: list[tuple[Part, Part, Ints]] = []
         self.stubs: set[int] = set()  # of functions that do not return
+        self.unread = False  # whether some indirect branch was not understood
+        self.understood = np.zeros(0, np.int64)  # tables of those that were
 
     @cached_property
     def never(self) -> set[int]:
@@ -71,6 +73,15 @@ class AArch64(Machine):
         if one.name.startswith(".plt"):
             self.stubs |= code.stubs_of(self.never)
         self.fixed_pages += [(one.name, page) for page in code.fixed_pages]
+        self.unread |= code.unread
+        self.understood = np.union1d(self.understood, code.understood)
+        self.literals.append((one, other, code.literal_words()))
+        entries = np.zeros(one.size + 1, bool)
+        entries[::4] = True
+        if len(code.moved):
+            self._explain(one, other, code.moved)
+        self.unread |= code.unread
+        self.understood = np.union1d(self.understood, code.understood)
         self.literals.append((one, other, code.literal_words()))
         entries = np.zeros(one.size + 1, bool)
         entries[::4] = True
@@ -81,11 +92,19 @@ class AArch64(Machine):
             self.sides.pair.account.explain("elf.moved-page", *spans, one.name)
         return CodePair(code.old, code.new, code.bits.view(np.uint8), entries)
 
+    def _explain(self, one: Part, other: Part, users: Ints) -> None:
+        here, there = ([Range(4 * x + p.offset, 4 * x + p.offset + 4) for x in users.tolist()] for p in (one, other))
+        self.sides.pair.account.explain("elf.moved-page", here, there, one.name)
+
     def tables(self, one: Part, other: Part, old: Ints, new: Ints) -> None:
+        """Tables relative to themselves, which only an indirect branch that was not understood can go by."""
         sides = self.sides
-        jump_tables(
-            sides.pair, one, other, *sides.raw[one.index], old, new, sides.code, sides.refs, sides.masks[one.index]
-        )
+        if self.unread:
+            left = ~np.isin(old, self.understood)
+            mask = sides.masks[one.index]
+            jump_tables(
+                sides.pair, one, other, *sides.raw[one.index], old[left], new[left], sides.code, sides.refs, mask
+            )
 
     def finish(self, the_map: AddressMap) -> None:
         """Pages that are used in ways that cannot be followed may not have moved, nor anything on them; literals may
@@ -112,6 +131,8 @@ class _Section:
         self.here = np.arange(len(self.words)) * 4
         self.bits = a64.relative_bits(self.words)
         self.fixed_pages: list[int] = []
+        self.unread = bool(self.all.indirect.any())
+        self.understood = np.zeros(0, np.int64)  # tables of indirect branches that were understood
         self.moved = np.zeros(0, np.int64)  # users whose bits differ
         self._single()
         self._pages()
@@ -209,7 +230,7 @@ class _Section:
         """Where a user's own bits differ, no path may bring anything but the page: else they might be a number."""
         some = self.words[found.users] != self.words_b[found.users]
         at = self.moved = found.users[some]
-        unknown = np.append(self.starts, False)
+        unknown = np.append(self.functions if self.described else self.starts, False)
         writes = np.where(self.all.calls, a64.CALLER_SAVED, self.writes).astype(np.uint32)
         graph = replace(self.graph, writes=writes)
         bad = unproved(graph, at, self.all.base[at].astype(np.int64), found.labels[some], defines, unknown)
@@ -312,7 +333,8 @@ class _Section:
         graph, found = self.frame.settled(first, self._followed)
         if not self.all.indirect.any():
             return graph, found
-        more, unknown = self._indirect(graph, found, Switches(self.all, self.lead, self.step))
+        switches = Switches(self.all, self.lead, self.step)
+        more, unknown = self._indirect(graph, found, switches)
         sources = np.concatenate((sources, *(m[0] for m in more)))
         targets = np.concatenate((targets, *(m[1] for m in more)))
         if len(sources) == len(first.sources) and not len(unknown):
@@ -330,6 +352,7 @@ class _Section:
         begin = np.append(labels, 1 << 62)
         ends = begin[np.searchsorted(labels, tables, "right")]
         low, high = self._bounds(starts, switches.branches)
+        self.understood, self.unread = tables[tables >= 0], bool(len(switches.left) or (tables < 0).any())
         more = [switches.edges(tables, ends, self._constant, low, high)]
         inner = np.flatnonzero(self.taken & ~starts)
         if len(inner):
@@ -365,6 +388,11 @@ class _Section:
             return np.zeros(0, np.uint8)
         raw = self.sides.raw[part.index][0]
         return raw[address - part.addr : address - part.addr + max(size, 0)]
+
+    @cached_property
+    def described(self) -> bool:
+        """Whether an unwinding table says where functions start: then other places that data refer to are labels."""
+        return any(where == ".eh_frame" for where, _, _ in self.sides.refs.groups())
 
     @cached_property
     def functions(self) -> Mask:
