@@ -155,6 +155,39 @@ def test_no_byte_of_debug_information_is_free_in_many(name: str, count: int) -> 
     assert mutants(HARMLESS[name](), count, 6) == []
 
 
+@pytest.mark.parametrize("name", ["debug-root-longer", "debug-compressed", "object-debug-dropped", "object-debug-root"])
+def test_no_byte_of_the_headers_is_free(name: str) -> None:
+    """The headers of files with debug information, some bytes (all: in the slow gate)."""
+    assert headers(HARMLESS[name](), 23 if name != "object-debug-root" else 211) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["debug-root-longer", "debug-compressed", "object-debug-dropped"])
+def test_no_byte_of_the_headers_is_free_at_all(name: str) -> None:
+    assert headers(HARMLESS[name](), 1) == []
+
+
+def headers(sample: Sample, step: int) -> list[int]:
+    """Which bytes of the ELF header and of section headers may change."""
+    file = build.elf(sample.b)
+    head = file.header
+    places = list(range(head.e_ehsize))
+    for number, section in enumerate(file.iter_sections()):
+        if head.e_type == "ET_REL" or not section["sh_flags"] & 2:  # those of loaded ones: see test_mutation
+            places += range(head.e_shoff + 64 * number, head.e_shoff + 64 * number + 64)
+    found = []
+    first, mutant = View(sample.a), bytearray(sample.b)
+    rnd = random.Random(9)
+    for at in places[rnd.randrange(step) :: step]:
+        old = mutant[at]
+        for value in {old ^ 1 << rnd.randrange(8), old ^ rnd.randrange(1, 256)}:
+            mutant[at] = value
+            if compare_elf(first, View(bytes(mutant)), *sample[2:], locate=False).verdict.equivalent:
+                found.append(at)
+        mutant[at] = old
+    return found
+
+
 def test_no_byte_of_a_compressed_section_is_free() -> None:
     """Of a zlib stream, only what changes neither content nor checksum could be accepted: nothing is."""
     assert mutants(HARMLESS["debug-compressed"](), 30, 7) == []

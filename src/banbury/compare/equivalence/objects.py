@@ -11,6 +11,7 @@ Sources: gABI (2013 draft), chapter 4; Linux ``kernel/module/main.c`` (``apply_r
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -54,6 +55,10 @@ class _Objects:
         one, other = self.sides
         if [_kind(p) for p in one.parts] != [_kind(p) for p in other.parts]:
             raise Refused("section headers", "the sections are not the same, or stand in another order")
+        if [(_kind(p), p.link, p.info) for p in one.apart] != [(_kind(p), p.link, p.info) for p in other.apart]:
+            raise Refused("section headers", "the tables of names have other headers")
+        if _kind(one.table) != _kind(other.table):
+            raise Refused(one.table.name, "its header differs")
         compare_header(self.pair, loaded=True)
         self._debug()
         for x, y in zip(one.parts, other.parts, strict=True):
@@ -242,16 +247,35 @@ class _Side:
         if strings.type != SHT_STRTAB or strings.index == elf.header.shstrndx or is_debug(strings.name):
             raise Refused(strings.name, "is no table of symbols' names alone")
         self.parts = [p for p in elf.sections if p.index not in apart and not is_debug(p.name)]
+        self.apart = [strings, elf.sections[elf.header.shstrndx]]
         self.order = {p.index: n for n, p in enumerate(self.parts)}
         self.dropped: set[int] = set()
+        self._check_places()
         self.symbols = symbols_of(elf, self.table)
         self._names = elf.bytes(strings)
         self._known: dict[int, Identity] = {}
+
+    def _check_places(self) -> None:
+        """Each section stands where its alignment puts it behind what is before it: no place says anything."""
+        sections, fields = self.elf.sections, self.elf.fields
+        close = {after.index: gap.end - gap.start for gap, after in pairwise(fields) if gap.kind == "gap"}
+        if close.pop(-1, 0) >= 8:
+            raise Refused("section headers", "more zeros before them than their alignment takes")
+        before = self.elf.header.ehsize
+        for part in sections[1:]:
+            align = max(part.align, 1)
+            follows = part.offset in (before, -(-before // align) * align)
+            if not follows and (part.end == part.offset or part.offset % align or close.get(part.index, 0) >= align):
+                raise Refused(part.name, "it does not stand where its alignment puts it")
+            if part.type not in _RELOCATIONS:
+                before = part.end
 
     def number(self, index: int) -> object:
         """The number of a section among those compared; its name where it is none of them."""
         if index in self.order:
             return self.order[index]
+        if index == 0:
+            return None
         return canonical(self.elf.sections[index].name) if 0 < index < len(self.elf.sections) else index
 
     def identity(self, index: int) -> Identity:

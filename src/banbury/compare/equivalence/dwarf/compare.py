@@ -31,7 +31,7 @@ from banbury.compare.equivalence.dwarf.shape import (
 )  # fmt: skip
 from banbury.compare.equivalence.dwarf.tables import Tables
 from banbury.compare.equivalence.elf_debug_names import PREFIXES, canonical, is_debug
-from banbury.compare.equivalence.elf_map import OwnedElf, Part
+from banbury.compare.equivalence.elf_map import SHF_COMPRESSED, SHT_SYMTAB, OwnedElf, Part
 from banbury.compare.equivalence.elf_same import Pair, span
 from banbury.compare.equivalence.elf_symbols import symbols_of
 from banbury.compare.equivalence.literals import is_text
@@ -73,9 +73,12 @@ def compare_debug(pair: Pair, ours: dict[str, Part], theirs: dict[str, Part], mo
         done |= {p + side[name] for p in (".rela", ".rel") for side in (named_a, named_b)}
     done &= ours.keys() | theirs.keys()
     both = {n: (ours[named_a[n]], theirs[named_b[n]], tables[0].get(n), tables[1].get(n)) for n in common}
-    if all(_untouched(pair, *row) for row in both.values()) and moved is None:
-        return done
     try:
+        _ordered(common, [n for n in named_b if n in named_a])
+        for row in both.values():
+            _linked(pair, *row)
+        if all(_untouched(pair, *row) for row in both.values()) and moved is None:
+            return done
         _Comparison(pair, both, moved).run()
     except Refused as answer:
         whole = [span(r[0]) for r in both.values()], [span(r[1]) for r in both.values()]
@@ -93,6 +96,30 @@ def _tables(side: dict[str, Part], named: dict[str, str]) -> dict[str, Part]:
         if len(found) == 1:
             out[name] = found[0]
     return out
+
+
+def _ordered(ours: list[str], theirs: list[str]) -> None:
+    if ours != theirs:
+        raise Refused("debug information", "its sections stand in another order")
+
+
+def _linked(pair: Pair, one: Part, other: Part, table: Part | None, table_b: Part | None) -> None:
+    """Links of section headers lead nowhere, and those of relocations to the symbols and to their section; what is
+    packed has an alignment of its header. Nothing else may stand there."""
+    for elf, part, own in ((pair.a, one, table), (pair.b, other, table_b)):
+        if part.link or part.info or (part.flags & SHF_COMPRESSED and part.align not in (1, 4, 8)):
+            raise Refused(part.name, "its header says more than debug information's does")
+        if own is None:
+            continue
+        symbols = elf.sections[own.link] if own.link < len(elf.sections) else None
+        if symbols is None or symbols.type != SHT_SYMTAB or own.info != part.index:
+            raise Refused(own.name, "it does not relocate its section by the file's symbols")
+    if table and table_b and _header(table) != _header(table_b):
+        raise Refused(table.name, "its header differs")
+
+
+def _header(part: Part) -> tuple[int, ...]:
+    return part.type, part.flags, part.addr, part.align, part.entsize
 
 
 def _untouched(pair: Pair, one: Part, other: Part, table: Part | None, table_b: Part | None) -> bool:
