@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers import kernel
+from banbury.compare.equivalence.containers.banners import kernel_banner
 from banbury.compare.equivalence.containers.contract import (
     ANY_STREAM,
     BYTES,
@@ -126,15 +127,16 @@ def compare(work: Work) -> Answer:
         return Answer(format="", verdict=FileVerdict(verdict=Verdict.IDENTICAL))
     if BYTES in work.hints:
         return Answer(format="", verdict=_by_bytes(work, "must be the same byte for byte", Verdict.FUNCTIONAL))
-    if work.a.startswith(_ELF) and work.b.startswith(_ELF):
-        if KERNEL in work.hints:
-            return _container(work, kernel.KERNEL)
+    elf = work.a.startswith(_ELF) and work.b.startswith(_ELF)
+    if elf and KERNEL not in work.hints:
         return Answer(format="elf", verdict=_with_size(work, _leaf(work, compare_elf)))
     one, other = claimed(work.a), claimed(work.b)
     if one is not other and ANY_STREAM in work.hints and ANY.claims(work.a) and ANY.claims(work.b):
         one = other = ANY
     if one is not None and one is other:
         return _container(work, one)
+    if KERNEL in work.hints and (elf or (one is None and other is None and kernel_banner(work.a))):
+        return _container(work, kernel.KERNEL)
     return _without_format(work, one, other)
 
 

@@ -27,6 +27,7 @@ _LINUX: Final = re.compile(
     rb"Linux version ([!-~]{3,64}) \(([\w.+-]{1,64})@([\w.-]{1,255})\) \(([ -~]{3,400})\) (#\d{1,9} [ -~]{3,64})\n\0"
 )
 _SETUP: Final = re.compile(rb"([!-~]{3,64}) \(([\w.+-]{1,64})@([\w.-]{1,255})\) (#\d{1,9} [ -~]{3,64})\0")
+_NUMBER: Final = re.compile(rb"#\d+")
 _LONGEST: Final = 1024
 _KINDS: Final = ("date ", "version ", "clock ")
 _BANNERS: Final = 64
@@ -45,14 +46,17 @@ class Banner(Struct, frozen=True, kw_only=True):
     build: bytes
 
     def texts(self) -> list[bytes]:
-        """Every text of a kernel that holds these values, with the NUL at its end, longest first."""
+        """Every text of a kernel that holds these values, with the NUL at its end. Since Linux 6.1 there are two sets:
+        the first link's, without the number of the build, and the last one's."""
         by = b" (%b@%b) " % (self.user, self.host)
-        return [
-            b"Linux version " + self.release + by + b"(%b) %b\n\0" % (self.compiler, self.build),
-            b"%s version %s" + by + b"(%b) %%s\n\0" % self.compiler,
-            self.release + by + self.build + b"\0",
-            self.build + b"\0",
-        ]
+        out = [b"%s version %s" + by + b"(%b) %%s\n\0" % self.compiler]
+        for build in (self.build, _NUMBER.sub(b"#", self.build, count=1)):
+            out += [
+                b"Linux version " + self.release + by + b"(%b) %b\n\0" % (self.compiler, build),
+                self.release + by + build + b"\0",
+                build + b"\0",
+            ]
+        return out
 
 
 def kernel_banner(view: View) -> Banner | None:

@@ -13,13 +13,14 @@ import zlib
 from typing import Final
 
 from banbury.compare.equivalence.accounting import Refused
-from banbury.compare.equivalence.containers.contract import Comparator, Free, Place, Work, zero
+from banbury.compare.equivalence.containers.contract import KERNEL, Comparator, Free, Place, Work, zero
 from banbury.compare.equivalence.model import Range
 from banbury.formats.view import View
 
 MAGIC: Final = b"\x27\x05\x19\x56"
 _HEADER: Final = struct.Struct(">7I4B32s")
 _MULTI: Final = (4, 6)
+_KERNELS: Final = (2, 4, 14)
 
 
 def _read(view: View) -> tuple[dict[str, object], dict[str, Free], list[tuple[int, int]]]:
@@ -73,7 +74,7 @@ def _compare(work: Work) -> None:
     for number, (one, other) in enumerate(zip(parts_a, parts_b, strict=False)):
         name = b"data" if len(parts_a) == 1 else b"part %d" % number
         a, b = (Place(whole.start + at, size) for whole, (at, size) in ((work.place_a, one), (work.place_b, other)))
-        work.member(name, a, b)
+        work.member(name, a, b, hints=[KERNEL] if exact_a["type"] in _KERNELS else [])
 
 
 def _claims(view: View) -> bool:

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
-from banbury.compare.equivalence.containers.contract import Place, Work
+from banbury.compare.equivalence.containers.contract import KERNEL, Place, Work
 from banbury.compare.equivalence.literals import Declared
 from banbury.compare.equivalence.model import Range, substitutions
 from banbury.formats.codecs import Stream
@@ -22,6 +22,7 @@ from banbury.model.errors import Malformed
 SUM: Final = "vendor.checksum"
 SIZE: Final = "vendor.size"
 SQUASHFS: Final = b"hsqs"
+_KERNELS: Final = ("kernel", "part0", "image0")
 _FILLS: Final = (0x00, 0xFF)
 _KINDS: Final = ("date ", "version ")
 _WORK: Final = 512 << 20
@@ -142,7 +143,8 @@ def _member(work: Work, name: str, a: Range, b: Range) -> None:
     if (ends[0] < a.end or ends[1] < b.end) and _filled(work, Range(ends[0], a.end), Range(ends[1], b.end)):
         work.account.explain("image.fill", [Range(ends[0], a.end)], [Range(ends[1], b.end)])
         a, b = Range(a.start, ends[0]), Range(b.start, ends[1])
-    work.member(name.encode(), _place(work.place_a, a), _place(work.place_b, b))
+    hints = [KERNEL] if name in _KERNELS else []
+    work.member(name.encode(), _place(work.place_a, a), _place(work.place_b, b), hints=hints)
 
 
 def _place(whole: Place, span: Range) -> Place:
