@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from banbury.cli import main
+from banbury.compare.corpus.generator import Choice, generate
+from banbury.compare.corpus.pairs import Pair
 from banbury.intake.tasks import shut_down
 from banbury.lab.workspace import Workspace
 from banbury.laboratory import Options, evaluate
@@ -208,3 +211,59 @@ def test_a_manifest_that_cannot_be_used_is_one_line(tmp_path: Path, added: str, 
     assert result.exit_code == 2
     assert said in result.stderr
     assert len(result.stderr.splitlines()) <= 2
+
+
+def _pair(name: str) -> Pair:
+    pair = next(iter(generate(only=Choice(ids=frozenset((name,))))))
+    assert isinstance(pair, Pair)
+    return pair
+
+
+def _toml(record: Mapping[str, Any]) -> bytes:
+    """What a corpus record declares that a program's rules use, as a build record's TOML."""
+    versions = ", ".join(f"{json.dumps(k)} = {json.dumps(v)}" for k, v in record["versions"].items())
+    root, tools = json.dumps(record["roots"][0]), json.dumps(record["toolchain"])
+    lines = [f"clock = {record['clock']}", f"producers = {tools}", f"roots = {{ build = {root} }}"]
+    return "\n".join([*lines, f"versions = {{ {versions} }}"]).encode()
+
+
+def _program_submission(folder: Path, pair: Pair, *, records: bool) -> Path:
+    mine, other = ('record = "shipped.toml"\n', 'record = "built.toml"\n') if records else ("", "")
+    manifest = (
+        f'[[artefact]]\npath = "image.bin"\nrole = "image"\n{mine}'
+        f'[[artefact]]\npath = "tool"\nrole = "rebuild"\nplace = "/usr/sbin/tool"\n{other}'
+        '[[artefact]]\npath = "root"\nrole = "rebuild"\n'
+    )
+    parts = {f"root/{name}": data for name, data in FILES.items()}
+    files = {
+        "image.bin": image({**FILES, "usr/sbin/tool": pair.b}),
+        "tool": pair.a,
+        "built.toml": _toml(pair.record_a),
+        "shipped.toml": _toml(pair.record_b),
+    }
+    return submission(folder, manifest, **files, **parts)
+
+
+def test_a_program_is_shown_to_come_from_the_source_by_its_build_records(tmp_path: Path) -> None:
+    pair = _pair("made-x86-64-same-producer")
+    rebuilt = only(run(_program_submission(tmp_path / "s", pair, records=True), tmp_path / "w"))
+    tool = by_path(rebuilt)["usr/sbin/tool"]
+
+    assert rebuilt.totals is not None
+    assert (tool.how, tool.verdict in pair.expected, rebuilt.records) == ("path", True, (True, True))
+    assert rebuilt.totals.code == rebuilt.totals.proved_code > 0
+    assert rebuilt.totals.proved_share == 1.0
+    assert {r.tier for r in rebuilt.reliances} == {"declared"}
+
+
+def test_without_its_record_or_with_a_changed_program_nothing_is_proved(tmp_path: Path) -> None:
+    pair = _pair("made-x86-64-same-producer")
+    tampered = _pair("made-x86-64-branch")
+    for name, chosen, records in (("plain", pair, False), ("tampered", tampered, True)):
+        rebuilt = only(run(_program_submission(tmp_path / name, chosen, records=records), tmp_path / "w"))
+        tool = by_path(rebuilt)["usr/sbin/tool"]
+
+        assert rebuilt.totals is not None
+        assert tool.verdict in ("functional", "unexplained"), name
+        assert (rebuilt.totals.proved_code, rebuilt.totals.proved_share) == (0, 0.0)
+        assert rebuilt.totals.code > 0
