@@ -32,6 +32,12 @@ DIGESTS: Final[dict[bytes, str]] = {
 _HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512(),
 }  # fmt: skip
+_RSA: Final = bytes.fromhex("2a864886f70d010101")
+#: The algorithms that name a digest: of RSA, of elliptic curves.
+_WITH: Final = {
+    name: (bytes.fromhex(f"2a864886f70d0101{one:02x}"), bytes.fromhex(f"2a8648ce3d0403{other:02x}"))
+    for name, one, other in (("sha256", 11, 2), ("sha384", 12, 3), ("sha512", 13, 4))
+}
 _MOST_CERTIFICATES: Final = 8
 _LONGEST_NAME: Final = 16  # bytes of an object identifier
 
@@ -124,8 +130,7 @@ def verified(raw: bytes, where: str, declared: list[str], detached: bytes | None
     info.end()
     data = wrapped.into(0x30)
     wrapped.end()
-    if data.take(2) not in (b"\1", b"\3"):
-        raise Refused(where, "is of an unknown version")
+    version = data.take(2)
     algorithms = data.into(0x31)
     digest = _algorithm(algorithms)
     algorithms.end()
@@ -142,6 +147,8 @@ def verified(raw: bytes, where: str, declared: list[str], detached: bytes | None
     assert payload is not None
     if DIGESTS.get(digest) is None:
         raise Refused(where, "its digest is not known here")
+    if version != (b"\3" if signer.raw[:3] == b"\2\1\3" else b"\1"):
+        raise Refused(where, "is of an unknown version")
     _signer(signer, digest, kind, payload, keys, certificates)
     return Signed(kind=kind, content=content, digest=DIGESTS[digest])
 
@@ -218,7 +225,7 @@ def _issued(whole: bytes, trusted: list[PublicKey]) -> PublicKey | None:
         key = certificate.public_key()
         used = certificate.signature_hash_algorithm
         body, signature = certificate.tbs_certificate_bytes, certificate.signature
-    except (ValueError, UnsupportedAlgorithm, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         return None
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) or used is None or used.name not in _HASHES:
         return None
@@ -229,7 +236,8 @@ def _signer(
     der: Der, digest: bytes, kind: bytes, payload: bytes, keys: list[PublicKey], certificates: list[tuple[bytes, bytes]]
 ) -> None:
     """Check the one signer's information to its last byte, and its signature."""
-    if der.take(2) not in (b"\1", b"\3"):
+    version = der.take(2)
+    if version != (b"\3" if der.tag == 0x80 else b"\1"):
         raise Refused(der.where, "is of an unknown version")
     if der.tag == 0x80 and not certificates:
         if len(der.take(0x80)) > 32:
@@ -252,10 +260,13 @@ def _signer(
             raise Refused(der.where, "its attributes are of another kind of content")
         if found.get(_DIGEST) != b"\x04" + bytes([len(counted)]) + counted:
             raise Refused(der.where, "is of other content")
-    _algorithm(der)
+    sort = _algorithm(der)
+    if sort not in (_RSA, *_WITH[DIGESTS[digest]]):
+        raise Refused(der.where, "an algorithm that is not decided")
     signature = der.take(4)
     der.end()
-    if not any(made_by(key, signature, signed, DIGESTS[digest]) for key in keys):
+    chosen = ec.EllipticCurvePublicKey if sort == _WITH[DIGESTS[digest]][1] else rsa.RSAPublicKey
+    if not any(made_by(key, signature, signed, DIGESTS[digest]) for key in keys if isinstance(key, chosen)):
         raise Refused(der.where, "no key that its build record declares verifies it")
 
 

@@ -32,15 +32,23 @@ _ALGORITHMS: Final = {
 }  # fmt: skip
 _HASHES: Final[dict[str, hashes.HashAlgorithm]] = {"sha256": hashes.SHA256(), "sha512": hashes.SHA512()}
 _CHUNK: Final = 1 << 20
+_PAGE: Final = 4096
 _MOST: Final = 10  # signers, signatures
 
 
-def is_block(view: View, start: int, end: int) -> bool:
-    """Whether the bytes between the members and the central directory are one signing block."""
-    size = end - start - 8
-    if size < 24 or not view.startswith(MAGIC, end - 16):
-        return False
-    return view.u64(start) == view.u64(end - 24) == size
+def block_start(view: View, start: int, end: int) -> int:
+    """Where the signing block begins in the bytes between the members and the central directory; -1 where they are not
+    one block, or zeros up to a multiple of 4096 and one block."""
+    if end - start < 32 or not view.startswith(MAGIC, end - 16):
+        return -1
+    at = end - 8 - view.u64(end - 24)
+    if not start <= at <= end - 32 or view.u64(at) != end - at - 8:
+        return -1
+    if at == start or (
+        at - start < _PAGE and at % _PAGE == 0 and view.run(start, at) == at - start and not view.u8(start)
+    ):
+        return at
+    return -1
 
 
 def verify(view: View, start: int, end: int, keys: list[str]) -> None:

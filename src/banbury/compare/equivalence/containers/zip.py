@@ -21,7 +21,7 @@ from typing import Final
 from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
-from banbury.compare.equivalence.containers._apk import is_block, verify
+from banbury.compare.equivalence.containers._apk import block_start, verify
 from banbury.compare.equivalence.containers._jar import settle
 from banbury.compare.equivalence.containers.contract import Comparator, Free, Spool, Work
 from banbury.compare.equivalence.containers.streams import inflated
@@ -93,9 +93,12 @@ def _entries(view: View, raw: bool) -> tuple[list[_Entry], tuple[int, int] | Non
         if entry.local != end:
             raise Refused(f"local header at {entry.local}", "a gap or an overlap before it", [Range(end, entry.local)])
         end = _local(view, entry)
-    if end != start and not (raw and is_block(view, end, start)):
+    if end == start:
+        return out, None
+    block = block_start(view, end, start) if raw else -1
+    if block < 0:
         raise Refused("central directory", "bytes before it that belong to no member", [Range(end, start)])
-    return out, (end, start) if end != start else None
+    return out, (block, start)
 
 
 def _extra(raw: bytes) -> tuple[tuple[int, bytes], ...]:

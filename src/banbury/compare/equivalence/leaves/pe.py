@@ -203,7 +203,7 @@ class Program:
             outer.take(0x30)
             end = at + size + 7 & ~7
             rest = raw[outer.at :] + self.view.take(at + size, end - at - size)
-            if len(rest) > 7 or rest.strip(b"\0"):
+            if len(rest) > 7 or rest.strip(b"\0") or size not in (8 + outer.at, end - at):
                 raise Refused("certificates", "bytes behind one that it does not cover", [Range(at, end)])
             self._authenticode(raw[: outer.at], keys)
             at = end
