@@ -23,9 +23,10 @@ FORMATS = {
     "ext4",
     "cramfs",
     "romfs",
+    "ubifs",
 }  # fmt: skip
 #: Formats whose images the file systems' own tools make.
-TOOLS = {"ext4"}
+TOOLS = {"ext4", "ubifs"}
 #: Harmless pairs that are refused: what would be needed to accept them. Each goes when that is there.
 REFUSED = {
     "fit-same-signed": "signatures verified against declared keys",

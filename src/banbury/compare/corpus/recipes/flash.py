@@ -211,7 +211,8 @@ def _settled(image: bytes, uuid: bytes) -> bytes:
     out = bytearray(image)
     for at in _nodes(image):
         kind, size = out[at + 20], struct.unpack_from("<I", out, at + 16)[0]
-        if kind == 0:  # inode: atime and ctime become mtime; devices have no file to take a time from
+        # inode (the empty signature has type 0 too): atime and ctime become mtime; devices have no time
+        if kind == 0 and size >= 160:
             mode = struct.unpack_from("<I", out, at + 24 + 80)[0]
             mtime = bytes(out[at + 24 + 48 : at + 24 + 56])
             if mode & 0o170000 != 0o100000 and mode & 0o170000 != 0o120000:

@@ -78,7 +78,7 @@ def recipes() -> Iterator[Recipe]:
         ("signature-tag", "hidden-space", "A tag of the signature header that nothing reads.", _signature_header),
         (
             "foreign-signature",
-            "signature",
+            "resigned",
             "It is signed with another key than the declared one.",
             partial(_signed, "somebody", "vendor", "attack"),
         ),

@@ -19,6 +19,7 @@ from banbury.compare.equivalence.containers import (
     streams,
     tar,
     ubi,
+    ubifs,
     uimage,
     vendor_layouts,
     zip,
@@ -32,7 +33,7 @@ from banbury.model.errors import Malformed
 def comparators() -> tuple[Comparator, ...]:
     """All comparators of containers."""
     archives = (vendor_layouts, streams, ar, cpio, tar, zip, rpm)
-    systems = (squashfs, jffs2, ubi, ext, cramfs, romfs)
+    systems = (squashfs, jffs2, ubi, ext, cramfs, romfs, ubifs)
     images = (uimage, fdt, kernel_packed, kernel)
     return tuple(c for module in (*archives, *systems, *images) for c in module.COMPARATORS)
 
