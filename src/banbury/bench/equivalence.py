@@ -72,7 +72,9 @@ def _contest(title: str, pair: pairs.TwoFiles, repeats: int, tell: Tell) -> Cont
     files = [str(p) for side in (pair.rebuilt, pair.shipped) for p in (side.iterdir() if side.is_dir() else [side])]
     contenders = [
         Contender(name=_SHA, make=lambda turn: ["sha256sum", *files], times=3),
-        Contender(name=_OURS, make=lambda turn: _command(pair), statuses=(pair.status,), note="start of Python included"),
+        Contender(
+            name=_OURS, make=lambda turn: _command(pair), statuses=(pair.status,), note="start of Python included"
+        ),
     ]
     contest = compete(title, contenders, _SHA, repeats, tell)
     make = (lambda turn: _peer(pair.rebuilt, pair.shipped)) if there else None
