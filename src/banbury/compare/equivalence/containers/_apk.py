@@ -54,6 +54,7 @@ def block_start(view: View, start: int, end: int) -> int:
 def verify(view: View, start: int, end: int, keys: list[str]) -> None:
     """Refuse a block of which not every byte is accounted for and signed with a declared key."""
     seen: set[int] = set()
+    counted: dict[str, bytes] = {}
     at = start + 8
     while at < end - 24:
         size, number = view.u64(at), view.u32(at + 8)
@@ -62,7 +63,7 @@ def verify(view: View, start: int, end: int, keys: list[str]) -> None:
         seen.add(number)
         value = view.take(at + 12, size - 4)
         if number in _SCHEMES:
-            _scheme(view, value, _SCHEMES[number], (start, end), keys)
+            _scheme(view, value, _SCHEMES[number], (start, end), keys, counted)
         elif number != _PADDING or value.strip(b"\0"):
             raise _odd(f"a part that is not decided ({number:#x})", at, at + 8 + size)
         at += 8 + size
@@ -106,17 +107,21 @@ class _Run:
             raise Refused(_WHERE, "a part holds more than it should")
 
 
-def _scheme(view: View, value: bytes, scheme: int, block: tuple[int, int], keys: list[str]) -> None:
+def _scheme(
+    view: View, value: bytes, scheme: int, block: tuple[int, int], keys: list[str], counted: dict[str, bytes]
+) -> None:
     outer = _Run(value)
     signers = list(outer.part().parts())
     outer.end()
     if not signers:
         raise Refused(_WHERE, "it has no signer")
     for signer in signers:
-        _signer(view, signer, scheme, block, keys)
+        _signer(view, signer, scheme, block, keys, counted)
 
 
-def _signer(view: View, signer: _Run, scheme: int, block: tuple[int, int], keys: list[str]) -> None:
+def _signer(
+    view: View, signer: _Run, scheme: int, block: tuple[int, int], keys: list[str], counted: dict[str, bytes]
+) -> None:
     """Check one signer: its key is declared, its signatures verify, and they are over this archive."""
     data = signer.part().raw
     versions = signer.take(8) if scheme == 3 else b""
@@ -143,7 +148,9 @@ def _signer(view: View, signer: _Run, scheme: int, block: tuple[int, int], keys:
         name, sort = _ALGORITHMS[algorithm]
         if not _made_by(key, signature, data, name, sort):
             raise Refused(_WHERE, "a signature does not verify")
-        if digests[algorithm] != contents(view, *block, name):
+        if name not in counted:
+            counted[name] = contents(view, *block, name)
+        if digests[algorithm] != counted[name]:
             raise Refused(_WHERE, "it is of another archive")
 
 

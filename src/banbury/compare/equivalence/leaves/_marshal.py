@@ -77,6 +77,7 @@ class Reader:
         self.orders: list[tuple[int, ...]] = []  # of frozen sets
         self.codes: list[Found] = []
         self.files: dict[bytes, list[Range]] = {}
+        self._of_names: set[int] = set()  # tuples that hold nothing but names
 
     def module(self) -> int:
         """The file's one object, which must be code and end with the file."""
@@ -226,7 +227,8 @@ class Reader:
         text = "bytes" if self.old or sort == "b" else "text"
         good = row[0] == ("tuple" if sort in "tn" else text)
         if sort == "n":
-            good = good and all(self.values.rows[part][0] == text for part in row[1:] if isinstance(part, int))
+            good = good and (value in self._of_names or self._all_names(row, text))
+            self._of_names.add(value)
         if not good:
             raise Refused(f"code object: {name}", "is of another kind than it must be", [Range(at, self.at)])
         if sort != "F":
@@ -235,6 +237,9 @@ class Reader:
         self.marks[mark] = -1
         assert isinstance(row[1], bytes)
         return self._file(row[1], Range(at, self.at))
+
+    def _all_names(self, row: tuple[object, ...], text: str) -> bool:
+        return all(self.values.rows[part][0] == text for part in row[1:] if isinstance(part, int))
 
     def _file(self, path: bytes, where: Range) -> int:
         self.files.setdefault(path, []).append(where)

@@ -29,6 +29,8 @@ from banbury.formats.view import View
 
 _LARGEST: Final = 64 << 20
 DEBUG: Final = (b"SourceFile", b"LineNumberTable", b"LocalVariableTable", b"LocalVariableTypeTable")
+_NAMES: Final = frozenset((*(n for known in KNOWN.values() for n in known), b"Code", b"Record", b"BootstrapMethods"))
+_NAMED: Final = 250  # changed methods whose names are shown
 _PLAIN_FILE: Final = re.compile(rb"[\w$+-]{1,200}\.[a-z]{1,10}")
 _PLAIN_NAME: Final = re.compile(rb"[\w$]{1,200}")
 _PLAIN_TYPE: Final = re.compile(rb"\[{0,9}(?:[BCDFIJSZ]|L[\w$/-]{1,400};)")
@@ -47,9 +49,9 @@ class Attribute(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """A field or method: its name, access flags with name and type as numbers, its place, and its attributes."""
+    """A field or method: name and type, access flags with name and type as numbers, place, attributes."""
 
-    name: str
+    name: tuple[bytes, bytes]
     row: tuple[int, int, int]
     at: int
     end: int
@@ -113,9 +115,9 @@ class ClassFile:
             start = at
             access, name, kind = (self.view.u16(at + 2 * n, big=True) for n in range(3))
             row = access, self.pool.value(name, (1,)), self.pool.value(kind, (1,))
-            shown = clean_name(self.pool.text(name) + self.pool.text(kind))[0]
+            called = self.pool.text(name), self.pool.text(kind)
             attributes, at = self._attributes(at + 6, place)
-            out.append(Part(shown, row, start, at, attributes))
+            out.append(Part(called, row, start, at, attributes))
         return out, at
 
     def _attributes(self, at: int, place: str) -> tuple[tuple[Attribute, ...], int]:
@@ -130,7 +132,7 @@ class ClassFile:
         return tuple(out), at
 
     def _attribute(self, place: str, name: bytes, raw: bytes) -> Attribute:
-        cursor = Cursor(raw, self.pool, clean_name(name)[0])
+        cursor = Cursor(raw, self.pool, name.decode() if name in _NAMES else "attribute")
         if place == "method" and name == b"Code":
             return self._code(cursor)
         if place == "class" and name == b"BootstrapMethods":
@@ -282,13 +284,17 @@ def _changed(a: list[Part], b: list[Part], without: frozenset[bytes]) -> list[Ch
     for row in {**sides[0], **sides[1]}:
         one, other = (side.get(row) for side in sides)
         found = ChangedFunction(
-            name=(one or other).name,  # type: ignore[union-attr]  # it is of one of them
+            name=_shown(one or other) if len(out) + len(moved) < _NAMED else "",
             a=one.at if one else 0, b=other.at if other else 0,
             size_a=one.end - one.at if one else 0, size_b=other.end - other.at if other else 0,
         )  # fmt: skip
         same = one and other and _members([one], without) == _members([other], without)
         (moved if same else out).append(found)
     return out or moved
+
+
+def _shown(part: Part | None) -> str:
+    return clean_name(b"".join(part.name)[:400])[0] if part else ""
 
 
 def _stripped(pair: Pair, a: ClassFile, b: ClassFile) -> frozenset[bytes]:

@@ -32,6 +32,8 @@ _INDIRECT: Final = bytes.fromhex("2b060104018237020104")
 _PE_DATA: Final = bytes.fromhex("2b06010401823702010f")
 _RUNS: Final = 0x20000020  # contains code, may be executed
 _RESOURCES: Final = 4096  # folders of resources
+_ENTRIES: Final = 1 << 16  # entries of all of them
+_CERTIFICATES: Final = 4
 
 
 class Section(Struct, frozen=True):
@@ -147,14 +149,15 @@ class Program:
 
     def _resources(self, base: int, size: int) -> None:
         """The time of each folder of resources. Folders are met once."""
-        waiting, seen = [0], {0}
+        waiting, seen, left = [0], {0}, _ENTRIES
         while waiting:
             at = waiting.pop()
             if at + 16 > size or len(seen) > _RESOURCES:
                 raise Refused("resources", "folders outside of their section, or too many")
             self._time(base + at + 4)
             count = self.view.u16(base + at + 12) + self.view.u16(base + at + 14)
-            if at + 16 + 8 * count > size:
+            left -= count
+            if at + 16 + 8 * count > size or left < 0:
                 raise Refused("resources", "a folder with more entries than there are")
             for n in range(count):
                 below = self.view.u32(base + at + 20 + 8 * n)
@@ -194,7 +197,11 @@ class Program:
     def verify(self, keys: list[str]) -> None:
         """Refuse certificates of which one does not verify with a declared key, or that something follows."""
         at = self.end
+        count = 0
         while at < len(self.view):
+            count += 1
+            if count > _CERTIFICATES:
+                raise Refused("certificates", f"more than {_CERTIFICATES}", [Range(at, len(self.view))])
             size, revision, kind = struct.unpack("<IHH", self.view.take(at, 8))
             if revision != 0x200 or kind != 2 or size < 16:
                 raise Refused("certificates", "of a kind that is not decided", [Range(at, len(self.view))])

@@ -27,6 +27,8 @@ MAGIC: Final = {
 _LARGEST: Final = 64 << 20
 _LINES: Final = ("line", "lines")
 _MOST: Final = 20_000  # code objects that are named
+_LONGEST: Final = 400  # characters of a path of names
+_CONSTANTS: Final = 2_000_000  # constants that are looked through for code
 
 
 def _claims(view: View) -> bool:
@@ -116,19 +118,21 @@ def _named(values: Values, fields: list[str], reader: Reader, module: int) -> _N
     out: _Named = {}
     waiting = [(module, "")]
     seen: set[tuple[int, str]] = set()
-    while waiting and len(seen) < _MOST:
+    left = _CONSTANTS
+    while waiting and len(seen) < _MOST and left > 0:
         value, path = waiting.pop()
         if (value, path) in seen:
             continue
         seen.add((value, path))
         row = dict(zip(fields, values.rows[value][1:], strict=True))
         below = _constants(values, row["consts"])
+        left -= len(below)
         row["consts"] = tuple(_name(values, fields, n) or n for n in below)
         out.setdefault(path or "<module>", []).append((places.get(value), tuple(row[f] for f in fields)))
         for number in reversed(below):
             name = _name(values, fields, number)
             if name is not None:
-                waiting.append((number, f"{path}.{name}" if path else name))
+                waiting.append((number, f"{path}.{name}"[-_LONGEST:] if path else name))
     return out
 
 
@@ -145,7 +149,7 @@ def _name(values: Values, fields: list[str], number: int) -> str | None:
     text = row[1 + fields.index("name")]
     raw = values.rows[text][1] if isinstance(text, int) else b""
     assert isinstance(raw, bytes)
-    return clean_name(raw)[0]
+    return clean_name(raw[:_LONGEST])[0]
 
 
 LEAVES: Final = [Leaf(name="pyc", claims=_claims, compare=_compare)]
