@@ -14,6 +14,11 @@ from banbury.compare.corpus.toolchain import TARGETS, program, within
 
 SECRET = b"\x90\x90hidden: this is not part of the program\n\0"
 _PAGE = 0x10000
+#: Sections of debug information behind whose last record bytes are put.
+_DEBUG = (
+    "debug_str", "debug_info", "debug_abbrev", "debug_line", "debug_line_str", "debug_aranges", "debug_loclists",
+    "debug_rnglists",
+)  # fmt: skip
 
 
 def overlay(s: Subject) -> Patch:
@@ -225,7 +230,7 @@ def recipes() -> Iterator[Recipe]:
         make = partial(attack, architecture=target, pure=False)
         for key, group, note, change, differ in PATCHES:
             yield make(f"elf-{target}-{key}", "elf-executable", group, note, tampered(target, change, differ=differ))
-        for part in ("debug_str", "debug_info", "debug_abbrev", "debug_line"):
+        for part in _DEBUG:
             if target == "x86-64" or part == "debug_str":
                 yield make(
                     f"elf-{target}-{part.replace('_', '-')}",

@@ -8,7 +8,7 @@ from typing import Any
 
 from banbury.compare.corpus.codeedit import branches, nop
 from banbury.compare.corpus.elfedit import Elf, Symbol
-from banbury.compare.corpus.pairs import LAB, VENDOR, Made, Missing, Patch, Recipe, attack, harmless
+from banbury.compare.corpus.pairs import LAB, RELAYOUT, VENDOR, Made, Missing, Patch, Recipe, attack, harmless
 from banbury.compare.corpus.sources import AUDIT, GATE, MODULE
 from banbury.compare.corpus.toolchain import TARGETS, Build, compiled, producer
 from banbury.compare.corpus.writers import boxes, signed
@@ -25,13 +25,15 @@ _OBJECT = (
 _ABI = {"mips": ("-mno-abicalls",), "mipsel": ("-mno-abicalls",)}
 
 
-def module(target: str, *, vendor: bool = False, options: tuple[str, ...] = ()) -> bytes:
-    """A kernel module before it is signed."""
+def module(
+    target: str, *, vendor: bool = False, options: tuple[str, ...] = (), kernel: str = "6.1.55", author: str = "vendor"
+) -> bytes:
+    """A kernel module before it is signed, for a version of the kernel."""
     side = VENDOR if vendor else LAB
     return compiled(
         Build(
             target=target,
-            sources=(("exdev.c", MODULE),),
+            sources=(("exdev.c", MODULE.replace("6.1.55", kernel).replace("The vendor", f"The {author}")),),
             link=None,
             root=side["roots"][0],
             options=(*_OBJECT, *_ABI.get(target, ()), *options),
@@ -196,6 +198,20 @@ def _module_debug(target: str) -> Made:
     return _declared(target, Made(a=a, b=signed.module(module(target, vendor=True), signed.key("vendor"))))
 
 
+def _versioned(target: str, kernel: str = "6.1.55-vendor7", author: str = "vendor") -> Made:
+    """The vendor's kernel has a longer version, which its record declares; the module's description is longer."""
+    signer = signed.key("vendor")
+    a = signed.module(module(target), signed.key("laboratory"))
+    b = signed.module(module(target, vendor=True, kernel=kernel, author=author), signer)
+    base = signed.module(module(target, vendor=True, kernel="6.1.55-vendor7"), signer)
+    made = _declared(target, Made(a=a, b=b, base=base if b != base else None))
+    assert made.record_a is not None
+    assert made.record_b is not None
+    made.record_a = {**made.record_a, "versions": {"kernel": "6.1.55"}}
+    made.record_b = {**made.record_b, "versions": {"kernel": "6.1.55-vendor7"}}
+    return made
+
+
 def _nothing(data: bytes) -> Patch:
     return Patch(data)
 
@@ -261,6 +277,28 @@ def recipes() -> Iterator[Recipe]:
             "debug",
             "Debug data on one side, which the kernel does not load.",
             partial(_module_debug, target),
+        )
+        yield same(
+            f"ko-{target}-same-version",
+            "kernel-module",
+            "version",
+            "The declared version of the kernel is longer, and so is the module's description.",
+            partial(_versioned, target),
+            expected=RELAYOUT,
+        )
+        yield make(
+            f"ko-{target}-version-lookalike",
+            "kernel-module",
+            "declared-lookalike",
+            "The version of the kernel only begins as the declared one does.",
+            partial(_versioned, target, "6.1.55-vendor70"),
+        )
+        yield make(
+            f"ko-{target}-version-author",
+            "kernel-module",
+            "redirect",
+            "The declared version is longer; another text of the description is another too.",
+            partial(_versioned, target, author="Vendor"),
         )
         yield make(
             f"o-{target}-branch",
