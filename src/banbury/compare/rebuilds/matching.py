@@ -112,6 +112,8 @@ class Counterparts:
 
     def add(self, unit: Unit, artefact: int) -> None:
         self._paths.setdefault((unit.piece, unit.path), []).append((unit, artefact))
+        if unit.piece and unit.node.kind is Kind.FILE:  # a member of an archive that does not look like a tree
+            self._paths.setdefault((False, plain_path(unit.node.name)), []).append((unit, artefact))
         if unit.node.sha256:
             self._contents.setdefault(unit.node.sha256, (unit, artefact))
 
@@ -132,5 +134,5 @@ class Counterparts:
 
     def unused(self) -> list[str]:
         """Places of units that no shipped file was compared with."""
-        rows = [f[0] for found in self._paths.values() for f in found]
-        return [unit.node.locator for unit in rows if unit.node.id not in self.used]
+        units = {unit.node.id: unit for found in self._paths.values() for unit, _ in found}
+        return [unit.node.locator for number, unit in units.items() if number not in self.used]
