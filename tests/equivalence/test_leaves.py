@@ -23,6 +23,7 @@ import pytest
 from banbury.compare import corpus
 from banbury.compare.corpus.recipes import bytecode, efi
 from banbury.compare.corpus.writers.signed import key
+from banbury.compare.corpus.writers.signed import module as signed_module
 from banbury.compare.equivalence import BuildRecord, Verdict
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers._jar import sections
@@ -32,6 +33,7 @@ from banbury.compare.equivalence.leaves.javaclass import ClassFile
 from banbury.compare.equivalence.leaves.pe import Program
 from banbury.compare.equivalence.leaves.registry import claimed_leaf, decide, leaves
 from banbury.compare.equivalence.model import FileVerdict
+from banbury.compare.equivalence.signature import unsigned
 from banbury.formats.view import View
 from tests.equivalence.test_container_mutation import accepted
 
@@ -293,3 +295,27 @@ def test_every_comparator_has_a_rule_and_refuses_nonsense() -> None:
             for _ in range(rng.randrange(4)):
                 raw[rng.randrange(len(raw))] = rng.randrange(256)
             assert not same(sample, bytes(raw))
+
+
+def test_mutants_of_a_module_signature_are_refused() -> None:
+    """Nothing in the signature that the kernel's build appends may be another byte but the name
+    by which the kernel looks the key up."""
+    body, own = b"a module's bytes " * 9, key("vendor")
+    sample = signed_module(body, own)
+    assert _module_verifies(sample, own.public)
+    loose = [
+        (at, bit)
+        for at in range(len(body), len(sample))
+        for bit in range(8)
+        if _module_verifies(sample[:at] + bytes([sample[at] ^ 1 << bit]) + sample[at + 1 :], own.public)
+    ]
+    issuer = sample.index(b"vendor")
+    assert {at for at, _ in loose} <= {*range(issuer - 11, issuer + 6), *range(issuer + 8, issuer + 17)}, loose
+
+
+def _module_verifies(raw: bytes, public: str) -> bool:
+    try:
+        inner, signature = unsigned(View(raw))
+    except Refused:
+        return False
+    return signature is not None and signature.verified_by(inner.take(0, len(inner)), [public])

@@ -30,6 +30,11 @@ _HASHES: Final[dict[bytes, type[hashes.HashAlgorithm]]] = {
     bytes.fromhex("608648016503040202"): hashes.SHA384,
     bytes.fromhex("608648016503040203"): hashes.SHA512,
 }
+#: How the signer's algorithm may be named (RFC 8017, A.2.4): RSA alone, or with the digest.
+_RSA: Final = {
+    name: (bytes.fromhex("2a864886f70d010101"), bytes.fromhex(f"2a864886f70d0101{number:02x}"))
+    for name, number in zip(_HASHES, (11, 12, 13), strict=True)
+}
 
 
 class Signature(Struct, frozen=True):
@@ -113,17 +118,22 @@ def _cms(raw: bytes) -> tuple[bytes, bytes]:
     signed = _inside(_inside(outer.raw[outer.at :], 0xA0).raw, 0x30)
     version = signed.take(2)
     digest = _algorithm(_inside(signed.take(0x31), 0x30).raw)
-    if b"\x30" + bytes((11,)) + signed.take(0x30) != _DATA or version not in (b"\1", b"\3"):
+    if b"\x30" + bytes((11,)) + signed.take(0x30) != _DATA:
         raise Refused("module signature", "it is not detached")
     signer = _inside(signed.take(0x31), 0x30)
     signed.end()
-    signer.take(2)
-    if signer.raw[signer.at : signer.at + 1] == b"\x80":
-        signer.take(0x80)  # the key's identifier
+    own = signer.take(2)
+    by_key = signer.raw[signer.at : signer.at + 1] == b"\x80"
+    if own != version or own != (b"\3" if by_key else b"\1"):
+        raise Refused("module signature", "its version is not the one that it must have")
+    if by_key:
+        if len(signer.take(0x80)) > 32:
+            raise Refused("module signature", "a key's identifier beyond reason")
     else:
         _name(signer.take(0x30))
     again = _algorithm(signer.take(0x30))
-    _algorithm(signer.take(0x30))
+    if _algorithm(signer.take(0x30)) not in _RSA.get(digest, ()):
+        raise Refused("module signature", "an algorithm that is none of RSA with its digest")
     value = signer.take(4)
     signer.end()
     if again != digest or digest not in _HASHES:
