@@ -267,3 +267,25 @@ def test_without_its_record_or_with_a_changed_program_nothing_is_proved(tmp_path
         assert tool.verdict in ("functional", "unexplained"), name
         assert (rebuilt.totals.proved_code, rebuilt.totals.proved_share) == (0, 0.0)
         assert rebuilt.totals.code > 0
+
+
+def test_packages_of_another_version_are_a_premise(tmp_path: Path) -> None:
+    """Stated by the image's database and by the package's control file, which are no counterparts of each other."""
+    status = b"Package: tool\nVersion: 1.2-1\nStatus: install user installed\nArchitecture: mips_24kc\n"
+    control = b"Package: tool\nVersion: 1.3-1\nArchitecture: mips_24kc\nInstalled-Size: 4\nDescription: a tool\n"
+    parts = {
+        "./debian-binary": b"2.0\n",
+        "./control.tar.gz": gzip.compress(tar_of({"./control": control}), mtime=0),
+        "./data.tar.gz": gzip.compress(tar_of({"./usr/bin/tool": b"#!/bin/sh\nnew\n"}), mtime=0),
+    }
+    manifest = MANIFEST + '[[artefact]]\npath = "tool.ipk"\nrole = "rebuild"\n'
+    shipped = {**FILES, "usr/lib/opkg/status": status, "usr/bin/tool": b"#!/bin/sh\nold\n"}
+    files = {"image.bin": image(shipped), "tool.ipk": gzip.compress(tar_of(parts), mtime=0)}
+    evaluation = run(submission(tmp_path / "s", manifest, **files), tmp_path / "w")
+    rebuilt = only(evaluation)
+
+    assert [(p.kind, p.subject, p.rebuilt, p.shipped) for p in rebuilt.premises] == [
+        ("version", "tool", "1.3-1", "1.2-1")
+    ]
+    assert by_path(rebuilt)["usr/bin/tool"].content == "functional"
+    assert "rebuild.premise" in {f.rule for f in evaluation.findings}

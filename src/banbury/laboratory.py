@@ -155,7 +155,7 @@ def _rebuilds(assembled: Assembled, release: Release, workspace: Workspace, prog
             return BuildRecord.from_toml(bytes(data).decode("utf-8"))
 
     return compare_rebuilds(
-        release, assembled.nodes, assembled.payload, workspace.blobs, workspace.database, record
+        release, assembled.nodes, assembled.files, assembled.payload, workspace.blobs, workspace.database, record
     )  # fmt: skip
 
 

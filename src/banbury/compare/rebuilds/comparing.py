@@ -8,7 +8,7 @@ they read it. Both are sandboxed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import IO, Final
 
@@ -21,11 +21,12 @@ from banbury.compare.equivalence.recurse import Content, Outcome, Recursion, une
 from banbury.compare.equivalence.worker import TASK
 from banbury.compare.rebuilds.cache import VerdictCache
 from banbury.compare.rebuilds.matching import Counterparts, Match, Trees, Unit, matches
+from banbury.compare.rebuilds.premises import premises
 from banbury.compare.rebuilds.stating import Row, compared, stated
 from banbury.lab.database import Database
 from banbury.lab.store import BlobStore
 from banbury.lab.supervisor import Supervisor
-from banbury.model.evaluation import Node
+from banbury.model.evaluation import File, Node
 from banbury.model.rebuild import NotCompared, Rebuilt
 from banbury.model.release import ArtefactRole, Release
 from banbury.model.tree import Kind
@@ -50,16 +51,18 @@ def wanted(release: Release) -> bool:
 
 
 def compare_rebuilds(
-    release: Release, nodes: list[Node], payload: list[bool], store: BlobStore, database: Database, records: Records,
+    release: Release, nodes: list[Node], files: Mapping[str, File], payload: list[bool], store: BlobStore,
+    database: Database, records: Records,
 ) -> Comparison:  # fmt: skip
-    """Compare every image of ``release``. ``records`` gives the build record of a SHA-256 in the store."""
+    """Compare every image of ``release``. ``files`` is what is known of each content; ``records`` gives the build
+    record of a SHA-256 in the store."""
     trees = Trees(nodes, payload)
     rows: list[Rebuilt] = []
     left: list[NotCompared] = []
     with ExitStack() as stack:
         comparer = _Comparer(release, trees, store, database, records, stack)
         for match in matches(release, trees.roots):
-            row, missing = comparer.image(match)
+            row, missing = comparer.image(match, files)
             rows.append(row)
             left += missing
         comparer.finish()
@@ -95,7 +98,7 @@ class _Comparer:
             self._runs[key] = Recursion(self._supervisor, a, b, explain=EXPLAINED, cache=cache), cache
         return self._runs[key]
 
-    def image(self, match: Match) -> tuple[Rebuilt, list[NotCompared]]:
+    def image(self, match: Match, files: Mapping[str, File]) -> tuple[Rebuilt, list[NotCompared]]:
         """One image: its row, and what of it was compared with nothing."""
         root = self._roots[match.image]
         if not match.whole and not match.parts:
@@ -124,6 +127,9 @@ class _Comparer:
             records=(any(listed[i].record for i in used), bool(listed[match.image].record)),
             only_rebuilt=counterparts.unused(),
             keep=self._store.put,
+            stated_of_themselves=premises(
+                [node for i in used for node in self._trees.below(self._roots[i])], self._trees.below(root), files
+            ),
         )
         return row, left
 

@@ -78,6 +78,11 @@ class Trees:
     def roots(self) -> list[Node]:
         return [self._nodes[i] for i in self._below.get(-1, [])]
 
+    def below(self, root: Node) -> list[Node]:
+        """An artefact's node and all below it: nodes are numbered depth first."""
+        others = [n.id for n in self.roots if n.id > root.id]
+        return self._nodes[root.id : min(others, default=len(self._nodes))]
+
     def units(self, root: Node, place: str = "") -> Iterator[Unit]:
         """What is compared of an artefact: the files and links of every tree in it, and pieces that hold no tree. What
         is in a file is the comparison's own affair. ``place`` is the path of an artefact that is itself a file."""

@@ -6,13 +6,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from banbury.compare.equivalence.explained import Environment
 from banbury.compare.equivalence.model import Verdict, worst
 from banbury.compare.equivalence.recurse import Outcome, flatten
 from banbury.compare.equivalence.report import EquivalenceReport, encode, file_report, report, share
 from banbury.compare.equivalence.rules import FOLDER, rules
 from banbury.compare.rebuilds.matching import Unit
+from banbury.compare.rebuilds.premises import merged
 from banbury.model.evaluation import Node
 from banbury.model.rebuild import Changed, ComparedFile, Premise, RebuildTotals, Rebuilt, Reliance
 from banbury.model.tree import Kind
@@ -42,10 +44,14 @@ def stated(
     records: tuple[bool, bool],
     only_rebuilt: list[str],
     keep: Callable[[bytes], str],
+    stated_of_themselves: list[Premise],
 ) -> Rebuilt:
     """The row of one image. The whole report is given to ``keep``."""
     whole = report(outcome, image.name, ", ".join(n.name for n in rebuilds[:5]))
-    whole = _with_records(whole, records)
+    found = [Premise(kind=e.kind, subject=e.subject, rebuilt=e.a, shipped=e.b) for e in whole.environment]
+    found = merged(stated_of_themselves, found)
+    said = [Environment(kind=p.kind, subject=p.subject, a=p.rebuilt, b=p.shipped) for p in found]
+    whole = structs.replace(whole, records=records, environment=said)
     files = [file for file in map(_file, rows) if file is not None]
     code, proved = sum(f.code for f in files), sum(f.proved_code for f in files)
     counts = Counter(f.verdict for f in files)
@@ -59,18 +65,13 @@ def stated(
             files={str(v): counts[str(v)] for v in Verdict}, code=code, proved_code=proved,
             proved_share=share(proved, code),
         ),
-        premises=[Premise(kind=e.kind, subject=e.subject, rebuilt=e.a, shipped=e.b) for e in whole.environment],
+        premises=found,
         reliances=_reliances(whole),
         files=files,
         only_rebuilt=only_rebuilt,
         rules_digest=rules_digest(),
         report=keep(encode(whole)),
     )  # fmt: skip
-
-
-def _with_records(whole: EquivalenceReport, records: tuple[bool, bool]) -> EquivalenceReport:
-    fields = {name: getattr(whole, name) for name in whole.__struct_fields__}
-    return EquivalenceReport(**{**fields, "records": records})
 
 
 def _file(row: Row) -> ComparedFile | None:
