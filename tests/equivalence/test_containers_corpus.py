@@ -29,7 +29,6 @@ FORMATS = {
 TOOLS = {"ext4", "ubifs"}
 #: Harmless pairs that are refused: what would be needed to accept them. Each goes when that is there.
 REFUSED = {
-    "fit-same-signed": "signatures verified against declared keys",
 }
 OURS = sorted(name for name, rule in rules().items() if rule.format not in {"elf", "ko"})
 

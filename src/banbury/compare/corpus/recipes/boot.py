@@ -95,15 +95,27 @@ def fit(
     blob: bytes | None = None,
     compression: str = "gzip",
     rename: str = "",
+    gap: bytes | None = None,
+    tail: bytes = b"",
+    comment: str = "",
+    room: bytes = b"",
 ) -> bytes:
-    """A FIT image (U-Boot, doc/uImage.FIT): kernel and device tree with hashes and, with ``signer``, signatures."""
+    """A FIT image (U-Boot, doc/uImage.FIT): kernel and device tree with hashes and, with ``signer``, signatures that
+    hold a ``comment``. With ``gap`` (bytes between the parts), data stands behind the tree, as mkimage -E puts it."""
     tree = fdt(board()) if blob is None else blob
+    outside = bytearray()
 
     def image(data: bytes, **more: str | int) -> Fields:
         digest: Fields = {"algo": "sha256", "value": hashlib.sha256(data if hashed is None else hashed).digest()}
-        node: Fields = {"description": "part", "data": data, **more, "hash-1": digest}
+        where: Fields = {"data": data}
+        if gap is not None:
+            where = {"data-size": len(data), "data-offset": len(outside)}
+            outside.extend(data + bytes(-len(data) % 4) + gap)
+        node: Fields = {"description": "part", **where, **more, "hash-1": digest}
         if signer:
-            node["signature-1"] = {"algo": "sha256,rsa1024", "key-name-hint": signer, "value": key(signer).sign(data)}
+            more_text: Fields = {"comment": comment} if comment else {}
+            value = key(signer).sign(data)
+            node["signature-1"] = {"algo": "sha256,rsa1024", "key-name-hint": signer, "value": value, **more_text}
         return node
 
     images: Fields = {
@@ -117,15 +129,17 @@ def fit(
     configurations: Fields = {"default": default, "conf-1": first}
     if default != "conf-1":
         configurations[default] = {"description": "service", "kernel": "kernel-1", "fdt": "fdt-2"}
-    return fdt(
+    whole = fdt(
         {
             "description": rename or "EX-100 firmware",
             "timestamp": time,
             "#address-cells": 1,
             "images": images,
             "configurations": configurations,
-        }
+        },
+        room=room,
     )
+    return whole if gap is None else whole + bytes(-len(whole) % 4) + bytes(outside) + tail
 
 
 def _fit(changes: frozenset[str] | None = None, **more: Any) -> Made:
@@ -203,7 +217,30 @@ _HARMLESS = (
         lambda: Made(a=fit(), b=fit(gzip(text(30_000, "kernel"), level=2))),
         None,
     ),
+    (
+        "fit",
+        "remnant",
+        "padding",
+        "Up to three bytes behind the strings hold what was in memory, as mkimage -E leaves them.",
+        lambda: Made(a=fit(room=b"on"), b=fit(room=b"\0i")),
+        None,
+    ),
+    (
+        "fit",
+        "outside",
+        "compression",
+        "The kernel is compressed at another level; the data stands behind the tree, at other places.",
+        lambda: _clean(_outside()),
+        None,
+    ),
 )
+
+
+def _outside(**more: Any) -> Made:
+    honest = fit(gzip(text(30_000, "kernel"), level=2), gap=b"")
+    again = {"kernel": gzip(text(30_000, "kernel"), level=2), "gap": b"", **more}
+    return Made(a=fit(gap=b""), b=fit(**again), base=honest)
+
 
 _ATTACKS = (
     ("uimage", "data", "content", "The payload is another; both checksums are right.", lambda: _uimage(OTHER)),
@@ -295,6 +332,23 @@ _ATTACKS = (
         "resigned",
         "The kernel is another, signed with a key that nobody declared.",
         lambda: _fit(kernel=OTHER, signer="attacker"),
+    ),
+    ("fit", "room", "hidden-space", "The room behind the strings holds something.", lambda: _fit(room=EVIL)),
+    ("fit", "outside-gap", "hidden-space", "Something stands between the parts.", lambda: _outside(gap=EVIL)),
+    ("fit", "outside-trailing", "trailing", "Bytes stand behind the last part.", lambda: _outside(tail=EVIL)),
+    (
+        "fit",
+        "outside-content",
+        "content",
+        "The kernel behind the tree is another; its hash is right.",
+        lambda: _outside(kernel=OTHER),
+    ),
+    (
+        "fit",
+        "signature-note",
+        "hiding-place",
+        "The node of a signature that verifies holds more than a signature.",
+        lambda: _fit(signer="vendor release", comment=EVIL.decode()),
     ),
     (
         "fit",

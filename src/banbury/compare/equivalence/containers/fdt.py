@@ -3,7 +3,7 @@
 Every byte belongs to the header, the memory reservations, the structure or the strings, or is zero. Nodes, properties,
 their order and their values are exact (phandles too: which values refer to them is not in the tree); tokens that do
 nothing, the order of strings and the amount of padding are free. In a FIT image, the time is free, hashes are computed
-anew, and data is opened in its turn; another signature is not accepted.
+anew, signatures are left out where they verify with declared keys (:mod:`.fit`), and data is opened in its turn.
 
 Sources: Devicetree Specification 0.4, chapter 5; U-Boot, ``doc/usage/fit/source_file_format.rst``.
 """
@@ -20,7 +20,8 @@ from typing import Final
 from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
-from banbury.compare.equivalence.containers.contract import Change, Comparator, Place, Work, shown, zero
+from banbury.compare.equivalence.containers import fit
+from banbury.compare.equivalence.containers.contract import KERNEL, Change, Comparator, Place, Work, shown, zero
 from banbury.compare.equivalence.elf_symbols import covered
 from banbury.compare.equivalence.model import Range
 from banbury.formats.view import View
@@ -38,7 +39,8 @@ _HASHES: Final[dict[bytes, Callable[[memoryview], bytes]]] = {
     b"sha512\0": lambda data: hashlib.sha512(data).digest(),
 }
 
-_Key = tuple[bytes, bytes]
+_OUTSIDE: Final = (b"data-size", b"data-offset", b"data-position")
+_Key = fit.Key
 
 
 class Blob(Struct, kw_only=True):
@@ -49,6 +51,9 @@ class Blob(Struct, kw_only=True):
     reserved: bytes
     props: dict[_Key, tuple[int, int]]
     view: View
+    remnants: dict[bytes, bytes] = {}
+    """Padding that mkimage does not clear, where it is not zero: behind the strings (``b""``), and behind the list of
+    hashed nodes of a signature (by its node)."""
 
     def value(self, key: _Key) -> bytes | None:
         place = self.props.get(key)
@@ -60,11 +65,12 @@ class Blob(Struct, kw_only=True):
 
 
 def read(view: View) -> Blob:
-    """A tree that fills the view. Raises ``Refused`` where a byte belongs to nothing."""
+    """A tree that fills the view; of a FIT image, with the data behind it. Raises ``Refused`` where a byte belongs to
+    nothing."""
     magic, total, struct_at, strings_at, reserved_at, version, compatible, cpu, strings_size, struct_size = view.unpack(
         _HEADER, 0
     )
-    if magic != 0xD00DFEED or total != len(view) or (version, compatible) != (17, 16):
+    if magic != 0xD00DFEED or total > len(view) or (version, compatible) != (17, 16):
         raise Refused("header", "another version, or another size than there is", [Range(0, 40)])
     at = reserved_at
     while any(view.take(at, 16)):
@@ -79,19 +85,31 @@ def read(view: View) -> Blob:
         )
     )
     end = 0
+    last = spans[-1][1]
     for start, stop in [*spans, (total, total)]:
         if start < end or stop > total:
             raise Refused("header", "parts that overlap, or lie outside", [Range(min(start, end), max(start, end))])
-        zero(view, end, start, "padding")
+        if start != total or start - last > 3:
+            zero(view, end, start, "padding")
         end = stop
     if struct_at % 4 or reserved_at % 8:
         raise Refused("header", "parts that are not aligned")
     strings = view.take(strings_at, strings_size)
-    props = _structure(view, struct_at, struct_at + struct_size, strings)
-    return Blob(cpu=cpu, reserved=view.take(reserved_at, reserved_end - reserved_at), props=props, view=view)
+    remnants = {b"": rest} if any(rest := view.take(last, min(total - last, 3))) else {}
+    props = _structure(view, struct_at, struct_at + struct_size, strings, remnants)
+    blob = Blob(
+        cpu=cpu, reserved=view.take(reserved_at, reserved_end - reserved_at), props=props, view=view, remnants=remnants
+    )
+    if blob.fit:
+        fit.check_outside(blob)
+    elif total != len(view) or remnants:
+        raise Refused("header", "another size than there is, or padding that is not zero", [Range(4, 8)])
+    return blob
 
 
-def _structure(view: View, at: int, end: int, strings: bytes) -> dict[_Key, tuple[int, int]]:
+def _structure(
+    view: View, at: int, end: int, strings: bytes, remnants: dict[bytes, bytes]
+) -> dict[_Key, tuple[int, int]]:
     out: dict[_Key, tuple[int, int]] = {}
     path: list[bytes] = []
     used: set[int] = set()
@@ -119,7 +137,7 @@ def _structure(view: View, at: int, end: int, strings: bytes) -> dict[_Key, tupl
             used.add(offset)
             _put(out, (b"/".join(path) or b"/", strings[offset:stop]), (at + 8, size))
             view.mem(at + 8, size)
-            zero(view, at + 8 + size, at + 8 + size + 3 & ~3, "padding of a value")
+            _pad(view, at + 8 + size, (b"/".join(path), strings[offset:stop]), remnants)
             at = at + 8 + size + 3 & ~3
         elif token == 2 and path:
             path.pop()
@@ -135,8 +153,20 @@ def _structure(view: View, at: int, end: int, strings: bytes) -> dict[_Key, tupl
     return out
 
 
+def _pad(view: View, at: int, key: _Key, remnants: dict[bytes, bytes]) -> None:
+    """The padding of a value that ends at ``at``."""
+    end = at + 3 & ~3
+    if key[1] == b"hashed-nodes" and fit.is_signature(key[0]) and any(view.mem(at, end - at)):
+        remnants[key[0]] = view.take(at, end - at)
+    else:
+        zero(view, at, end, "padding of a value")
+
+
 def _all_used(strings: bytes, used: set[int]) -> bool:
-    """Every byte of the strings belongs to a name that is used; zero bytes may pad their end."""
+    """Every byte of the strings belongs to a name that is used; zero bytes may pad their end. The name ``data`` may be
+    left over: mkimage -E takes the properties out and leaves the name."""
+    left = (b"\0" + strings).find(b"\0data\0")
+    used = used | ({left} if left >= 0 else set())
     stripped = strings.rstrip(b"\0") + b"\0"
     return len(strings) - len(stripped) < 8 and covered(b"\0" + stripped, [offset + 1 for offset in used])
 
@@ -154,25 +184,73 @@ def _compare(work: Work) -> None:
         {"boot processor": a.cpu, "memory reserved": a.reserved},
         {"boot processor": b.cpu, "memory reserved": b.reserved},
     )
-    fit = a.fit and b.fit
-    if [k for k in a.props if k in b.props] != [k for k in b.props if k in a.props]:
+    both = a.fit and b.fit
+    signed = _signatures(work, a, b) if both else set()
+    _remnants(work, a, b, signed)
+    keys = {k: None for k in (*a.props, *b.props) if k[0] not in signed}
+    if [k for k in a.props if k in b.props and k in keys] != [k for k in b.props if k in a.props and k in keys]:
         work.account.refuse("order", "nodes or properties stand in another order")
-    differ = False
-    for key in {**a.props, **b.props}:
+    differ = _contents(work, a, b) if both else False
+    for key in keys:
         one, other = a.value(key), b.value(key)
-        if fit and key[1] == b"data" and key[0].startswith(b"/images/") and one is not None and other is not None:
-            places = [
-                Place(p.start + x.props[key][0], x.props[key][1]) for p, x in ((work.place_a, a), (work.place_b, b))
-            ]
-            differ |= not work.member(key[0], places[0], places[1]).equal
-        elif one != other and not (fit and _derived(work, a, b, key)):
+        if one != other and not (both and (_is_data(key) or _derived(work, a, b, key))):
             differ = True
             _changed(work, key, one, other)
-    if fit:
+    if both:
         for blob in (a, b):
             _check_hashes(blob)
     if _bare(a) != _bare(b) or not (work.account.uses or work.account.open or differ):
         work.account.explain("fdt.layout", [Range(0, len(work.a))], [Range(0, len(work.b))])
+
+
+def _remnants(work: Work, a: Blob, b: Blob, signed: set[bytes]) -> None:
+    """Padding that is not zero: only of signatures that verify, and up to three bytes behind a FIT image's strings."""
+    for path in {**a.remnants, **b.remnants}:
+        if path and path not in signed:
+            work.account.refuse("padding of a value", f"not zero, at {shown(path)}, which is not verified")
+    if a.remnants.get(b"") != b.remnants.get(b""):
+        spans = [[Range(x.view.u32(4, big=True) - 3, x.view.u32(4, big=True))] for x in (a, b)]
+        work.account.explain("fit.remnant", spans[0], spans[1])
+
+
+def _is_data(key: _Key) -> bool:
+    return key[0].startswith(b"/images/") and key[0].count(b"/") == 2 and key[1] == b"data"
+
+
+def _contents(work: Work, a: Blob, b: Blob) -> bool:
+    """List the data of every image; whether any differs, or is on one side alone or kept in another way."""
+    differ = False
+    for path in (
+        p for p, name in {**a.props, **b.props} if not name and p.startswith(b"/images/") and p.count(b"/") == 2
+    ):
+        one, other = fit.data_place(a, path), fit.data_place(b, path)
+        if one is None and other is None:
+            continue
+        if one is None or other is None:
+            differ = True
+            _changed(work, (path, b"data"), b"" if one else None, b"" if other else None)
+            continue
+        places = [Place(p.start + at, size, p.spool) for p, (at, size) in ((work.place_a, one), (work.place_b, other))]
+        kernel = (a.value((path, b"type")) or b"").startswith(b"kernel")
+        differ |= not work.member(path, places[0], places[1], hints=[KERNEL] if kernel else []).equal
+    return differ
+
+
+def _signatures(work: Work, a: Blob, b: Blob) -> set[bytes]:
+    """The signature nodes that are left out: on each side where they are, they verify with its declared keys."""
+    blobs = (a, work.record_a), (b, work.record_b)
+    good = [fit.verified(blob, record.keys if record else []) for blob, record in blobs]
+    there = [fit.signatures(blob) for blob, _ in blobs]
+    out = {p for p in there[0] | there[1] if all(p in g or p not in t for g, t in zip(good, there, strict=True))}
+    spans = [
+        [Range(at, at + size) for (path, _), (at, size) in blob.props.items() if path in out and size]
+        for blob, _ in blobs
+    ]
+    if [[x.value(k) for k in x.props if k[0] in out] for x, _ in blobs[:1]] != [
+        [x.value(k) for k in x.props if k[0] in out] for x, _ in blobs[1:]
+    ]:
+        work.account.explain("fit.signature", spans[0], spans[1], ", ".join(shown(p) for p in sorted(out)))
+    return out
 
 
 def _bare(blob: Blob) -> list[tuple[int, int]]:
@@ -196,6 +274,9 @@ def _derived(work: Work, a: Blob, b: Blob, key: _Key) -> bool:
     if key == (b"/", b"timestamp") and all(s.end - s.start == 4 for s in spans):
         work.account.explain("fit.time", [spans[0]], [spans[1]])
         return True
+    if key[1] in _OUTSIDE and _is_data((key[0], b"data")) and all(s.end - s.start == 4 for s in spans):
+        work.account.explain("fit.place", [spans[0]], [spans[1]])
+        return True
     if key[1] == b"value" and _HASH_NODE.fullmatch(key[0]) and all(s.end > s.start for s in spans):
         work.account.explain("fit.hash", [spans[0]], [spans[1]])
         return True
@@ -208,15 +289,18 @@ def _check_hashes(blob: Blob) -> None:
         parent = path.rpartition(b"/")[0]
         if name != b"value" or not _HASH_NODE.fullmatch(path):
             continue
-        data = blob.props.get((parent, b"data"))
+        data = fit.data_place(blob, parent)
         count = _HASHES.get(blob.value((path, b"algo")) or b"")
         if data is None or count is None or count(blob.view.mem(*data)) != blob.view.take(*place):
             raise Refused(shown(path), "a hash that is not that of the data, or of an unknown kind", [Range(*place)])
 
 
 def _claims(view: View) -> bool:
-    """Whether the tree is all there is: what something follows is an image of several parts."""
-    return view.startswith(MAGIC) and view.u32(4, big=True) == len(view)
+    """Whether the tree, with a FIT image's data behind it, is all there is: else, an image of several parts."""
+    if not view.startswith(MAGIC):
+        return False
+    total = view.u32(4, big=True)
+    return total == len(view) or (total < len(view) and view.find(b"data-size\0", 0, total) >= 0)
 
 
 COMPARATORS: Final = [Comparator(name="fdt", claims=_claims, compare=_compare)]
