@@ -43,9 +43,13 @@ FREE: Final = {
 IDENTITY: Final = {"number": (0x68, 16), "hash seed": (0xEC, 16), "checksum seed": (0x270, 4)}
 #: and those that are checked here or by the reader. All other bytes are zero.
 _CHECKED: Final = (
-    (0, 8), (0xC, 12), (0x20, 12), (0x38, 2), (0x3A, 2), (0x5A, 2), (0xCE, 2), (0xFD, 1), (0x10C, 68), (0x150, 12),
-    (0x248, 4), (0x3FC, 4),
+    (0, 8), (0xC, 12), (0x20, 12), (0x38, 2), (0x3A, 2), (0x5A, 2), (0x248, 4),
 )  # fmt: skip
+#: Those that are checked where a feature is on, and zero where it is not.
+_WITH: Final = {
+    "64bit": ((0x150, 12), (0xFE, 2)), "has_journal": ((0xFD, 1), (0x10C, 68)), "resize_inode": ((0xCE, 2),),
+    "metadata_csum": ((0x175, 1), (0x3FC, 4)), "flex_bg": ((0x174, 1),), "metadata_csum_seed": ((0x270, 4),),
+}  # fmt: skip
 _INODE_UNINIT, _BLOCK_UNINIT, _ZEROED = 1, 2, 4
 
 Bytes = npt.NDArray[np.uint8]
@@ -65,6 +69,8 @@ class Disk:
             raise Refused("superblock", f"features that are not decided: {odd}", [Range(SUPER_AT, SUPER_AT + 1024)])
         if sb.group or sb.state != 1 or sb.checksum != sb.computed:
             raise Refused("superblock", "not clean, of another group, or with a wrong checksum")
+        if self.raw[0x20:0x24] != self.raw[0x24:0x28]:
+            raise Refused("superblock", "clusters that are no blocks", [Range(SUPER_AT + 0x20, SUPER_AT + 0x28)])
         self._check_zero()
         constant(view, 0, SUPER_AT, (0,), "boot block")
         constant(view, SUPER_AT + 1024, (sb.first_data_block + 1) * self.block, (0,), "behind the superblock")
@@ -93,8 +99,11 @@ class Disk:
 
     def _check_zero(self) -> None:
         rest = bytearray(self.raw)
-        identity = [s for n, s in IDENTITY.items() if n != "checksum seed" or self.sb.has("metadata_csum_seed")]
-        for start, size in (*EXACT.values(), *FREE.values(), *identity, *_CHECKED):
+        bound = {span for spans in _WITH.values() for span in spans}
+        known = {*EXACT.values(), *FREE.values(), *IDENTITY.values(), *_CHECKED} - bound
+        for feature, spans in _WITH.items():
+            known |= set(spans) if self.sb.has(feature) else set()
+        for start, size in known:
             rest[start : start + size] = bytes(size)
         if any(rest):
             at = SUPER_AT + next(i for i, value in enumerate(rest) if value)

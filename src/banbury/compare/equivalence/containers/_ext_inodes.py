@@ -127,6 +127,8 @@ class Inodes:
             extra = int.from_bytes(raw[0x80:0x82], "little")
             if extra % 4 or extra > size - 128 or extra > 32 or (extra < 4 and any(raw[0x80:])):
                 raise Refused(f"inode {number}", "extra fields that are not decided", [where])
+            if any(raw[0x82:0x84]) and not self.sb.has("metadata_csum"):
+                raise Refused(f"inode {number}", "a checksum that should not be there", [where])
             found.times += raw[0x84 : 0x80 + max(extra, 4)][:20]
             if any(raw[0x9C : 0x80 + extra]):
                 raise Refused(f"inode {number}", "belongs to a project", [where])

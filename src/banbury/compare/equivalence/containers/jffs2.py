@@ -138,7 +138,7 @@ class _Image:
         number, version, mode, uid, gid, size, _, _, _, start, stored, length, method, asked, flags, check, head = f
         self._crc(at, 60, head)
         self._crc(at + 68, stored, check)
-        if asked or flags:
+        if asked or flags or (method and not length):
             raise Refused(f"node at {at}", "flags or a compressor that is asked for", [Range(at + 57, at + 60)])
         times = self.view.take(at + 32, 12)
         self.data.setdefault(number, []).append(

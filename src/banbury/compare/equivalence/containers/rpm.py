@@ -11,6 +11,7 @@ Sources: rpm.org, "RPM V4 Package format"; ``include/rpm/rpmtag.h``; ``lib/fsm.c
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -37,6 +38,9 @@ _FREE: Final = {1006: "rpm.build", 1007: "rpm.build", 1094: "rpm.build", 1034: "
 #: Tags that follow from the files or the payload; each is checked on both sides.
 _DERIVED: Final = {1009: "rpm.digest", 5009: "rpm.digest", 1028: "rpm.digest", 5008: "rpm.digest", 1035: "rpm.digest",
                    1125: "rpm.payload", 5092: "rpm.payload", 5097: "rpm.payload"}  # fmt: skip
+#: Types of those tags: 4 and 5 numbers, 6 a string, 8 several.
+_TYPES: Final = {1006: 4, 1007: 6, 1094: 6, 1034: 4, 1095: 4, 1096: 4, 1126: 6, 1009: 4, 5009: 5, 1028: 4, 5008: 5,
+                 1035: 8, 1125: 6, 5092: 8, 5097: 8, 1027: 8, 1117: 8, 1118: 8, 1116: 4}  # fmt: skip
 _MODES, _DEVICES, _LINKS, _FLAGS = 1030, 1033, 1036, 1037
 #: Tags with one value for each file, which become attributes of the members.
 _FILES: Final = {
@@ -44,6 +48,12 @@ _FILES: Final = {
     1045: "verify flags", 1097: "language", 1140: "color", 1141: "class", 1143: "first dependency",
     1144: "dependencies", 5010: "capabilities", 5090: "signature",
 }  # fmt: skip
+#: What may stand in strings that may differ: a host, a host with a time, a level with threads.
+_FORMS: Final = {
+    1007: re.compile(rb"[!-~]{1,255}"), 1094: re.compile(rb"[!-~]{1,255} [0-9]{1,20}"),
+    1126: re.compile(rb"[0-9A-Za-z]{1,8}"),
+}  # fmt: skip
+_SINGLE: Final = frozenset((1006, 1009, 5009))
 _OLD_NAMES, _BASE, _FOLDER, _FOLDERS = 1027, 1117, 1116, 1118
 _GHOST: Final = 64
 _DIGESTS: Final = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512"}
@@ -263,6 +273,7 @@ def _header(work: Work, one: _Package, other: _Package) -> None:
     free_a, free_b = (dict(_free(p)) for p in (one, other))
     work.free(free_a, free_b)
     handled = {*_FREE, *_DERIVED, *_FILES, _OLD_NAMES, _BASE, _FOLDER, _FOLDERS}
+    work.exactly("header", *({f"type of tag {t}": p.tags[t].kind for t in _FILES if t in p.tags} for p in (one, other)))
     changes = []
     for tag in sorted({*one.tags, *other.tags} - handled):
         ours, theirs = one.tags.get(tag), other.tags.get(tag)
@@ -273,6 +284,12 @@ def _header(work: Work, one: _Package, other: _Package) -> None:
 
 
 def _free(package: _Package) -> Iterator[tuple[str, Free]]:
+    for tag, kind in _TYPES.items():
+        entry = package.tags.get(tag)
+        if entry and (entry.kind != kind or (tag in _SINGLE and len(entry.numbers) != 1)):
+            raise Refused(f"header: tag {tag}", "of another type or number than its own", [entry.where])
+        if entry and tag in _FORMS and not _FORMS[tag].fullmatch(entry.texts[0]):
+            raise Refused(f"header: tag {tag}", "no value that rpmbuild writes", [entry.where])
     for tag, rule in {**_FREE, **_DERIVED}.items():
         entry = package.tags.get(tag)
         if entry is None:

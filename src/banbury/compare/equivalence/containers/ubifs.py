@@ -575,7 +575,7 @@ def _compare(work: Work) -> None:
     one, other = (_Image(view, work.spool) for view, _ in work.sides)
     fields = [
         {"eraseblock": i.leb, "unit": i.sb.unit, "version": i.sb.version, "flags": i.sb.flags & ~_BIG,
-         "reserved for": (i.sb.user, i.sb.group), "time": i.sb.grain}
+         "reserved for": (i.sb.user, i.sb.group), "time": i.sb.grain, "heads": (i.sb.heads, i.sb.saved)}
         for i in (one, other)
     ]  # fmt: skip
     work.exactly("superblock", *fields)
