@@ -16,6 +16,9 @@ from banbury.terminal import TerminalProgress, plain
 if TYPE_CHECKING:
     from banbury.model.evaluation import Evaluation
 
+#: Images and other files that the summary names.
+_LISTED = 20
+
 
 @click.command()
 @click.argument("release", type=click.Path(path_type=Path))
@@ -106,12 +109,15 @@ def evaluate(
 def summary(evaluation: Evaluation, folder: Path) -> str:
     """A few lines on what was read, what was not, and what was found."""
     lines = [plain(evaluation.release.label)]
-    for image in evaluation.ledger.images:
+    images = evaluation.ledger.images
+    for image in images[:_LISTED]:
         named = image.size - image.totals["unread"]
         lines.append(
             f"  {plain(image.name)}: {human(image.size)}, {percent(named, image.size)} opened or named, "
             f"{human(image.totals['unread'])} unread"
         )
+    if len(images) > _LISTED:
+        lines.append(f"  and {len(images) - _LISTED} more files, accounted for in the report")
     below = sum(s.end - s.start for s in evaluation.ledger.unread)
     if below:
         lines.append(f"  within what was unpacked, {human(below)} in {len(evaluation.ledger.unread)} stretches unread")

@@ -73,15 +73,13 @@ class Trees:
         self._below: dict[int, list[int]] = {}
         for node in nodes:
             self._below.setdefault(node.parent, []).append(node.id)
-
-    @property
-    def roots(self) -> list[Node]:
-        return [self._nodes[i] for i in self._below.get(-1, [])]
+        starts = self._below.get(-1, [])
+        self.roots = [nodes[i] for i in starts]
+        self._ends = dict(zip(starts, [*starts[1:], len(nodes)], strict=True))
 
     def below(self, root: Node) -> list[Node]:
         """An artefact's node and all below it: nodes are numbered depth first."""
-        others = [n.id for n in self.roots if n.id > root.id]
-        return self._nodes[root.id : min(others, default=len(self._nodes))]
+        return self._nodes[root.id : self._ends[root.id]]
 
     def units(self, root: Node, place: str = "") -> Iterator[Unit]:
         """What is compared of an artefact: the files and links of every tree in it, and pieces that hold no tree. What
