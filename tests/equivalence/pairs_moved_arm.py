@@ -158,3 +158,98 @@ def _(new: bytes, old: bytes) -> bytes:
     """A pointer is relocated to the next text."""
     at, _ = build.place(new, ".rela.dyn")
     return build.flip(new, at + 16)
+
+
+A32 = ("-marm",)
+
+
+@harmless("moved-arm")
+def _() -> Sample:
+    """T32 code, with a little A32 code in the linkage table."""
+    return sample("arm", built("arm", LONG))
+
+
+@harmless("moved-arm-a32")
+def _() -> Sample:
+    return sample("arm", built("arm", LONG, *A32), built("arm", SHORT, *A32))
+
+
+@harmless("moved-arm-library")
+def _() -> Sample:
+    flags = "-shared", "-fPIC", "-Dmain=run"
+    return sample("arm", built("arm", LONG, *flags), built("arm", SHORT, *flags))
+
+
+def arm(name: str, *flags: str) -> Callable[[Callable[[bytes, bytes], bytes]], Callable[[bytes, bytes], bytes]]:
+    """Register a change to the moved file."""
+
+    def add(change: Callable[[bytes, bytes], bytes]) -> Callable[[bytes, bytes], bytes]:
+        def make() -> Sample:
+            old, new = built("arm", SHORT, *flags), built("arm", LONG, *flags)
+            return sample("arm", change(new, old), old)
+
+        make.__doc__ = change.__doc__
+        tampered(f"moved-arm-{name}")(make)
+        return change
+
+    return add
+
+
+def literals(new: bytes, old: bytes) -> list[tuple[int, int]]:
+    """(offset, old word) of the literals that moved with the layout."""
+    return [(at, x) for (at, x), (_, y) in zip(words(old), words(new), strict=True) if x != y]
+
+
+@arm("left-behind")
+@arm("a32-left-behind", *A32)
+def _(new: bytes, old: bytes) -> bytes:
+    """A literal keeps the distance that it had before the layout moved."""
+    return put(new, *literals(new, old)[0])
+
+
+@arm("swapped")
+@arm("a32-swapped", *A32)
+def _(new: bytes, old: bytes) -> bytes:
+    """Two literals change places."""
+    (one, _), (two, _) = literals(new, old)[:2]
+    return put(put(new, one, *struct.unpack_from("<I", new, two)), two, *struct.unpack_from("<I", new, one))
+
+
+@arm("redirected")
+@arm("a32-redirected", *A32)
+def _(new: bytes, old: bytes) -> bytes:
+    """A literal leads to the next byte of the text that it means."""
+    at, _ = literals(new, old)[-1]
+    return put(new, at, struct.unpack_from("<I", new, at)[0] + 1)
+
+
+@arm("number", *A32)
+def _(new: bytes, old: bytes) -> bytes:
+    """A number that code compares with."""
+    at, word = next((at, w) for at, w in words(new, "main") if w & 0xFFF00000 == 0xE3500000)
+    return put(new, at, word + 1)
+
+
+@arm("call", *A32)
+def _(new: bytes, old: bytes) -> bytes:
+    at, word = next((at, w) for at, w in words(new, "walk") if w & 0xFF000000 == 0xEB000000)
+    return put(new, at, word + 3)
+
+
+@arm("slot")
+def _(new: bytes, old: bytes) -> bytes:
+    """A stub of the linkage table loads the next slot."""
+    at, _ = build.place(new, ".plt")
+    return build.flip(new, at + 28, 4)
+
+
+@arm("unwind")
+def _(new: bytes, old: bytes) -> bytes:
+    """The unwinding table begins with another function."""
+    return build.flip(new, build.place(new, ".ARM.exidx")[0], 4)
+
+
+@arm("set")
+def _(new: bytes, old: bytes) -> bytes:
+    """The first instruction is taken for one of the other instruction set."""
+    return build.flip(new, 0x18)

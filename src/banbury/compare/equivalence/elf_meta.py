@@ -184,7 +184,7 @@ def _compare_one(pair: Pair, one: Part, other: Part, moved: Callable[[int], int 
     if not same:
         pair.account.refuse(one.name, "its header differs")
         return
-    if one.end == one.offset and _after(pair.a, one) != _after(pair.b, other):
+    if one.end == one.offset and after(pair.a, one) != after(pair.b, other):
         pair.account.refuse(one.name, "it is empty and stands elsewhere")
     if one.type != SHT_SYMTAB:
         compare_links(pair, one, other)
@@ -199,7 +199,7 @@ def _compare_one(pair: Pair, one: Part, other: Part, moved: Callable[[int], int 
         _UNLOADED.get(one.name, _no_rule)(pair, one, other)
 
 
-def _after(elf: OwnedElf, part: Part) -> int:
+def after(elf: OwnedElf, part: Part) -> int:
     """How far behind the section before it in the table a section begins."""
     return part.offset - elf.sections[part.index - 1].end
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.elf_map import PAGE, OwnedElf, Part
+from banbury.compare.equivalence.elf_meta import after
 from banbury.compare.equivalence.elf_same import Pair
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_map import AddressMap
@@ -36,7 +37,8 @@ def check_headers(pair: Pair, pairs: Parts, the_map: AddressMap) -> None:
         ):
             _check_point(where, x.type, point, point_b, pairs, the_map)
     for one, other in pairs:
-        if one.end == one.offset and not _same_place(one.offset, one.addr, other.offset, other.addr):
+        empty = one.end == one.offset and after(a, one) != after(b, other)
+        if empty and not _same_place(one.offset, one.addr, other.offset, other.addr):
             raise Refused(one.name, "it is empty and stands elsewhere in the file")
         if not one.size:
             _check_point(one.name, 0, one.addr, other.addr, pairs, the_map)

@@ -18,6 +18,10 @@ def machine_of(elf: OwnedElf) -> type[Machine] | None:
             from banbury.compare.equivalence.machines.x86_64 import X86
 
             return X86
+        case t.EM_ARM, 32, False:
+            from banbury.compare.equivalence.machines.arm import Arm
+
+            return Arm
         case t.EM_AARCH64, 64, False:
             from banbury.compare.equivalence.machines.aarch64 import AArch64
 

@@ -24,7 +24,7 @@ from banbury.compare.equivalence.elf_map import SHF_WRITE, SHT_NOBITS, Part
 from banbury.compare.equivalence.machines import a64
 from banbury.compare.equivalence.machines.a64_frame import Frame, frame_of
 from banbury.compare.equivalence.machines.a64_switch import Switches
-from banbury.compare.equivalence.machines.calls import ALL, NEVER, Paths, kept
+from banbury.compare.equivalence.machines.calls import ALL, Paths, kept, never_slots
 from banbury.compare.equivalence.machines.contract import U8, CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.flow import MIXED, Found, Graph, follow, unproved
 from banbury.compare.equivalence.model import Range
@@ -56,15 +56,7 @@ class AArch64(Machine):
     @cached_property
     def never(self) -> set[int]:
         """The slots of the global offset table that hold functions that do not return."""
-        elf = self.sides.a.elf
-        symbols, out = elf.dynamic_symbols, set[int]()
-        for table in elf.sections:
-            rows = elf.section_relocations(table)
-            if rows is not None:
-                for place, index in zip(rows.offsets.tolist(), rows.symbols.tolist(), strict=True):
-                    if index < len(symbols) and symbols[index].name in NEVER:
-                        out.add(place)
-        return out
+        return never_slots(self.sides.a.elf)
 
     def code(self, one: Part, other: Part) -> CodePair:
         if one.size % 4 or one.addr % 4 or other.addr % 4:
@@ -80,16 +72,6 @@ class AArch64(Machine):
         entries[::4] = True
         if len(code.moved):
             self._explain(one, other, code.moved)
-        self.unread |= code.unread
-        self.understood = np.union1d(self.understood, code.understood)
-        self.literals.append((one, other, code.literal_words()))
-        entries = np.zeros(one.size + 1, bool)
-        entries[::4] = True
-        if len(code.moved):
-            spans = [
-                [Range(int(x) * 4 + p.offset, int(x) * 4 + p.offset + 4) for x in code.moved] for p in (one, other)
-            ]
-            self.sides.pair.account.explain("elf.moved-page", *spans, one.name)
         return CodePair(code.old, code.new, code.bits.view(np.uint8), entries)
 
     def _explain(self, one: Part, other: Part, users: Ints) -> None:

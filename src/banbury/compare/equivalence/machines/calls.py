@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines.flow import spread
+from banbury.formats.elf import ElfFile
 
 W = npt.NDArray[np.uint32]
 Flags = npt.NDArray[np.bool_]
@@ -21,7 +22,7 @@ ALL = 0xFFFFFFFF
 
 #: Functions of C libraries that do not return (POSIX.1-2017; LSB Core 5.0; Itanium C++ ABI).
 NEVER = frozenset({
-    "abort", "exit", "_exit", "_Exit", "quick_exit", "pthread_exit", "__libc_start_main", "__stack_chk_fail",
+    "abort", "exit", "_exit", "_Exit", "quick_exit", "pthread_exit", "__stack_chk_fail",
     "__assert_fail", "__assert", "__fortify_fail", "__chk_fail", "longjmp", "_longjmp", "siglongjmp", "__longjmp_chk",
     "err", "errx", "verr", "verrx", "__cxa_throw", "__cxa_rethrow", "__cxa_bad_cast", "_Unwind_Resume",
     "__cxa_throw_bad_array_new_length",
@@ -92,4 +93,16 @@ def _solved(paths: Paths, first: Ints, last: Ints, block: Ints, clean: W, value:
         value[:] = ALL
     out = np.zeros(size, np.uint32)
     out[first] = value
+    return out
+
+
+def never_slots(elf: ElfFile) -> set[int]:
+    """The places of the global offset table that hold functions that do not return."""
+    symbols, out = elf.dynamic_symbols, set[int]()
+    for table in elf.sections:
+        rows = elf.section_relocations(table)
+        if rows is not None:
+            for place, index in zip(rows.offsets.tolist(), rows.symbols.tolist(), strict=True):
+                if index < len(symbols) and symbols[index].name in NEVER:
+                    out.add(place)
     return out

@@ -1,0 +1,354 @@
+"""32-bit Arm in the proof: A32 and T32 code, literal pools, linkage tables and the unwinding table.
+
+Position-independent code for Arm forms an address from a literal, which holds a distance, and the program counter. The
+proof goes by the second: every instruction that takes the program counter into arithmetic must be one that adds it to
+a register, and that register must hold one literal, on all paths. The literal and the instruction's address are one
+reference; all other literals are numbers and must be equal. Everything within a section of code moves as one.
+
+Sources: Arm ARM DDI 0406C; ELF for the Arm Architecture (AAELF32) 4.6; Exception Handling ABI for the Arm Architecture
+(EHABI32) 5 and 6.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.code import Ints
+from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.machines.a32 import NONE
+from banbury.compare.equivalence.machines.arm_code import Body
+from banbury.compare.equivalence.machines.calls import ALL, Paths, kept, never_slots
+from banbury.compare.equivalence.machines.contract import U8, CodePair, Kinds, Machine, Mask, Sides
+from banbury.compare.equivalence.machines.flow import Found, Graph, follow, unproved
+from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_map import AddressMap
+
+_EXIDX = 0x70000001
+_WRAP = 1 << 32
+_MOST_ROUNDS = 12
+
+
+def _signed(value: Ints) -> Ints:
+    out: Ints = value - (value >> 31 << 32)
+    return out
+
+
+def _words(raw: U8, at: Ints) -> Ints:
+    out = np.zeros(len(at), np.int64)
+    for k in range(4):
+        out |= raw[at + k].astype(np.int64) << (8 * k)
+    return out
+
+
+class Arm(Machine):
+    """Little-endian Arm with the EABI."""
+
+    kinds = Kinds(
+        relative=frozenset({23}),
+        resolver=frozenset({160}),
+        lazy=frozenset({22}),
+        symbolic=frozenset({2, 13, 17, 18, 19, 20, 21}),
+    )
+
+    def __init__(self, sides: Sides) -> None:
+        super().__init__(sides)
+        self.numbers_loaded: list[tuple[Part, Ints]] = []
+        self.never: list[int] = []  # stubs of functions that do not return
+
+    # Unwinding
+
+    def section(self, one: Part, other: Part) -> Mask | None:
+        if one.type == _EXIDX:
+            return self._index(one, other)
+        if one.name == ".ARM.extab" and one.size:
+            raise Refused(one.name, "its entries are not enumerated here")
+        return None
+
+    def _index(self, one: Part, other: Part) -> Mask:
+        """Pairs of words: a function (31 bits, relative), and how to unwind it: in place, or 1 for not at all."""
+        mask = np.zeros(one.size, bool)
+        raw, raw_b = self.sides.raw[one.index]
+        if one.size % 8:
+            raise Refused(one.name, "its size is no number of entries")
+        at = np.arange(0, one.size, 8)
+        second = _words(raw, at + 4)
+        if ((second >> 31 == 0) & (second != 1)).any():
+            raise Refused(one.name, "an entry leads to a table that is not enumerated here")
+        first, first_b = _words(raw, at), _words(raw_b, at)
+        if (first >> 31).any() or (first_b >> 31).any():
+            raise Refused(one.name, "an entry that is not known")
+        old, new = ((w - ((w >> 30 & 1) << 31)) for w in (first, first_b))
+        self.sides.refs.add(one.name, old + at + one.addr, new + at + other.addr)
+        for k in range(4):
+            mask[at + k] = True
+        return mask
+
+    # Code
+
+    def code(self, one: Part, other: Part) -> CodePair:
+        if (other.addr - one.addr) % 4 or one.addr % 4:
+            raise Refused(one.name, "it moved by no whole number of words")
+        if one.name == ".plt":
+            return self._linkage(one, other)
+        section = _Section(self.sides, one, other, self.never)
+        self.numbers_loaded.append((one, section.numbers))
+        return CodePair(section.old, section.new, section.bits.view(np.uint8)[: one.size], section.entries)
+
+    def _linkage(self, one: Part, other: Part) -> CodePair:
+        """The linkage table as GNU ld writes it: a header, and stubs that load a slot at a distance in three parts."""
+        raw, raw_b = self.sides.raw[one.index]
+        words, words_b = (_words(r, np.arange(0, len(r) // 4 * 4, 4)) for r in (raw, raw_b))
+        if one.size % 4 or len(words) < 5 or words[:4].tolist() != [0xE52DE004, 0xE59FE004, 0xE08FE00E, 0xE5BEF008]:
+            raise Refused(one.name, "a linkage table of a form that is not known here")
+        kind = np.full(len(words), -1)
+        for number, (mask, value) in enumerate(_STUB):
+            kind[words & mask == value] = number
+        kind[(kind == 3) & ~np.isin(words, _PADS)] = -1
+        kind[:5] = 4
+        at = np.flatnonzero(kind == 0)
+        at = at[at + 2 < len(words)]
+        good = (kind[at + 1] == 1) & (kind[at + 2] == 2)
+        covered = np.isin(np.arange(len(words)), np.concatenate([np.arange(5), *(at[good] + k for k in range(3))]))
+        if not (covered | (kind == 3)).all():
+            raise Refused(one.name, "a linkage table of a form that is not known here")
+        at = at[good]
+        self._never(one, words, at)
+        bits = np.zeros(len(words), np.uint32)
+        bits[4] = 0xFFFFFFFF
+        refs = []
+        for w, part in ((words, one), (words_b, other)):
+            header = (16 + _signed(w[4:5]) + part.addr) % _WRAP
+            refs.append(np.concatenate((header, self._slots(w, at, part))))
+        bits[at], bits[at + 1], bits[at + 2] = 0xFF, 0xFF, 0xFFF
+        entries = np.zeros(one.size + 1, bool)
+        entries[0] = True
+        entries[4 * at] = True
+        thumb = 4 * np.flatnonzero(kind == 3)
+        entries[thumb] = entries[thumb + 1] = True
+        return CodePair(refs[0], refs[1], bits.view(np.uint8), entries)
+
+    def _never(self, one: Part, words: Ints, at: Ints) -> None:
+        slots = never_slots(self.sides.a.elf)
+        for index, slot in zip(at.tolist(), self._slots(words, at, one).tolist(), strict=True):
+            if slot in slots:
+                self.never += [one.addr + 4 * index, one.addr + 4 * index - 4]
+
+    @staticmethod
+    def _slots(words: Ints, at: Ints, part: Part) -> Ints:
+        """The slots that stubs load."""
+        parts = ((words[at] & 0xFF) << 20) + ((words[at + 1] & 0xFF) << 12) + (words[at + 2] & 0xFFF)
+        out: Ints = (4 * at + 8 + parts + part.addr) % _WRAP
+        return out
+
+    def finish(self, the_map: AddressMap) -> None:
+        """A literal that is a number may not be a distance from the global offset table to what moved against it."""
+        table = self.sides.named(".got")
+        if table is None:
+            return
+        shift = table[1].addr - table[0].addr
+        for one, numbers in self.numbers_loaded:
+            place = (numbers + table[0].addr) % _WRAP
+            made = the_map.many(place)
+            if ((made >= 0) & (made != place + shift)).any():
+                raise Refused(one.name, "a literal may be the distance of something that moved from the offset table")
+
+
+#: The three instructions of a stub, and what stands before one that T32 code calls: ``bx pc`` and what never runs.
+_PADS = (0x46C04778, 0xE7FD4778)
+_STUB = ((0xFFFFFF00, 0xE28FC600), (0xFFFFFF00, 0xE28CCA00), (0xFFFFF000, 0xE5BCF000), (0x0000FFFF, 0x4778))
+
+
+class _Section:
+    def __init__(self, sides: Sides, one: Part, other: Part, never: list[int]) -> None:
+        self.sides, self.one, self.other = sides, one, other
+        self.raw, self.raw_b = sides.raw[one.index]
+        self.body = Body(one, self.raw)
+        self.other_body = Body(other, self.raw_b)
+        al = self.body.all
+        self.body.close(np.flatnonzero(al.calls & (al.target != -1) & np.isin(al.target + one.addr, never)))
+        self._take_apart()
+        self.bits = np.zeros(self.body.count, "<u2")
+        self.old: Ints
+        self.new: Ints
+        self._branches()
+        self._references()
+        self.entries = np.zeros(one.size + 2, bool)
+        places = self.body.place[self.nodes]
+        self.entries[places] = True
+        self.entries[places[self.body.thumb[self.nodes]] + 1] = True
+        self.entries = self.entries[: one.size + 1]
+
+    def _take_apart(self) -> None:
+        """Find all code: from what other sections refer to, and from the functions whose addresses the code forms."""
+        roots, guesses = self._entries()
+        for _ in range(_MOST_ROUNDS):
+            self.body.follow(roots)
+            self.nodes = self.body.order()
+            self.found = self._literals()
+            if self._close():
+                continue
+            more = np.union1d(roots, self._pointers())
+            if len(more) == len(roots):
+                missing = guesses[~np.isin(guesses, self.body.place[self.nodes])]
+                if not len(missing):
+                    break
+                more = np.union1d(roots, self._guess(missing))
+            roots = more
+        self.roots = roots
+        self.body.check(self.nodes)
+        self._runs()
+        left = self.body.left(self.nodes)
+        if len(left):
+            raise self.body.refuse("code to which nothing is known to lead", left)
+
+    def _entries(self) -> tuple[Ints, Ints]:
+        roots, guesses = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for where, old, _ in self.sides.refs.groups():
+            inside = old[(old >= self.one.addr) & (old < self.one.addr + self.one.size)] - self.one.addr
+            if where == ".ARM.exidx":
+                guesses.append(inside)
+            else:
+                roots.append(self.body.node(inside & ~1, inside & 1 == 1))
+        return np.unique(np.concatenate(roots)), np.unique(np.concatenate(guesses))
+
+    def _guess(self, places: Ints) -> Ints:
+        """Functions that nothing calls: taken to be of the instruction set of what stands before them."""
+        index = np.searchsorted(self.body.place[self.nodes], places) - 1
+        thumb = self.body.thumb[self.nodes][np.maximum(index, 0)]
+        return self.body.node(places, thumb)
+
+    # Literals and the program counter
+
+    def _literals(self) -> Found:
+        body, nodes = self.body, self.nodes
+        al = body.all
+        size = np.where(body.thumb[nodes], al.sizes[nodes], 4)
+        place = body.place[nodes]
+        number = np.full(len(body.place) + 1, -1, np.int64)
+        number[nodes] = np.arange(len(nodes))
+        falls = al.falls[nodes].copy()
+        follows = np.append(place[1:] == (place + size)[:-1], False)
+        follows &= np.append(body.thumb[nodes][1:] == body.thumb[nodes][:-1], False)
+        self.runs = place[falls & ~follows & ~al.calls[nodes]]
+        falls &= follows
+        leads = np.where(al.calls[nodes], -1, body.leads[nodes])
+        some = np.flatnonzero(leads >= 0)
+        sources, targets = [some], [number[leads[some]]]
+        for branch, (to, _, _) in body.tables.items():
+            if body.reached[branch]:
+                good = to[(to < len(body.place)) & body.reached[np.minimum(to, len(body.place) - 1)]]
+                sources.append(np.full(len(good), number[branch]))
+                targets.append(number[good])
+        source, target = np.concatenate(sources), np.concatenate(targets)
+        source, target = source[target >= 0], target[target >= 0]
+        order = np.argsort(source, kind="stable")
+        self.graph = Graph(al.reads[nodes], al.writes[nodes], al.joins[nodes], falls, source[order], target[order])
+        loads = np.flatnonzero(al.into[nodes] != NONE)
+        self.loads = loads
+        self.pools = al.literal[nodes[loads]]
+        return follow(self.graph, loads + 1, al.into[nodes[loads]].astype(np.int64), self.pools)
+
+    def _runs(self) -> None:
+        if len(self.runs):
+            raise self.body.refuse("code runs into what is no code", self.runs)
+
+    def _close(self) -> bool:
+        """Mark calls to functions of this section that do not return; whether there are more of them now."""
+        body, nodes, graph = self.body, self.nodes, self.graph
+        al = body.all
+        number = np.full(len(body.place) + 1, -1, np.int64)
+        number[nodes] = np.arange(len(nodes))
+        called = np.where(al.calls[nodes] & (body.leads[nodes] >= 0), number[body.leads[nodes]], -1)
+        outside = al.calls[nodes] & (called < 0)
+        away = ~graph.falls & (al.target[nodes] == -1) & ~al.calls[nodes]
+        away |= ~al.calls[nodes] & (al.target[nodes] != -1) & (body.leads[nodes] < 0)
+        away |= al.jumps[nodes]
+        ends = np.where(away, ALL, 0).astype(np.uint32)
+        after = np.where(outside, 0x80000FF0, ALL).astype(np.uint32)
+        paths = Paths(
+            graph.writes & np.uint32(0x7FFFFFFF), graph.falls, graph.sources, graph.targets, called, after, ends
+        )
+        stays = kept(paths) >> np.uint32(31) == 0
+        local = np.flatnonzero(called >= 0)
+        shut = nodes[local[stays[called[local]]]]
+        shut = shut[al.falls[shut]]
+        body.close(shut)
+        return bool(len(shut))
+
+    def _joined(self) -> tuple[Ints, Ints, Ints]:
+        """For each use of the program counter whose literal is known: its number, the literal, the counter's value."""
+        good = (self.found.labels >= 0) & (self.found.labels + 4 <= self.one.size)
+        users, labels = self.found.users[good], self.found.labels[good]
+        return users, labels, self.body.counter[self.nodes[users]]
+
+    def _pointers(self) -> Ints:
+        """Functions of this section whose addresses the code forms."""
+        _, labels, counter = self._joined()
+        to = (_words(self.raw, labels) + counter) % _WRAP
+        inside = to < self.one.size
+        to = to[inside]
+        return self.body.node(to & ~1, to & 1 == 1)
+
+    def _references(self) -> None:
+        al = self.body.all
+        strange = np.flatnonzero(al.odd[self.nodes])
+        if len(strange):
+            why = "the program counter is used in a way that is not known here"
+            raise self.body.refuse(why, self.body.place[self.nodes[strange]])
+        near = np.flatnonzero(self.body.near[self.nodes] >= 0)
+        if len(near):
+            read = follow(self.graph, near + 1, self.body.near[self.nodes[near]], near).escapes
+            if self.body.sums[self.nodes[read]].any():
+                raise self.body.refuse(
+                    "an address in the code is added to something", self.body.place[self.nodes[read]]
+                )
+        users, labels, counter = self._joined()
+        joins = np.flatnonzero(al.joins[self.nodes] != NONE)
+        open_ = np.setdiff1d(joins, users)
+        if len(open_):
+            why = "the program counter is added to something that cannot be followed"
+            raise self.body.refuse(why, self.body.place[self.nodes[open_]])
+        value, value_b = _words(self.raw, labels), _words(self.raw_b, labels)
+        self.old = np.concatenate((self.old, (value + counter + self.one.addr) % _WRAP))
+        self.new = np.concatenate((self.new, (value_b + counter + self.other.addr) % _WRAP))
+        self.bits[labels // 2] = self.bits[labels // 2 + 1] = 0xFFFF
+        number = np.setdiff1d(al.literal[self.nodes[al.literal[self.nodes] >= 0]], labels)
+        number = number[number + 4 <= self.one.size]
+        self.numbers = _signed(_words(self.raw, number))
+        changed = value != value_b
+        defines = np.full(len(self.nodes), -1, np.int64)
+        defines[self.loads] = self.pools
+        unknown = np.zeros(len(self.nodes) + 1, bool)
+        unknown[:-1] = np.isin(self.nodes, self.roots)
+        registers = al.joins[self.nodes[users]].astype(np.int64)
+        bad = unproved(self.graph, users[changed], registers[changed], labels[changed], defines, unknown)
+        if len(bad):
+            raise self.body.refuse("a literal changed that may be a number", self.body.place[self.nodes[bad]])
+        if changed.any():
+            here, there = (
+                [Range(x + p.offset, x + p.offset + 4) for x in labels[changed].tolist()]
+                for p in (self.one, self.other)
+            )
+            self.sides.pair.account.explain("elf.moved-literal-pool", here, there, self.one.name)
+
+    # Branches out of the section
+
+    def _branches(self) -> None:
+        body, nodes = self.body, self.nodes
+        al, al_b = body.all, self.other_body.all
+        branch = nodes[(al.target[nodes] != -1) & (body.leads[nodes] < 0)]
+        thumb = body.thumb[branch] ^ al.exchanges[branch]
+        self.old = (al.target[branch] + self.one.addr) | thumb
+        self.new = (al_b.target[branch] + self.other.addr) | thumb
+        place = body.place[branch] // 2
+        wide = body.thumb[branch] & (al.sizes[branch] == 4)
+        if (body.thumb[branch] & ~wide).any():
+            raise body.refuse("a short branch out of the section", body.place[branch])
+        a32 = place[~wide]
+        self.bits[a32] = 0xFFFF
+        self.bits[a32 + 1] = np.where(al.exchanges[branch[~wide]], 0x01FF, 0x00FF)
+        calls = al.calls[branch[wide]] | ~al.falls[branch[wide]]
+        t32 = place[wide]
+        self.bits[t32] = np.where(calls, 0x07FF, 0x043F)
+        self.bits[t32 + 1] = 0x2FFF

@@ -1,0 +1,219 @@
+"""A section of Arm code taken apart without symbols: what is reached, in which instruction set, and what is data.
+
+Code is what a path from a known entry reaches; data are the literals that reached code loads and the tables that its
+branches go by. Nothing may be both, and what is neither must be padding.
+
+Source: Arm ARM DDI 0406C, A4.2 (changing between the instruction sets), A8 (LDR literal, TBB).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.code import Ints
+from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.machines.a32 import Decoded, decode_a32
+from banbury.compare.equivalence.machines.t32 import decode_t32, under_condition
+from banbury.compare.equivalence.model import Range
+
+U8 = npt.NDArray[np.uint8]
+Flags = npt.NDArray[np.bool_]
+_MOST_ROUNDS = 12
+_MOST_STEPS = 50_000
+_MOST_ENTRIES = 4096
+_PADDING = (0, 0xBF00, 0x46C0)
+_A32_PADDING = (0xE1A00000, 0xE320F000)
+
+
+class Body:
+    """The code of a section. Places are bytes from its start; a *node* is a place of T32 code (its half-word's number)
+    or of A32 code (its word's number behind all half-words)."""
+
+    def __init__(self, part: Part, raw: U8) -> None:
+        self.part = part
+        data = np.concatenate((raw, np.zeros(-len(raw) % 4 + 4, np.uint8)))
+        self.halves = data.view("<u2").astype(np.uint32)
+        self.words = data.view("<u4").astype(np.uint32)
+        self.count = len(self.halves)
+        self.size = len(raw)
+        parts = decode_t32(self.halves), decode_a32(self.words)
+        self.all = Decoded(**{
+            name: np.concatenate([getattr(p, name) for p in parts]) for name in vars(parts[0])
+        })  # fmt: skip
+        self.place = np.concatenate((np.arange(self.count) * 2, np.arange(len(self.words)) * 4))
+        self.thumb = np.arange(len(self.place)) < self.count
+        self.counter = self.place + np.where(self.thumb, 4, 8)
+        self._added()
+        self.reached = np.zeros(len(self.place), bool)
+        self.tables: dict[int, tuple[Ints, int, int]] = {}  # a branch: where it leads (nodes), its table's place, end
+        self.under = np.concatenate((under_condition(self.halves), np.zeros(len(self.words), np.int64)))
+        self.falls, self.writes = self.all.falls.copy(), self.all.writes.copy()
+        self.leads = self._leads()
+        after = self.place + np.where(self.thumb, self.all.sizes, 4)
+        self.next = self.node(np.where(after < self.size, after, -1), self.thumb)
+
+    def _added(self) -> None:
+        """An address within the section that the next instruction adds to a register, as C libraries' start files do:
+        as good as the program counter there. All other ``ADR`` are in ``near``."""
+        h = self.halves
+        adr = (h >> 11) == 0x14
+        add = np.append((h[1:] >> 8 == 0x44) & (h[1:] >> 3 & 15 == (h >> 8 & 7)[:-1]), False)
+        at = np.flatnonzero(adr & add & ((np.append(h[1:], 0) & 0x87) != 0x87))
+        number = h[at + 1] & 7 | h[at + 1] >> 4 & 8
+        self.all.joins[at + 1] = number
+        self.counter[at + 1] = (2 * at + 4) // 4 * 4 + 4 * (h[at] & 0xFF)
+        w = h << np.uint32(16) | np.append(h[1:], np.uint32(0)).astype(np.uint32)
+        a = self.words
+        into = np.full(len(self.place), -1, np.int64)
+        adr[at] = False
+        into[: self.count][adr] = (h >> 8 & 7)[adr]
+        long = np.isin(w & np.uint32(0xFBFF8000), (0xF20F0000, 0xF2AF0000))
+        into[: self.count][long] = (w >> 8 & 15)[long]
+        words = np.isin(a & np.uint32(0x0FFF0000), (0x028F0000, 0x024F0000)) & (a >> 28 < 15)
+        into[self.count :][words] = (a >> 12 & 15)[words]
+        self.near = into
+        sums = np.zeros(len(self.place), bool)
+        sums[: self.count] = (h >> 8 == 0x44) | (h >> 10 == 6) | np.isin(w >> 21, (0xEB0 >> 1, 0xEBA >> 1, 0xEBC >> 1))
+        sums[self.count :] = ((a & 0x0E000000) == 0) & np.isin(a >> 21 & 15, (2, 3, 4)) & ((a & 0x90) != 0x90)
+        self.sums = sums
+
+    def node(self, places: Ints, thumb: Flags) -> Ints:
+        """The node of each place; -1 outside the section or not aligned."""
+        good = (places >= 0) & (places < self.size) & (places % np.where(thumb, 2, 4) == 0)
+        out: Ints = np.where(good, np.where(thumb, places // 2, self.count + places // 4), -1)
+        return out
+
+    def _leads(self) -> Ints:
+        """The node that each direct branch leads to; -1 for none in this section."""
+        has = self.all.target >= 0
+        return np.where(has, self.node(self.all.target, self.thumb ^ self.all.exchanges), -1)
+
+    def follow(self, roots: Ints) -> None:
+        """Find all that is reached from some nodes. Raises ``Refused``."""
+        roots = np.unique(roots[roots >= 0])
+        literals = np.zeros(self.count, bool)
+        self.settled = False
+        for _ in range(_MOST_ROUNDS):
+            self.reached[:] = False
+            self.all.falls[:], self.all.writes[:] = self.falls, self.writes
+            self._reach(roots, literals)
+            now = self._literals()
+            self.settled = bool((now == literals).all())
+            if self.settled:
+                return
+            literals = now
+
+    def _literals(self) -> Flags:
+        """Which half-words are literals or tables of what is reached."""
+        out = np.zeros(self.count + 8, bool)
+        at = np.flatnonzero(self.reached & (self.all.literal >= 0))
+        for k in range(4):
+            some = self.all.length[at] > 2 * k
+            out[np.minimum(self.all.literal[at[some]] // 2 + k, self.count)] = True
+        for branch, (_, start, end) in self.tables.items():
+            if self.reached[branch]:
+                out[start // 2 : -(-end // 2)] = True
+        return out[: self.count]
+
+    def _reach(self, roots: Ints, literals: Flags) -> None:
+        at = roots
+        for _ in range(_MOST_STEPS):
+            at = at[(at >= 0) & (self.place[at] < self.size)]
+            at = np.unique(at[~self.reached[at] & ~literals[self.place[at] // 2]])
+            if not len(at):
+                return
+            self.reached[at] = True
+            self._condition(at)
+            more = [self.next[at[self.all.falls[at]]], self.leads[at]]
+            for branch in at[self.all.jumps[at] | (self.all.tables[at] > 0)].tolist():
+                if branch < 12 and self.thumb[branch]:
+                    raise self.refuse("a table of branches whose size is not known", at[:1])
+                if branch not in self.tables:
+                    self.tables[branch] = self._table(branch)
+                more.append(self.tables[branch][0])
+            at = np.concatenate(more)
+        raise Refused(self.part.name, "its paths are too long to follow")
+
+    def close(self, calls: Ints) -> None:
+        """Calls (nodes) that do not return."""
+        self.falls[calls] = False
+
+    def _condition(self, at: Ints) -> None:
+        """What follows IT is done on a condition: it may fall through, and does not certainly write."""
+        at = at[self.under[at] > 0]
+        left = self.under[at]
+        while len(at):
+            at = self.next[at]
+            some = (at >= 0) & (left > 0)
+            at, left = at[some], left[some] - 1
+            self.all.falls[at] = True
+            self.all.writes[at] = 0
+
+    def _table(self, branch: int) -> tuple[Ints, int, int]:
+        """Where a branch by a table leads, and where the table stands."""
+        place = int(self.place[branch])
+        if not self.thumb[branch]:  # branches one after another
+            word = first = place // 4 + 2
+            while word < len(self.words) and self.words[word] >> 24 == 0xEA and word - first < _MOST_ENTRIES:
+                word += 1
+            return self.count + np.arange(first, min(word, self.size // 4)), 0, 0
+        width, start = int(self.all.tables[branch]), place + 4
+        count = self._entries(branch)
+        data = self.halves.astype("<u2").view(np.uint8)[start : start + count * width]
+        target = start + 2 * np.frombuffer(data.tobytes()[: len(data) // width * width], f"<u{width}").astype(np.int64)
+        return target[target < self.size] // 2, start, start + count * width
+
+    def _entries(self, branch: int) -> int:
+        """How many entries a table of branches has: what the register is compared with just before."""
+        index = int(self.halves[branch + 1]) & 15
+        for back in range(2, 8):
+            here, behind = int(self.halves[branch - back]), int(self.halves[branch - back + 1])
+            if here >> 8 == 0x28 + index and index < 8:
+                return (here & 0xFF) + 1
+            if here == 0xF1B0 + index and behind >> 8 == 0x0F:
+                return (behind & 0xFF) + 1
+            if here >> 6 == 0x10A and here & 7 == index:
+                return self._constant(branch - back, here >> 3 & 7) + 1
+        raise self.refuse("a table of branches whose size is not known", self.place[branch : branch + 1])
+
+    def _constant(self, node: int, register: int) -> int:
+        """The number that the instruction before ``node`` puts into a register (MOVW)."""
+        high, low = int(self.halves[node - 2]), int(self.halves[node - 1])
+        if high & 0xFBF0 != 0xF240 or low >> 8 & 0x8F != register:
+            raise self.refuse("a table of branches whose size is not known", self.place[node : node + 1])
+        return (high & 15) << 12 | (high >> 10 & 1) << 11 | (low >> 12 & 7) << 8 | low & 0xFF
+
+    # What was found
+
+    def order(self) -> Ints:
+        """The nodes that are reached, in order of place."""
+        nodes = np.flatnonzero(self.reached)
+        return nodes[np.argsort(self.place[nodes], kind="stable")]
+
+    def check(self, nodes: Ints) -> None:
+        """Raise ``Refused`` where code and data, or two readings of the code, overlap."""
+        if not self.settled:
+            raise Refused(self.part.name, "code and data cannot be told apart")
+        start = self.place[nodes]
+        end = start + np.where(self.thumb[nodes], self.all.sizes[nodes], 4)
+        if (end[:-1] > start[1:]).any() or (len(end) and end[-1] > self.size):
+            raise Refused(self.part.name, "two readings of its code overlap")
+
+    def left(self, nodes: Ints) -> Ints:
+        """Places of half-words that are neither reached, nor literals or tables, nor padding."""
+        used = self._literals()
+        here = self.place[nodes] // 2
+        used[here] = True
+        wide = (self.all.sizes[nodes] == 4) | ~self.thumb[nodes]
+        used[here[wide] + 1] = True
+        empty = np.isin(self.halves, _PADDING)
+        a32 = np.flatnonzero(np.isin(self.words, _A32_PADDING))
+        empty[2 * a32] = empty[2 * a32 + 1] = True
+        inside = np.arange(self.count) * 2 < self.size
+        return np.flatnonzero(~used & ~empty & inside) * 2
+
+    def refuse(self, why: str, places: Ints) -> Refused:
+        base = self.part.offset
+        return Refused(self.part.name, why, [Range(int(p) + base, int(p) + base + 2) for p in places[:16]])
