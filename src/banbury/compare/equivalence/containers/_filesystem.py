@@ -6,6 +6,7 @@ link counts that are not the number of names are refused. :class:`Spans` keeps t
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -31,6 +32,7 @@ ENTRY_TYPES: Final = {
 FILE_TYPES: Final = {
     "file": 1, "directory": 2, "character device": 3, "block device": 4, "fifo": 5, "socket": 6, "symbolic link": 7,
 }  # fmt: skip
+_SHOWN: Final = 1024  # bytes of the names of one inode
 _HOLES: Final = 64 << 20  # bytes of holes that any image may have, and more for larger images
 
 
@@ -95,13 +97,21 @@ def grow(
             found.append((whole, inode))
     if inodes not in (-1, len(met)):
         raise Refused("inodes", f"{inodes - len(met)} that no name leads to")
-    joined = {number: b", ".join(sorted(links)) for number, links in names.items() if len(links) > 1}
+    joined = {number: _joined(links) for number, links in names.items() if len(links) > 1}
     for name, inode in sorted(found, key=lambda row: row[0]):
         count = folders[inode.number] + 2 if inode.kind == "directory" else len(names[inode.number])
         if inode.links not in (-1, count):
             raise Refused(clean_name(name)[0], f"states {inode.links} links and has {count}")
         tree.add(_node(name, inode, joined.get(inode.number, b""), content))
     return tree
+
+
+def _joined(links: list[bytes]) -> bytes:
+    """All names of one inode; of very many the first and a digest, since each of them carries it."""
+    text = b", ".join(sorted(links))
+    if len(text) <= _SHOWN:
+        return text
+    return text[:_SHOWN] + b"... SHA-256 of all %d: " % len(links) + hashlib.sha256(text).hexdigest().encode()
 
 
 def check_name(name: bytes, seen: set[bytes]) -> None:
