@@ -14,7 +14,9 @@ import numpy as np
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.elf_same import span
 from banbury.compare.equivalence.machines.contract import CodePair, Mask, Sides
+from banbury.compare.equivalence.machines.liveness import live
 from banbury.compare.equivalence.machines.operations import (
     ADDI,
     INDEXED,
@@ -23,11 +25,13 @@ from banbury.compare.equivalence.machines.operations import (
     MERGE,
     MIXED,
     MIXED_PART,
+    NAMED,
     OTHER,
     PART,
     PLACES,
     SHIFTED,
     SLOTS,
+    STALE,
     STORE,
     WHOLE,
     Ops,
@@ -51,6 +55,7 @@ class Followed:
     def __init__(self, sides: Sides, load: Load = nothing) -> None:
         self.sides, self.load = sides, load
         self.starts = np.zeros(0, np.int64)  # of functions, by address
+        self.final: set[int] = set()  # numbers of imported functions that do not return
         self.bare: list[tuple[str, int, int, bool]] = []  # incomplete addresses that are used as they stand
 
     def functions(self, addresses: Ints) -> None:
@@ -78,7 +83,8 @@ class Section:
         self.marked = np.zeros(ops.count, bool)
         self._old: list[Ints] = []
         self._new: list[Ints] = []
-        self.flow = Tracking(ops, shared.load, self._targets)
+        everything = np.zeros(ops.count, np.uint64)
+        self.flow = Tracking(ops, shared.load, self._targets, everything)
         self._bounds = np.zeros(0, np.int64)
         self._base: tuple[int, int] | None = None
         self._order = ">u4" if shared.sides.big else "<u4"
@@ -112,19 +118,34 @@ class Section:
         self._base = base
         self.ops.writes[rows] |= np.uint64(1) << np.maximum(places, 0).astype(np.uint64)
         good = places >= 0
-        for _ in range(_ROUNDS):
-            self.flow = Tracking(self.ops, self.shared.load, self._targets)
+        known: dict[int, Ints] = {}
+        for turn in range(_ROUNDS):
+            everything = np.full(self.ops.count, (1 << SLOTS) - 1, np.uint64)
+            alive = live(self.ops, known) if turn else everything  # first all tables are found
+            self.flow = Tracking(self.ops, self.shared.load, self._targets, alive)
             self.flow.start(rows[good], places[good], kinds[good], a[good], b[good])
-            bounds = np.array(sorted(label for label, _ in self.flow.labels), np.int64)
+            bounds = self._labels()
             foreign = self._foreign()
-            if np.array_equal(bounds, self._bounds) and not (foreign & ~self.ops.foreign).any():
+            done = turn > 1 and _same(self.flow.extra, known) and not len(np.setdiff1d(bounds, self._bounds))
+            known = self.flow.extra
+            if done and not (foreign & ~self.ops.foreign).any():
                 break
             self.ops.foreign |= foreign
+            self._end()
             self._bounds = np.union1d(bounds, self._bounds)
         else:
             raise NotDecoded(0, "tables of jumps that lead to ever more tables")
         self._uses()
         self._tables()
+
+    def _labels(self) -> Ints:
+        """All addresses that the code makes up, if it reads tables of jumps: no table goes on behind another label."""
+        table = self.flow.values.table
+        if not self.flow.labels:
+            return np.zeros(0, np.int64)
+        kind = table[:, 0] % STALE
+        made = table[(kind == WHOLE) | (kind == INDEXED), 1]
+        return np.union1d(made, np.array([label for label, _ in self.flow.labels], np.int64))
 
     def _foreign(self) -> Mask:
         """Calls through a register that holds no address of this section: of what they call, the compiler knew
@@ -133,13 +154,26 @@ class Section:
         rows = np.flatnonzero(ops.via >= 0)
         state = self.flow.state[rows * PLACES + ops.via[rows]]
         out: Mask = np.zeros(ops.count, bool)
-        out[rows[state < 0] + ops.delayed] = True
+        kinds = np.full(len(rows), STALE, np.int64)
+        kinds[state >= 0] = self.flow.values.table[state[state >= 0].astype(np.int64), 0]
+        out[rows[(kinds >= STALE) | (kinds == NAMED)] + ops.delayed] = True
         return out
+
+    def _end(self) -> None:
+        """Nothing follows calls of imported functions that do not return."""
+        ops = self.ops
+        rows = np.flatnonzero(ops.via >= 0)
+        state = self.flow.state[rows * PLACES + ops.via[rows]]
+        rows, state = rows[state >= 0], state[state >= 0].astype(np.int64)
+        kind, name, _ = self.flow.values.table[state].T if len(state) else np.zeros((3, 0), np.int64)
+        over = rows[(kind == NAMED) & np.isin(name, list(self.shared.final))] + ops.delayed
+        ops.next[0, over] = -1
 
     def _uses(self) -> None:
         ops, name = self.ops, self.one.name
         row, place, value, doubt = self.flow.held()
         kind, a, b = self.flow.values.table[value].T if len(value) else np.zeros((3, 0), np.int64)
+        kind = kind % STALE
         does = ops.kind[row]
         based = (place == ops.rs[row]) & np.isin(does, [ADDI, LOAD, STORE])
         lost = np.flatnonzero(based & (kind == MIXED_PART))
@@ -175,19 +209,19 @@ class Section:
         for place in (int(self.ops.rs[row]), int(self.ops.rt[row])):
             if place >= 0:
                 held = self._at(np.array([row]), place)
-                if held and self.flow.values.table[held[0], 0] == LOADED:
+                if held and self.flow.values.table[held[0], 0] % STALE == LOADED:
                     return True
         return False
 
     def is_known(self, row: int, place: int) -> bool:
         """Whether a register holds an address at a row."""
         held = self._at(np.array([row]), place)
-        return bool(held) and int(self.flow.values.table[held[0], 0]) <= INDEXED
+        return bool(held) and int(self.flow.values.table[held[0], 0]) % STALE <= INDEXED
 
     def is_mixed(self, row: int, place: int) -> bool:
         """Whether a register holds one of two values at a row."""
         held = self._at(np.array([row]), place)
-        return bool(held) and int(self.flow.values.table[held[0], 0]) >= MIXED
+        return bool(held) and int(self.flow.values.table[held[0], 0]) % STALE in (MIXED, MIXED_PART)
 
     # Jump tables
 
@@ -241,8 +275,19 @@ class Section:
 
     def pair(self) -> CodePair:
         """The section as the proof takes it."""
+        if not self.ops.field[self.marked].any():
+            return self._result()
+        self.shared.sides.pair.account.explain("elf.moved-half", [span(self.one)], [span(self.other)], self.one.name)
+        return self._result()
+
+    def _result(self) -> CodePair:
         bits = np.where(self.marked, self.ops.field, 0).astype(self._order).view(np.uint8)
         entries: Mask = np.zeros(self.one.size + 1, bool)
         entries[::4] = True
         old, new = (np.concatenate(x) if x else np.zeros(0, np.int64) for x in (self._old, self._new))
         return CodePair(old, new, bits.copy(), entries)
+
+
+def _same(one: dict[int, Ints], other: dict[int, Ints]) -> bool:
+    """Whether two sets of jumps lead to the same rows."""
+    return one.keys() == other.keys() and all(np.array_equal(np.sort(one[k]), np.sort(other[k])) for k in one)

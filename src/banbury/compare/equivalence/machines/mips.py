@@ -21,7 +21,7 @@ from banbury.compare.equivalence.machines import mips_code as decoder
 from banbury.compare.equivalence.machines.contract import CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.followed import Followed, Section
 from banbury.compare.equivalence.machines.mips_code import FP, GP, RA, SP, T9
-from banbury.compare.equivalence.machines.operations import ADD, ADDI, LOAD, PART, STORE, WHOLE, Ops, Words
+from banbury.compare.equivalence.machines.operations import ADD, ADDI, LOAD, NAMED, PART, STORE, WHOLE, Ops, Words
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_data import dynamic_symbols
 from banbury.compare.equivalence.relayout_map import AddressMap
@@ -32,6 +32,12 @@ _LOCAL, _SYMBOLS, _FIRST = 0x7000000A, 0x70000011, 0x70000013
 _BIAS = 0x7FF0
 _O32, _ABI, _UNKNOWN_FLAGS = 0x1000, 0xF000, 0x06000000  # EF_MIPS_ABI_O32; microMIPS and MIPS16
 _PROLOGUE = 32  # rows between the parts of what sets the global pointer
+
+#: Functions of the C library that do not return (ISO C 7.22.4, POSIX; GNU and musl for those with two underscores).
+_FINAL = {
+    "abort", "exit", "_exit", "_Exit", "longjmp", "siglongjmp", "__longjmp_chk", "pthread_exit", "__assert_fail",
+    "__assert", "__stack_chk_fail", "__chk_fail", "__fortify_fail", "__libc_fatal", "err", "errx", "verr", "verrx",
+}  # fmt: skip
 
 
 class Mips(Machine):
@@ -50,8 +56,12 @@ class Mips(Machine):
         if flags & _ABI != _O32 or flags & _UNKNOWN_FLAGS or flags >> 28 in (9, 10) or sides.a.header.bits != 32:
             raise Refused("ELF header", "of MIPS, only O32 without compressed code or release 6 is read here")
         self.followed = Followed(sides)
+        imports = enumerate(sides.a.elf.dynamic_symbols)
+        self.followed.final = {n for n, s in imports if s.section == 0 and s.name in _FINAL}
         self.order = ">u4" if sides.big else "<u4"
+        self.read: tuple[set[int], set[int]] = set(), set()  # words of the table that code reads, by number
         self.local, self.pointer = 0, (0, 0)  # without a table: register 28 may not occur
+        self.free: list[int] = []  # words that differ, and need not agree with the map
         self.words = [np.zeros(0, np.int64)] * 2
         if sides.a.elf.tag(t.DT_PLTGOT) is not None or sides.a.elf.tag(_LOCAL) is not None:
             self._find_table()
@@ -105,6 +115,7 @@ class Mips(Machine):
         page = own & (a & 0xFFFF == 0) & (b & 0xFFFF == 0)
         held = (own & ~page) | ((index >= self.local) & (index < end) & ((a != 0) | (b != 0)))
         sides.refs.add(f"{one.name}, words", a[held], b[held])
+        self.free = np.flatnonzero(page & (a != b)).tolist()
         return np.repeat(held | page, 4)
 
     def _register_info(self, one: Part) -> Mask:
@@ -177,6 +188,8 @@ class Mips(Machine):
             own &= (slot >= 2) & (slot < self.local)
         own &= (first % 4 == 0) & (second % 4 == 0)
         rows = np.flatnonzero(own)
+        for seen, slot in zip(self.read, slots, strict=True):
+            seen |= set(slot[rows].tolist())
         a, b = (w[s[rows]] for w, s in zip(self.words, slots, strict=True))
         page = (a & 0xFFFF == 0) & (b & 0xFFFF == 0)
         found.mark(rows)
@@ -185,12 +198,16 @@ class Mips(Machine):
         found.mark(rest)
         found.refer(rest, first[rest], second[rest])
         begun = np.flatnonzero(made)
+        symbol = slots[0] - self.local + (self.sides.a.elf.tag(_FIRST) or 0)
+        named = np.flatnonzero(
+            memory & (ops.kind == LOAD) & ops.word & (slots[0] >= self.local) & (slots[0] == slots[1])
+        )
         return (
-            np.concatenate((rows, begun)),
-            np.concatenate((ops.rd[rows], ops.rd[begun])),
-            np.concatenate((np.where(page, PART, WHOLE), np.full(len(begun), WHOLE))),
-            np.concatenate((a, first[begun])),
-            np.concatenate((b, second[begun])),
+            np.concatenate((rows, begun, named)),
+            np.concatenate((ops.rd[rows], ops.rd[begun], ops.rd[named])),
+            np.concatenate((np.where(page, PART, WHOLE), np.full(len(begun), WHOLE), np.full(len(named), NAMED))),
+            np.concatenate((a, first[begun], symbol[named])),
+            np.concatenate((b, second[begun], symbol[named])),
         )
 
     def _prologues(self, one: Part, other: Part, ops: Ops, found: Section, words: Words) -> None:
@@ -237,15 +254,25 @@ class Mips(Machine):
     def _given_away(ops: Ops, written: Ints) -> Mask:
         """Loads of register 28 from elsewhere that a jump to an unknown place follows, without a use (longjmp)."""
         used = ((ops.reads >> np.uint64(GP)) & np.uint64(1) != 0) | ops.call
-        leaves = (ops.next[0] < 0) & (ops.next[1] < 0)
         out: Mask = np.zeros(len(written), bool)
         for index, row in enumerate(written.tolist()):
             if ops.kind[row] == LOAD and not np.isin(ops.rs[row], [SP, FP]):
-                ahead = slice(row + 1, row + 1 + _PROLOGUE)
-                end = np.flatnonzero(leaves[ahead])
-                straight = (ops.next[1][ahead] < 0)[: end[0]].all() if len(end) else False
-                out[index] = bool(straight) and not used[ahead][: end[0] + 1].any()
+                out[index] = Mips._only_leaves(ops, used, row + 1)
         return out
+
+    @staticmethod
+    def _only_leaves(ops: Ops, used: Mask, row: int) -> bool:
+        """Whether what follows ends in jumps to unknown places, soon and without a use or a branch elsewhere."""
+        first, furthest = row, row
+        while row < min(ops.count, first + _PROLOGUE) and not used[row]:
+            fall, branch = (int(x) for x in ops.next[:, row])
+            if branch >= 0 and not row <= branch < first + _PROLOGUE and branch + 1 != row:
+                return False
+            furthest = max(furthest, branch)
+            if fall < 0 and branch < 0 and row >= furthest:
+                return True
+            row += 1
+        return False
 
     def _reads(self, ops: Ops, words: Words) -> None:
         bit = np.uint64(1 << GP)
@@ -278,6 +305,9 @@ class Mips(Machine):
 
     def finish(self, the_map: AddressMap) -> None:
         self.followed.finish(the_map)
+        idle = [k for k in self.free if k not in self.read[1] and not (k in self.read[0] and self.words[1][k] == 0)]
+        if idle:
+            raise Refused(".got", f"word {idle[0]} differs, and no code reads it")
 
 
 def _sets_pointer(ops: Ops) -> Mask:

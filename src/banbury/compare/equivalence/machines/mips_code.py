@@ -86,6 +86,8 @@ def decode(words: Words, other: Words, address: int) -> tuple[Ops, Ints, Ints]:
     ops.stack, ops.delayed = SP, 1
     ops.volatile = np.uint64(sum(1 << r for r in (*range(1, 16), 24, 25)))
     ops.idle = words == 0
+    ops.arguments = np.uint64(sum(1 << r for r in (2, 3, 4, 5, 6, 7, 15, 25)))
+    ops.results = np.uint64(sum(1 << r for r in (2, 3, *range(16, 24), 30)))
     second = (other & 0xFFFF).astype(np.uint16).astype(np.int16).astype(np.int64)
     ops.imm[:] = f.imm, second
     known |= _special(f, ops)
@@ -132,6 +134,7 @@ def _special(f: Fields, ops: Ops) -> Flags:
     ops.reads[moves] |= _bits(f.rs[moves]) | _bits(f.rd[moves])
     _use(ops, moves & (f.function != 1), None, f.rt)
     system = special & (f.function == 12)
+    ops.reads[system] |= np.uint64(0x3F4)  # v0, a0 to a3, and two more
     ops.writes[system] |= np.uint64(1 << 2 | 1 << 7)
     return _any(shifts, both, reads, moves, plain, results)
 
@@ -235,6 +238,8 @@ def _control(f: Fields, ops: Ops, words: Words, address: int) -> tuple[Ints, Int
     ops.entry[called] = True
     out = register & (f.function == 8) & (f.rs != RA)
     ops.jump[out] = f.rs[out]
+    ops.returns[slot] = (register & (f.function == 8) & (f.rs == RA))[at]
+    ops.leaves[slot] = ((relative | absolute) & ~inside & ~calls)[at]
     called = register & (f.function == 9)
     ops.via[called] = f.rs[called]
     rows = np.flatnonzero(relative | absolute)

@@ -17,7 +17,9 @@ Flags = npt.NDArray[np.bool_]
 OTHER, ADDI, ADD, MOVE, LOAD, STORE, MERGE, SHIFTED, FETCH = range(9)
 #: What a value is: part of an address (an immediate is missing), an address, an address with an unknown index,
 #: something loaded from there, that with something added, and two values in one.
-PART, WHOLE, INDEXED, LOADED, BASED, MIXED, MIXED_PART = range(7)
+#: STALE is added to one that a call has put in doubt; NAMED is the address of an imported function.
+PART, WHOLE, INDEXED, LOADED, BASED, MIXED, MIXED_PART, NAMED = range(8)
+STALE = 8
 
 COUNT, LINK = 32, 33  # PowerPC's CTR and LR
 SLOTS: Final = 34  # the first of the words on the stack
@@ -34,7 +36,9 @@ class Ops:
     to. ``field``: the bits of the word that an immediate occupies. ``word``: a load or store of a whole register.
     ``update``: the base register takes the address. ``entry``: functions begin here. ``idle``: does nothing. ``stack``:
     the stack's register. ``volatile``: registers that a call may change. ``through``: a register that calls hand on
-    (-1: none). ``tabled``: the kind of value that a jump through a table leads to.
+    (-1: none). ``arguments``, ``results``: registers that a function reads, and that its caller does; ``returns``: rows
+    of returns, ``leaves``: of branches out of the section. ``tabled``: the kind of value that a jump through a table
+    leads to.
     """
 
     def __init__(self, count: int) -> None:
@@ -53,6 +57,8 @@ class Ops:
         self.delayed = 0
         self.stack = 0
         self.volatile = np.uint64(0)
+        self.arguments = self.results = np.uint64(0)
+        self.returns, self.leaves = (np.zeros(count, bool) for _ in range(2))
         self.through = -1
         self.tabled = BASED
 

@@ -91,12 +91,14 @@ def decode(words: Words, other: Words, address: int) -> tuple[Ops, Ints, Ints]:
     ops.stack, ops.through = SP, PIC
     ops.volatile = np.uint64(sum(1 << r for r in (0, *range(3, 13), COUNT)))
     ops.idle = words == 0x60000000
+    ops.arguments = np.uint64(sum(1 << r for r in (*range(3, 13), PIC)))
+    ops.results = np.uint64(sum(1 << r for r in (3, 4, *range(14, 32))))
     ops.imm[:] = f.imm, _signed(other)
     known = _immediates(f, ops)
     known |= _memory(f, ops)
     known |= _extended(f, ops)
     rows, targets, flow = _control(f, ops, words, address)
-    known |= flow
+    known |= flow | (words == 0)  # a word of zeros is no instruction anywhere: it traps
     if not known.all():
         raise NotDecoded(4 * int(np.flatnonzero(~known)[0]), "an instruction that is not known")
     return ops, rows, targets
@@ -198,7 +200,7 @@ def _special(f: Fields, ops: Ops, number: Ints) -> Flags:
     user = _in(np.minimum(register, 1023), {1, 8, 9, 256, 268, 269, 512})
     _use(ops, (out | others) & (ops.kind == OTHER), f.d)
     _use(ops, (into & (ops.kind == OTHER)) | (number == 144), None, f.d)
-    good: Flags = ((out | into) & user) | others | (number == 144)
+    good: Flags = out | (into & user) | others | (number == 144)
     return good
 
 
@@ -230,11 +232,16 @@ def _control(f: Fields, ops: Ops, words: Words, address: int) -> tuple[Ints, Int
     at = np.where(bound, leads, 0)
     stub = ((f.op[at] == 32) | (f.op[at] == 15)) & (f.d[at] == 11) & (f.a[at] == PIC)
     ops.foreign[bound & stub] = True
+    ops.returns = to_link & always & ~f.link
+    ops.leaves = (far | near) & ~inside & ~calls
     jumps = to_count & ~f.link
     ops.jump[jumps] = COUNT
     _use(ops, calls | own, np.full_like(f.d, LINK))
+    _use(ops, to_count, None, np.full_like(f.d, COUNT))
+    _use(ops, to_link, None, np.full_like(f.d, LINK))
+    ops.reads[system] |= np.uint64(0x7F9)  # r0 and r3 to r10
     counted = near & ((f.d & 4) == 0)
-    _use(ops, counted, np.full_like(f.d, COUNT))
+    _use(ops, counted, np.full_like(f.d, COUNT), np.full_like(f.d, COUNT))
     ops.field[far], ops.field[near] = 0x3FFFFFC, 0xFFFC
     rows = np.flatnonzero((far | near) & ~own)
     return rows, target[rows], far | near | to_link | to_count | conditions | system

@@ -38,6 +38,7 @@ from banbury.compare.equivalence.machines.operations import (
     PLACES,
     SHIFTED,
     SLOTS,
+    STALE,
     STORE,
     WHOLE,
     Flags,
@@ -60,8 +61,14 @@ class Tracking:
     """The analysis. ``load`` gives what is stored at constant addresses (kind -1: not known), ``targets`` the rows that
     a table of jumps leads to. Raises :class:`NotDecoded` where it does not end."""
 
-    def __init__(self, ops: Ops, load: Callable[[Ints, Ints], Triple], targets: Callable[[int], Ints]) -> None:
-        self.ops, self.load, self.targets = ops, load, targets
+    def __init__(
+        self,
+        ops: Ops,
+        load: Callable[[Ints, Ints], Triple],
+        targets: Callable[[int], Ints],
+        live: npt.NDArray[np.uint64],
+    ) -> None:
+        self.ops, self.load, self.targets, self.live = ops, load, targets, live
         self.values = Values()
         self.state = np.full(ops.count * PLACES, -1, np.int32)
         self.extra: dict[int, Ints] = {}  # rows that a jump through a table leads to
@@ -134,38 +141,43 @@ class Tracking:
         return self._plus(row, value, [PART, PART, MIXED_PART, -1, -1, MIXED_PART, MIXED_PART])
 
     def _plus(self, row: Ints, value: Ints, kinds: list[int]) -> tuple[Ints, Flags]:
-        kind, a, b = self.values.table[value].T
-        after = np.array(kinds, np.int64)[kind]
+        kind, a, b, stale = self._known(value)
+        after = np.array([*kinds, -1], np.int64)[kind]
         first, second = self.ops.imm[:, row]
         mixed = after >= MIXED
-        made = self.values.of(np.maximum(after, 0), np.where(mixed, 0, a + first), np.where(mixed, 0, b + second))
-        return made, after >= 0
+        x, y = np.where(mixed, 0, a + first), np.where(mixed, 0, b + second)
+        return self.values.of(np.maximum(after, 0) + stale, x, y), after >= 0
+
+    def _known(self, value: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+        """Kinds, both numbers, and what marks a stale one."""
+        kind, a, b = self.values.table[value].T
+        return kind % STALE, a, b, kind // STALE * STALE
 
     def _indexed(self, row: Ints, value: Ints) -> tuple[Ints, Flags]:
-        kind, a, b = self.values.table[value].T
-        after = np.array([INDEXED, INDEXED, INDEXED, BASED, BASED, MIXED, MIXED_PART], np.int64)[kind]
-        return self.values.of(after, a, b), np.ones(len(row), bool)
+        kind, a, b, stale = self._known(value)
+        after = np.array([INDEXED, INDEXED, INDEXED, BASED, BASED, MIXED, MIXED_PART, -1], np.int64)[kind]
+        return self.values.of(np.maximum(after, 0) + stale, a, b), after >= 0
 
     def _fetched(self, row: Ints, value: Ints) -> tuple[Ints, Flags]:
         """A load from an address and an index."""
-        kind, a, b = self.values.table[value].T
-        return self.values.of(np.full(len(row), LOADED), a, b), (kind <= INDEXED) & self.ops.word[row]
+        kind, a, b, stale = self._known(value)
+        return self.values.of(LOADED + stale, a, b), (kind <= INDEXED) & self.ops.word[row]
 
     def _loaded(self, row: Ints, value: Ints) -> tuple[Ints, Flags]:
-        kind, a, b = self.values.table[value].T
+        kind, a, b, stale = self._known(value)
         first, second = self.ops.imm[:, row]
         known = ((kind == PART) | (kind == WHOLE)) & self.ops.word[row]
         got, x, y = self.load(a + first, b + second)
         table = (kind <= INDEXED) & self.ops.word[row]
         after = np.where(known & (got >= 0), got, np.where(table, LOADED, -1))
         x, y = (np.where(after == LOADED, v + i, w) for v, i, w in ((a, first, x), (b, second, y)))
-        return self.values.of(np.maximum(after, 0), x, y), after >= 0
+        return self.values.of(np.maximum(after, 0) + stale, x, y), after >= 0
 
     def _mixed(self, row: Ints, value: Ints) -> tuple[Ints, Flags]:
-        kind = self.values.table[value][:, 0]
+        kind, _, _, stale = self._known(value)
         zero = np.zeros(len(value), np.int64)
         mixed = np.where((kind == PART) | (kind == MIXED_PART), MIXED_PART, MIXED)
-        return self.values.of(mixed, zero, zero), np.ones(len(row), bool)
+        return self.values.of(mixed + stale, zero, zero), np.ones(len(row), bool)
 
     def _jump(self, row: int, number: int) -> Triple:
         """A jump through a table: what has arrived before goes to its rows too."""
@@ -192,10 +204,10 @@ class Tracking:
         ops = self.ops
         keys, values, froms, calls = [], [], [], []
         volatile = has(np.full(len(place), ops.volatile), place)
-        for follow in ops.next:
+        for branch, follow in enumerate(ops.next):
             to = follow[row]
             good = to >= 0
-            good &= ~ops.entry[np.maximum(to, 0)] | (place == ops.through)
+            good &= ~ops.entry[np.maximum(to, 0)] | ((place == ops.through) & bool(branch))
             good &= ~(ops.foreign[row] & volatile)
             keys.append(to[good] * PLACES + place[good])
             values.append(value[good])
@@ -214,9 +226,22 @@ class Tracking:
             values.append(np.broadcast_to(value[here], (len(to), len(here))).ravel())
             froms.append(np.full(len(to) * len(here), source, np.int64))
             calls.append(np.zeros(len(to) * len(here), bool))
+        values = [self._aged(v, c) for v, c in zip(values, calls, strict=True)]
         key, new, source_row, called = (np.concatenate(x) for x in (keys, values, froms, calls))
+        to_row, to_place = np.divmod(key, PLACES)
+        alive = (to_place >= SLOTS) | has(self.live[to_row], to_place)
+        key, new, source_row, called = (x[alive] for x in (key, new, source_row, called))
         self._edges.append(np.stack((source_row, key, called.astype(np.int64))))
         return self._enter(key, new)
+
+    def _aged(self, value: Ints, called: Flags) -> Ints:
+        """Values after calls that may have changed where they are."""
+        if not called.any():
+            return value
+        out = value.copy()
+        kind, a, b, _ = self._known(value[called])
+        out[called] = self.values.of(kind + STALE, a, b)
+        return out
 
     def _enter(self, key: Ints, new: Ints) -> Ints:
         changed = []
@@ -239,17 +264,20 @@ class Tracking:
     def _meet(self, old: Ints, new: Ints) -> Ints:
         """Two values in one place. What was loaded from a table and the table's own address, added, are the former; an
         address that a loop adds to is one with an index."""
-        table = self.values.table
-        kinds = table[old, 0], table[new, 0]
+        known = self._known(old), self._known(new)
+        kinds = known[0][0], known[1][0]
         part = np.zeros(len(old), bool)
         for kind in kinds:
             part |= (kind == PART) | (kind == MIXED_PART)
         zero = np.zeros(len(old), np.int64)
-        out = self.values.of(np.where(part, MIXED_PART, MIXED), zero, zero)
-        same = (table[old, 1] == table[new, 1]) & (table[old, 2] == table[new, 2])
+        both = np.minimum(known[0][3], known[1][3])
+        out = self.values.of(np.where(part, MIXED_PART, MIXED) + both, zero, zero)
+        same = (known[0][1] == known[1][1]) & (known[0][2] == known[1][2])
         for one, other, chosen in ((0, 1, old), (1, 0, new)):
             out = np.where((kinds[one] == BASED) & (kinds[other] == INDEXED), chosen, out)
             out = np.where(same & (kinds[one] == INDEXED) & (kinds[other] == WHOLE), chosen, out)
+        for one, other, fresh in ((0, 1, new), (1, 0, old)):  # what a call left behind is read by nobody
+            out = np.where((known[one][3] > 0) & (known[other][3] == 0), fresh, out)
         return out
 
     # What is certain
@@ -272,7 +300,9 @@ class Tracking:
         if ops.through >= 0:
             doubt[ops.entry, ops.through] = False
         self.doubt = doubt.ravel()
-        self.doubt[edges[1][edges[2] != 0]] = True
+        held = np.flatnonzero(self.state >= 0)
+        stale = self.values.table[self.state[held].astype(np.int64), 0] >= STALE if len(held) else held > 0
+        self.doubt[held[stale]] = True
         self._spread(rows, keys)
 
     def _padding(self) -> Flags:
