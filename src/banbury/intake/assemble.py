@@ -60,6 +60,7 @@ class _Builder:
         self._below: dict[int, list[int]] = {}
         for index, place in enumerate(haul.places):
             self._below.setdefault(place.parent, []).append(index)
+        self._roles = Counter(a.role for a in release.artefacts)
         self._tree_facts: dict[str, dict[str, list[Fact]]] = {}
         self.nodes: list[Node] = []
         self.files: dict[str, File] = {}
@@ -113,13 +114,12 @@ class _Builder:
         number = len(self.nodes)
         if parent < 0:
             artefact = self._release.artefacts[index]
-            same = [a for a in self._release.artefacts if a.role is artefact.role]
             node = Node(
                 id=number,
                 parent=-1,
                 name=artefact.name,
                 locator=artefact.name,
-                where=str(artefact.role) if len(same) == 1 else f"{artefact.role}:{artefact.name}",
+                where=str(artefact.role) if self._roles[artefact.role] == 1 else f"{artefact.role}:{artefact.name}",
                 kind=Kind.FILE,
                 sha256=artefact.sha256,
                 size=artefact.size,

@@ -155,14 +155,14 @@ class _Comparer:
     def _rows(self, image: int, units: list[Unit], counterparts: Counterparts) -> Iterator[Row]:
         """A row for each unit, in order, with contents compared in batches."""
         rows: list[Row] = []
-        waiting: dict[int, list[Row]] = {}
+        waiting: dict[str, tuple[int, list[Row]]] = {}  # by build record: those are compared together
         for unit in units:
             how, other, artefact = counterparts.of(unit)
             row = Row(unit=unit, how=how, other=other, outcome=_outcome(unit, how, other))
             rows.append(row)
             if row.outcome.content is None and other is not None and other.node.sha256 and unit.node.sha256:
-                waiting.setdefault(artefact, []).append(row)
-        for artefact, found in waiting.items():
+                waiting.setdefault(self._release.artefacts[artefact].record, (artefact, []))[1].append(row)
+        for artefact, found in waiting.values():
             run, _ = self._run(artefact, image)
             for batch in _batches(found):
                 self._compare(run, batch)
