@@ -53,11 +53,11 @@ def tplink(kernel: bytes, *, plain: bool = False, version: str = "r40831", regio
     return image[:76] + found + image[92:]
 
 
-def trx(kernel: bytes, *, flags: int = 0, right: bool = True) -> bytes:
+def trx(kernel: bytes, *, flags: int = 0, right: bool = True, more: int = 0) -> bytes:
     root = squashfs.write(base(), plain=len(kernel) > len(PAYLOAD))
     at = 28 + len(kernel) + -len(kernel) % 4
     tail = struct.pack("<HH3I", flags, 1, 28, at, 0) + kernel + bytes(-len(kernel) % 4) + root
-    return struct.pack("<4sII", b"HDR0", 12 + len(tail), _jam(tail) if right else 1) + tail
+    return struct.pack("<4sII", b"HDR0", 12 + len(tail) + more, _jam(tail) if right else 1) + tail
 
 
 def seama(kernel: bytes, *, meta: bytes = b"signature=wrgac05\0dev=/dev/mtdblock/2\0", right: bool = True) -> bytes:
@@ -195,6 +195,10 @@ def recipes() -> Iterator[Recipe]:
     for name, group, note, more in _TPLINK:
         yield attack(f"vendor-{name}", "vendor", group, note, partial(_tplink, **more))
     yield attack("vendor-tplink-fill", "vendor", "hidden-space", "The fill at the end holds something.", _fill)
+    yield attack(
+        "vendor-trx-length", "vendor", "mismatch", "The stated length goes beyond the end: what flash held counts.",
+        partial(_pair, trx, more=4096),
+    )  # fmt: skip
     for kind, (write, changed) in _KINDS.items():
         yield harmless(
             f"vendor-same-{kind}", "vendor", "compression", "The kernel is packed at another level, the sums right.",

@@ -113,6 +113,8 @@ def _safeloader(view: View) -> Layout:
 
 
 def _trx(view: View) -> Layout:
+    if view.u32(4) != len(view):
+        raise Refused("length", "is not what there is", [Range(4, 8)])
     head = 28 if view.u16(14) == 1 else 32
     fields = [_number(view, 8, jamcrc(view, 12, len(view)), "CRC-32", big=False), *_sizes(4)]
     offsets = [(at, view.u32(at)) for at in range(16, head, 4)]
