@@ -26,7 +26,7 @@ from banbury.compare.equivalence.relayout_map import AddressMap
 
 _EXIDX = 0x70000001
 _WRAP = 1 << 32
-_MOST_ROUNDS = 12
+_MOST_ROUNDS = 24
 
 
 def _signed(value: Ints) -> Ints:
@@ -191,9 +191,11 @@ class _Section:
             more = np.union1d(roots, self._pointers())
             if len(more) == len(roots):
                 missing = guesses[~np.isin(guesses, self.body.place[self.nodes])]
-                if not len(missing):
+                more = np.union1d(roots, self.body.behind(self.body.left(self.nodes)))
+                if len(missing):
+                    more = np.union1d(more, self._guess(missing))
+                if len(more) == len(roots):
                     break
-                more = np.union1d(roots, self._guess(missing))
             roots = more
         self.roots = roots
         self.body.check(self.nodes)

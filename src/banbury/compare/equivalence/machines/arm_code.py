@@ -47,6 +47,7 @@ class Body:
         self.counter = self.place + np.where(self.thumb, 4, 8)
         self._added()
         self.reached = np.zeros(len(self.place), bool)
+        self.closed = np.zeros(0, np.int64)
         self.tables: dict[int, tuple[Ints, int, int]] = {}  # a branch: where it leads (nodes), its table's place, end
         self.under = np.concatenate((under_condition(self.halves), np.zeros(len(self.words), np.int64)))
         self.falls, self.writes = self.all.falls.copy(), self.all.writes.copy()
@@ -74,10 +75,34 @@ class Body:
         words = np.isin(a & np.uint32(0x0FFF0000), (0x028F0000, 0x024F0000)) & (a >> 28 < 15)
         into[self.count :][words] = (a >> 12 & 15)[words]
         self.near = into
+        self._sums_of_tables()
         sums = np.zeros(len(self.place), bool)
         sums[: self.count] = (h >> 8 == 0x44) | (h >> 10 == 6) | np.isin(w >> 21, (0xEB0 >> 1, 0xEBA >> 1, 0xEBC >> 1))
         sums[self.count :] = ((a & 0x0E000000) == 0) & np.isin(a >> 21 & 15, (2, 3, 4)) & ((a & 0x90) != 0x90)
         self.sums = sums
+
+    def _sums_of_tables(self) -> None:
+        """``adr n; ldr m, [n, i, lsl #2]; add n, m; bx n``: a table of distances from itself, as GCC writes a
+        ``switch`` whose cases stand on both sides. ``sized`` gives the register and the table of each such branch."""
+        h = self.halves
+        self.sized: dict[int, tuple[int, int]] = {}
+        for at in np.flatnonzero((h & 0xFFC7) == 0x4700).tolist():
+            n = int(h[at]) >> 3 & 7
+            if at < 12:
+                continue
+            adr, load, index, add = (int(x) for x in h[at - 4 : at])
+            m = index >> 12
+            if (
+                adr >> 8 == 0xA0 + n
+                and load == 0xF850 + n
+                and index & 0x0FF0 == 0x0020
+                and m < 8
+                and add == 0x4400 + 8 * m + n
+            ):
+                table = (2 * (at - 4) + 4) // 4 * 4 + 4 * (adr & 0xFF)
+                self.sized[at] = index & 15, table
+                self.near[at - 4] = -1
+                self.all.jumps[at] = True
 
     def node(self, places: Ints, thumb: Flags) -> Ints:
         """The node of each place; -1 outside the section or not aligned."""
@@ -139,6 +164,13 @@ class Body:
     def close(self, calls: Ints) -> None:
         """Calls (nodes) that do not return."""
         self.falls[calls] = False
+        self.closed = np.union1d(self.closed, calls)
+
+    def behind(self, left: Ints) -> Ints:
+        """The nodes among the places ``left`` that stand behind a call that does not return: code that never runs."""
+        after = self.next[self.closed[self.reached[self.closed]]]
+        after = after[after >= 0]
+        return after[np.isin(self.place[after], left)]
 
     def _condition(self, at: Ints) -> None:
         """What follows IT is done on a condition: it may fall through, and does not certainly write."""
@@ -159,15 +191,23 @@ class Body:
             while word < len(self.words) and self.words[word] >> 24 == 0xEA and word - first < _MOST_ENTRIES:
                 word += 1
             return self.count + np.arange(first, min(word, self.size // 4)), 0, 0
+        if branch in self.sized:
+            index, start = self.sized[branch]
+            end = start + 4 * self._entries(branch - 4, index)
+            words = self.words[start // 4 : end // 4].astype(np.int64)
+            target = start + words - (words >> 31 << 32)
+            good = (target > 0) & (target < self.size) & (target & 1 == 1)
+            if not good.all():
+                raise self.refuse("a table of branches that leads elsewhere", self.place[branch : branch + 1])
+            return target // 2, start, end
         width, start = int(self.all.tables[branch]), place + 4
-        count = self._entries(branch)
+        count = self._entries(branch, int(self.halves[branch + 1]) & 15)
         data = self.halves.astype("<u2").view(np.uint8)[start : start + count * width]
         target = start + 2 * np.frombuffer(data.tobytes()[: len(data) // width * width], f"<u{width}").astype(np.int64)
         return target[target < self.size] // 2, start, start + count * width
 
-    def _entries(self, branch: int) -> int:
+    def _entries(self, branch: int, index: int) -> int:
         """How many entries a table of branches has: what the register is compared with just before."""
-        index = int(self.halves[branch + 1]) & 15
         for back in range(2, 8):
             here, behind = int(self.halves[branch - back]), int(self.halves[branch - back + 1])
             if here >> 8 == 0x28 + index and index < 8:
@@ -209,6 +249,8 @@ class Body:
         wide = (self.all.sizes[nodes] == 4) | ~self.thumb[nodes]
         used[here[wide] + 1] = True
         empty = np.isin(self.halves, _PADDING)
+        wide_nop = np.flatnonzero((self.halves[:-1] == 0xF3AF) & (self.halves[1:] == 0x8000))
+        empty[wide_nop] = empty[wide_nop + 1] = True
         a32 = np.flatnonzero(np.isin(self.words, _A32_PADDING))
         empty[2 * a32] = empty[2 * a32 + 1] = True
         inside = np.arange(self.count) * 2 < self.size
