@@ -156,7 +156,7 @@ def test_romfs() -> None:
         struct.pack_into(">I", raw, 12, -_total(raw[:512]) & 0xFFFFFFFF)
 
     for at in range(len(sample)):
-        for value in {sample[at] ^ 1, sample[at] ^ 0x80, sample[at] ^ 0x10}:
+        for value in {sample[at] ^ 1, sample[at] ^ 0x80, sample[at] ^ 0x8}:
             mutant = bytearray(sample)
             mutant[at] = value
             repair(mutant)

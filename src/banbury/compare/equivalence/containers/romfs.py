@@ -103,6 +103,7 @@ class _Image:
         mode = _MODES[head.sort] | (0o111 if head.executable else 0)
         inode = self.inodes[at] = Inode(number=at, kind=kind, mode=mode, size=head.size)
         if kind == "symbolic link":
+            inode.attributes = {"executable": head.executable}  # changes nothing; exact like the rest
             inode.target = self.view.take(head.start, head.size)
         if kind.endswith("device"):
             inode.device = head.spec >> 16, head.spec & 0xFFFF
@@ -119,8 +120,8 @@ class _Image:
             self.chained.add(at)
             head = self._header(at)
             target = head.spec if head.sort == 0 else at
-            if head.sort == 0 and head.size:
-                raise Refused(f"header at {at}", "a link with content", [Range(at, head.start)])
+            if head.sort == 0 and (head.size or head.executable):
+                raise Refused(f"header at {at}", "a link with content or rights", [Range(at, head.start)])
             at = head.after
             if head.name in (b".", b".."):
                 wanted = folder.number if head.name == b"." else self.parents[folder.number]

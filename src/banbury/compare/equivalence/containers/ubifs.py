@@ -10,7 +10,6 @@ Sources: Linux ``fs/ubifs/ubifs-media.h``, ``key.h``, ``lpt.c``, ``sb.c``, ``mas
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
@@ -30,82 +29,31 @@ from banbury.compare.equivalence.containers._filesystem import (
     whole,
 )
 from banbury.compare.equivalence.containers._squashfs import unpack_block
-from banbury.compare.equivalence.containers._ubifs_lpt import Geometry, Properties
-from banbury.compare.equivalence.containers._ubifs_lpt import Tree as SpaceTree
+from banbury.compare.equivalence.containers._ubifs_areas import (
+    BIG,
+    COMPRESSORS,
+    DATA,
+    ENTRY,
+    INDEX,
+    INODE,
+    MAGIC,
+    SUPER,
+    XENTRY,
+    Areas,
+)
+from banbury.compare.equivalence.containers._ubifs_lpt import Properties
 from banbury.compare.equivalence.containers.contract import Comparator, Free, Spool, Work
 from banbury.compare.equivalence.containers.streams import inflated
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.tree import Tree, compare_trees
 from banbury.formats.view import Buffer, View
 
-MAGIC: Final = b"\x31\x18\x10\x06"
-_INODE, _DATA, _ENTRY, _XENTRY, _PAD, _SUPER, _MASTER, _INDEX, _COMMIT, _SIGNATURE = 0, 1, 2, 3, 5, 6, 7, 9, 10, 13
 _BLOCK: Final = 4096
-_FILLS: Final = (0x00, 0xCE, 0xFF)
-_COMPRESSORS: Final = {0: "", 1: "lzo", 2: "deflate", 3: "zstd"}
-_BIG: Final = 0x2  # flag of the superblock: the tree of free space numbers its nodes
 _SHOWN: Final = 0x2 | 0x4 | 0x8 | 0x10  # flags of inodes that chattr sets
 _XATTR: Final = 0x20
 _LEVELS: Final = 32
 _Key = tuple[int, int, int]  # inode number, type, and block or hash
 _Branch = tuple[int, int, int, _Key | None, int]  # eraseblock, offset, size, key, level
-
-
-class _Super(Struct, frozen=True):
-    key_hash: int
-    key_form: int
-    flags: int
-    unit: int
-    leb: int
-    lebs: int
-    most: int
-    journal: int
-    log: int
-    space: int
-    orphans: int
-    heads: int
-    fanout: int
-    saved: int
-    version: int
-    compressor: int
-    unused: int
-    user: int
-    group: int
-    reserved: int
-    grain: int
-    uuid: bytes
-    read_only: int
-
-
-class _Master(Struct, frozen=True):
-    highest: int
-    commit: int
-    flags: int
-    log: int
-    root: int
-    root_at: int
-    root_size: int
-    collector: int
-    head: int
-    head_at: int
-    index: int
-    free: int
-    dirty: int
-    used: int
-    dead: int
-    dark: int
-    space: int
-    space_at: int
-    next: int
-    next_at: int
-    table: int
-    table_at: int
-    saved: int
-    saved_at: int
-    scan: int
-    empty: int
-    index_lebs: int
-    lebs: int
 
 
 class _Node(Struct, frozen=True):
@@ -117,145 +65,18 @@ class _Node(Struct, frozen=True):
     key: tuple[int, int, int]
 
 
-class _Image:
+class _Image(Areas):
     """One image; ``tree`` reads it to its last byte."""
 
     def __init__(self, view: View, spool: Spool) -> None:
-        self.view, self.spool = view, spool
-        self.sb = self._super()
-        self.leb = self.sb.leb
-        self.lebs = len(view) // self.leb
-        if len(view) % self.leb or not self.lebs <= self.sb.lebs <= self.sb.most or self.lebs < 6:
-            raise Refused("superblock", "states another size than there is")
-        self.first_space = 3 + self.sb.log
-        self.first_orphan = self.first_space + self.sb.space
-        self.first = self.first_orphan + self.sb.orphans
-        self.main = self.sb.lebs - self.first
-        if min(self.sb.log, self.sb.space, self.sb.orphans, self.main) < 1 or self.first >= self.lebs:
-            raise Refused("superblock", "areas outside of the image")
-        self.master = self._masters()
+        super().__init__(view)
+        self.spool = spool
         self.holes = Holes(len(view))
         self.nodes: dict[tuple[int, int, int], list[_Node]] = {}
         self.live: dict[int, list[tuple[int, int, bool]]] = {}
         self.used: set[int] = set()
         self.hidden: set[int] = set()  # inodes that hold attributes' values
         self.stated: dict[int, tuple[int, int, int, int, bytes]] = {}  # attributes' counts and sizes, flag, data
-
-    def _head(self, at: int, sort: int) -> int:
-        """The size of the node at ``at``, whose header and checksum are right."""
-        magic, check, _, size, found, group, unused = self.view.unpack(struct.Struct("<4sIQIBBH"), at)
-        where = [Range(at, at + 24)]
-        if magic != MAGIC or found != sort or group > 2 or unused or not 24 <= size <= self.leb - at % self.leb:  # type: ignore[comparison-overlap]
-            raise Refused(f"node at {at}", "is none, or of another type", where)
-        if group and sort not in (_INODE, _ENTRY, _XENTRY, _DATA):
-            raise Refused(f"node at {at}", "of a group", where)
-        if zlib.crc32(self.view.mem(at + 8, size - 8)) ^ 0xFFFFFFFF != check:
-            raise Refused(f"node at {at}", "its checksum is wrong", where)
-        return size
-
-    # The file system's own areas
-
-    def _super(self) -> _Super:
-        self.leb = len(self.view)
-        size = self._head(0, _SUPER)
-        raw = self.view.take(0, size)
-        f = struct.unpack_from("<2sBBIIIIIQIIIIIIIHHIIQI16sI", raw, 24)
-        sb = _Super(*f[1:])
-        good = size == 4096 and f[0] == bytes(2) and not any(raw[128:]) and not sb.unused and not sb.read_only
-        good = good and not sb.key_form and not sb.key_hash and not sb.flags & ~(_BIG | 0x4) and 4 <= sb.version <= 5
-        good = good and sb.compressor in _COMPRESSORS and sb.unit >= 8 and sb.leb >= 15360 and sb.fanout >= 3
-        good = good and sb.leb % sb.unit == 0 and sb.unit & sb.unit - 1 == 0 and sb.leb <= len(self.view)
-        if not good:
-            raise Refused("superblock", "features that are not decided, or fields that must be zero", [Range(0, size)])
-        self._rest(self._signature(size), sb.leb, sb.unit)
-        return sb
-
-    def _signature(self, at: int) -> int:
-        """The end of the empty place for a signature that mkfs.ubifs leaves behind the superblock, if it does."""
-        if not self.view.startswith(MAGIC, at) or self.view.u8(at + 20) not in (_INODE, _SIGNATURE):
-            return at
-        if self._head(at, self.view.u8(at + 20)) != 64:
-            raise Refused("superblock", "is signed", [Range(at, at + 64)])
-        constant(self.view, at + 24, at + 64, (0,), "signature")
-        return at + 64
-
-    def _rest(self, at: int, end: int, unit: int) -> None:
-        """What follows the last node of an eraseblock: padding to the unit of writing, then erased flash."""
-        at = self._padded(at, -at % unit)
-        constant(self.view, at, end, (0xFF,), f"behind the nodes at {at}")
-
-    def _padded(self, at: int, room: int) -> int:
-        """The end of padding that starts at ``at``: fill up to eight bytes, and a padding node of at most ``room``."""
-        end = at + 7 & ~7
-        constant(self.view, at, end, _FILLS, f"padding at {at}")
-        if self.view.startswith(MAGIC, end) and self.view.u8(end + 20) == _PAD:
-            if self._head(end, _PAD) != 28:
-                raise Refused(f"node at {end}", "padding of another form", [Range(end, end + 28)])
-            stop = end + 28 + self.view.u32(end + 24)
-            constant(self.view, end + 28, stop, _FILLS, f"padding at {end}")
-            return stop
-        stop = at + room
-        if room > end - at and end < len(self.view) and self.view.u8(end) != 0xFF:
-            constant(self.view, end, stop, _FILLS, f"padding at {end}")
-            return stop
-        return end
-
-    def _masters(self) -> _Master:
-        raws = []
-        for lnum in (1, 2):
-            at = lnum * self.leb
-            if self._head(at, _MASTER) != 512:
-                raise Refused("master node", "of another size", [Range(at, at + 512)])
-            raws.append(self.view.take(at + 24, 488))
-            self._rest(at + 512, at + self.leb, self.sb.unit)
-        m = _Master(*struct.unpack_from("<QQ8IQQQQQQ12I", raws[0]))
-        if raws[0] != raws[1] or any(raws[0][144:]) or m.flags & ~0x2:
-            raise Refused("master node", "two that differ, of an image in use, or with reserved bytes in use")
-        if m.lebs != self.sb.lebs or m.log != 3:
-            raise Refused("master node", "contradicts the superblock")
-        return m
-
-    def _check_areas(self) -> None:
-        at = 3 * self.leb
-        if self._head(at, _COMMIT) != 32 or self.view.u64(at + 24) != self.master.commit:
-            raise Refused("log", "starts with no commit, or with another", [Range(at, at + 32)])
-        self._rest(at + 32, at + self.leb, self.sb.unit)
-        constant(self.view, at + self.leb, self.first_space * self.leb, (0xFF,), "log")
-        constant(self.view, self.first_orphan * self.leb, self.first * self.leb, (0xFF,), "orphans")
-
-    def _properties(self) -> list[Properties]:
-        sb, m = self.sb, self.master
-        tree = SpaceTree(
-            self.view,
-            Geometry(
-                leb=self.leb, lebs=sb.lebs, most=sb.most, main=self.main, first=self.first_space, count=sb.space,
-                big=bool(sb.flags & _BIG), saved=sb.saved,
-            ),
-        )  # fmt: skip
-        found = tree.read(m.space, m.space_at)
-        table = tree.table(m.table, m.table_at)
-        if sb.flags & _BIG:
-            tree.saved(m.saved, m.saved_at)
-        elif m.saved or m.saved_at:
-            raise Refused("master node", "fields that must be zero")
-        ends = {}
-        for number in range(sb.space):
-            lnum = self.first_space + number
-            end = 0
-            for _, start, stop in sorted(span for span in tree.owned if span[0] == lnum):
-                if start < end:
-                    raise Refused("space tree", "nodes that overlap")
-                constant(self.view, lnum * self.leb + end, lnum * self.leb + start, (0xFF, 0), "space tree")
-                end = stop
-            start = lnum * self.leb
-            constant(self.view, start + end, start + self.leb, (0xFF,), "space tree")
-            ends[lnum] = end
-            rounded = end + -end % sb.unit
-            if table[number][0] + table[number][1] + sum(b - a for n, a, b in tree.owned if n == lnum) != self.leb:
-                raise Refused("space tree", f"states {table[number]} of an eraseblock that it fills to {rounded}")
-        if not self.first_space <= m.next < self.first_orphan or m.next_at < ends[m.next] or m.next_at > self.leb:
-            raise Refused("master node", "would write over the space tree")
-        return found
 
     # The index
 
@@ -272,7 +93,7 @@ class _Image:
                 continue
             assert key is not None
             node = self._leaf(at, size, key)
-            if key < previous or (key == previous and key[1] not in (_ENTRY, _XENTRY)):
+            if key < previous or (key == previous and key[1] not in (ENTRY, XENTRY)):
                 raise Refused("index", "keys out of order, or twice", [Range(at, at + size)])
             previous = key
             self.nodes.setdefault((key[0], key[1], 0), []).append(node)
@@ -287,7 +108,7 @@ class _Image:
 
     def _branches(self, at: int, size: int, key: _Key | None, level: int) -> list[_Branch]:
         where = [Range(at, at + size)]
-        if self._head(at, _INDEX) != size:
+        if self.node_size(at, INDEX) != size:
             raise Refused("index", "a node of another size", where)
         count, height = struct.unpack_from("<HH", self.view.take(at, 28), 24)
         if (
@@ -307,7 +128,7 @@ class _Image:
         return list(reversed(out))
 
     def _leaf(self, at: int, size: int, key: tuple[int, int, int]) -> _Node:
-        if key[1] not in (_INODE, _DATA, _ENTRY, _XENTRY) or self._head(at, key[1]) != size or size < 48:
+        if key[1] not in (INODE, DATA, ENTRY, XENTRY) or self.node_size(at, key[1]) != size or size < 48:
             raise Refused("index", "leads to a node of another size or type", [Range(at, at + size)])
         raw = self.view.take(at + 24, 16)
         if raw != struct.pack("<II8x", key[0], key[1] << 29 | key[2]):
@@ -316,7 +137,7 @@ class _Image:
 
     def _check_main(self) -> None:
         """Every byte of the main area, and what the tree of free space says of it."""
-        properties = self._properties()
+        properties = self.properties()
         sums = [0, 0, 0]
         indexes = index_size = empty = 0
         for number, found in enumerate(properties):
@@ -340,7 +161,7 @@ class _Image:
         end = 0
         for start, stop, _ in spans:
             while end < start:
-                after = self._padded(base + end, min(-end % self.sb.unit, start - end)) - base
+                after = self.padded(base + end, min(-end % self.sb.unit, start - end)) - base
                 if not end < after <= start:
                     raise Refused(
                         f"eraseblock {lnum}", "bytes that belong to nothing", [Range(base + end, base + start)]
@@ -352,7 +173,7 @@ class _Image:
         if not spans:
             constant(self.view, base, base + self.leb, (0xFF,), f"eraseblock {lnum}")
             return 0
-        after = self._padded(base + end, -end % self.sb.unit) - base
+        after = self.padded(base + end, -end % self.sb.unit) - base
         constant(self.view, base + after, base + self.leb, (0xFF,), f"eraseblock {lnum}")
         return end
 
@@ -387,10 +208,10 @@ class _Image:
     # The tree
 
     def tree(self) -> Tree:
-        self._check_areas()
+        self.check_areas()
         self._walk()
         self._check_main()
-        numbers = sorted(n for n, sort, _ in self.nodes if sort == _INODE)
+        numbers = sorted(n for n, sort, _ in self.nodes if sort == INODE)
         self.inodes = {n: self._described(n) for n in numbers}
         for number in numbers:
             self._attributes(self.inodes[number])
@@ -400,22 +221,22 @@ class _Image:
         left = [
             n
             for n, sort, _ in self.nodes
-            if n not in self.inodes or (sort == _ENTRY and self.inodes[n].kind != "directory")
+            if n not in self.inodes or (sort == ENTRY and self.inodes[n].kind != "directory")
         ]
-        odd = [n for n, sort, _ in self.nodes if sort == _DATA and self.inodes[n].kind != "file"]
+        odd = [n for n, sort, _ in self.nodes if sort == DATA and self.inodes[n].kind != "file"]
         if left or odd or max(numbers, default=0) > self.master.highest:
             raise Refused("index", "nodes of what has no inode, or is of another type")
-        if any(self.inodes[n].kind != "file" or (n, _ENTRY, 0) in self.nodes for n in self.hidden):
+        if any(self.inodes[n].kind != "file" or (n, DATA, 0) in self.nodes for n in self.hidden):
             raise Refused("index", "attributes that are no values")
         return out
 
     def _root(self) -> Inode:
-        if 1 not in self.inodes:
-            raise Refused("index", "has no root")
+        if 1 not in self.inodes or self.stated[1][3]:
+            raise Refused("index", "has no root, or an attribute's value for it")
         return self.inodes[1]
 
     def _described(self, number: int) -> Inode:
-        (node,) = self.nodes[number, _INODE, 0]
+        (node,) = self.nodes[number, INODE, 0]
         raw = self.view.take(node.at, node.size)
         where = Range(node.at, node.at + node.size)
         if node.key[2] or node.size < 160:
@@ -444,7 +265,7 @@ class _Image:
             unused2,
         ) = f
         data = raw[160:]
-        if unused.strip(b"\0") or unused2.strip(b"\0") or length != len(data) or form not in _COMPRESSORS:
+        if unused.strip(b"\0") or unused2.strip(b"\0") or length != len(data) or form not in COMPRESSORS:
             raise Refused(f"inode {number}", "reserved bytes in use, or data of another size", [where])
         if flags & ~(_SHOWN | _XATTR | 1):
             raise Refused(f"inode {number}", f"flags {flags:#x} that are not decided", [where])
@@ -479,7 +300,7 @@ class _Image:
             where = [Range(node.at, node.at + node.size)]
             if node.size != 57 + length or raw[-1] or unused or cookie or inode >> 32:
                 raise Refused(f"node at {node.at}", "an entry with bytes that should not be there", where)
-            check_name(name, seen) if sort == _ENTRY else seen.add(name)
+            check_name(name, seen) if sort == ENTRY else seen.add(name)
             if node.key[2] != _hash(name):
                 raise Refused(f"node at {node.at}", "an entry under another hash than its name's", where)
             yield name, inode, kind, node.size + 7 & ~7
@@ -487,7 +308,7 @@ class _Image:
     def _attributes(self, inode: Inode) -> None:
         count, size, names, *_ = self.stated[inode.number]
         found = [0, 0, 0]
-        for name, number, kind, room in self._names(inode.number, _XENTRY):
+        for name, number, kind, room in self._names(inode.number, XENTRY):
             value = self.inodes.get(number)
             if (
                 value is None
@@ -508,9 +329,9 @@ class _Image:
 
     def _entries(self, folder: Inode) -> Iterator[tuple[bytes, Inode]]:
         size = 160
-        for name, number, kind, room in self._names(folder.number, _ENTRY):
+        for name, number, kind, room in self._names(folder.number, ENTRY):
             inode = self.inodes.get(number)
-            if inode is None or number in self.hidden or FILE_TYPES_UBIFS[inode.kind] != kind:
+            if inode is None or self.stated[number][3] or FILE_TYPES_UBIFS[inode.kind] != kind:
                 raise Refused(f"inode {folder.number}", "a name of another type than its inode, or of none")
             size += room
             yield name, inode
@@ -519,7 +340,7 @@ class _Image:
 
     def _pieces(self, inode: Inode) -> Iterator[Buffer]:
         end = 0
-        for node in self.nodes.get((inode.number, _DATA, 0), ()):
+        for node in self.nodes.get((inode.number, DATA, 0), ()):
             start = node.key[2] * _BLOCK
             if start < end or start >= inode.size:
                 raise Refused(f"inode {inode.number}", "data behind its end", [Range(node.at, node.at + node.size)])
@@ -535,9 +356,9 @@ class _Image:
     def _unpacked(self, node: _Node, room: int) -> Buffer:
         size, form, packed = struct.unpack_from("<IHH", self.view.take(node.at, 48), 40)
         start, end = node.at + 48, node.at + node.size
-        if not 0 < size <= room or packed or form not in _COMPRESSORS or end <= start:
+        if not 0 < size <= room or packed or form not in COMPRESSORS or end <= start:
             raise Refused(f"node at {node.at}", "data of another size or form", [Range(node.at, end)])
-        kind = _COMPRESSORS[form]
+        kind = COMPRESSORS[form]
         if kind == "deflate":
             out: Buffer = b"".join(bytes(piece) for piece in inflated(self.view, start, end))
         else:
@@ -574,7 +395,7 @@ def _device(data: bytes) -> tuple[int, int]:
 def _compare(work: Work) -> None:
     one, other = (_Image(view, work.spool) for view, _ in work.sides)
     fields = [
-        {"eraseblock": i.leb, "unit": i.sb.unit, "version": i.sb.version, "flags": i.sb.flags & ~_BIG,
+        {"eraseblock": i.leb, "unit": i.sb.unit, "version": i.sb.version, "flags": i.sb.flags & ~BIG,
          "reserved for": (i.sb.user, i.sb.group), "time": i.sb.grain, "heads": (i.sb.heads, i.sb.saved)}
         for i in (one, other)
     ]  # fmt: skip
@@ -586,5 +407,5 @@ def _compare(work: Work) -> None:
 
 
 COMPARATORS: Final = [
-    Comparator(name="ubifs", claims=lambda v: v.startswith(MAGIC) and v.u8(20) == _SUPER, compare=_compare)
+    Comparator(name="ubifs", claims=lambda v: v.startswith(MAGIC) and v.u8(20) == SUPER, compare=_compare)
 ]
