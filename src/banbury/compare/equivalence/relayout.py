@@ -5,9 +5,9 @@ same places of the second file give what they mean there. The map is made of the
 places within data where declared texts changed length. Bytes that are no reference are equal. A reference that
 cannot be enumerated stops the proof; none is left out because its bytes happen to be equal.
 
-Proved here: position-independent programs and shared objects for x86-64. Refused: programs at a fixed address (an
-address in them cannot be told from a number), other machines, and what the decoder or the tables' readers do not
-know. Assumed (as a rule that is listed where it is used): see ``rules/relayout.toml``.
+Proved here: position-independent programs and shared objects for the processors of :mod:`machines`. Refused: programs
+at a fixed address where the processor's module does not enumerate them (an address cannot be told from a number),
+other processors, and what the decoder or the tables' readers do not know. Assumed (as a rule that is listed where it is used): see ``rules/relayout.toml``.
 """
 
 from __future__ import annotations

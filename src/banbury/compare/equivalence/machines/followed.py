@@ -144,7 +144,7 @@ class Section:
         if not self.flow.labels:
             return np.zeros(0, np.int64)
         kind = table[:, 0] % STALE
-        made = table[(kind == WHOLE) | (kind == INDEXED), 1]
+        made = table[kind == WHOLE, 1]
         return np.union1d(made, np.array([label for label, _ in self.flow.labels], np.int64))
 
     def _foreign(self) -> Mask:
