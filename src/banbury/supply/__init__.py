@@ -1,0 +1,1 @@
+"""The supply chain: what a release is made of, what is known against it, and who still supports it."""
