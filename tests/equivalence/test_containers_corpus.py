@@ -19,7 +19,8 @@ FORMATS = {
     "gzip", "xz", "zstd", "lz4", "bzip2", "tar", "tar.gz", "cpio", "deb", "ipk", "zip", "jar", "whl", "apk", "squashfs",
     "uimage", "fit", "dtb", "kernel", "bzimage", "zimage", "u-boot", "vendor", "jffs2", "rpm", "script", "text", "pyc",
     "class",
-    "pe", "ubi",
+    "pe",
+    "ubi",
     "ext4",
     "cramfs",
     "romfs",
@@ -28,8 +29,7 @@ FORMATS = {
 #: Formats whose images the file systems' own tools make.
 TOOLS = {"ext4", "ubifs"}
 #: Harmless pairs that are refused: what would be needed to accept them. Each goes when that is there.
-REFUSED = {
-}
+REFUSED: dict[str, str] = {}
 OURS = sorted(name for name, rule in rules().items() if rule.format not in {"elf", "ko"})
 
 
