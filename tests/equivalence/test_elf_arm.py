@@ -12,7 +12,7 @@ import pytest
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
-from banbury.compare.equivalence.machines import a64
+from banbury.compare.equivalence.machines import a32, a64, t32
 from banbury.compare.equivalence.machines.flow import MIXED, Graph, follow, unproved
 from tests.equivalence import build, pairs_moved_arm
 
@@ -58,6 +58,43 @@ def test_a64_operands_are_those_of_objdump(flags: tuple[str, ...], tmp_path: Pat
         assert not missing, (hex(at), name, rest)
         if name not in ("bl", "blr"):  # a call writes the link register
             assert ours == sum(1 << n for n in named), (hex(at), name, rest, hex(ours))
+    assert leads > 20
+
+
+_ARM_LINE = re.compile(r"^ *([0-9a-f]+):\t([0-9a-f ]+?) *\t([^.\s]\S*)\s*([^@;]*)")
+_ARM_BRANCH = re.compile(r"^(?:b|bl|blx|cbn?z|b(?:eq|ne|cs|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le))(?:\.[nw])?$")
+_NAMES = {"sl": 10, "fp": 11, "ip": 12, "sp": 13, "lr": 14, "pc": 15, **{f"r{i}": i for i in range(16)}}
+_SPAN = re.compile(r"\b(r\d+|sl|fp|ip)-(r\d+|sl|fp|ip|lr)\b")
+
+
+@pytest.mark.parametrize("flags", [(), ("-marm",), ("-Os",), ("-O0",), ("-O0", "-marm")])
+def test_a32_and_t32_operands_are_those_of_objdump(flags: tuple[str, ...], tmp_path: Path) -> None:
+    """Direct branches lead where objdump says, and no register that objdump names is overlooked."""
+    raw = pairs_moved_arm.built("arm", "1.2.3", *flags)
+    section = build.elf(raw).get_section_by_name(".text")
+    data, base = section.data() + bytes(8), section["sh_addr"]
+    t32s = t32.decode_t32(np.frombuffer(data[: len(data) // 2 * 2], "<u2").astype(np.uint32))
+    a32s = a32.decode_a32(np.frombuffer(data[: len(data) // 4 * 4], "<u4").astype(np.uint32))
+    path = tmp_path / "program"
+    path.write_bytes(raw)
+    build.need("arm-linux-gnueabihf-objdump")
+    command = ["arm-linux-gnueabihf-objdump", "-d", "-j", ".text", str(path)]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    leads = 0
+    for match in filter(None, map(_ARM_LINE.match, lines)):
+        at, digits, name, rest = int(match[1], 16) - base, match[2], match[3], match[4]
+        short = len(digits.replace(" ", "")) == 4 or " " in digits
+        ours, index = (t32s, at // 2) if short else (a32s, at // 4)
+        if _ARM_BRANCH.match(name) and (found := re.search(r"\b([0-9a-f]+) <", rest)):
+            assert ours.target[index] + base == int(found[1], 16), match[0]
+            leads += 1
+            continue
+        if ours.conditional[index]:  # not certainly written
+            continue
+        listed = _SPAN.sub(lambda m: ",".join(f"r{n}" for n in range(_NAMES[m[1]], _NAMES[m[2]] + 1)), rest)
+        named = {_NAMES[n] for n in re.findall(r"\b(r\d+|sl|fp|ip|lr)\b", listed)} - {13, 15}
+        known = int(ours.reads[index] | ours.writes[index])
+        assert ours.calls[index] or all(known >> n & 1 or ours.joins[index] == n for n in named), match[0]
     assert leads > 20
 
 

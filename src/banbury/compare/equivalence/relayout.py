@@ -7,7 +7,8 @@ cannot be enumerated stops the proof; none is left out because its bytes happen 
 
 Proved here: position-independent programs and shared objects for the processors of :mod:`machines`. Refused: programs
 at a fixed address where the processor's module does not enumerate them (an address cannot be told from a number),
-other processors, and what the decoder or the tables' readers do not know. Assumed (as a rule that is listed where it is used): see ``rules/relayout.toml``.
+other processors, and what the decoder or the tables' readers do not know. Assumed (as a rule that is listed where it is
+used): see ``rules/relayout.toml``.
 """
 
 from __future__ import annotations

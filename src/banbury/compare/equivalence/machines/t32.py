@@ -153,7 +153,7 @@ def _long(w: W, here: Ints) -> Decoded:
     o.tables[table] = np.where(is_(w, 0x10, 0x10), 2, 1)[table]
     o.odd |= table & (n != PC)
     o.falls[table] = False
-    exclusive = is_(w, 0xFF700000, 0xE8500000)
+    exclusive = is_(w, 0xFFF00000, 0xE8500000)
     put(exclusive, bn, bt)
     _data(w, o, (n, t, d, m), (bn, bt, bd, bm))
     _single(w, o, base, (n, t, d, m), (bn, bt, bd, bm))
