@@ -1,0 +1,135 @@
+"""What was shipped against what was built; the test pairs that rules/rebuild.toml names."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from banbury.compare.equivalence.rules import rules
+from banbury.rebuild.hypotheses import hypotheses
+from banbury.rebuild.model import Shown
+from banbury.rebuild.recipe import Recipe
+from banbury.rebuild.run import rebuild
+from tests.rebuild.helpers import FEW, need_clock, need_sandbox, write
+
+SOURCE = {
+    "main.c": '#include <stdio.h>\nint main(void) { puts(WHEN " " WHERE " " EDITION); return YEAR; }\n',
+}
+BUILD = (
+    'cc -O1 -DWHEN="\\"$(LC_ALL=C date +"%b %e %Y")\\"" -DYEAR="$(date +%Y)" -DWHERE="\\"$(pwd)/main.c\\"" '
+    '-DEDITION="\\"${EDITION:-none}\\"" -o program main.c'
+)
+
+
+def built(folder: Path, **recipe: object) -> Path:
+    """The program that a vendor's build makes, elsewhere and at another time."""
+    folder.mkdir()
+    out = folder / "result"
+    given = recipe_of(folder, **{"clock": 1_600_000_000, **recipe})
+    rebuild(given, out)
+    return out / "runs/00/00000"
+
+
+def recipe_of(folder: Path, **recipe: object) -> Path:
+    off = dict.fromkeys([*FEW, "build-path"], False)
+    fields: dict[str, object] = {"clock": 1_700_000_000, "outputs": ["program"], "trace": False, "commands": [BUILD]}
+    return write(folder, SOURCE, **{**fields, "vary": off, **recipe})
+
+
+def shown(folder: Path, shipped: Path, **recipe: object) -> Shown:
+    """What is said of a shipped program."""
+    folder.mkdir()
+    named = folder / "program"
+    shutil.copyfile(shipped, named)
+    return rebuild(recipe_of(folder, **recipe), folder / "result", shipped=[named]).shipped[0]
+
+
+@pytest.fixture(autouse=True)
+def _sandbox() -> None:
+    need_sandbox()
+    need_clock()
+
+
+def test_the_pairs_are_those_of_the_rules() -> None:
+    names = {n for r in rules().values() if r.format == "rebuild" for n in (*r.positive, *r.tampered)}
+    assert names == {
+        "clock-of-vendor", "path-of-vendor", "clock-of-vendor-and-patched", "variable-of-vendor",
+        "variable-of-vendor-and-patched",
+    }  # fmt: skip
+
+
+def test_clock_of_vendor(tmp_path: Path) -> None:
+    """The year is in the code; the date in the shipped file leads to the clock. Patched, it is not proved."""
+    vendor = built(tmp_path / "vendor")
+    found = shown(tmp_path / "ours", vendor)
+    assert found.plain in {"functional", "unexplained"}
+    assert found.verdict == "equivalent/by-rebuild"
+    (evidence,) = found.evidence
+    assert (evidence.variable, evidence.rule, evidence.tier) == ("clock", "rebuild.environment", "sound")
+    assert evidence.sha256 == found.sha256
+
+    data = bytearray(vendor.read_bytes())
+    at = data.find(b"puts")
+    data[at] ^= 1
+    vendor.write_bytes(data)
+    found = shown(tmp_path / "patched", vendor)
+    assert not found.equivalent
+    assert found.evidence == []
+    assert found.tried
+
+
+def test_path_of_vendor(tmp_path: Path) -> None:
+    """The folder of the build stands in the shipped file and is tried."""
+    vendor = built(tmp_path / "vendor", clock=1_700_000_000)
+    data = vendor.read_bytes()
+    assert b"/build/first/main.c" in data
+    given = Recipe.load(recipe_of(tmp_path))
+    other = tmp_path / "other"
+    other.write_bytes(data.replace(b"/build/first/", b"/opts/agent/"))
+    tried = hypotheses(given, tmp_path / "src", other, vendor)
+    assert [h.value for h in tried if h.variable == "build-path"] == ["/opts/agent"]
+    # what a path must not be
+    other.write_bytes(data.replace(b"/build/first/", b"/usr/bin/xx/"))
+    assert not [h for h in hypotheses(given, tmp_path / "src", other, vendor) if h.variable == "build-path"]
+
+
+def test_path_of_vendor_by_rebuild(tmp_path: Path) -> None:
+    """A path whose length is used as a number cannot be declared away, but rebuilt."""
+    source = {"main.c": '#include <stdio.h>\nint main(void) { puts(WHERE "/main.c"); return sizeof(WHERE); }\n'}
+    fields = {"commands": ['cc -DWHERE="\\"$PWD\\"" -o program main.c'], "outputs": ["program"], "trace": False}
+    off = {"vary": dict.fromkeys(FEW, False), "clock": 1_700_000_000}
+    folder = tmp_path / "vendor"
+    folder.mkdir()
+    rebuild(write(folder, source, **fields, **off), folder / "result")
+    shipped = tmp_path / "program"
+    shutil.copyfile(folder / "result/runs/01/00000", shipped)  # the second build is the vendor's: another folder
+    report = rebuild(write(folder, source, **fields, **off), folder / "result", shipped=[shipped])
+    assert report.shipped[0].verdict == "equivalent/by-rebuild"
+    assert report.shipped[0].evidence[0].variable == "build-path"
+    assert report.shipped[0].evidence[0].value == "/srv/elsewhere/second-build"
+
+
+def test_variable_of_vendor(tmp_path: Path) -> None:
+    """A variable that the recipe names is an assumption, and said to be one."""
+    fields = {"clock": 1_700_000_000}
+    vendor = built(tmp_path / "vendor", **fields, variables={"EDITION": "customer-7-long"})
+    found = shown(tmp_path / "ours", vendor, **fields, hypotheses={"EDITION": ["customer-6", "customer-7-long"]})
+    assert found.verdict == "equivalent/by-rebuild"
+    assert found.evidence[0].rule == "rebuild.variable"
+    assert found.evidence[0].assumption
+    data = vendor.read_bytes()
+    vendor.write_bytes(data.replace(b"customer-7-long", b"customer-7-lonG"))
+    found = shown(tmp_path / "patched", vendor, **fields, hypotheses={"EDITION": ["customer-7-long"]})
+    assert not found.equivalent
+
+
+def test_nothing_of_that_name(tmp_path: Path) -> None:
+    vendor = built(tmp_path / "vendor")
+    named = tmp_path / "another"
+    shutil.copyfile(vendor, named)
+    (tmp_path / "ours").mkdir()
+    report = rebuild(recipe_of(tmp_path / "ours"), tmp_path / "result", shipped=[named])
+    assert report.shipped[0].verdict == "unexplained"
+    assert not report.good
