@@ -66,6 +66,22 @@ def _() -> Sample:
     return sample(built(LONG))
 
 
+_POOL = """
+static const char pool[] = "gadget " VERSION "\\0a longer name of somebody\\0root";
+static const int starts[] = {0, 13, 38};
+__attribute__((noinline, used)) const char *nth(volatile int *k) { return pool + starts[*k & 1]; }
+"""
+
+
+@tampered("moved-pool-left-behind")
+def _() -> Sample:
+    """Texts that are found by their distance from another one moved; the distances did not."""
+    old, new = (
+        build.program("x86_64", f'-DVERSION="{v}"', "-rdynamic", source=build.SOURCE + _POOL) for v in (SHORT, LONG)
+    )
+    return sample(new, old)
+
+
 @harmless("moved-version-unstripped")
 def _() -> Sample:
     return Sample(built(SHORT), built(LONG), *RECORDS)

@@ -133,6 +133,8 @@ def _item(pair: Pair, one: Part, other: Part, a: bytes, b: bytes, at: tuple[int,
     made = [pair.declared.apply(text) if is_text(text) else (text, []) for text in texts]
     if b"\0".join(m[0] for m in made) != content_b or not (shut or min(len(a) - len(content), len(b) - len(content_b))):
         raise Refused(one.name, "an item differs by more than a declared text", *where)
+    if any(len(text) != len(m[0]) for text, m in zip(texts[:-1], made, strict=False)):
+        raise Refused(one.name, "data without a label stands behind a text that changed its length", *where)
     names = ", ".join(sorted({n for m in made for n in m[1]}))
     pair.account.explain("elf.moved-literal", *where, names)
     return len(content_b) - len(content)
