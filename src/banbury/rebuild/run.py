@@ -128,7 +128,9 @@ class _Job:
     def _frozen(self, varied: list[Varied]) -> bool:
         return not self._recipe.clock_runs and any(v.id == "clock" and v.in_force for v in varied)
 
-    def _causes(self, first: Run, second: Run, varied: list[Varied], compared: list[Compared], notes: list[str]) -> None:
+    def _causes(
+        self, first: Run, second: Run, varied: list[Varied], compared: list[Compared], notes: list[str]
+    ) -> None:
         """Fill in the outputs of both builds, compared."""
         ours, theirs = first.digests(), second.digests()
         differing = {n for n in {*ours, *theirs} if ours.get(n) != theirs.get(n)}

@@ -92,10 +92,15 @@ def digest_tree(top: Path) -> tuple[str, int, int]:
 def copy_tree(source: Path, target: Path, *, reverse: bool = False) -> None:
     """Copy a source tree: files, folders and links with their times; set-user bits go. Names are created in order,
     or in reversed order. Raises ``InputError`` for what a source tree does not hold."""
-    root, goal = os.fsencode(source), os.fsencode(target)
-    found = list(entries(source))
+    try:
+        _copy(os.fsencode(source), os.fsencode(target), list(entries(source)), reverse)
+    except OSError as problem:
+        raise InputError(f"the source tree cannot be copied: {problem.strerror}") from None
+
+
+def _copy(root: bytes, goal: bytes, found: list[Entry], reverse: bool) -> None:
     folders = [e for e in found if stat.S_ISDIR(e.mode)]
-    os.mkdir(target, 0o755)
+    os.mkdir(goal, 0o755)
     for entry in folders:
         os.mkdir(os.path.join(goal, entry.path), 0o700)
     for entry in reversed(found) if reverse else found:

@@ -19,6 +19,8 @@ from msgspec import Struct
 from banbury.rebuild.recipe import BuildLimits
 
 _TICK: Final = 0.2
+#: Watching takes at most one part in so many of a processor.
+_SHARE: Final = 20
 _STEP: Final = 1 << 16
 _NAMES: Final = 2_000_000
 _DEEPEST: Final = 400
@@ -140,23 +142,24 @@ class _Guard:
     def __init__(self, pid: int, work: Path, limits: BuildLimits) -> None:
         self._pid, self._work, self._limits = pid, work, limits
         self._began = self._walked = self._looked = time.monotonic()
-        self._cost, self._free = 0.0, self._room()
+        self._cost, self._look_cost, self._free = 0.0, 0.0, self._room()
         self.most, self.cpu = 0, 0.0
 
     def exceeded(self) -> str:
         """The limit that is exceeded, or nothing."""
         now = time.monotonic()
-        if now - self._looked < _TICK:
+        if now - self._looked < max(_TICK, _SHARE * self._look_cost):
             return ""
         self._looked = now
         if now - self._began > self._limits.time:
             return f"time: more than {self._limits.time} s"
         memory = self._memory()
+        self._look_cost = time.monotonic() - now
         self.most = max(self.most, memory)
         if memory > self._limits.memory << 20:
             return f"memory: more than {self._limits.memory} MiB in all"
         taken = self._free - self._room()
-        if taken > 64 << 20 or now - self._walked > max(5.0, 20 * self._cost):
+        if taken > 64 << 20 or now - self._walked > max(5.0, _SHARE * self._cost):
             return self._disk(now)
         return ""
 
