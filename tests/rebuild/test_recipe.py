@@ -105,8 +105,7 @@ def test_a_record_survives_its_text() -> None:
     assert BuildRecord.from_toml(records.to_toml(record)) == record
 
 
-@pytest.mark.parametrize("kind", ["make", "cmake"])
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("kind", "packed"), [("make", True), ("cmake", False)])
 def test_trees_and_tarballs(tmp_path: Path, kind: str, packed: bool) -> None:
     need_sandbox()
     if not shutil.which(kind):

@@ -98,6 +98,7 @@ class Search:
         blamed = {cause.variable for causes in self.found.causes.values() for cause in causes}
         if not blamed or blamed == set(self._values):
             return
+        self._budget = max(self._budget, 1)  # the proof is worth a build beyond the budget
         run = self._build(set(self._values) - blamed, f"all changed but {', '.join(sorted(blamed))}")
         if run is None:
             return
