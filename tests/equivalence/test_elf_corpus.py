@@ -23,12 +23,6 @@ REFUSED: dict[str, str] = {
     "elf-arm-same-user": "the moved layout: references of this machine that are not enumerated",
     "elf-arm-same-version": "the moved layout: references of this machine that are not enumerated",
     "elf-arm-same-padding": "the moved layout: references of this machine that are not enumerated",
-    "made-x86-64-same-version": "the moved layout: items of small programs without symbols",
-    "made-arm-same-version": "the moved layout: items of small programs without symbols",
-    "made-aarch64-same-version": "the moved layout: items of small programs without symbols",
-    "made-mips-same-version": "the moved layout: items of small programs without symbols",
-    "made-mipsel-same-version": "the moved layout: items of small programs without symbols",
-    "made-powerpc-same-version": "the moved layout: items of small programs without symbols",
 }
 
 
