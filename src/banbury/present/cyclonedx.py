@@ -1,57 +1,73 @@
-"""CycloneDX 1.6 (ECMA-424): the release, the components that it states itself, and every file with its hash.
+"""CycloneDX 1.6 (ECMA-424) and 1.7: the release, its components with the evidence for them, and every file with its
+hash.
 
-Written from the evaluation alone, without a clock: the serial number is derived from the release's identity, the time
-stamp is the evaluation's reference date.
+Written from the evaluation (and, where there is one, the inventory) alone, without a clock: the serial number is
+derived from the release's identity, the time stamp is the evaluation's reference date.
 """
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 import banbury
-from banbury.model.evaluation import Evaluation, Grade, Node
+from banbury.model.evaluation import Evaluation, Node
+from banbury.model.release import Release
+from banbury.model.supply import Inventory
 from banbury.model.tree import Kind
-from banbury.present.components import Component, Proof, components
-from banbury.present.facts import by_tag, title
+from banbury.present.facts import title
 from banbury.present.gaps import gaps
+from banbury.present.parts import Method, Occurrence, Part, parts
 
-_NAMESPACE = uuid.UUID("6f1c7a52-8a53-5c55-9f0e-6b0f2a3d9d11")
-_CONFIDENCE = {Grade.ESTABLISHED: 1, Grade.INDICATED: 0.5}
-#: The name at the start of a dependency, before a version condition or alternatives.
-_DEPENDENCY = re.compile(r"\s*([^\s(|:,<>=~]+)")
+NAMESPACE: Final = uuid.UUID("6f1c7a52-8a53-5c55-9f0e-6b0f2a3d9d11")
+SPECS: Final = ("1.6", "1.7")
 
 
-def render_cyclonedx(evaluation: Evaluation) -> bytes:
-    """The bill of materials as UTF-8 JSON."""
+def serial(release: Release) -> str:
+    """The serial number of a release's bill: the same in every run."""
+    return f"urn:uuid:{uuid.uuid5(NAMESPACE, release.id)}"
+
+
+def render_cyclonedx(evaluation: Evaluation, spec: str = "1.6", inventory: Inventory | None = None) -> bytes:
+    """The bill of materials as UTF-8 JSON, in one of :data:`SPECS`."""
     release = evaluation.release
-    found = [(f"component-{n}", c) for n, c in enumerate(components(by_tag(evaluation)))]
+    found = parts(evaluation, inventory)
     root = f"release:{release.id}"
+    metadata: dict[str, Any] = {
+        "timestamp": f"{evaluation.as_of}T00:00:00Z",
+        "lifecycles": [{"phase": "post-build"}],
+        "tools": {"components": [tool()]},
+        "component": release_component(release, root),
+    }
+    if inventory is not None:
+        metadata["properties"] = [
+            {"name": "banbury:rules", "value": inventory.rules},
+            {"name": "banbury:knowledge", "value": inventory.knowledge},
+        ]
     document = {
         "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, release.id)}",
+        "specVersion": spec,
+        "serialNumber": serial(release),
         "version": 1,
-        "metadata": {
-            "timestamp": f"{evaluation.as_of}T00:00:00Z",
-            "lifecycles": [{"phase": "post-build"}],
-            "tools": {"components": [{"type": "application", "name": "banbury", "version": banbury.__version__}]},
-            "component": _release(evaluation, root),
-        },
-        "components": [*(_component(ref, c) for ref, c in found), *_files(evaluation)],
+        "metadata": metadata,
+        "components": [*(part_component(part) for part in found), *_files(evaluation)],
         "dependencies": _dependencies(root, found),
-        # What is listed is what the release says of itself; whether that is all of it, nobody can tell from outside.
+        # What is listed is what was recovered; whether that is all of it, nobody can tell from outside.
         "compositions": [{"aggregate": "incomplete" if gaps(evaluation) else "unknown", "assemblies": [root]}],
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=1)
 
 
-def _release(evaluation: Evaluation, reference: str) -> dict[str, Any]:
-    release = evaluation.release
+def tool() -> dict[str, Any]:
+    """This program, as the tool that wrote a document."""
+    return {"type": "application", "name": "banbury", "version": banbury.__version__}
+
+
+def release_component(release: Release, reference: str) -> dict[str, Any]:
+    """The release as the component that a document is about."""
     component: dict[str, Any] = {"type": "firmware", "bom-ref": reference, "name": release.product or title(release)}
     if release.version:
         component["version"] = release.version
@@ -62,55 +78,63 @@ def _release(evaluation: Evaluation, reference: str) -> dict[str, Any]:
     return component
 
 
-def _component(reference: str, component: Component) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": component.type, "bom-ref": reference, "name": component.name}
-    if component.version:
-        found["version"] = component.version
-    if component.supplier:
-        found["supplier"] = {"name": component.supplier}
-    if component.license:
-        found["licenses"] = [{"license": {"name": component.license}}]
-    if component.purl:
-        found["purl"] = component.purl
-    confidence = _CONFIDENCE[component.grade]
-    techniques = {p.technique: p for p in component.evidence}
-    methods = [
-        {"technique": p.technique, "confidence": confidence, **({"value": p.value} if p.value else {})}
-        for p in techniques.values()
-    ]
-    fields = ["name", "version"] if component.version else ["name"]
-    found["evidence"] = {
-        "identity": [{"field": field, "confidence": confidence, "methods": methods} for field in fields],
-        "occurrences": [_occurrence(p) for p in component.evidence],
-    }
-    properties = {"manager": component.manager, "architecture": component.architecture}
-    listed = [{"name": f"banbury:{name}", "value": value} for name, value in properties.items() if value]
+def part_component(part: Part) -> dict[str, Any]:
+    """One component with its evidence."""
+    found: dict[str, Any] = {"type": part.type, "bom-ref": part.ref, "name": part.name}
+    if part.version:
+        found["version"] = part.version
+    if part.supplier:
+        found["supplier"] = {"name": part.supplier}
+    if part.license:
+        found["licenses"] = [{"license": {"name": part.license}}]
+    if part.purl:
+        found["purl"] = part.purl
+    if part.cpes:
+        found["cpe"] = part.cpes[0]
+    if part.patched:
+        resolves = [{"type": "security", "id": name} for name in part.patched]
+        found["pedigree"] = {"patches": [{"type": "backport", "resolves": resolves}]}
+    found["evidence"] = _evidence(part)
+    listed = [{"name": f"banbury:{name}", "value": value} for name, value in part.notes]
+    listed += [{"name": "banbury:cpe", "value": name} for name in part.cpes[1:]]
     if listed:
         found["properties"] = listed
     return found
 
 
-def _occurrence(proof: Proof) -> dict[str, Any]:
-    found: dict[str, Any] = {"location": proof.locator}
-    if proof.start >= 0:
-        found["offset"] = proof.start
+def _evidence(part: Part) -> dict[str, Any]:
+    identities = []
+    for field in ("name", "version") if part.version else ("name",):
+        methods = [m for m in part.methods if m.of_version or field == "name"]
+        if methods:
+            confidence = _number(max(m.confidence for m in methods))
+            listed = [_method(m) for m in methods]
+            identities.append({"field": field, "confidence": confidence, "methods": listed})
+    found: dict[str, Any] = {"identity": identities} if identities else {}
+    return {**found, "occurrences": [_occurrence(o) for o in part.occurrences]}
+
+
+def _method(method: Method) -> dict[str, Any]:
+    found: dict[str, Any] = {"technique": method.technique, "confidence": _number(method.confidence)}
+    return {**found, "value": method.value} if method.value else found
+
+
+def _number(value: float) -> float | int:
+    return int(value) if value == int(value) else round(value, 4)
+
+
+def _occurrence(occurrence: Occurrence) -> dict[str, Any]:
+    found: dict[str, Any] = {"location": occurrence.location}
+    if occurrence.start >= 0:
+        found["offset"] = occurrence.start
+    if occurrence.text:
+        found["additionalContext"] = occurrence.text
     return found
 
 
-def _dependencies(root: str, found: list[tuple[str, Component]]) -> list[dict[str, Any]]:
-    """What each package states that it needs, where a package of that name is listed by the same manager."""
-    by_name: dict[tuple[str, str], str] = {}
-    for reference, component in found:
-        by_name.setdefault((component.manager, component.name), reference)
-    listed: list[dict[str, Any]] = [{"ref": root, "dependsOn": [reference for reference, _ in found]}]
-    for reference, component in found:
-        needs = set()
-        for text in component.depends:
-            name = _DEPENDENCY.match(text)
-            if name and (known := by_name.get((component.manager, name[1]))) and known != reference:
-                needs.add(known)
-        listed.append({"ref": reference, **({"dependsOn": sorted(needs)} if needs else {})})
-    return listed
+def _dependencies(root: str, found: list[Part]) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = [{"ref": root, "dependsOn": [part.ref for part in found]}]
+    return [*listed, *({"ref": p.ref, **({"dependsOn": p.needs} if p.needs else {})} for p in found)]
 
 
 def _files(evaluation: Evaluation) -> Iterator[dict[str, Any]]:

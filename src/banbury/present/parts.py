@@ -1,0 +1,233 @@
+"""What a bill of materials lists, in one form for every format: from the inventory of a release, or, where there is
+none, from what the release's package databases, kernels and boot loaders state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+from banbury.model.evaluation import Evaluation, Grade
+from banbury.model.supply import Component, Identity, Inventory, Standing, Technique
+from banbury.present.components import Component as Listed
+from banbury.present.components import Proof, components
+from banbury.present.facts import by_tag
+
+_GRADES = {Grade.ESTABLISHED: 1.0, Grade.INDICATED: 0.5}
+#: The name at the start of a dependency, before a version condition or alternatives.
+_DEPENDENCY = re.compile(r"\s*([^\s(|:,<>=~]+)")
+#: CycloneDX's words for how an identity was established (ECMA-424, evidence.identity.methods.technique).
+_TECHNIQUES = {
+    Technique.PACKAGE: "manifest-analysis",
+    Technique.FILE_HASH: "hash-comparison",
+    Technique.BUILD_ID: "hash-comparison",
+    Technique.METADATA: "other",
+}
+#: NISTIR 7695, 5.3.2 and 6.2: what stands unquoted in a formatted string; all other printable ASCII is quoted.
+_CPE_PLAIN = re.compile(r"[a-z0-9._-]")
+_CPE_OF_TYPE = {"operating-system": "o", "device": "h", "firmware": "o"}
+
+
+class Method(Struct, frozen=True, kw_only=True):
+    """How an identity was established: CycloneDX's technique, 0 to 1, and what was seen. ``of_version``: it states
+    the version too."""
+
+    technique: str
+    confidence: float
+    value: str = ""
+    of_version: bool = True
+
+
+class Occurrence(Struct, frozen=True, kw_only=True):
+    """Where it was seen: the way down, the content, the offset in it in bytes (-1: none) and the matched text."""
+
+    location: str
+    sha256: str = ""
+    start: int = -1
+    text: str = ""
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """One component of a bill. ``ref`` is unique in the bill and the same in every run; ``needs`` are refs."""
+
+    ref: str
+    type: str
+    name: str
+    version: str = ""
+    purl: str = ""
+    cpes: list[str] = []
+    supplier: str = ""
+    license: str = ""
+    methods: list[Method] = []
+    occurrences: list[Occurrence] = []
+    patched: list[str] = []
+    notes: list[tuple[str, str]] = []
+    needs: list[str] = []
+
+
+def parts(evaluation: Evaluation, inventory: Inventory | None = None) -> list[Part]:
+    """The components of a release: those of the inventory where there is one, else those that it states itself."""
+    stated = components(by_tag(evaluation))
+    if inventory is None:
+        listed = [_stated(f"component-{n}", c) for n, c in enumerate(stated)]
+        owners = {(c.manager, c.name): p.ref for c, p in reversed(list(zip(stated, listed, strict=True)))}
+        pairs = list(zip(listed, stated, strict=True))
+    else:
+        listed = from_inventory(inventory)
+        pairs = _matched(listed, inventory.components, stated, evaluation)
+        owners = {(c.manager, c.name): p.ref for p, c in reversed(pairs)}
+    needs: dict[str, set[str]] = {}
+    for part, component in pairs:
+        needs.setdefault(part.ref, set()).update(_needs(part.ref, component, owners))
+    return [_with_needs(part, sorted(needs.get(part.ref, ()))) for part in listed]
+
+
+def from_inventory(inventory: Inventory) -> list[Part]:
+    """The components of an inventory in its order."""
+    return [_found(ref, c) for ref, c in zip(references(inventory.components), inventory.components, strict=True)]
+
+
+def references(listed: Iterable[Component]) -> list[str]:
+    """A reference for each component, from its id; a number is added where an id stands twice."""
+    seen: dict[str, int] = {}
+    out = []
+    for component in listed:
+        count = seen[component.id] = seen.get(component.id, 0) + 1
+        out.append(f"component:{clean(component.id)}" + (f"#{count}" if count > 1 else ""))
+    return out
+
+
+def clean(text: str) -> str:
+    """Text that UTF-8 can hold: lone surrogates (from names that are not UTF-8) are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def cpe(pair: str, version: str, kind: str = "library") -> str:
+    """The CPE 2.3 name of ``vendor:product`` in a version, ``""`` where it cannot be written as one.
+
+    ``pair`` is as in the product table: lower case, unquoted. Source: NISTIR 7695, section 6.2.
+    """
+    vendor, colon, product = pair.partition(":")
+    if not (colon and vendor and product):
+        return ""
+    wanted = [_cpe_value(text) for text in (vendor, product, version or "*")]
+    if not all(wanted):
+        return ""
+    return ":".join(["cpe:2.3", _CPE_OF_TYPE.get(kind, "a"), *wanted, *["*"] * 7])
+
+
+def _cpe_value(text: str) -> str:
+    text = text.lower().replace(" ", "_")
+    if text == "*":
+        return text
+    if not (text.isascii() and text.isprintable()) or len(text) > 256:
+        return ""
+    quoted = "".join(c if _CPE_PLAIN.fullmatch(c) else f"\\{c}" for c in text)
+    return "\\-" if quoted == "-" else quoted
+
+
+def _with_needs(part: Part, needs: list[str]) -> Part:
+    values = {field: getattr(part, field) for field in part.__struct_fields__}
+    return Part(**{**values, "needs": needs})
+
+
+def _needs(ref: str, component: Listed, owners: dict[tuple[str, str], str]) -> Iterator[str]:
+    """What a package states that it needs, where a package of that name is listed by the same manager."""
+    for text in component.depends:
+        name = _DEPENDENCY.match(text)
+        known = owners.get((component.manager, name[1])) if name else None
+        if known and known != ref:
+            yield known
+
+
+def _stated(ref: str, component: Listed) -> Part:
+    confidence = _GRADES[component.grade]
+    by_technique: dict[str, Proof] = {p.technique: p for p in component.evidence}
+    notes = [("manager", component.manager), ("architecture", component.architecture)]
+    return Part(
+        ref=ref,
+        type=component.type,
+        name=component.name,
+        version=component.version,
+        purl=component.purl,
+        supplier=component.supplier,
+        license=component.license,
+        methods=[Method(technique=p.technique, confidence=confidence, value=p.value) for p in by_technique.values()],
+        occurrences=[Occurrence(location=p.locator, start=p.start) for p in component.evidence],
+        notes=[(name, value) for name, value in notes if value],
+    )
+
+
+def _found(ref: str, component: Component) -> Part:
+    own = [i for i in component.identities if i.standing is not Standing.DEPENDENCY]
+    notes = [("manager", component.manager), ("architecture", component.architecture)]
+    notes += [("package-version", component.package_version)]
+    notes += [("fact", fact) for fact in component.facts]
+    notes += [("disagreement", text) for text in component.disagreements]
+    names = [name for pair in component.cpes if (name := cpe(pair, component.version, component.type))]
+    return Part(
+        ref=ref,
+        type=component.type,
+        name=clean(component.product) or "(no name)",
+        version=clean(component.version),
+        purl=clean(component.purl),
+        cpes=names,
+        supplier=clean(component.supplier),
+        license=clean(component.license),
+        methods=[_method(i) for i in own],
+        occurrences=[o for i in own if (o := _occurrence(i))],
+        patched=[clean(i) for i in component.patched],
+        notes=[(name, clean(value)) for name, value in notes if value],
+    )
+
+
+def _method(identity: Identity) -> Method:
+    return Method(
+        technique=_TECHNIQUES.get(identity.technique, "binary-analysis"),
+        confidence=min(max(identity.confidence, 0.0), 1.0),
+        value=clean(": ".join(filter(None, (str(identity.technique), identity.matched or identity.version)))),
+        of_version=bool(identity.version),
+    )
+
+
+def _occurrence(identity: Identity) -> Occurrence | None:
+    where = clean(identity.where) or identity.sha256
+    if not where:
+        return None
+    return Occurrence(
+        location=where, sha256=identity.sha256, start=identity.start, text=clean(identity.matched or identity.rule)
+    )
+
+
+def _matched(
+    listed: list[Part], found: list[Component], stated: list[Listed], evaluation: Evaluation
+) -> list[tuple[Part, Listed]]:
+    """Each component of the inventory with what a package manager states of it: by the evidence's place, else by the
+    manager with the package's name and version."""
+    by_place: dict[tuple[str, int], Listed] = {}
+    by_name: dict[tuple[str, str, str], Listed] = {}
+    for package in stated:
+        by_name.setdefault((package.manager, package.name, package.version), package)
+        for proof in package.evidence:
+            by_place.setdefault((evaluation.nodes[proof.node].sha256, proof.start), package)
+    pairs = []
+    for part, component in zip(listed, found, strict=True):
+        places = [by_place.get((i.sha256, i.start)) for i in component.identities if i.technique is Technique.PACKAGE]
+        known = [match for match in places if match is not None]
+        names = (_purl_name(component.purl), component.product)
+        versions = (component.package_version, component.version)
+        known += [
+            by_name[component.manager, name, version]
+            for name in names
+            for version in versions
+            if component.manager and (component.manager, name, version) in by_name
+        ]
+        unique = {id(match): match for match in known}
+        pairs += [(part, match) for match in unique.values()]
+    return pairs
+
+
+def _purl_name(purl: str) -> str:
+    return unquote(purl.partition("?")[0].rpartition("/")[2].partition("@")[0])
