@@ -24,6 +24,7 @@ from banbury.present.parts import Method, Occurrence, Part, parts
 
 NAMESPACE: Final = uuid.UUID("6f1c7a52-8a53-5c55-9f0e-6b0f2a3d9d11")
 SPECS: Final = ("1.6", "1.7")
+_LONGEST_VERSION: Final = 1024  # the schema's
 
 
 def serial(release: Release) -> str:
@@ -70,7 +71,7 @@ def release_component(release: Release, reference: str) -> dict[str, Any]:
     """The release as the component that a document is about."""
     component: dict[str, Any] = {"type": "firmware", "bom-ref": reference, "name": release.product or title(release)}
     if release.version:
-        component["version"] = release.version
+        component["version"] = version(release.version)
     if release.vendor:
         component["supplier"] = {"name": release.vendor}
     if len(release.artefacts) == 1:
@@ -78,11 +79,16 @@ def release_component(release: Release, reference: str) -> dict[str, Any]:
     return component
 
 
+def version(text: str) -> str:
+    """A version as long as the schema lets it be."""
+    return text if len(text) <= _LONGEST_VERSION else f"{text[: _LONGEST_VERSION - 1]}…"
+
+
 def part_component(part: Part) -> dict[str, Any]:
     """One component with its evidence."""
     found: dict[str, Any] = {"type": part.type, "bom-ref": part.ref, "name": part.name}
     if part.version:
-        found["version"] = part.version
+        found["version"] = version(part.version)
     if part.supplier:
         found["supplier"] = {"name": part.supplier}
     if part.license:
@@ -96,6 +102,8 @@ def part_component(part: Part) -> dict[str, Any]:
         found["pedigree"] = {"patches": [{"type": "backport", "resolves": resolves}]}
     found["evidence"] = _evidence(part)
     listed = [{"name": f"banbury:{name}", "value": value} for name, value in part.notes]
+    if len(part.version) > _LONGEST_VERSION:
+        listed.append({"name": "banbury:version", "value": part.version})
     listed += [{"name": "banbury:cpe", "value": name} for name in part.cpes[1:]]
     if listed:
         found["properties"] = listed

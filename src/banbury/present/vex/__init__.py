@@ -1,0 +1,1 @@
+"""What is known of vulnerabilities in a release, in the three formats that others read (VEX)."""
