@@ -24,7 +24,7 @@ def test_rows_are_whole() -> None:
         assert row.sources, row.id
         assert any(map(row.packages, MANAGERS)) or row.names() or row.note, row.id
         for pair, source in (row.cpes | row.cna).items():
-            assert re.fullmatch(r"[^:\\\s]+:[^:\\\s]+", pair), pair
+            assert re.fullmatch(r"[^:\\\s]+:[^\\\s]+", pair), pair
             assert pair == pair.lower(), pair
             assert source, pair
 
