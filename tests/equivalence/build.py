@@ -98,6 +98,18 @@ def tool(raw: bytes, arch: str, name: str, *options: str) -> bytes:
     return path.read_bytes()
 
 
+@cache
+def linked(raw: bytes, arch: str = "x86_64", *flags: str) -> bytes:
+    """An object file, linked."""
+    gcc = PREFIX[arch] + "gcc"
+    need(gcc)
+    number = len(list(folder().iterdir()))
+    path, out = folder() / f"object{number}.o", folder() / f"linked{number}"
+    path.write_bytes(raw)
+    subprocess.run([gcc, *flags, "-o", out.name, path.name], cwd=folder(), check=True, capture_output=True)
+    return out.read_bytes()
+
+
 def strip(raw: bytes, arch: str = "x86_64") -> bytes:
     return tool(raw, arch, "strip")
 

@@ -321,3 +321,49 @@ def _() -> Sample:
 def _() -> Sample:
     """Sixteen zeros less than the rebuilt file has: they may have been an object's."""
     return Sample(build.strip(_tailed(".zero 16")), build.strip(_tailed("")))
+
+
+#: A program whose constant must stand at a multiple of sixteen, behind a text that becomes eight bytes longer.
+VECTOR = r"""
+#include <stdio.h>
+#include <emmintrin.h>
+const char *volatile stamp = "a version text of more than thirty-two it is " VERSION;
+int main(int c, char **v) {
+  __m128i k = _mm_xor_si128(_mm_set_epi32(c, c, c, 3), _mm_set_epi32(0x11, 0x22, 0x33, 0x44));
+  return puts(stamp) < 0 || printf("%d\n", _mm_cvtsi128_si32(k)) < 0;
+}
+"""
+EIGHT = "1.2.3-deb12u1"
+
+
+def _vector(version: str, align: int, section: str = ".rodata.cst16") -> bytes:
+    raw = build.program("x86_64", f'-DVERSION="{version}"', "-c", source=VECTOR)
+    raw = build.tool(raw, "x86_64", "objcopy", f"--set-section-alignment={section}={align}")
+    return build.strip(build.linked(raw))
+
+
+@tampered("moved-constant-unaligned")
+def _() -> Sample:
+    """A constant of a vector instruction stands eight bytes off: the instruction faults."""
+    raw = _vector(EIGHT, 8)
+    index = [s.name for s in build.elf(raw).iter_sections()].index(".rodata")
+    raw = build.header_field(raw, index, 48, "<Q", 16)
+    return Sample(_vector("1.2.3", 16), raw, BuildRecord(versions={"p": "1.2.3"}), BuildRecord(versions={"p": EIGHT}))
+
+
+@harmless("moved-constant-aligned")
+def _() -> Sample:
+    a, b = _vector("1.2.3", 16), _vector(EIGHT, 16)
+    return Sample(a, b, BuildRecord(versions={"p": "1.2.3"}), BuildRecord(versions={"p": EIGHT}))
+
+
+@tampered("moved-segment-unaligned")
+def _() -> Sample:
+    """Segments do not stand where their alignment says: on larger pages they cannot be loaded."""
+    a, raw = (built(v, f"-Wl,-z,max-page-size={p}") for v, p in ((SHORT, 65536), (LONG, 4096)))
+    raw = build.strip(raw)
+    at, count = struct.unpack_from("<Q", raw, 32)[0], struct.unpack_from("<H", raw, 56)[0]
+    for entry in range(at, at + 56 * count, 56):
+        if raw[entry : entry + 4] == b"\1\0\0\0":
+            raw = build.put(raw, entry + 48, struct.pack("<Q", 65536))
+    return Sample(build.strip(a), raw, *RECORDS)

@@ -217,7 +217,7 @@ class OwnedElf:
         for load in self.elf.loads:
             if load.filesz > load.memsz or load.offset + load.filesz > self.size:
                 raise Refused("program headers", "a segment holds more of the file than of memory, or runs out of it")
-            if load.memsz == 0 or (load.vaddr - load.offset) % PAGE:
+            if load.memsz == 0 or (load.vaddr - load.offset) % max(PAGE, load.align):
                 raise Refused("program headers", "a segment is empty or not congruent with its place in the file")
             if load.vaddr // PAGE * PAGE < end:
                 raise Refused("program headers", "two segments share a page of memory")
@@ -243,6 +243,8 @@ class OwnedElf:
             if any(part.offset < s.offset + s.filesz and part.end > s.offset for s in self.elf.loads):
                 raise Refused(part.name, "a segment maps it, although its header says that it is not loaded")
             return
+        if part.addr % max(part.align, 1):
+            raise Refused(part.name, "does not stand where its alignment says")
         if part.size == 0 or (part.type == SHT_NOBITS and part.flags & SHF_TLS):
             return
         for load in self.elf.loads:

@@ -2,7 +2,8 @@
 
 A text of the second file must be exactly the text of the first with every occurrence of each declared value replaced.
 An occurrence is delimited: a build root is a whole leading path, a version or date no part of a longer number, a
-name no part of a longer word. Nothing is matched by pattern; without two records nothing is replaced.
+builder (``user@host``) no part of a longer word. Nothing is matched by pattern; without two records nothing is
+replaced.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def _delimited(sub: Substitution) -> bytes:
     if sub.root:
         return rb"(?<![%b])%b(?=/|[^%b]|\Z)" % (_PATH, body, _PATH)
     if sub.name.startswith("name "):
-        return rb"(?<![A-Za-z0-9_])%b(?![A-Za-z0-9_])" % body
+        return rb"(?<![A-Za-z0-9_.-])%b(?![A-Za-z0-9_]|[.-][A-Za-z0-9])" % body
     return rb"(?<![0-9.])%b(?![0-9])" % body
 
 

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from banbury.compare.equivalence import declarable
 from banbury.model.errors import InputError
 
 
@@ -161,22 +162,24 @@ class Substitution(Struct, frozen=True):
 
 
 def substitutions(a: BuildRecord | None, b: BuildRecord | None) -> list[Substitution]:
-    """The declared differences: values of the same name in both records that are not equal; longest first."""
+    """The declared differences: values of the same name in both records that are not equal; longest first. A value
+    that could be more than what it is declared to be (:mod:`declarable`) replaces nothing."""
     if a is None or b is None:
         return []
     a.check()
     b.check()
     out = []
-    for group, old, new, root in (
-        ("root", a.roots, b.roots, True),
-        ("date", a.dates, b.dates, False),
-        ("version", a.versions, b.versions, False),
-        ("name", _names(a), _names(b), False),
-        ("clock", _clock(a), _clock(b), False),
+    for group, old, new, usable in (
+        ("root", a.roots, b.roots, declarable.root),
+        ("date", a.dates, b.dates, declarable.date),
+        ("version", a.versions, b.versions, declarable.version),
+        ("name", _names(a), _names(b), None),
+        ("clock", _clock(a), _clock(b), None),
     ):
         for name in old.keys() & new.keys():
-            if old[name] != new[name]:
-                out.append(Substitution(f"{group} {name}", old[name].encode(), new[name].encode(), root))
+            pair = old[name], new[name]
+            if pair[0] != pair[1] and (usable is None or all(map(usable, pair))):
+                out.append(Substitution(f"{group} {name}", pair[0].encode(), pair[1].encode(), group == "root"))
     return sorted(out, key=lambda s: (-len(s.old), s.name))
 
 
@@ -195,5 +198,6 @@ def _clock(record: BuildRecord) -> dict[str, str]:
 
 
 def _names(record: BuildRecord) -> dict[str, str]:
-    both = {"host": record.host, "user": record.user}
-    return {name: value for name, value in both.items() if len(value) >= 3}
+    """Who built and where, as one: an account's or a host's name alone may be one that a program means."""
+    found = declarable.builder(record.user, record.host)
+    return {"user@host": f"{record.user}@{record.host}"} if found else {}

@@ -29,7 +29,7 @@ from banbury.compare.equivalence.machines import machine_of
 from banbury.compare.equivalence.machines.contract import Sides
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_headers import check_headers
-from banbury.compare.equivalence.relayout_items import compare_items, constant, labels, pieces_of
+from banbury.compare.equivalence.relayout_items import check_aligned, compare_items, constant, labels, pieces_of
 from banbury.compare.equivalence.relayout_map import AddressMap, Piece, is_template, paired
 from banbury.formats import _elf_types as t
 
@@ -239,6 +239,7 @@ class _Proof:
         shifts = (new - old)[np.searchsorted(old, at + one.addr, "right") - 1] + one.addr - other.addr
         fixed[at] = raw_b[np.minimum(at + shifts, len(raw_b) - 1)]
         compare_items(self.pair, one, other, fixed, raw_b, old, new)
+        check_aligned(one, raw, old, new)
 
     def _note(self, one: Part, other: Part) -> None:
         if np.array_equal(*self.raw[one.index]):

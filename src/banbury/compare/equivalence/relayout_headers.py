@@ -28,6 +28,7 @@ def check_headers(pair: Pair, pairs: Parts, the_map: AddressMap) -> None:
             raise Refused(where, "thread-local memory differs")
         if not x.filesz and not _same_place(x.offset, x.vaddr, y.offset, y.vaddr):
             raise Refused(where, "it is empty and stands elsewhere in the file")
+        _check_protected(where, x, y)
         if _members(a, x) != _members(b, y):
             raise Refused(where, "it does not span the same sections")
         for point, point_b in (
@@ -45,6 +46,12 @@ def check_headers(pair: Pair, pairs: Parts, the_map: AddressMap) -> None:
     size = a.header.phnum * a.header.phentsize
     here = [Range(a.header.phoff, a.header.phoff + size), Range(0x18, 0x20)]
     pair.account.explain("elf.moved-section", here, here, "headers")
+
+
+def _check_protected(where: str, x: t.Segment, y: t.Segment) -> None:
+    """What is made read-only after relocation ends at the same place of a page: the loader leaves a part of one out."""
+    if x.type == t.PT_GNU_RELRO and (x.vaddr + x.memsz - y.vaddr - y.memsz) % PAGE:
+        raise Refused(where, "the page that it ends in is not made read-only")
 
 
 def _same_place(offset: int, address: int, offset_b: int, address_b: int) -> bool:

@@ -79,6 +79,19 @@ def compare_items(pair: Pair, one: Part, other: Part, a: U8, b: U8, old: Ints, n
         _padding(pair, one, other, shift + grown, after, int(old[index + 1]), (x2, y2))
 
 
+def check_aligned(one: Part, raw: U8, old: Ints, new: Ints) -> None:
+    """What is no text keeps as much of its alignment as it may need: that of its address, its size, its section and a
+    vector. Raises :class:`Refused`: a processor faults, or reads otherwise, where a constant is not aligned."""
+    sizes = np.diff(np.append(old, one.addr + one.size))
+    size = 1 << np.log2(np.maximum(sizes, 1)).astype(np.int64)
+    need = np.minimum.reduce([old & -old | (old == 0) * _MOST_ALIGN, size, np.full(len(old), max(one.align, 1))])
+    for index in np.flatnonzero((new - old) % np.minimum(need, _MOST_ALIGN)).tolist():
+        at = int(old[index]) - one.addr
+        if not is_text(raw[at : at + int(sizes[index])].tobytes().replace(b"\0", b"")):
+            where = [Range(at + one.offset, at + one.offset + int(sizes[index]))]
+            raise Refused(one.name, "data that is no text moved out of its alignment", where)
+
+
 def _suspects(a: U8, b: U8, begin: Ints, begin_b: Ints) -> list[int]:
     """The items after which the shift changes, and those whose bytes are not all equal."""
     shifts = begin_b - begin

@@ -24,7 +24,8 @@ from banbury.formats.view import View
 
 _MARK: Final = b"Linux version "
 _LINUX: Final = re.compile(
-    rb"Linux version ([!-~]{3,64}) \(([\w.+-]{1,64})@([\w.-]{1,255})\) \(([ -~]{3,400})\) (#\d{1,9} [ -~]{3,64})\n\0"
+    rb"Linux version ([!-~]{3,64}) \(([\w.+-]{1,64})@([\w.-]{1,255})\) "
+    rb"\(([ -$&-~]{3,400})\) (#\d{1,9} [ -$&-~]{3,64})\n\0"  # no %: one of the texts is a format
 )
 _SETUP: Final = re.compile(rb"([!-~]{3,64}) \(([\w.+-]{1,64})@([\w.-]{1,255})\) (#\d{1,9} [ -~]{3,64})\0")
 _NUMBER: Final = re.compile(rb"#\d+")
