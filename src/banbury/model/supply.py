@@ -44,7 +44,8 @@ class Identity(Struct, frozen=True, kw_only=True, omit_defaults=True):
     known; ``low`` (inclusive) and ``high`` (exclusive) bound it for a bracket; ``versions`` are the candidates where
     there are several. ``sha256``, ``start`` and ``length`` say where the ``matched`` text (at most 120 characters)
     stands; ``start`` is -1 where the evidence is no run of bytes. ``where`` is the place in the release.
-    ``confidence`` is the measured share of such identities that were right, 0 to 1.
+    ``confidence`` is the measured share of such identities that were right, 0 to 1. ``package`` is the package's name
+    as its manager writes it, where a package database is the evidence.
     """
 
     product: str
@@ -61,6 +62,7 @@ class Identity(Struct, frozen=True, kw_only=True, omit_defaults=True):
     length: int = 0
     matched: str = ""
     confidence: float = 0.0
+    package: str = ""
 
 
 class Component(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,7 +71,9 @@ class Component(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``id`` is ``product@version``, with ``#architecture`` or a package manager's name where two would be the same.
     ``cpes`` are ``vendor:product`` pairs to match by, ``purl`` the package URL or ``""``. ``package_version`` is the
     version as the package manager writes it, with its revision. ``disagreements`` are sentences: two sources state
-    different versions. ``facts`` are ids of conditions found for it: ``started``, ``listens``, ``setuid``, ``webroot``.
+    different versions. ``facts`` are ids of conditions found for it: ``started``, ``listens``, ``setuid``, ``webroot``,
+    and ``loaded-by-started`` and ``loaded-by-listening`` for a library that such a program loads. ``depends`` are the ids
+    of components that its packages state they need. ``unlisted`` counts further identities like those that are listed.
     """
 
     id: str
@@ -87,6 +91,8 @@ class Component(Struct, frozen=True, kw_only=True, omit_defaults=True):
     disagreements: list[str] = []
     patched: list[str] = []  # CVE ids that package data names as fixed
     facts: list[str] = []
+    depends: list[str] = []
+    unlisted: int = 0
 
 
 class Inventory(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -102,13 +108,27 @@ class Inventory(Struct, frozen=True, kw_only=True, omit_defaults=True):
     components: list[Component]
     loose: list[Identity] = []
     kernels: list[KernelParts] = []
+    parts: list[Parts] = []
+
+
+class Parts(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a component's files show of its code: functions that they define or call by name, applets of BusyBox.
+
+    ``complete`` says for ``functions`` and ``applets`` whether what is not in the list is known to be absent: a stripped
+    file shows only what it exports and calls."""
+
+    component: str
+    functions: list[str] = []
+    applets: list[str] = []
+    complete: dict[str, bool] = {}
 
 
 class KernelParts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is built into one kernel image, as far as the image shows it: the component's id, names of modules (built in
     and loadable), configuration options that are set, symbols' digest, and the source files that these imply.
 
-    ``complete`` says for each list whether what is not in it is known to be absent."""
+    ``complete`` says for each list whether what is not in it is known to be absent. ``files`` and ``absent`` are source
+    files or folders (with ``/`` at the end) that are known to be, and known not to be, in the kernel or its modules."""
 
     component: str
     modules: list[str] = []
@@ -116,6 +136,7 @@ class KernelParts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     options: dict[str, str] = {}
     symbols: int = 0
     files: list[str] = []
+    absent: list[str] = []
     complete: dict[str, bool] = {}
 
 
