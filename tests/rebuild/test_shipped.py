@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ from banbury.rebuild.hypotheses import hypotheses
 from banbury.rebuild.model import Shown
 from banbury.rebuild.recipe import Recipe
 from banbury.rebuild.run import rebuild
+from banbury.rebuild.shipped import source_of
 from tests.rebuild.helpers import FEW, need_clock, need_sandbox, write
 
 SOURCE = {
@@ -133,3 +138,28 @@ def test_nothing_of_that_name(tmp_path: Path) -> None:
     report = rebuild(recipe_of(tmp_path / "ours"), tmp_path / "result", shipped=[named])
     assert report.shipped[0].verdict == "unexplained"
     assert not report.good
+
+
+@pytest.mark.parametrize(("version", "entry"), [("1:2.0-1+b1", True), ("1:2.0-1+b1x", False), ("1:2.0-2", False)])
+def test_what_a_shipped_package_says_of_its_source(tmp_path: Path, version: str, entry: bool) -> None:
+    """Read in the sandbox: the source's version, and the entry of a binary-only rebuild of ours."""
+    if not shutil.which("dpkg-deb"):
+        pytest.skip("dpkg-deb is not installed")
+    changelog = (
+        f"tool ({version}) stable; urgency=low, binary-only=yes\n\n  * Rebuilt.\n\n"
+        " -- A Daemon <daemon@example.org>  Thu, 07 May 2026 20:33:45 +0000\n\ntool (1:2.0-1) stable; urgency=low\n"
+    )
+    package = tmp_path / "package"
+    (package / "DEBIAN").mkdir(parents=True)
+    (package / "usr/share/doc/tool").mkdir(parents=True)
+    (package / "usr/share/doc/tool/changelog.Debian.amd64.gz").write_bytes(gzip.compress(changelog.encode()))
+    fields = f"Package: tool\nVersion: {version}\nSource: tool (1:2.0-1)\nArchitecture: amd64\n"
+    (package / "DEBIAN/control").write_text(f"{fields}Maintainer: A <a@example.org>\nDescription: a tool\n")
+    made = tmp_path / "tool.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", package, made], check=True, capture_output=True)
+    with tempfile.TemporaryDirectory() as work:  # pytest's own folders let no other user in
+        os.chmod(work, 0o711)
+        found = source_of(made, "1:2.0-1", Path(work))
+    assert found.source_version == "1:2.0-1"
+    assert bool(found.entry) == entry
+    assert not entry or changelog.startswith(found.entry)

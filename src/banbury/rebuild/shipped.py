@@ -22,6 +22,7 @@ from banbury.rebuild.compared import Decided, compare
 from banbury.rebuild.hypotheses import Hypothesis, hypotheses
 from banbury.rebuild.model import ByRebuild, Output, Run, Shown, Source
 from banbury.rebuild.recipe import HYPOTHESES, BuildLimits, Recipe
+from banbury.rebuild.source import scratch
 from banbury.rebuild.tree import digest_file
 from banbury.rebuild.variations import Settings
 
@@ -71,7 +72,7 @@ class Shipments:
         ours = self._builder.copy(output)
         if digest == output.sha256:
             return self._shown(path, digest, output, Verdict.IDENTICAL, None)
-        meta = self._meta(path) if path.suffix in (".deb", ".udeb") else Meta()
+        meta = source_of(path, self._source.version, self._work) if path.suffix in (".deb", ".udeb") else Meta()
         notes = []
         if meta.source_version and self._source.version and meta.source_version != self._source.version:
             notes.append(
@@ -79,6 +80,8 @@ class Shipments:
                 f"{self._source.version}; another source is not expected to give the same program, and no controlled "
                 "rebuild was tried"
             )
+        if path.suffix in (".deb", ".udeb") and not meta.source_version:
+            notes.append("which source version it was built from could not be read")
         plain = compare(path.name, ours, path, self._record(self._first), self._vendor)
         notes += [f"environment not reproduced: {e}" for e in environment(plain)]
         if plain.verdict.equivalent or (notes[:1] and notes[0].startswith("source version")):
@@ -163,34 +166,35 @@ class Shipments:
         self._made[key] = run
         return run, ""
 
-    def _meta(self, path: Path) -> Meta:
-        """Read in the sandbox; nothing where it cannot be read."""
-        folder = self._work / "shipped"
-        folder.mkdir(exist_ok=True)
-        shutil.copyfile(path, folder / "file.deb")
-        box.own(folder)
-        (self._work / "job").mkdir(exist_ok=True)
-        log = self._work / "shipped.log"
-        ended = box.run(
-            box.Job(
-                root="host",
-                script=_READ_ENTRY,
-                work=self._work / "job",
-                log=log,
-                limits=_LIMITS,
-                place="/in",
-                mounts=[box.Mount(str(folder), "/in")],
-                environment=[("PATH", "/usr/bin:/bin"), ("LC_ALL", "C")],
-            )
+
+def source_of(path: Path, ours: str, work: Path) -> Meta:
+    """What a shipped package says of its source, of which ours has version ``ours``. Read in the sandbox; nothing where
+    it cannot be read."""
+    folder = work / "shipped"
+    folder.mkdir(exist_ok=True)
+    shutil.copyfile(path, folder / "file.deb")
+    box.own(folder)
+    (work / "job").mkdir(exist_ok=True)
+    log = work / "shipped.log"
+    ended = box.run(
+        box.Job(
+            root="host",
+            script=_READ_ENTRY,
+            work=work / "job",
+            log=log,
+            limits=_LIMITS,
+            place="/in",
+            mounts=[box.Mount(str(folder), "/in"), *scratch(work)],
+            environment=[("PATH", "/usr/bin:/bin"), ("LC_ALL", "C")],
         )
-        text = log.read_bytes().decode("utf-8", "replace") if ended.good else ""
-        version, source, entry = re.match(r"(?:@version=(.*)\n@source=(.*)\n)?([\s\S]*)", text).groups("")  # type: ignore[union-attr]
-        stated = re.search(r"\(([0-9A-Za-z.+:~-]+)\)", source)
-        of_source = stated[1] if stated else version
-        match = _ENTRY.match(entry)
-        ours = self._source.version
-        fits = match is not None and re.fullmatch(re.escape(ours) + r"\+b[0-9]{1,3}", match[1]) and match[1] == version
-        return Meta(source_version=of_source, entry=match[0] if match and fits else "")
+    )
+    text = log.read_bytes().decode("utf-8", "replace") if ended.good else ""
+    version, source, entry = re.match(r"(?:@version=(.*)\n@source=(.*)\n)?([\s\S]*)", text).groups("")  # type: ignore[union-attr]
+    stated = re.search(r"\(([0-9A-Za-z.+:~-]+)\)", source)
+    of_source = stated[1] if stated else version
+    match = _ENTRY.match(entry)
+    fits = match is not None and re.fullmatch(re.escape(ours) + r"\+b[0-9]{1,3}", match[1]) and match[1] == version
+    return Meta(source_version=of_source, entry=match[0] if match and fits else "")
 
 
 def _changed(run: Run, measured: dict[str, str], producers: list[str]) -> Run:
