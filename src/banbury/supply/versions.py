@@ -197,7 +197,7 @@ def _numbers(values: list[int], zeros: bool) -> bytes:
 #: apk: apk-package(5); rpm: version-release).
 _REVISIONS: Final = {
     "dpkg": re.compile(r"-[a-z0-9+.~]*\Z"),
-    "opkg": re.compile(r"-r?[0-9][0-9.]*\Z"),
+    "opkg": re.compile(r"(?<!\A\d{4}-\d{2})-r?[0-9][0-9.]*\Z"),  # a day at the beginning is no revision
     "apk": re.compile(r"-r[0-9]+\Z"),
     "rpm": re.compile(r"-[^-]*\Z"),
 }

@@ -1,73 +1,304 @@
-"""The feed store: snapshots, vulnerabilities, ranges, exploitation and support, in one SQLite file of its own."""
+"""The feed store: snapshots, vulnerabilities, ranges, exploitation and support, in one SQLite file of its own.
+
+Reading only; :mod:`banbury.supply.feeds.importing` writes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import struct
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import starmap
 from pathlib import Path
+from typing import Any, Final, Self
 
-from banbury.model.supply import Snapshot
-from banbury.supply.feeds.query import Advisory, Change, Cycle, Exploited, Hit, Probability, Release, Wanted
+import msgspec
+import sqlalchemy as sa
+import zstandard
+from sqlalchemy.engine import Connection
+
+from banbury.model.errors import InputError, StoreError
+from banbury.model.supply import FeedKind, Snapshot
+from banbury.supply.feeds import schema
+from banbury.supply.feeds.items import CycleRow
+from banbury.supply.feeds.query import (
+    Advisory,
+    Change,
+    Cycle,
+    Exploited,
+    Hit,
+    Leaf,
+    Node,
+    Probability,
+    Release,
+    Wanted,
+)
+
+_PART: Final = 500  # SQLite limits the number of bound values
+_RAW: Final = 64 << 20
+_TREE: Final = msgspec.msgpack.Decoder(Node)
+_FIND: Final = """
+SELECT w.place, r.record, p.name, r.low, r.high, r.stated, r.tree, r.part, r.says, r.narrowed
+FROM temp.wanted AS w CROSS JOIN leaf AS r INDEXED BY leaf_by_product CROSS JOIN product AS p
+WHERE r.product = w.product AND r.low <= w.above AND r.high > w.version AND p.number = r.product
+"""
 
 
 class FeedStore:
-    """An open feed store. Reading is safe beside another process that imports: each method is one transaction."""
+    """An open feed store. Each method is one transaction, so that an import beside it is seen whole or not at all."""
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         """Open the file; :class:`banbury.model.errors.InputError` where it is none (or is absent, without ``create``),
         :class:`banbury.model.errors.StoreError` where its schema is newer than this program."""
-        raise NotImplementedError
+        self.path = path
+        self._engine = schema.connect(path, create=create)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Release the file. The store is also a context manager."""
+        self._engine.dispose()
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction; whatever the database refuses is one :class:`banbury.model.errors.StoreError`."""
+        with schema.errors(self.path), self._engine.begin() as connection:
+            yield connection
 
     def snapshots(self) -> list[Snapshot]:
         """Every imported file, in the order of its import. Empty: no feed was loaded, and no match means anything."""
-        raise NotImplementedError
+        with self.begin() as connection:
+            rows = connection.execute(sa.select(schema.snapshot).order_by(schema.snapshot.c.number)).mappings().all()
+        names = Snapshot.__struct_fields__
+        return [Snapshot(**{name: row[name] for name in names} | {"kind": FeedKind(row["kind"])}) for row in rows]
+
+    def remarks(self) -> dict[tuple[str, str], list[str]]:
+        """For each snapshot (SHA-256, format), what was said of it at its import: reasons of refusals, notes."""
+        table = schema.snapshot.c
+        with self.begin() as connection:
+            rows = connection.execute(sa.select(table.sha256, table.format, table.remarks)).all()
+        return {(row[0], row[1]): _lines(row[2]) for row in rows}
 
     def candidates(self, wanted: Sequence[Wanted]) -> list[Hit]:
         """Every statement that speaks of a wanted name with that version in its bounds (or with none stated), and is
         marked vulnerable. Rejected advisories are left out; disputed ones are kept, with the flag. Sorted by tag, id,
         source. Configurations are *not* evaluated here: see :class:`banbury.supply.feeds.query.Hit`."""
-        raise NotImplementedError
+        with self.begin() as connection:
+            products = _numbers(connection, {one.name for one in wanted})
+            rows = [
+                (place, products[one.name], one.key, one.key or schema_top())
+                for place, one in enumerate(wanted)
+                if one.name in products
+            ]
+            connection.exec_driver_sql(
+                "CREATE TEMP TABLE IF NOT EXISTS wanted (place INTEGER, product INTEGER, version BLOB, above BLOB)"
+            )
+            connection.exec_driver_sql("DELETE FROM temp.wanted")
+            if not rows:
+                return []
+            connection.exec_driver_sql("INSERT INTO temp.wanted VALUES (?, ?, ?, ?)", rows)
+            found = connection.exec_driver_sql(_FIND).all()
+            heads = _heads(connection, {row[1] for row in found})
+            trees = _trees(connection, {(row[1], row[6]) for row in found if row[6] >= 0})
+        hits = [
+            Hit(
+                wanted[row[0]],
+                Leaf(row[2], row[3], row[4], row[5], True, row[7], row[8], row[9]),
+                heads[row[1]],
+                trees[row[1], row[6]] if row[6] >= 0 else None,
+            )
+            for row in found
+        ]
+        return sorted(hits, key=lambda hit: (hit.wanted.tag, hit.advisory.id, hit.advisory.source, hit.leaf.low))
 
     def names(self, names: Iterable[str]) -> set[str]:
         """Those of the names that any feed speaks of: a component with none of its names known was not matched."""
-        raise NotImplementedError
+        with self.begin() as connection:
+            return set(_numbers(connection, set(names)))
 
     def advisories(self, ids: Iterable[str]) -> dict[str, list[Advisory]]:
         """What each source says of each id (or of a record that has it as an alias), rejected ones too."""
-        raise NotImplementedError
+        table, other = schema.record.c, schema.alias.c
+        asked = sorted(set(ids))
+        pairs: set[tuple[str, int]] = set()
+        with self.begin() as connection:
+            for part in _parts(asked):
+                pairs |= {
+                    tuple(r) for r in connection.execute(sa.select(table.id, table.number).where(table.id.in_(part)))
+                }
+                query = sa.select(other.alias, other.record).where(other.alias.in_(part))
+                pairs |= {tuple(r) for r in connection.execute(query)}
+            heads = _heads(connection, {number for _, number in pairs})
+        found: dict[str, list[Advisory]] = defaultdict(list)
+        for id_, number in sorted(pairs):
+            found[id_].append(heads[number])
+        return {id_: sorted(heads, key=lambda head: (head.id != id_, head.source)) for id_, heads in found.items()}
 
     def record(self, number: int) -> bytes:
         """The raw record of an advisory (:attr:`Advisory.number`) as the feed had it: JSON or a line of text."""
-        raise NotImplementedError
+        table, blocks = schema.record.c, schema.block.c
+        query = sa.select(table.place, blocks.ends, blocks.data).where(
+            table.number == number, blocks.number == table.block
+        )
+        with self.begin() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise StoreError(f"{self.path}: no raw record {number}")
+        try:
+            data = zstandard.ZstdDecompressor().decompress(row[2], max_output_size=_RAW)
+            ends = (0, *struct.unpack(f"<{len(row[1]) // 4}I", row[1]))
+            return data[ends[row[0]] : ends[row[0] + 1]]
+        except (zstandard.ZstdError, struct.error, IndexError) as problem:
+            raise StoreError(f"{self.path}: the raw record {number} cannot be read") from problem
 
     def kev(self, ids: Iterable[str]) -> dict[str, Exploited]:
-        """The rows of the KEV catalogue for the ids."""
-        raise NotImplementedError
+        """The rows of the KEV catalogue for the ids; where there is none, the day that a CVE record names."""
+        table = schema.exploited.c
+        asked = sorted(set(ids))
+        query = sa.select(table.id, table.added, table.due, table.ransomware, table.name, schema.snapshot.c.sha256)
+        query = query.join_from(schema.exploited, schema.snapshot, table.snapshot == schema.snapshot.c.number)
+        with self.begin() as connection:
+            rows = _in_parts(connection, query, table.id, asked)
+            other = schema.record.c
+            joined = sa.select(other.id, other.exploited, schema.snapshot.c.sha256).where(other.exploited != "")
+            joined = joined.join_from(schema.record, schema.snapshot, other.snapshot == schema.snapshot.c.number)
+            said = _in_parts(connection, joined, other.id, asked)
+        found = {
+            row[0]: Exploited(id=row[0], added=row[1], due="", ransomware=False, name="", snapshot=row[2])
+            for row in sorted(map(tuple, said), reverse=True)
+        }
+        names = ("id", "added", "due", "ransomware", "name", "snapshot")
+        return found | {row[0]: Exploited(**dict(zip(names, row, strict=True))) for row in rows}
 
     def epss(self, ids: Iterable[str]) -> dict[str, Probability]:
         """The rows of EPSS for the ids."""
-        raise NotImplementedError
+        table = schema.probability.c
+        query = sa.select(table.id, table.score, table.percentile, table.day, schema.snapshot.c.sha256)
+        query = query.join_from(schema.probability, schema.snapshot, table.snapshot == schema.snapshot.c.number)
+        with self.begin() as connection:
+            rows = _in_parts(connection, query, table.id, sorted(set(ids)))
+        names = ("id", "score", "percentile", "day", "snapshot")
+        return {row[0]: Probability(**dict(zip(names, row, strict=True))) for row in rows}
 
     def files(self, ids: Iterable[str]) -> dict[str, list[str]]:
         """For each id, the source files that the CVE record names (``programFiles``): for the kernel, nearly always."""
-        raise NotImplementedError
+        query = sa.select(schema.record.c.id, schema.file.c.path).join_from(
+            schema.record, schema.file, schema.record.c.number == schema.file.c.record
+        )
+        with self.begin() as connection:
+            rows = _in_parts(connection, query, schema.record.c.id, sorted(set(ids)))
+        found: dict[str, list[str]] = defaultdict(list)
+        for id_, path in sorted(map(tuple, rows)):
+            found[id_].append(path)
+        return dict(found)
 
     def cycles(self, product: str) -> list[Cycle]:
-        """The release cycles of a product under a feed's own name, as the feed orders them (newest first)."""
-        raise NotImplementedError
+        """The release cycles of a product under a feed's own name, as the feed orders them (newest first).
+        distro-info's names are ``distro-info:debian`` and ``distro-info:ubuntu``."""
+        table = schema.cycle.c
+        query = sa.select(table.source, table.data, schema.snapshot.c.sha256).where(table.product == product)
+        query = query.join_from(schema.cycle, schema.snapshot, table.snapshot == schema.snapshot.c.number)
+        with self.begin() as connection:
+            rows = connection.execute(query.order_by(table.at)).all()
+        return list(starmap(_cycle, rows))
 
-    def products(self, kind: str, identifier: str) -> list[str]:
+    def products(self, kind: str = "", identifier: str = "") -> list[str]:
         """Names of products with cycles that carry an identifier: kind ``cpe`` (``vendor:product``), ``purl``,
-        ``repology``, ``name``."""
-        raise NotImplementedError
+        ``repology``, ``name``. Without a kind: every product with cycles."""
+        table = schema.identifier.c
+        if kind:
+            query = sa.select(table.product).where(table.kind == kind, table.text == identifier)
+        else:
+            query = sa.select(schema.cycle.c.product).distinct()
+        with self.begin() as connection:
+            return sorted(row[0] for row in connection.execute(query))
 
     def releases(self, product: str) -> list[Release]:
         """Versions of a product with their days, under endoflife.date's name, newest first."""
-        raise NotImplementedError
+        table = schema.release.c
+        query = sa.select(table.version, table.day, schema.snapshot.c.sha256).where(table.product == product)
+        query = query.join_from(schema.release, schema.snapshot, table.snapshot == schema.snapshot.c.number)
+        with self.begin() as connection:
+            rows = connection.execute(query.order_by(table.day.desc(), table.version.desc())).all()
+        return [Release(product=product, version=row[0], day=row[1], snapshot=row[2]) for row in rows]
 
     def changed_since(self, snapshot: str) -> list[Change]:
         """What imports after that of the snapshot (SHA-256) brought, changed or withdrew. Unknown snapshot:
         :class:`banbury.model.errors.InputError`."""
-        raise NotImplementedError
+        table = schema.record.c
+        with self.begin() as connection:
+            query = sa.select(sa.func.max(schema.snapshot.c.number)).where(schema.snapshot.c.sha256 == snapshot)
+            number = connection.execute(query).scalar()
+            if number is None:
+                raise InputError(f"no snapshot {snapshot[:64]} in {self.path}")
+            changed = sa.select(table.source, table.id, table.first, table.flags).where(table.snapshot > number)
+            rows = connection.execute(changed.order_by(table.id, table.source)).all()
+        return [
+            Change(
+                source=row[0],
+                id=row[1],
+                what="withdrawn" if "rejected" in _lines(row[3]) else "new" if row[2] > number else "changed",
+            )
+            for row in rows
+        ]
+
+
+def schema_top() -> bytes:
+    """Above every low end: what a wanted product without a version is compared with."""
+    return b"\xff\xff"
+
+
+def _lines(text: str) -> list[str]:
+    return text.split("\n") if text else []
+
+
+def _cycle(source: str, data: bytes, snapshot: str) -> Cycle:
+    row = msgspec.msgpack.decode(data, type=CycleRow)
+    fields = {name: getattr(row, name) for name in CycleRow.__struct_fields__ if name != "at"}
+    return Cycle(**fields, source=source, snapshot=snapshot)
+
+
+def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for at in range(0, len(values), _PART):
+        yield values[at : at + _PART]
+
+
+def _in_parts(connection: Connection, query: sa.Select[Any], column: Any, values: Sequence[Any]) -> list[Any]:
+    return [row for part in _parts(values) for row in connection.execute(query.where(column.in_(part)))]
+
+
+def _numbers(connection: Connection, names: set[str]) -> dict[str, int]:
+    query = sa.select(schema.product.c.name, schema.product.c.number)
+    return {row[0]: row[1] for row in _in_parts(connection, query, schema.product.c.name, sorted(names))}
+
+
+def _heads(connection: Connection, numbers: set[int]) -> dict[int, Advisory]:
+    table = schema.record.c
+    query = sa.select(
+        table.number, table.source, table.id, table.modified, table.published, table.summary, table.cvss, table.vector,
+        table.flags, table.aliases, table.ssvc, table.weaknesses, table.snapshot,
+    )  # fmt: skip
+    rows = _in_parts(connection, query, table.number, sorted(numbers))
+    digests = {
+        row[0]: row[1] for row in connection.execute(sa.select(schema.snapshot.c.number, schema.snapshot.c.sha256))
+    }
+    return {
+        row[0]: Advisory(
+            number=row[0], source=row[1], id=row[2], modified=row[3], published=row[4], summary=row[5], cvss=row[6],
+            vector=row[7], flags=_lines(row[8]), aliases=_lines(row[9]), ssvc=_lines(row[10]),
+            weaknesses=_lines(row[11]), snapshot=digests[row[12]],
+        )
+        for row in rows
+    }  # fmt: skip
+
+
+def _trees(connection: Connection, places: set[tuple[int, int]]) -> dict[tuple[int, int], Node]:
+    table = schema.tree.c
+    query = sa.select(table.record, table.place, table.data)
+    rows = _in_parts(connection, query, table.record, sorted({record for record, _ in places}))
+    return {(row[0], row[1]): _TREE.decode(row[2]) for row in rows if (row[0], row[1]) in places}

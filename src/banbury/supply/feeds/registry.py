@@ -1,0 +1,21 @@
+"""Every importer there is."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from banbury.lab import plugins
+from banbury.supply.feeds import importers as folder
+from banbury.supply.feeds.contract import Importer
+
+
+@cache
+def importers() -> dict[str, Importer]:
+    """Importers by name, those to be asked first in front."""
+    found = plugins.find(folder, "IMPORTERS", Importer)
+    return dict(sorted(found.items(), key=lambda item: -item[1].rank))
+
+
+def claimed(head: bytes, name: str) -> Importer | None:
+    """The importer for a document by its first bytes, or ``None``."""
+    return next((one for one in importers().values() if one.claims(head, name)), None)
