@@ -1,0 +1,134 @@
+"""Whether the code that a vulnerability is in is in the files: applets, functions, source files of the kernel.
+
+What is named in the text of a record is read by patterns that a person wrote: a word counts as an applet where the
+text calls it one, as a function where ``()`` or the word "function" stands with it. A name that is found speaks for the
+vulnerability; one that is not found speaks against it only where the list it was looked for in is whole.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache
+from importlib.resources import files as resources
+from typing import Final
+
+from banbury.model.supply import KernelParts, Parts, Reason
+from banbury.supply.match.reasons import reason
+
+_APPLET: Final = re.compile(
+    r"\b(?:the |in )?[\"'`]?([a-z0-9_.+-]{1,24})[\"'`]? applets?\b|\bapplets? [\"'`]?([a-z0-9_.+-]{1,24})\b"
+    r"|\b(?:archival|coreutils|console-tools|debianutils|e2fsprogs|editors|findutils|init|klibc-utils|libarchive|"
+    r"loginutils|mailutils|miscutils|modutils|networking(?:/udhcp)?|printutils|procps|runit|selinux|shell|sysklogd|"
+    r"util-linux(?:/volume_id)?)/([a-z0-9_]{1,24})\.c\b"
+)
+_NO_APPLET: Final = frozenset(
+    {"the", "an", "this", "busybox", "some", "that", "which", "other", "shell", "applet", "of"}
+)
+#: What BusyBox's source files serve, where the applet is called otherwise (BusyBox, the comments "//applet:").
+_SOURCES: Final = {
+    "decompress_gunzip": ("gunzip", "gzip", "zcat", "tar", "unzip"),
+    "decompress_unlzma": ("unlzma", "lzma", "lzcat", "tar"),
+    "decompress_bunzip2": ("bunzip2", "bzip2", "bzcat", "tar"),
+    "dhcpc": ("udhcpc",),
+    "d6_dhcpc": ("udhcpc6",),
+    "dhcpd": ("udhcpd",),
+    "inetd": ("inetd",),
+    "ls": ("ls",),
+}
+_CALLED: Final = re.compile(r"\b([A-Za-z_][A-Za-z0-9_]{3,63})\(\)")
+_WORDED: Final = re.compile(
+    r"\bfunctions?[ :]+[\"'`]?([A-Za-z_][A-Za-z0-9_]{3,63})\b|\b([A-Za-z_][A-Za-z0-9_]{3,63})[\"'`]? functions?\b"
+)
+_PLAIN: Final = re.compile(r"[a-z]+\Z|[A-Z][a-z]+\Z")
+
+
+@cache
+def _applets() -> frozenset[str]:
+    """Every name of an applet that there is in any BusyBox."""
+    return frozenset(
+        tomllib.loads((resources("banbury.supply") / "data" / "busybox.toml").read_text("utf-8"))["applets"]
+    )
+
+
+def applets_named(text: str) -> list[str]:
+    """The applets that a description names."""
+    found: list[str] = []
+    for match in _APPLET.finditer(text.lower()):
+        name = next(group for group in match.groups() if group)
+        if name not in _NO_APPLET:
+            found += _SOURCES.get(name, (name,))
+    return list(dict.fromkeys(found))
+
+
+def functions_named(text: str) -> list[str]:
+    """The functions that a description names: ``name()``, or a name that is no plain word beside "function"."""
+    found = [match[1] for match in _CALLED.finditer(text)]
+    for match in _WORDED.finditer(text):
+        name = match[1] or match[2]
+        if not _PLAIN.match(name):
+            found.append(name)
+    return list(dict.fromkeys(found))
+
+
+def applet_reason(text: str, parts: Parts) -> Reason | None:
+    """What BusyBox's list of applets says of a description; ``None`` where either names none."""
+    named = applets_named(text)
+    if not named or not parts.applets:
+        return None
+    there = sorted(set(named) & set(parts.applets))
+    if there:
+        return reason("applet-present", f"applet {', '.join(there)} is in this BusyBox", applets=" ".join(there))
+    if parts.complete.get("applets") and _applets().issuperset(named):
+        says = f"{', '.join(named)} is not among the {len(parts.applets)} applets of this BusyBox"
+        return reason("applet-absent", says, applets=" ".join(named))
+    return None
+
+
+def function_reason(text: str, parts: Parts) -> Reason | None:
+    """What the names of functions say of a description."""
+    named = functions_named(text)
+    if not named:
+        return None
+    there = sorted(set(named) & set(parts.functions))
+    if there:
+        return reason("function-present", f"{', '.join(there)} is in its files", functions=" ".join(there))
+    if parts.complete.get("functions"):
+        says = f"{', '.join(named)} is not among the {len(parts.functions)} functions of its files"
+        return reason("function-absent", says, functions=" ".join(named))
+    says = f"{', '.join(named)} was not seen; in stripped files that proves nothing"
+    return reason("function-not-seen", says, functions=" ".join(named))
+
+
+def built(file: str, parts: KernelParts) -> bool | None:
+    """Whether a source file is in a kernel: the longest path of ``files`` or ``absent`` that covers it decides.
+    Headers, documents and tests are no code that is or is not built: they are never known."""
+    if not file.endswith((".c", ".S", ".rs")):
+        return None
+    best, value = -1, None
+    for paths, says in ((parts.files, True), (parts.absent, False)):
+        for path in paths:
+            if (file == path or (path.endswith("/") and file.startswith(path))) and len(path) > best:
+                best, value = len(path), says
+    return value
+
+
+def kernel_reason(files: list[str], parts: KernelParts) -> Reason | None:
+    """What is built into a kernel says of the files that a record names; ``None`` where it names none.
+
+    One file that is built is enough to be concerned; not to be concerned, every one must be known not to be built.
+    """
+    if not files:
+        return None
+    states = {file: built(file, parts) for file in files}
+    there = [file for file, state in states.items() if state]
+    if there:
+        return reason("kernel-file-built", f"{_some(there)} is built", files=" ".join(there[:8]))
+    if all(state is False for state in states.values()):
+        return reason("kernel-file-not-built", f"{_some(files)} is not built", files=" ".join(files[:8]))
+    open_ = [file for file, state in states.items() if state is None]
+    return reason("kernel-file-unknown", f"nothing shows whether {_some(open_)} is built", files=" ".join(open_[:8]))
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

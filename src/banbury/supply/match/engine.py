@@ -1,0 +1,118 @@
+"""Inventory against feeds: what is known against each component, with every reason.
+
+A version that lies in a range is a candidate, no more. What is known beside it, each a reason of the published table,
+makes it affected, not affected, fixed, or something for a person. Nothing is matched by likeness of names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from banbury.model.supply import Component, Decision, Inventory, Match, Snapshot
+from banbury.supply.feeds.query import Advisory, Hit, Wanted
+from banbury.supply.match.conditions import key_of, known, names_of
+from banbury.supply.match.weigh import VENDORS, Facts, weigh
+
+if TYPE_CHECKING:
+    from banbury.supply.feeds.store import FeedStore
+
+#: Raised when the same inventory and feeds can give other matches.
+VERSION: Final = 1
+_CVE: Final = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}\Z")
+
+
+class Matched(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The matches of one inventory, in the order in which to look at them. ``unmatched``: components none of whose
+    names any feed speaks of, so that nothing is said of them. ``snapshots``: every feed that was asked."""
+
+    release: str
+    matches: list[Match]
+    unmatched: list[str]
+    snapshots: list[Snapshot]
+    engine: int = VERSION
+
+
+def match(inventory: Inventory, store: FeedStore, decisions: Sequence[Decision] = ()) -> list[Match]:
+    """The matches of :func:`run` alone."""
+    return run(inventory, store, decisions).matches
+
+
+def run(inventory: Inventory, store: FeedStore, decisions: Sequence[Decision] = ()) -> Matched:
+    """Match an inventory against every feed in the store.
+
+    ``decisions`` are analysts' words; the newest on the same product and vulnerability is attached to a match, stale
+    where the match's evidence is another than that it was given on.
+    """
+    names = {component.id: names_of(component) for component in inventory.components}
+    wanted = [item for component in inventory.components for item in _wanted(component, names[component.id])]
+    hits = store.candidates(wanted)
+    groups: dict[tuple[str, str], list[Hit]] = {}
+    for hit in hits:
+        groups.setdefault((hit.wanted.tag, canonical(hit.advisory)), []).append(hit)
+    facts = _facts(inventory, store, groups)
+    components = {component.id: component for component in inventory.components}
+    latest = _latest(decisions)
+    found = []
+    for (tag, vulnerability), group in groups.items():
+        made = weigh(components[tag], vulnerability, group, facts)
+        if made is not None:
+            found.append(_decided(made, components[tag], latest))
+    found.sort(key=lambda item: (item.rank, item.vulnerability, item.component))
+    heard = store.names({name for own in names.values() for name in own})
+    return Matched(
+        release=inventory.release,
+        matches=found,
+        unmatched=sorted(tag for tag, own in names.items() if heard.isdisjoint(own)),
+        snapshots=store.snapshots(),
+    )
+
+
+def canonical(advisory: Advisory) -> str:
+    """The id under which a vulnerability is known here: its CVE id where it has one."""
+    if _CVE.match(advisory.id):
+        return advisory.id
+    return min((alias for alias in advisory.aliases if _CVE.match(alias)), default=advisory.id)
+
+
+def _wanted(component: Component, names: Iterable[str]) -> list[Wanted]:
+    return [Wanted(component.id, name, key_of(component, name)) for name in names]
+
+
+def _facts(inventory: Inventory, store: FeedStore, groups: Mapping[tuple[str, str], list[Hit]]) -> Facts:
+    ids = {vulnerability for _, vulnerability in groups}
+    products = {component.id: component.product for component in inventory.components}
+    spoken = {vulnerability for tag, vulnerability in groups if products[tag] in VENDORS}
+    kernels = {item.component: item for item in inventory.kernels}
+    of_kernels = {vulnerability for tag, vulnerability in groups if tag in kernels or products[tag] == "linux"}
+    return Facts(
+        known=known(inventory),
+        parts={item.component: item for item in inventory.parts},
+        kernels=kernels,
+        files=store.files(of_kernels),
+        spoken=store.advisories(spoken),
+        exploited=store.kev(ids),
+        probable=store.epss(ids),
+    )
+
+
+def _latest(decisions: Iterable[Decision]) -> dict[tuple[str, str], Decision]:
+    """The newest decision for each product and vulnerability; one on this very component is preferred by its caller."""
+    return {(product_of(item.component), item.vulnerability): item for item in sorted(decisions, key=lambda d: d.when)}
+
+
+def product_of(component: str) -> str:
+    """The product in a component's id."""
+    return component.partition("@")[0]
+
+
+def _decided(made: Match, component: Component, latest: Mapping[tuple[str, str], Decision]) -> Match:
+    decision = latest.get((component.product, made.vulnerability))
+    if decision is None:
+        return made
+    stale = decision.evidence != made.evidence
+    return msgspec.structs.replace(made, decision=msgspec.structs.replace(decision, stale=stale))
