@@ -116,9 +116,16 @@ CASES = [
         "packages",
         "positive",
         "list of files",
-        lambda: b"/bin/busybox\n/bin/ls\n",
+        lambda: b"/bin/busybox\n/bin/ls\n./usr/lib/libx.so.1\n/etc/x.conf\n",
         path="usr/lib/opkg/info/busybox.list",
-        expect=[{"fact": "package.files", "name": "busybox", "files": 2}],
+        expect=[
+            {
+                "fact": "package.files",
+                "name": "busybox",
+                "files": 4,
+                "programs": ["bin/busybox", "bin/ls", "usr/lib/libx.so.1"],
+            }
+        ],
     ),
     Case(
         "packages",

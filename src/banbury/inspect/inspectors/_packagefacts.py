@@ -38,8 +38,10 @@ class PackageControl(_Package, frozen=True, kw_only=True, omit_defaults=True, ta
 
 
 class PackageFiles(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="package.files"):
-    """The list of files that one installed package owns: how many."""
+    """The list of files that one installed package owns: how many, and the paths of at most 500 that by their place are
+    programs and libraries."""
 
     manager: str
     name: str
     files: int
+    programs: list[str] = field(default_factory=list)

@@ -36,6 +36,10 @@ _RECORDS: Final = tuple(
 )
 
 
+#: Where a tree keeps programs and libraries.
+_PROGRAM: Final = re.compile(rb"(?:^|/)(?:s?bin|libexec|cgi-bin)/[^/]+$|\.so(?:\.[0-9.]+)?$")
+
+
 def _record(path: str) -> str:
     return next((record for pattern, record in _RECORDS if pattern.search(path)), "")
 
@@ -84,8 +88,9 @@ def _control(file: FileView, record: str) -> Iterator[Fact]:
 
 def _list(file: FileView, record: str) -> Iterator[Fact]:
     name = basename(file.path).removesuffix(".list").partition(":")[0]
-    count = sum(1 for line in file.data.split(b"\n") if line)
-    yield PackageFiles(manager=record.partition(" ")[0], name=name, files=count)
+    lines = [line for line in file.data.split(b"\n") if line]
+    programs = [line[:200].decode("utf-8", "replace").lstrip("./") for line in lines if _PROGRAM.search(line[:400])]
+    yield PackageFiles(manager=record.partition(" ")[0], name=name, files=len(lines), programs=programs[:500])
 
 
 def _apk(file: FileView) -> Iterator[Fact]:
@@ -213,7 +218,7 @@ class Packages(FileInspector):
     name = "packages"
     title = "Installed packages"
     question = "Which packages do the package managers' own records state, in which versions?"
-    version = 1
+    version = 2
     blind_spots = (
         "Software that no package manager installed is in none of these records.",
         "A record states what was installed when the image was built; files changed since do not show here.",

@@ -1,0 +1,154 @@
+"""The inventory: one component for each product and version, with everything that was found for it.
+
+What package managers state, what programs say of themselves and what the index of known files says are brought together
+by product and version. Only evidence that is good enough to assert a version makes a component with that version; what
+merely bounds or suggests one is put with the component that it fits, else on a component without a version. What a
+file was built with, and what is only a hint, names no component.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from banbury.model.evaluation import File, Node
+from banbury.model.release import Release
+from banbury.model.supply import Component, Identity, Inventory
+from banbury.supply import products as table
+from banbury.supply.merge import Group, grouped
+from banbury.supply.patched import patched_ids
+from banbury.supply.purls import package_url
+from banbury.supply.reach import TAGS as REACH
+from banbury.supply.reach import Reach
+from banbury.supply.stated import Claim, Package, by_tag, claims
+
+_TAGS: Final = REACH | {
+    "package.installed",
+    "package.control",
+    "package.changelog",
+    "kernel.banner",
+    "kernel.boot-loader",
+    "kernel.module",
+}
+#: Identities listed of one sort (technique and version) in a component, and loose ones of one product.
+LISTED: Final = 12
+_TYPES: Final = {"linux": "operating-system", "u-boot": "firmware"}
+
+
+def make_inventory(
+    release: Release,
+    nodes: list[Node],
+    files: dict[str, File],
+    identities: Iterable[Identity] = (),
+    *,
+    rules: str = "",
+    knowledge: str = "",
+    package_databases: bool = True,
+) -> Inventory:
+    """The inventory of a release. ``identities`` are those made of the bytes (:mod:`banbury.supply.identify`);
+    ``rules`` and ``knowledge`` name what they were made with. A function of its arguments alone."""
+    stated = by_tag(nodes, files, _TAGS)
+    found = [*claims(stated, nodes, package_databases=package_databases)]
+    found += [Claim(identity=identity) for identity in identities]
+    groups, loose = grouped(found)
+    reach = Reach(nodes, stated)
+    fixed = patched_ids(stated["package.changelog"]) if package_databases else {}
+    ids = _ids(groups)
+    owners = _owners(groups, ids)
+    components = [_component(group, ids[n], reach, fixed, owners) for n, group in enumerate(groups)]
+    return Inventory(
+        release=release.id,
+        label=release.label,
+        rules=rules,
+        knowledge=knowledge,
+        components=sorted(components, key=lambda c: (c.product.lower(), c.id)),
+        loose=_some(loose)[0],
+    )
+
+
+def _ids(groups: list[Group]) -> list[str]:
+    """An id for each group: product and version, which no two share."""
+    return [f"{group.product}@{group.version}" for group in groups]
+
+
+def _owners(groups: list[Group], ids: list[str]) -> dict[tuple[str, str], str]:
+    """Which component a package's name, or a name that it provides, belongs to, by manager."""
+    found: dict[tuple[str, str], str] = {}
+    for names in ("name", "provides"):
+        for group, own in zip(groups, ids, strict=True):
+            for package in group.packages:
+                for name in [package.name] if names == "name" else package.provides:
+                    found.setdefault((package.manager, name), own)
+    return found
+
+
+def _component(
+    group: Group, own: str, reach: Reach, fixed: Mapping[tuple[str, str], list[str]], owners: dict[tuple[str, str], str]
+) -> Component:
+    row = table.products().get(group.product)
+    packages = group.packages
+    first = packages[0] if packages else None
+    listed, unlisted = _some(group.identities)
+    depends = {owners[p.manager, name] for p in packages for name in p.depends if (p.manager, name) in owners}
+    return Component(
+        id=own,
+        product=group.product,
+        version=group.version,
+        type=row.type if row else group.type or _TYPES.get(group.product, "library"),
+        cpes=list(row.cpes) if row else [],
+        purl=_purl(group, row),
+        manager=first.manager if first else "",
+        package_version=first.version if first else "",
+        architecture=_one(p.architecture for p in packages),
+        supplier=_one(p.supplier for p in packages),
+        license=_joined(p.license for p in packages),
+        identities=listed,
+        disagreements=group.disagreements,
+        patched=sorted({cve for p in packages for cve in _fixed_in(p, fixed)}),
+        facts=reach.of(group.identities, packages),
+        depends=sorted(depends - {own}),
+        unlisted=unlisted,
+    )
+
+
+def _fixed_in(package: Package, fixed: Mapping[tuple[str, str], list[str]]) -> list[str]:
+    """The vulnerabilities that the changelog of a package (or of its source) names up to its version."""
+    source = package.source.split(" ", 1)[0]
+    return fixed.get((package.name, package.version), []) + fixed.get((source, package.version), [])
+
+
+def _purl(group: Group, row: table.Product | None) -> str:
+    """The package's own where there is one package; the source's where Debian made several of one; else the product's
+    in general."""
+    urls = sorted({p.purl for p in group.packages if p.purl})
+    if len(urls) == 1:
+        return urls[0]
+    if urls:
+        named = [p for p in group.packages if p.purl and p.name == group.product]
+        sources = {p.source.split(" ", 1)[0] for p in group.packages}
+        if group.packages[0].manager == "dpkg" and len(sources) == 1 and (source := sources.pop()):
+            return package_url("dpkg", source, group.packages[0].version, "source")
+        return named[0].purl if named else urls[0]
+    return row.package_url(group.version) if row else ""
+
+
+def _one(values: Iterable[str]) -> str:
+    """The first that is stated."""
+    return next((value for value in values if value), "")
+
+
+def _joined(values: Iterable[str]) -> str:
+    """What is stated, where all say the same or the first several in one line."""
+    return "; ".join(dict.fromkeys(value for value in values if value))[:400]
+
+
+def _some(identities: list[Identity]) -> tuple[list[Identity], int]:
+    """The first of each sort, and how many more there are."""
+    count: dict[tuple[str, str, str, bool], int] = {}
+    kept = []
+    for identity in identities:
+        sort = (identity.product, identity.technique, identity.version, bool(identity.package))
+        count[sort] = count.get(sort, 0) + 1
+        if identity.package or count[sort] <= LISTED:
+            kept.append(identity)
+    return kept, len(identities) - len(kept)
