@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 import banbury
-from banbury.commands import bench, demo, docs, equivalence, evaluate, history, rebuild
+from banbury.commands import bench, demo, docs, equivalence, evaluate, feeds, history, rebuild
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -17,7 +17,16 @@ def main() -> None:
     """Evaluate the software of network equipment, from bytes to an answer somebody has to sign."""
 
 
-for _command in (evaluate.evaluate, demo.demo, bench.bench, equivalence.equivalence, history.history, rebuild.rebuild, docs.docs):
+for _command in (
+    evaluate.evaluate,
+    demo.demo,
+    bench.bench,
+    equivalence.equivalence,
+    feeds.feeds,
+    history.history,
+    rebuild.rebuild,
+    docs.docs,
+):
     main.add_command(_command)
 
 
