@@ -56,6 +56,7 @@ def inventory() -> Inventory:
         disagreements=["dpkg says 1.35.0, the banner says 1.35.1"],
         patched=["CVE-2022-28391"],
         facts=["started"],
+        depends=["glibc@2.36", "nowhere@1"],
     )
     libc = Component(
         id="glibc@2.36",

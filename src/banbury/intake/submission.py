@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import tomllib
 from pathlib import Path, PurePosixPath
@@ -18,7 +19,8 @@ _MANIFEST_LIMIT = 1 << 20
 
 
 class _Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[release]``: who made it, and how it came here. All optional."""
+    """``[release]``: who made it, how it came here, and until which day it is supported (``support_until``, ISO 8601).
+    All optional."""
 
     vendor: str = ""
     product: str = ""
@@ -26,6 +28,7 @@ class _Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     delivered_by: str = ""
     delivered: str = ""
     terms: str = ""
+    support_until: dt.date | None = None
 
 
 class _Listed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -220,6 +223,7 @@ def receive(submission: Submission, store: BlobStore) -> Release:
         )
     header = submission.header
     fields = {f: getattr(header, f) for f in header.__struct_fields__}
+    fields["support_until"] = header.support_until.isoformat() if header.support_until else ""
     draft = Release(id="", artefacts=artefacts, **fields)
     identity = hashlib.sha256(msgspec.json.encode(draft, order="sorted")).hexdigest()
     return Release(id=identity, artefacts=artefacts, **fields)

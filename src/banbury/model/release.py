@@ -36,7 +36,9 @@ class Artefact(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Release(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A submission's identity. ``delivered`` is a date (ISO 8601); ``id`` is the SHA-256 of all the rest."""
+    """A submission's identity. ``delivered`` is a date (ISO 8601); ``id`` is the SHA-256 of all the rest.
+
+    ``support_until`` is the last day (ISO 8601) on which the supplier says that it supports the product."""
 
     id: str
     vendor: str = ""
@@ -45,6 +47,7 @@ class Release(Struct, frozen=True, kw_only=True, omit_defaults=True):
     delivered_by: str = ""
     delivered: str = ""
     terms: str = ""
+    support_until: str = ""
     artefacts: list[Artefact]
 
     @property

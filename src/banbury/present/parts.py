@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -69,24 +68,20 @@ class Part(Struct, frozen=True, kw_only=True):
 
 def parts(evaluation: Evaluation, inventory: Inventory | None = None) -> list[Part]:
     """The components of a release: those of the inventory where there is one, else those that it states itself."""
+    if inventory is not None:
+        return from_inventory(inventory)
     stated = components(by_tag(evaluation))
-    if inventory is None:
-        listed = [_stated(f"component-{n}", c) for n, c in enumerate(stated)]
-        owners = {(c.manager, c.name): p.ref for c, p in reversed(list(zip(stated, listed, strict=True)))}
-        pairs = list(zip(listed, stated, strict=True))
-    else:
-        listed = from_inventory(inventory)
-        pairs = _matched(listed, inventory.components, stated, evaluation)
-        owners = {(c.manager, c.name): p.ref for p, c in reversed(pairs)}
-    needs: dict[str, set[str]] = {}
-    for part, component in pairs:
-        needs.setdefault(part.ref, set()).update(_needs(part.ref, component, owners))
-    return [_with_needs(part, sorted(needs.get(part.ref, ()))) for part in listed]
+    refs = [f"component-{number}" for number in range(len(stated))]
+    owners = {(c.manager, c.name): ref for ref, c in reversed(list(zip(refs, stated, strict=True)))}
+    return [_stated(ref, c, sorted(set(_needs(ref, c, owners)))) for ref, c in zip(refs, stated, strict=True)]
 
 
 def from_inventory(inventory: Inventory) -> list[Part]:
     """The components of an inventory in its order."""
-    return [_found(ref, c) for ref, c in zip(references(inventory.components), inventory.components, strict=True)]
+    listed = inventory.components
+    refs = references(listed)
+    by_id = {component.id: ref for ref, component in reversed(list(zip(refs, listed, strict=True)))}
+    return [_found(ref, c, by_id) for ref, c in zip(refs, listed, strict=True)]
 
 
 def references(listed: Iterable[Component]) -> list[str]:
@@ -128,11 +123,6 @@ def _cpe_value(text: str) -> str:
     return "\\-" if quoted == "-" else quoted
 
 
-def _with_needs(part: Part, needs: list[str]) -> Part:
-    values = {field: getattr(part, field) for field in part.__struct_fields__}
-    return Part(**{**values, "needs": needs})
-
-
 def _needs(ref: str, component: Listed, owners: dict[tuple[str, str], str]) -> Iterator[str]:
     """What a package states that it needs, where a package of that name is listed by the same manager."""
     for text in component.depends:
@@ -142,7 +132,7 @@ def _needs(ref: str, component: Listed, owners: dict[tuple[str, str], str]) -> I
             yield known
 
 
-def _stated(ref: str, component: Listed) -> Part:
+def _stated(ref: str, component: Listed, needs: list[str]) -> Part:
     confidence = _GRADES[component.grade]
     by_technique: dict[str, Proof] = {p.technique: p for p in component.evidence}
     notes = [("manager", component.manager), ("architecture", component.architecture)]
@@ -157,15 +147,17 @@ def _stated(ref: str, component: Listed) -> Part:
         methods=[Method(technique=p.technique, confidence=confidence, value=p.value) for p in by_technique.values()],
         occurrences=[Occurrence(location=p.locator, start=p.start) for p in component.evidence],
         notes=[(name, value) for name, value in notes if value],
+        needs=needs,
     )
 
 
-def _found(ref: str, component: Component) -> Part:
+def _found(ref: str, component: Component, refs: dict[str, str]) -> Part:
     own = [i for i in component.identities if i.standing is not Standing.DEPENDENCY]
     notes = [("manager", component.manager), ("architecture", component.architecture)]
     notes += [("package-version", component.package_version)]
     notes += [("fact", fact) for fact in component.facts]
     notes += [("disagreement", text) for text in component.disagreements]
+    notes += [("further-identities", str(component.unlisted))] if component.unlisted else []
     names = [name for pair in component.cpes if (name := cpe(pair, component.version, component.type))]
     return Part(
         ref=ref,
@@ -180,6 +172,7 @@ def _found(ref: str, component: Component) -> Part:
         occurrences=[o for i in own if (o := _occurrence(i))],
         patched=[clean(i) for i in component.patched],
         notes=[(name, clean(value)) for name, value in notes if value],
+        needs=sorted({refs[need] for need in component.depends if need in refs} - {ref}),
     )
 
 
@@ -199,35 +192,3 @@ def _occurrence(identity: Identity) -> Occurrence | None:
     return Occurrence(
         location=where, sha256=identity.sha256, start=identity.start, text=clean(identity.matched or identity.rule)
     )
-
-
-def _matched(
-    listed: list[Part], found: list[Component], stated: list[Listed], evaluation: Evaluation
-) -> list[tuple[Part, Listed]]:
-    """Each component of the inventory with what a package manager states of it: by the evidence's place, else by the
-    manager with the package's name and version."""
-    by_place: dict[tuple[str, int], Listed] = {}
-    by_name: dict[tuple[str, str, str], Listed] = {}
-    for package in stated:
-        by_name.setdefault((package.manager, package.name, package.version), package)
-        for proof in package.evidence:
-            by_place.setdefault((evaluation.nodes[proof.node].sha256, proof.start), package)
-    pairs = []
-    for part, component in zip(listed, found, strict=True):
-        places = [by_place.get((i.sha256, i.start)) for i in component.identities if i.technique is Technique.PACKAGE]
-        known = [match for match in places if match is not None]
-        names = (_purl_name(component.purl), component.product)
-        versions = (component.package_version, component.version)
-        known += [
-            by_name[component.manager, name, version]
-            for name in names
-            for version in versions
-            if component.manager and (component.manager, name, version) in by_name
-        ]
-        unique = {id(match): match for match in known}
-        pairs += [(part, match) for match in unique.values()]
-    return pairs
-
-
-def _purl_name(purl: str) -> str:
-    return unquote(purl.partition("?")[0].rpartition("/")[2].partition("@")[0])

@@ -1,0 +1,1 @@
+"""Who still supports a component, until when, and who says so."""
