@@ -99,6 +99,18 @@ def tool(raw: bytes, arch: str, name: str, *options: str) -> bytes:
 
 
 @cache
+def clang(*flags: str, source: str) -> bytes:
+    """A program of this machine, by LLVM's compiler."""
+    tool = next((t for t in ("clang", *(f"clang-{n}" for n in range(20, 12, -1))) if shutil.which(t)), "clang")
+    need(tool)
+    number = len(list(folder().iterdir()))
+    text, out = folder() / f"clang{number}.c", folder() / f"out{number}"
+    text.write_text(source)
+    subprocess.run([tool, "-O2", *flags, "-o", out.name, text.name], cwd=folder(), check=True, capture_output=True)
+    return out.read_bytes()
+
+
+@cache
 def linked(raw: bytes, arch: str = "x86_64", *flags: str) -> bytes:
     """An object file, linked."""
     gcc = PREFIX[arch] + "gcc"

@@ -367,3 +367,55 @@ def _() -> Sample:
         if raw[entry : entry + 4] == b"\1\0\0\0":
             raw = build.put(raw, entry + 48, struct.pack("<Q", 65536))
     return Sample(build.strip(a), raw, *RECORDS)
+
+
+#: Texts that LLVM finds by a table of distances, before and behind a text that becomes longer.
+LOOKUP = r"""
+#include <stdio.h>
+__attribute__((noinline)) const char *name(int i) {
+  switch (i) {
+  case 0: return "/bin/aa"; case 1: return "/bin/bbb"; case 2: return "/bin/cccc"; case 3: return "/bin/ddddd";
+  case 4: return "/bin/eeeeee"; case 5: return "/bin/fffffff"; case 6: return "/sbin/gg";
+  }
+  return "none";
+}
+int main(int c, char **v) {
+  puts("a version " VERSION); puts("zzz tail"); puts("/bin/aa"); puts("/bin/bbb"); puts("/bin/cccc");
+  puts("/bin/ddddd"); puts("/bin/eeeeee"); puts("/bin/fffffff"); puts("/sbin/gg");
+  return puts(name(c)) < 0;
+}
+"""
+
+
+@tampered("moved-distances-left-behind")
+def _() -> Sample:
+    """A table of distances to texts keeps the words that it had before the layout moved: other texts are meant."""
+    flags = "-fPIE", "-pie"
+    a, b = (build.clang(f'-DVERSION="{v}"', *flags, source=LOOKUP) for v in (SHORT, EIGHT))
+    (at, size), (at_b, size_b) = (build.place(x, ".rodata") for x in (a, b))
+    table = a[at + size - 28 : at + size]
+    b = build.put(b, at_b + size_b - 28, table)
+    records = (BuildRecord(versions={"p": version}) for version in (SHORT, EIGHT))
+    return Sample(build.strip(a), build.strip(b), *records)
+
+
+#: A table that code reaches by the address of one element before it, behind a short text.
+BIASED = r"""
+#include <stdio.h>
+asm(".section .rodata\n.p2align 3\nver: .asciz \"" VERSION "\"\n.p2align 3\ntbl: .quad 11, 22, 33, 44\n.text\n"
+    ".globl get\nget: lea BASE(%rip), %rax\n mov (%rax, %rdi, 8), %rax\n ret\n"
+    ".globl what\nwhat: mov tbl(%rip), %rdx\n lea ver(%rip), %rax\n ret\n");
+long get(long);
+const char *what(void);
+int main(int c, char **v) { return printf("%s %ld\n", what(), get(c)) < 0; }
+"""
+
+
+@tampered("moved-biased-left-behind")
+def _() -> Sample:
+    """The address of one element before a table stays with the text that stood there: other elements are read."""
+    a, b = (
+        build.strip(build.program("x86_64", f'-DVERSION="{v}"', source=BIASED.replace("BASE", base)))
+        for v, base in ((SHORT, "tbl-8"), (EIGHT, "ver"))
+    )
+    return Sample(a, b, BuildRecord(versions={"p": SHORT}), BuildRecord(versions={"p": EIGHT}))

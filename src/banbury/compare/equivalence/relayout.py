@@ -23,7 +23,14 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHT_DYNAMIC, SHT_NOBITS, OwnedElf, Part
 from banbury.compare.equivalence.elf_meta import compare_build_id, compare_unloaded
-from banbury.compare.equivalence.elf_same import Pair, compare_header, compare_links, may_hold_literals, span
+from banbury.compare.equivalence.elf_same import (
+    SHT_PROGBITS,
+    Pair,
+    compare_header,
+    compare_links,
+    may_hold_literals,
+    span,
+)
 from banbury.compare.equivalence.literals import runs
 from banbury.compare.equivalence.machines import machine_of
 from banbury.compare.equivalence.machines.contract import Sides
@@ -31,6 +38,7 @@ from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_headers import check_headers
 from banbury.compare.equivalence.relayout_items import check_aligned, compare_items, constant, labels, pieces_of
 from banbury.compare.equivalence.relayout_map import AddressMap, Piece, is_template, paired
+from banbury.compare.equivalence.relayout_tables import check_distances
 from banbury.formats import _elf_types as t
 
 U8 = npt.NDArray[np.uint8]
@@ -90,6 +98,7 @@ class _Proof:
         self._boundaries()
         for one, other in self.pairs:
             self._contents(one, other, split.get(one.index))
+        self._distances(the_map)
         check_headers(self.pair, self.pairs, the_map)
         compare_header(self.pair, loaded=False)
         compare_unloaded(self.pair, the_map.one)
@@ -231,6 +240,14 @@ class _Proof:
         if len(at):
             why = "bytes differ that are no reference"
             raise Refused(one.name, why, runs(at, one.offset), runs(at, other.offset))
+
+    def _distances(self, the_map: AddressMap) -> None:
+        """Data that the tables' readers do not know: no distances that were left behind."""
+        old = self.refs.old
+        for one, _ in self.pairs:
+            mask = self.masks.get(one.index)
+            if mask is not None and one.type == SHT_PROGBITS and one.addr % 4 == 0:
+                check_distances(one, self.raw[one.index][0], self.sides.big, old, mask, the_map)
 
     def _items(self, one: Part, other: Part, raw: U8, raw_b: U8, split: tuple[Ints, Ints]) -> None:
         fixed = raw.copy()

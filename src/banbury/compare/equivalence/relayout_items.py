@@ -21,6 +21,7 @@ from banbury.compare.equivalence.relayout_map import Piece
 
 U8 = npt.NDArray[np.uint8]
 _MOST_ALIGN = 64
+_ELEMENT = 64  # bytes of one element of an array, of which a compiler may point before the first
 
 
 def labels(one: Part, other: Part, old: Ints, new: Ints) -> tuple[Ints, Ints]:
@@ -76,6 +77,8 @@ def compare_items(pair: Pair, one: Part, other: Part, a: U8, b: U8, old: Ints, n
             _tail(pair, one, other, len(item_b) - len(item) - grown)
             continue
         shift, after = int(new[index] - old[index]), int(new[index + 1] - old[index + 1])
+        if shift != after:
+            _check_meant(one, a, x1, x2, int(begin[index + 2]))
         _padding(pair, one, other, shift + grown, after, int(old[index + 1]), (x2, y2))
 
 
@@ -90,6 +93,16 @@ def check_aligned(one: Part, raw: U8, old: Ints, new: Ints) -> None:
         if not is_text(raw[at : at + int(sizes[index])].tobytes().replace(b"\0", b"")):
             where = [Range(at + one.offset, at + one.offset + int(sizes[index]))]
             raise Refused(one.name, "data that is no text moved out of its alignment", where)
+
+
+def _check_meant(one: Part, a: U8, start: int, end: int, after: int) -> None:
+    """Whether the label at ``start`` means the text there: a compiler may write the address of one element before data
+    (at ``end``) as well, and that moves with the data. So no label within a text, nor close before what is no text."""
+    where = [Range(start + one.offset, end + one.offset)]
+    if start and a[start - 1] and is_text(a[start - 1 : start].tobytes()):
+        raise Refused(one.name, "a reference leads into a text that changed its length", where)
+    if end - start <= _ELEMENT and not is_text(a[end:after].tobytes().replace(b"\0", b"")):
+        raise Refused(one.name, "a text that changed its length may be one element before other data", where)
 
 
 def _suspects(a: U8, b: U8, begin: Ints, begin_b: Ints) -> list[int]:

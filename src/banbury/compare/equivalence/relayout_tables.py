@@ -15,7 +15,7 @@ from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.elf_same import Pair
 from banbury.compare.equivalence.model import Range
-from banbury.compare.equivalence.relayout_map import References
+from banbury.compare.equivalence.relayout_map import AddressMap, References
 
 U8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -86,6 +86,34 @@ def jump_tables(
     changed = _words(raw, at) != _words(raw_b, there)
     if changed.any():
         pair.account.explain("elf.moved-table", _spans(at[changed] + one.offset), _spans(there[changed] + other.offset))
+
+
+def check_distances(one: Part, raw: U8, big: bool, old: Ints, mask: Mask, the_map: AddressMap) -> None:
+    """Refuse a table of distances to data that were left behind. LLVM writes a table of constant addresses as 32-bit
+    distances from the table's own label (RelLookupTableConverter). A label begins one where its first two words, added
+    to it, lead to places of the image outside of the item; no word of it may lead to what moved against the label."""
+    inside = np.unique(old[(old >= one.addr) & (old + 8 <= one.addr + one.size) & (old % 4 == 0)])
+    if not len(inside):
+        return
+    words = raw[: len(raw) // 4 * 4].view(">u4" if big else "<u4").astype(np.int64)
+    words -= (words >> 31) << 32
+    stops = np.append(inside[1:], one.addr + one.size)
+    shifts = the_map.many(inside) - inside
+    at = (inside - one.addr) // 4
+
+    def away(label: Ints, stop: Ints, target: Ints) -> Mask:
+        out: Mask = ((target < label) | (target >= stop)) & (the_map.many(target) >= 0)
+        return out
+
+    first, second = inside + words[at], inside + words[at + 1]
+    likely = away(inside, stops, first) & away(inside, stops, second) & (stops - inside >= 8) & ~mask[inside - one.addr]
+    for index in np.flatnonzero(likely).tolist():
+        label, stop = inside[index : index + 1], stops[index : index + 1]
+        target = label + words[at[index] : at[index] + int(stop[0] - label[0]) // 4]
+        leading = np.logical_and.accumulate(away(label, stop, target))
+        if (leading & (the_map.many(target) - target != shifts[index])).any():
+            where = [Range(int(label[0]) - one.addr + one.offset, int(stop[0]) - one.addr + one.offset)]
+            raise Refused(one.name, "words that may be distances to what moved against them", where)
 
 
 def _runs(starts: Ints, size: int, mask: Mask) -> tuple[Ints, Ints]:
