@@ -133,7 +133,7 @@ def _decide(pair: Pair) -> Verdict:
 def _may_have_moved(pair: Pair) -> bool:
     """Whether the sections stand at the same places although something within them may have moved: a declared text
     of another length, whose shift padding took up."""
-    return pair.declared.differ and pair.a.header.type == t.ET_DYN
+    return pair.declared.differ and pair.a.header.type in (t.ET_DYN, t.ET_EXEC)
 
 
 def equal(a: View, b: View) -> bool:

@@ -18,6 +18,7 @@ from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
 from banbury.compare.equivalence.elf_same import Pair
 from banbury.compare.equivalence.relayout_map import AddressMap, References
+from banbury.formats import _elf_types as t
 
 U8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -69,6 +70,17 @@ class Sides:
     words: Words = field(default_factory=Words)
     masks: dict[int, Mask] = field(default_factory=dict)
     code: list[tuple[Part, Part, Mask]] = field(default_factory=list)
+    #: Of code of a file for a fixed address: section, places, width in bytes, and the numbers of both files, each of
+    #: which may be an address.
+    immediates: list[tuple[Part, Part, Ints, int, Ints, Ints]] = field(default_factory=list)
+
+    @property
+    def image(self) -> tuple[int, int] | None:
+        """The first and the last address of the first file's image, if it is for a fixed address."""
+        loads = self.a.elf.loads
+        if self.a.header.type != t.ET_EXEC or not loads:
+            return None
+        return loads[0].vaddr, max(load.vaddr + load.memsz for load in loads)
 
     @property
     def a(self) -> OwnedElf:

@@ -19,7 +19,9 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.contract import CodePair, Kinds, Machine, Mask
+from banbury.compare.equivalence.machines.x86_64_absolute import absolute
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_data import same_words
 from banbury.compare.equivalence.relayout_tables import jump_tables
 
 U8 = npt.NDArray[np.uint8]
@@ -70,11 +72,13 @@ _DISP: Final = np.array(
 _SIB: Final = np.array([m >> 6 != 3 and m & 7 == 4 for m in range(256)])
 _CHUNK: Final = 1 << 16
 _MARGIN: Final = 32
+_BELOW: Final = 1 << 16  # bytes below the image that an index may make up for
 
 
 class X86(Machine):
     """x86-64 in the proof (System V ABI, AMD64 supplement, 4.4)."""
 
+    fixed = True
     kinds = Kinds(
         relative=frozenset({8}),
         resolver=frozenset({37}),
@@ -90,7 +94,32 @@ class X86(Machine):
             where = Range(one.offset + answer.offset, one.offset + answer.offset + 1)
             raise Refused(one.name, f"code that cannot be decoded: {answer}", [where]) from answer
         bits = np.where(code.mask(), 255, 0).astype(np.uint8)
+        if self.sides.image is not None:
+            self._absolute(one, other, code)
         return CodePair(code.targets(raw, one.addr), code.targets(raw_b, other.addr), bits, code.boundaries())
+
+    def _absolute(self, one: Part, other: Part, code: Code) -> None:
+        """Enter the fields that may hold an absolute address. Compilers let indices begin elsewhere than at 0, so that
+        a displacement may lie before its table: one that leads to code, or just below the image, is refused."""
+        raw, raw_b = self.sides.raw[one.index]
+        found = absolute(raw, code)
+        for at, width in ((found.displacements, 4), (found.immediates, 4), (found.wide, 8)):
+            old, new = same_words(raw, raw_b, at, width, big=False)
+            if width == 4:
+                old, new = (x.astype(np.uint32).astype(np.int32).astype(np.int64) for x in (old, new))
+            if at is found.displacements:
+                self._outside(one, at, old)
+            self.sides.immediates.append((one, other, at, width, old, new))
+
+    def _outside(self, one: Part, at: Ints, value: Ints) -> None:
+        low = (self.sides.image or (0, 0))[0]
+        strange = (value >= low - _BELOW) & (value < low)
+        for part, _ in self.sides.pairs:
+            if part.code:
+                strange |= (value >= part.addr) & (value < part.addr + part.size)
+        if strange.any():
+            where = [Range(int(x) + one.offset, int(x) + one.offset + 4) for x in at[strange][:16]]
+            raise Refused(one.name, "a displacement that may be an address before its object", where)
 
     def entered(self, one: Part, offsets: Ints, entries: Mask) -> Mask:
         """A reference may also lead behind a lock prefix, as the C library's own code does."""

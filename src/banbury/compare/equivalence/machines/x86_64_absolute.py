@@ -1,0 +1,90 @@
+"""Absolute addresses in x86-64 code: 32-bit immediates and displacements, 64-bit immediates and memory offsets.
+
+Instructions are those that :mod:`x86_64` found; here only the places of the fields within them are worked out.
+
+Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, chapter 2 and appendix A.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from banbury.compare.equivalence.code import Code, Ints
+
+U8 = npt.NDArray[np.uint8]
+Flags = npt.NDArray[np.bool_]
+_PREFIXES = [0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65, 0xF0]
+#: One-byte opcodes with an immediate of the operand's size (F7 has one for the first two operations).
+_SIZED = [
+    0x05, 0x0D, 0x15, 0x1D, 0x25, 0x2D, 0x35, 0x3D, 0x68, 0x69, 0x81, 0xA9, 0xC7, *range(0xB8, 0xC0)
+]  # fmt: skip
+_ONE = np.zeros(256, bool)
+for _low, _high in (
+    (0x00, 0x03), (0x08, 0x0B), (0x10, 0x13), (0x18, 0x1B), (0x20, 0x23), (0x28, 0x2B), (0x30, 0x33), (0x38, 0x3B),
+    (0x63, 0x63), (0x69, 0x69), (0x6B, 0x6B), (0x80, 0x81), (0x83, 0x8F), (0xC0, 0xC1), (0xC6, 0xC7), (0xD0, 0xD3),
+    (0xD8, 0xDF), (0xF6, 0xF7), (0xFE, 0xFF),
+):  # fmt: skip
+    _ONE[_low : _high + 1] = True
+#: Two-byte opcodes without a ModRM byte.
+_BARE = np.zeros(256, bool)
+for _low, _high in ((0x05, 0x09), (0x0B, 0x0B), (0x30, 0x37), (0x77, 0x77), (0x80, 0x8F), (0xA0, 0xA2), (0xA8, 0xAA),
+                    (0xC8, 0xCF)):  # fmt: skip
+    _BARE[_low : _high + 1] = True
+
+
+@dataclass(frozen=True)
+class Absolute:
+    """Offsets of the fields: 32-bit displacements, 32-bit immediates, 64-bit words."""
+
+    displacements: Ints
+    immediates: Ints
+    wide: Ints
+
+
+def absolute(data: U8, code: Code) -> Absolute:
+    """The fields of all instructions of a section that can hold an absolute address."""
+    c = np.concatenate((data, np.zeros(32, np.uint8)))
+    start = code.starts
+    end = np.append(start[1:], len(data))[: len(start)]
+    at, half, short = _prefixes(c, start)
+    rex = (c[at] & 0xF0) == 0x40
+    full = rex & ((c[at] & 8) != 0)
+    at = at + rex
+    first, second = c[at], c[at + 1]
+    skip = np.ones(len(at), np.int64)
+    two = first == 0x0F
+    skip[two] = np.where(np.isin(second[two], (0x38, 0x3A)), 3, 2)
+    has = np.where(two, ~_BARE[second], _ONE[first])
+    for lead, total in ((0xC5, 3), (0xC4, 4), (0x62, 5)):
+        vector = first == lead
+        skip[vector], has[vector] = total, True
+    has[(first == 0xC5) & (c[at + 2] == 0x77)] = False
+    modrm, sib = c[at + skip], c[at + skip + 1]
+    mod, rm = modrm >> 6, modrm & 7
+    indexed = has & (mod != 3) & (rm == 4)
+    far = has & ((mod == 2) | (indexed & (mod == 0) & (sib & 7 == 5)))
+    place = (at + skip + 1 + indexed)[far]
+    sized = np.isin(first, _SIZED) | ((first == 0xF7) & (modrm & 0x38 <= 8))
+    sized &= ~((first == 0xC7) & (modrm == 0xF8))  # xbegin is relative
+    wide = full & (first >= 0xB8) & (first <= 0xBF)
+    moffs = (first >= 0xA0) & (first <= 0xA3)
+    narrow = (sized & ~wide & ~(half & ~full)) | (moffs & short)
+    return Absolute(place, (end - 4)[narrow], (end - 8)[wide | (moffs & ~short)])
+
+
+def _prefixes(c: U8, start: Ints) -> tuple[Ints, Flags, Flags]:
+    """Behind the legacy prefixes of each instruction, and whether 66 or 67 is among them."""
+    is_prefix = np.zeros(256, bool)
+    is_prefix[_PREFIXES] = True
+    at = start.copy()
+    half, short = np.zeros(len(at), bool), np.zeros(len(at), bool)
+    going = is_prefix[c[at]]
+    while going.any():
+        half |= going & (c[at] == 0x66)
+        short |= going & (c[at] == 0x67)
+        at = at + going
+        going = going & is_prefix[c[at]] & (at - start < 15)
+    return at, half, short

@@ -1,0 +1,151 @@
+"""Files for a fixed address (ET_EXEC): numbers that may be addresses, in data and in code.
+
+No relocation says which words are addresses. A number that lies in the first file's image is therefore taken for one:
+it must be what the address map makes of it, so that one that stays equal although the map would move it is refused, and
+so is every other change. Numbers outside the image are equal. (An address of code is where an instruction may begin;
+any other number within code is a number.) What this cannot tell, a number that changed exactly as an address would, is
+the assumption of the rule ``elf.moved-word``.
+
+Sources: gABI (2013), chapter 5; System V ABI, AMD64 supplement, 3.5 (absolute addressing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.code import Ints
+from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.elf_same import may_hold_literals, span
+from banbury.compare.equivalence.machines.contract import Mask, Sides
+from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_data import same_words
+from banbury.compare.equivalence.relayout_items import labels
+from banbury.compare.equivalence.relayout_map import AddressMap
+
+U8 = npt.NDArray[np.uint8]
+Entered = Callable[[Part, Ints, Mask], Mask]
+_ROUNDS = 16
+
+
+class Fixed:
+    """The ambiguous words of one proof. ``plain``: sections of data without a grammar of their own."""
+
+    def __init__(self, sides: Sides, entered: Entered) -> None:
+        self.sides, self.entered = sides, entered
+        self.plain: list[tuple[Part, Part]] = []
+        image = sides.image
+        assert image is not None
+        self.low, self.high = image
+
+    def may_be_address(self, values: Ints) -> Mask:
+        """Which numbers may be addresses of the first file: in its image, and in code only where one may lead."""
+        out: Mask = (values >= self.low) & (values <= self.high)
+        for part, _, entries in self.sides.code:
+            inside = np.flatnonzero((values >= part.addr) & (values < part.addr + part.size))
+            out[inside] = self.entered(part, values[inside] - part.addr, entries)
+        return out
+
+    # Code
+
+    def immediates(self, bits: dict[int, U8]) -> None:
+        """Enter the immediates that may be addresses, and free their bytes. Raises :class:`Refused`."""
+        sides = self.sides
+        for one, other, places, width, first, second in sides.immediates:
+            good = self.may_be_address(first)
+            at, old, new = places[good], first[good], second[good]
+            sides.refs.add(f"{one.name}, immediates", old, new)
+            for k in range(width):
+                bits[one.index][at + k] = 255
+            self._explain(one, other, at, at, width, old != new)
+
+    # Data
+
+    def words(self) -> None:
+        """Enter the aligned words that may be addresses as references, and into the masks. Where one stands in the
+        second file follows from the labels before it; the words themselves are labels. Raises :class:`Refused`."""
+        sides = self.sides
+        base, base_b = sides.refs.old, sides.refs.new
+        old, new = base, base_b
+        for _ in range(_ROUNDS):
+            found = [self._find(one, other, old, new, sure=True) for one, other in self.plain]
+            before = len(np.unique(old))
+            old = np.concatenate((base, *(f[2] for f in found)))
+            new = np.concatenate((base_b, *(f[3] for f in found)))
+            if len(np.unique(old)) == before:
+                break
+        else:
+            raise Refused("layout", "addresses in data that lead to ever more addresses")
+        for one, other in self.plain:
+            at, at_b, a, b = self._find(one, other, old, new, sure=False)
+            sides.refs.add(f"{one.name}, words", a, b)
+            for k in range(sides.word):
+                sides.masks[one.index][at + k] = True
+            self._explain(one, other, at, at_b, sides.word, a != b)
+
+    def _find(self, one: Part, other: Part, old: Ints, new: Ints, *, sure: bool) -> tuple[Ints, Ints, Ints, Ints]:
+        """Offsets of the words in both files and what they hold. ``sure``: only those between two labels that moved
+        alike."""
+        sides, width = self.sides, self.sides.word
+        raw, raw_b = sides.raw[one.index]
+        at = np.arange(-one.addr % width, len(raw) - width + 1, width, dtype=np.int64)
+        at = at[~sides.masks[one.index][at]]
+        a = same_words(raw, raw, at, width, sides.big)[0]
+        good = self.may_be_address(a)
+        at, a = at[good], a[good]
+        shift = np.full(len(at), other.addr - one.addr, np.int64)
+        if may_hold_literals(one):
+            first, second = labels(one, other, old, new)
+            shifts = second - first
+            after = np.append(shifts[1:], other.addr + other.size - one.addr - one.size)
+            index = np.searchsorted(first, at + one.addr, "right") - 1
+            shift = shifts[index]
+            if sure:
+                good = shift == after[index]
+                at, a, shift = at[good], a[good], shift[good]
+        at_b = at + one.addr + shift - other.addr
+        if ((at_b < 0) | (at_b + width > len(raw_b))).any():
+            raise Refused(one.name, "a word that may be an address runs out of the section")
+        return at, at_b, a, same_words(raw_b, raw_b, at_b, width, sides.big)[0]
+
+    def _explain(self, one: Part, other: Part, at: Ints, at_b: Ints, width: int, changed: Mask) -> None:
+        if not changed.any():
+            return
+        here, there = (
+            [Range(int(x) + part.offset, int(x) + part.offset + width) for x in places[changed]]
+            for part, places in ((one, at), (other, at_b))
+        )
+        self.sides.pair.account.explain("elf.moved-word", here, there, one.name)
+
+    # Under the map
+
+    def finish(self, the_map: AddressMap) -> None:
+        """Of 64-bit words, none at an even place that is no word's may hold an address that moved: it would have been
+        left behind."""
+        if self.sides.word != 8:
+            return
+        for one, other in self.plain:
+            raw = self.sides.raw[one.index][0]
+            if len(raw) < 8:
+                continue
+            count = len(raw) - 7
+            likely = np.ones(count, bool)
+            for k in range(4, 8):
+                likely &= raw[k : k + count] == 0
+            likely &= raw[3 : 3 + count] <= self.high >> 24
+            at = np.flatnonzero(likely)
+            mask = self.sides.masks[one.index]
+            at = at[((at + one.addr) % 8 != 0) & ((at + one.addr) % 2 == 0) & ~mask[at] & ~mask[at + 7]]
+            value = same_words(raw, raw, at, 8, self.sides.big)[0] if not self.sides.big else at * 0
+            good = self.may_be_address(value)
+            at, value = at[good], value[good]
+            made = the_map.many(value)
+            lost = at[(made >= 0) & (made != value)]
+            if len(lost):
+                where = [Range(int(x) + one.offset, int(x) + one.offset + 8) for x in lost[:16]]
+                raise Refused(
+                    one.name, "what may be an address that moved stands where no word does", where, [span(other)]
+                )
