@@ -248,3 +248,27 @@ def _(raw: bytes, old: bytes) -> bytes:
         if all(start <= (x + base + 4 * k) & 0xFFFFFFFF < end for x in held[k : k + 2]) and held[k] != held[k + 1]
     )
     return put(raw, "powerpc", at + 4 * row, held[row + 1], held[row])
+
+
+PADS = r"""
+#include <stdio.h>
+int ready, values[40];
+const char *volatile stamp = "a version text of more than thirty-two " VERSION;
+void may(int);
+static void done(int *p) { puts("cleaned"); values[*p & 3]++; puts("and then"); }
+int run(int c) {
+  __attribute__((cleanup(done))) int x = c;
+  puts(stamp); may(c); ready = 1; may(c + 1);
+  return values[1];
+}
+"""
+
+
+@tampered("moved-mips-pad-left-behind")
+def _() -> Sample:
+    """Where an exception lands, the lower half of a text's address keeps the bytes it had before the layout moved."""
+    flags = "-fPIC", "-fexceptions", "-shared", "-nostdlib"
+    old, new = (build.program("mips", f'-DVERSION="{v}"', *flags, source=PADS) for v in (SHORT, LONG))
+    at = [x for (x, w), (_, v) in zip(text(new, "mips", "run"), text(old, "mips", "run"), strict=True) if w != v][-1]
+    raw = build.put(new, at, old[build.symbol(old, "run")[0] + at - build.symbol(new, "run")[0] :][:4])
+    return Sample(build.strip(old, "mips"), build.strip(raw, "mips"), *RECORDS)
