@@ -17,8 +17,9 @@ Versions are compared as bytes: :func:`banbury.supply.versions.key` makes the ke
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 
-from msgspec import Struct
+from msgspec import Struct, msgpack
 
 #: Above every key of a version.
 TOP = b"\xff"
@@ -33,7 +34,7 @@ class Stated(IntEnum):
     EXACT = 3  # one version
 
 
-class Leaf(Struct, frozen=True, array_like=True):
+class Leaf(Struct, frozen=True, array_like=True, gc=False):
     """One statement "these versions of this product". ``low`` is inclusive, ``high`` exclusive, both keys of
     :mod:`banbury.supply.versions` (``b""`` and :data:`TOP` where unbounded). ``part`` is the CPE's (a, o, h) or ``""``.
     ``vulnerable`` false is "running on/with": it decides a configuration but is never itself a match.
@@ -63,7 +64,7 @@ class Node(Struct, frozen=True, array_like=True):
     children: list[Node] = []
 
 
-class Wanted(Struct, frozen=True):
+class Wanted(Struct, frozen=True, gc=False):
     """One product in one version to look up. ``tag`` comes back in the hits (the component's id). ``key`` is ``b""``
     where no version is known: then every statement on the name is a hit."""
 
@@ -72,7 +73,7 @@ class Wanted(Struct, frozen=True):
     key: bytes = b""
 
 
-class Advisory(Struct, frozen=True, kw_only=True):
+class Advisory(Struct, frozen=True, kw_only=True, gc=False):
     """The head of a vulnerability as one source tells it.
 
     ``source``: ``nvd``, ``nvd-overrides``, ``cve`` (the CVE list, ADP included), ``openssl``, ``curl``, ``kernel``,
@@ -96,16 +97,25 @@ class Advisory(Struct, frozen=True, kw_only=True):
     snapshot: str
 
 
-class Hit(Struct, frozen=True):
-    """A statement of a feed that speaks of a wanted product and version.
-
-    ``configuration`` is ``None`` where the leaf decides alone (an OR of vulnerable leaves); else the whole tree of the
-    configuration that holds the leaf, to be evaluated against everything in the inventory."""
+class Hit(Struct, frozen=True, gc=False):
+    """A statement of a feed that speaks of a wanted product and version. ``tree`` is
+    ``configuration``, as MessagePack or decoded."""
 
     wanted: Wanted
     leaf: Leaf
     advisory: Advisory
-    configuration: Node | None = None
+    tree: bytes | Node | None = None
+
+    @property
+    def configuration(self) -> Node | None:
+        """``None`` where the leaf decides alone (an OR of vulnerable leaves); else the whole tree of the configuration
+        that holds the leaf, to be evaluated against everything in the inventory."""
+        return _decoded(self.tree) if isinstance(self.tree, bytes) else self.tree
+
+
+@lru_cache(1 << 12)
+def _decoded(tree: bytes) -> Node:
+    return msgpack.decode(tree, type=Node)
 
 
 class Exploited(Struct, frozen=True, kw_only=True):

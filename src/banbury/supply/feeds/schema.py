@@ -95,6 +95,7 @@ tree = sa.Table(
     sa.Column("record", sa.Integer, primary_key=True),
     sa.Column("place", sa.Integer, primary_key=True),
     sa.Column("data", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 #: Vulnerable leaves. ``tree`` is a place in ``tree``, -1 where the leaf decides alone.

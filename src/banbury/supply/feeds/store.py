@@ -29,7 +29,6 @@ from banbury.supply.feeds.query import (
     Exploited,
     Hit,
     Leaf,
-    Node,
     Probability,
     Release,
     Wanted,
@@ -37,12 +36,14 @@ from banbury.supply.feeds.query import (
 
 _PART: Final = 500  # SQLite limits the number of bound values
 _RAW: Final = 64 << 20
-_TREE: Final = msgspec.msgpack.Decoder(Node)
 _FIND: Final = """
-SELECT w.place, r.record, p.name, r.low, r.high, r.stated, r.tree, r.part, r.says, r.narrowed
-FROM temp.wanted AS w CROSS JOIN leaf AS r INDEXED BY leaf_by_product CROSS JOIN product AS p
-WHERE r.product = w.product AND r.low <= w.above AND r.high > w.version AND p.number = r.product
+SELECT w.place, r.record, r.low, r.high, r.stated, r.tree, r.part, r.says, r.narrowed, t.data
+FROM temp.wanted AS w CROSS JOIN leaf AS r INDEXED BY leaf_by_product
+LEFT JOIN tree AS t ON r.tree >= 0 AND t.record = r.record AND t.place = r.tree
+WHERE r.product = w.product AND r.low <= w.above AND r.high > w.version
 """
+#: What a wanted product without a version is compared with: above every low end.
+_ANY: Final = b"\xff\xff"
 
 
 class FeedStore:
@@ -91,7 +92,7 @@ class FeedStore:
         with self.begin() as connection:
             products = _numbers(connection, {one.name for one in wanted})
             rows = [
-                (place, products[one.name], one.key, one.key or schema_top())
+                (place, products[one.name], one.key, one.key or _ANY)
                 for place, one in enumerate(wanted)
                 if one.name in products
             ]
@@ -102,17 +103,16 @@ class FeedStore:
             if not rows:
                 return []
             connection.exec_driver_sql("INSERT INTO temp.wanted VALUES (?, ?, ?, ?)", rows)
-            found = connection.exec_driver_sql(_FIND).all()
+            found = _fetched(connection, _FIND)
             heads = _heads(connection, {row[1] for row in found})
-            trees = _trees(connection, {(row[1], row[6]) for row in found if row[6] >= 0})
         hits = [
             Hit(
-                wanted[row[0]],
-                Leaf(row[2], row[3], row[4], row[5], True, row[7], row[8], row[9]),
-                heads[row[1]],
-                trees[row[1], row[6]] if row[6] >= 0 else None,
+                wanted[at],
+                Leaf(wanted[at].name, low, high, stated, True, part, says, narrowed),
+                heads[record],
+                tree or b"",
             )
-            for row in found
+            for at, record, low, high, stated, _, part, says, narrowed, tree in found
         ]
         return sorted(hits, key=lambda hit: (hit.wanted.tag, hit.advisory.id, hit.advisory.source, hit.leaf.low))
 
@@ -248,11 +248,6 @@ class FeedStore:
         ]
 
 
-def schema_top() -> bytes:
-    """Above every low end: what a wanted product without a version is compared with."""
-    return b"\xff\xff"
-
-
 def _lines(text: str) -> list[str]:
     return text.split("\n") if text else []
 
@@ -277,28 +272,29 @@ def _numbers(connection: Connection, names: set[str]) -> dict[str, int]:
     return {row[0]: row[1] for row in _in_parts(connection, query, schema.product.c.name, sorted(names))}
 
 
+def _fetched(connection: Connection, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+    """Rows as the driver gives them: for the statements that return tens of thousands."""
+    driver: Any = connection.connection.dbapi_connection
+    rows: list[Any] = driver.execute(statement, values).fetchall()
+    return rows
+
+
+_HEADS: Final = (
+    "SELECT number, source, id, modified, published, summary, cvss, vector, flags, aliases, ssvc, weaknesses, snapshot "
+    "FROM record WHERE number IN "
+)
+
+
 def _heads(connection: Connection, numbers: set[int]) -> dict[int, Advisory]:
-    table = schema.record.c
-    query = sa.select(
-        table.number, table.source, table.id, table.modified, table.published, table.summary, table.cvss, table.vector,
-        table.flags, table.aliases, table.ssvc, table.weaknesses, table.snapshot,
-    )  # fmt: skip
-    rows = _in_parts(connection, query, table.number, sorted(numbers))
-    digests = {
-        row[0]: row[1] for row in connection.execute(sa.select(schema.snapshot.c.number, schema.snapshot.c.sha256))
-    }
-    return {
-        row[0]: Advisory(
-            number=row[0], source=row[1], id=row[2], modified=row[3], published=row[4], summary=row[5], cvss=row[6],
-            vector=row[7], flags=_lines(row[8]), aliases=_lines(row[9]), ssvc=_lines(row[10]),
-            weaknesses=_lines(row[11]), snapshot=digests[row[12]],
-        )
-        for row in rows
-    }  # fmt: skip
-
-
-def _trees(connection: Connection, places: set[tuple[int, int]]) -> dict[tuple[int, int], Node]:
-    table = schema.tree.c
-    query = sa.select(table.record, table.place, table.data)
-    rows = _in_parts(connection, query, table.record, sorted({record for record, _ in places}))
-    return {(row[0], row[1]): _TREE.decode(row[2]) for row in rows if (row[0], row[1]) in places}
+    query = sa.select(schema.snapshot.c.number, schema.snapshot.c.sha256)
+    digests = {row[0]: row[1] for row in connection.execute(query)}
+    found: dict[int, Advisory] = {}
+    for part in _parts(sorted(numbers)):
+        marks = ",".join("?" * len(part))
+        for row in _fetched(connection, f"{_HEADS}({marks})", part):
+            found[row[0]] = Advisory(
+                number=row[0], source=row[1], id=row[2], modified=row[3], published=row[4], summary=row[5], cvss=row[6],
+                vector=row[7], flags=_lines(row[8]), aliases=_lines(row[9]), ssvc=_lines(row[10]),
+                weaknesses=_lines(row[11]), snapshot=digests[row[12]],
+            )  # fmt: skip
+    return found
