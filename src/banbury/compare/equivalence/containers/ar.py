@@ -24,6 +24,7 @@ from banbury.formats.view import View
 
 MAGIC: Final = b"!<arch>\n"
 _DEB: Final = re.compile(r"debian-binary, control\.tar(\.(gz|xz|zst))?, data\.tar(\.(gz|xz|zst|bz2|lzma))?")
+_STREAMS: Final = {"": "", ".gz": "gzip", ".xz": "xz", ".zst": "zstd", ".bz2": "bzip2", ".lzma": "lzma"}
 _HEAD: Final = re.compile(
     rb"(.{16})([0-9]{1,12} *)([0-9]{1,6} *)([0-9]{1,6} *)([0-7]{1,8} *)([0-9]{1,10} *)`\n", re.DOTALL
 )
@@ -84,6 +85,8 @@ def _compare(work: Work) -> None:
     for (view, _), parts in zip(work.sides, (ours, theirs), strict=True):
         if view.take(parts[0].start, parts[0].size) != b"2.0\n":
             raise Refused("debian-binary", "no package of version 2.0")
+        for part in parts[1:]:
+            _check_stream(view, part)
     hints = [EXACT, *(["md5sums"] if _sums_follow(work, ours, theirs) else [])]
     for one, other in zip(ours, theirs, strict=True):
         work.free(one.free, other.free)
@@ -94,6 +97,14 @@ def _compare(work: Work) -> None:
             work.account.explain("deb.compression", spans[0], spans[1], names)
         places = _place(work.place_a, one), _place(work.place_b, other)
         work.member(other.name, *places, hints=[*own, ANY_STREAM])
+
+
+def _check_stream(view: View, part: Part) -> None:
+    """dpkg unpacks a member by the end of its name, not by how it begins (deb(5))."""
+    _, _, ending = part.name.decode().partition(".tar")
+    magic = next((f.magic for f in streams._FORMATS if f.name == _STREAMS[ending]), b"")
+    if not view.startswith(magic, part.start) or (not ending and view.take(part.start + 257, 5) != b"ustar"):
+        raise Refused(part.name.decode(), "its name states another compression than it has")
 
 
 def _place(whole: Place, part: Part) -> Place:

@@ -117,9 +117,20 @@ class Things:
                 continue
             stop = self._room((ends[0], ends[1]), "initramfs")
             self.sizes[stop + 7 & ~7] = ends[0] - start, ends[1] - start
+            self._stated(stop + 7 & ~7, ends[0] - start, ends[1] - start)
             self._member(b"initramfs", start, ends)
             return stop
         return 0
+
+    def _stated(self, at: int, one: int, other: int) -> None:
+        """Where the rebuilt kernel states the archive's size, the shipped one states its own, equal bytes or not."""
+        for form in ("<Q", ">Q", "<I", ">I"):
+            size = struct.calcsize(form)
+            if at + size <= len(self.work.a) and self.work.a.take(at, size) == struct.pack(form, one):
+                if self.work.b.take(at, size) != struct.pack(form, other):
+                    span = [Range(at, at + size)]
+                    raise Refused("initramfs", "its stated size is not the size that it has", span, span)
+                return
 
     def size(self, at: int, done: int) -> int:
         """The stated size of an initramfs, which the linker puts behind it, aligned to eight bytes."""

@@ -223,9 +223,14 @@ def _check_times(entry: _Entry) -> None:
                 raise Refused(f"central record at {entry.at}", "a timestamp in an odd form")
 
 
+def _directory(view: View) -> int:
+    """Where the end record says that the central directory begins."""
+    return min(view.u32(len(view) - _END.size + 16), len(view)) if len(view) >= _END.size else 0
+
+
 def _compare(work: Work) -> None:
     views = [view for view, _ in work.sides]
-    raw = any(view.find(b"AndroidManifest.xml", max(0, len(view) - (1 << 20))) >= 0 for view in views)
+    raw = any(view.find(b"AndroidManifest.xml", _directory(view)) >= 0 for view in views)
     (a, block_a), (b, block_b) = (_tree(view, work.spool, raw) for view in views)
     _blocks(work, block_a, block_b)
     heads = [next(iter(tree.nodes), b"") for tree in (a, b)]
