@@ -86,6 +86,9 @@ class FileInspector(Inspector):
     #: Whether the result depends on the path as well as on the bytes.
     uses_path: ClassVar[bool] = False
 
+    def prepare(self) -> None:
+        """Build what every file needs, once, in the process that workers are forked from."""
+
     @abstractmethod
     def applies(self, file: FileView) -> bool:
         """Whether this file is one that the inspector reads. Cheap: looks at ``file.kind``, the path, a few bytes."""

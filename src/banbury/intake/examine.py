@@ -54,7 +54,9 @@ def prepare() -> None:
     import numpy  # noqa: F401
 
     readers()
-    inspectors()
+    for inspector in inspectors().values():
+        if isinstance(inspector, FileInspector):
+            inspector.prepare()
 
 
 def run(payload: bytes, data: mmap.mmap | bytes, spool: int, step: Callable[[str], None]) -> bytes:

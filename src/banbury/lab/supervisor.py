@@ -32,7 +32,16 @@ from banbury.model.errors import SandboxError, StoreError
 _START_TIMEOUT = 60.0
 _REPLY_LIMIT = 256 << 20
 #: What a worker sees of the environment, which may hold the credentials of a store or an engine.
-_ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE")
+_ENVIRONMENT = (
+    "PATH",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "PYTHONDONTWRITEBYTECODE",
+    "BANBURY_SCANNER",
+)
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _PAGE = 1 << 16
 #: Requests after which a worker is replaced: one that its input has taken over unseen can lie about so many more.

@@ -1,0 +1,150 @@
+"""The pass itself: triggers by the scanner, then each rule's pattern on a window around each trigger."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final
+
+from msgspec import Struct
+
+from banbury.formats.view import View
+from banbury.inspect.components.engines import Found, Scanner, scanner_class
+from banbury.inspect.components.rules import BARE, BARE_TRIGGERS, Evidence, Rule, patterns, rules
+from banbury.inspect.components.triggers import WIDEST, Trigger, compiled
+
+#: Different versions that one rule may state of one content, and bare versions of one content.
+VERSIONS: Final = 16
+BARE_VERSIONS: Final = 64
+_MARGIN: Final = 8  # a pattern may look a few bytes past its match
+_BARE: Final = compiled(BARE)
+
+
+class Statement(Struct, kw_only=True):
+    """One rule's word on one version (``""``: presence). ``count`` matches; the first lies at ``start``."""
+
+    rule: Rule
+    evidence: Evidence
+    version: str
+    start: int
+    length: int
+    matched: bytes
+    count: int = 1
+
+
+class Bare(Struct, frozen=True, kw_only=True):
+    """A version that stands alone as a C string."""
+
+    version: str
+    start: int
+
+
+class Scanned(Struct, kw_only=True):
+    """What one content showed. ``cut``: rules (``bare`` for the bare versions) of which there was more."""
+
+    statements: list[Statement]
+    bare: list[Bare]
+    cut: list[str]
+
+
+@cache
+def scanner() -> Scanner:
+    """This process's scanner with all rules, built on first use."""
+    return scanner_class()(all_triggers())
+
+
+@cache
+def all_triggers() -> tuple[Trigger, ...]:
+    """The triggers of all rules in order, then those of bare versions."""
+    return (*(r.trigger for r in rules()), *BARE_TRIGGERS)
+
+
+def scan(view: View, *, text: bool, bare: bool = False, by: Scanner | None = None) -> Scanned:
+    """Everything that the rules see in a content. ``text``: it is lines of text rather than a program. ``bare``: state
+    the versions that stand alone whatever else there is.
+
+    Work is bounded: at most 4,096 occurrences of a trigger are tried, each on a window of at most 1 KiB.
+    """
+    found = (by or scanner()).scan(view)
+    out = Scanned(statements=[], bare=[], cut=[])
+    for number, (rule, pattern) in enumerate(zip(rules(), patterns(), strict=True)):
+        if found[number] and (rule.text if text else rule.binary):
+            full = _try(view, rule, pattern, found[number], out.statements)
+            if full or number in found.cut:
+                out.cut.append(rule.id)
+    out.statements = [s for s in out.statements if _settle(view, s)]
+    if bare or any(s.rule.bare for s in out.statements):
+        _bare(view, found, out)
+    return out
+
+
+def _try(
+    view: View, rule: Rule, pattern: re.Pattern[bytes], ends: list[int], out: list[Statement]
+) -> bool:  # fmt: skip
+    """Confirm a rule at each trigger; whether there were more versions than are kept."""
+    seen: dict[str, Statement] = {}
+    reached, more = -1, False
+    for end in ends:
+        start = end - rule.trigger.length
+        if start < reached:
+            continue  # it lies in the match before
+        base = max(0, start - WIDEST)
+        window = view.take(base, min(end + WIDEST + _MARGIN, len(view)) - base)
+        match = _covering(pattern, window, start - base, end - base)
+        if match is None:
+            continue
+        reached = base + match.end()
+        version = rule.version_of(match["version"]) if rule.evidence is not Evidence.PRESENCE else ""
+        known = seen.get(version)
+        if known is not None:
+            known.count += 1
+        elif len(seen) < VERSIONS:
+            seen[version] = Statement(
+                rule=rule,
+                evidence=rule.evidence,
+                version=version,
+                start=base + match.start(),
+                length=match.end() - match.start(),
+                matched=match[0],
+            )
+        else:
+            more = True
+    out += seen.values()
+    return more
+
+
+def _covering(pattern: re.Pattern[bytes], window: bytes, start: int, end: int) -> re.Match[bytes] | None:
+    """The pattern's match in the window that holds ``start`` to ``end``."""
+    for match in pattern.finditer(window):
+        if match.start() <= start and match.end() >= end:
+            return match
+        if match.start() > start:
+            return None
+    return None
+
+
+def _settle(view: View, statement: Statement) -> bool:
+    """Give a statement the evidence that the rest of the content lets it have; whether anything is left of it."""
+    rule = statement.rule
+    if not rule.needs or any(view.find(n) >= 0 for n in rule.needs):
+        return True
+    if rule.otherwise is None:
+        return False
+    statement.evidence = rule.otherwise
+    return True
+
+
+def _bare(view: View, found: Found, out: Scanned) -> None:
+    first = len(rules())
+    places = sorted(
+        end - trigger.length for number, trigger in enumerate(BARE_TRIGGERS, first) for end in found[number]
+    )
+    seen: dict[str, int] = {}
+    for start in places:
+        window = view.take(start, min(64, len(view) - start))
+        match = _BARE.match(window)
+        if match is not None:
+            seen.setdefault(match["version"].decode("latin-1"), start + match.start("version"))
+    if len(seen) > BARE_VERSIONS or any(n in found.cut for n in range(first, first + len(BARE_TRIGGERS))):
+        out.cut.append("bare")
+    out.bare = [Bare(version=v, start=at) for v, at in list(seen.items())[:BARE_VERSIONS]]

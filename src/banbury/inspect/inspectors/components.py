@@ -1,0 +1,154 @@
+"""Identification by bytes: what a content shows of the products in it. Facts only: what they amount to is decided in
+:mod:`banbury.supply.identify`, where versions that are known can be looked up.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from msgspec import field
+
+from banbury.formats.view import View
+from banbury.inspect.components import scan as engine
+from banbury.inspect.components.rules import Evidence
+from banbury.inspect.contract import FileInspector, FileView
+from banbury.inspect.kinds import TEXT_KINDS
+from banbury.model.errors import BanburyError
+from banbury.model.facts import Fact, Span
+
+#: Exported symbols whose digests are stated, and the longest file (bytes) whose symbols are looked at.
+SYMBOLS: Final = 6000
+_LARGEST: Final = 256 << 20
+_LEAST: Final = 16
+_NAME: Final = re.compile(r"[\w.+-]{1,80}")
+
+
+class Statement(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="component.statement"):
+    """A mark of a product. ``evidence``: ``banner`` (it states its own version), ``presence`` (it is there, without a
+    version), ``linked`` (the version of what the file was built against), ``path`` (a path of the build) or
+    ``metadata`` (a field made for it). ``count`` marks say the same; the first is shown. ``rule`` is the rule's id."""
+
+    product: str
+    evidence: Evidence
+    rule: str
+    version: str = ""
+    count: int = 1
+
+
+class BareVersions(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="component.bare-versions"):
+    """Versions that stand alone as C strings, with the offset of each. Stated where the content shows a product that
+    keeps its version so, or is a library with a name of its own."""
+
+    versions: list[str]
+    offsets: list[int]
+
+
+class Exports(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="component.exports"):
+    """The symbols that a shared library exports: its soname, how many, and the CRC-32 of each name (sorted, 4 bytes
+    each, little-endian, Base64) for comparison with a table of symbols and the versions that first had them.
+    ``complete`` says whether all are here."""
+
+    soname: str
+    symbols: int
+    digests: str
+    complete: bool = True
+
+
+class Cut(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="component.cut"):
+    """There was more than is stated: rules whose mark stands in the content more often, or with more versions, than is
+    looked at. ``bare`` stands for versions that stand alone."""
+
+    rules: list[str] = field(default_factory=list)
+
+
+class Components(FileInspector):
+    name = "components"
+    title = "Identification by bytes"
+    question = "Which products, in which versions, does this content show by its own bytes?"
+    version = 1
+    blind_spots = (
+        "A product that states no version in its bytes shows at most that it is there.",
+        "A mark is text: whoever builds a file can write another one into it.",
+        "Compressed or encrypted content shows its marks only once it has been unpacked.",
+        "A version that a vendor patched without changing its number looks like the original.",
+        "Of one mark 4,096 occurrences, and of one rule 16 versions, are looked at in a content; more is noted.",
+    )
+    references = (
+        "Rules written from the files of Debian 12 and of OpenWrt packages; each names its sample's package",
+        "System V ABI, gABI draft of 2013, chapter 5 (dynamic symbols, sonames)",
+    )
+    facts = (Statement, BareVersions, Exports, Cut)
+
+    def prepare(self) -> None:
+        engine.scanner()  # compiled once; workers are forked with it
+
+    def applies(self, file: FileView) -> bool:
+        return len(file.view) >= _LEAST
+
+    def inspect(self, file: FileView) -> Iterator[Fact]:
+        soname, exported, complete = _exports(file)
+        found = engine.scan(file.view, text=file.kind in TEXT_KINDS, bare=bool(soname))
+        for statement in found.statements:
+            yield Statement(
+                product=statement.rule.product,
+                evidence=statement.evidence,
+                rule=statement.rule.id,
+                version=statement.version,
+                count=statement.count,
+                at=Span(statement.start, statement.length),
+                text=_shown(statement.matched),
+            )
+        if found.bare:
+            yield BareVersions(
+                versions=[b.version for b in found.bare],
+                offsets=[b.start for b in found.bare],
+                at=Span(found.bare[0].start, len(found.bare[0].version)),
+                text=found.bare[0].version,
+            )
+        if soname and exported:
+            yield Exports(
+                soname=soname,
+                symbols=len(exported),
+                digests=_digests(exported[:SYMBOLS]),
+                complete=complete and len(exported) <= SYMBOLS,
+            )
+        if found.cut:
+            yield Cut(rules=found.cut[:64])
+
+
+def _exports(file: FileView) -> tuple[str, list[str], bool]:
+    """A shared library's soname, the names it exports, and whether these are all; empty for any other file."""
+    if file.kind != "elf" or len(file.view) > _LARGEST:
+        return "", [], False
+    try:
+        elf = file.elf
+        soname = elf.soname
+        if not _NAME.fullmatch(soname):
+            return "", [], False
+        return soname, sorted(elf.exports), elf.symbols_complete
+    except BanburyError:
+        return "", [], False  # the inspectors of ELF files say so
+
+
+def _digests(names: list[str]) -> str:
+    values = np.array([zlib.crc32(n.encode("utf-8", "replace")) for n in names], dtype="<u4")
+    values.sort()
+    return base64.b64encode(values.tobytes()).decode()
+
+
+def _shown(matched: bytes) -> str:
+    text = matched.strip(b"\0").decode("latin-1")
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:120])[:120]
+
+
+def scan_bytes(data: bytes, *, text: bool = False) -> engine.Scanned:
+    """The scan alone, of bytes in memory; for measurements and tests."""
+    return engine.scan(View(data), text=text)
+
+
+INSPECTORS = (Components(),)
