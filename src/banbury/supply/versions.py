@@ -151,7 +151,7 @@ def _mixed(text: str, before: dict[str, int], behind: frozenset[str] | set[str],
         text, commits = described[1], _PATCH + _number(int(described[2]))
     epoch = b"\x00"
     if found := _EPOCH.match(text):
-        epoch = _number(int(found[1]))[1:]
+        epoch = _number(int(found[1]))[1:] if int(found[1]) else epoch
         text = text[found.end() :]
     text = text[match.end() :] if (match := _LEAD.match(text)) else text
     tokens = _TOKEN.findall(text)

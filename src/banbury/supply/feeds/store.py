@@ -42,6 +42,8 @@ FROM temp.wanted AS w CROSS JOIN leaf AS r INDEXED BY leaf_by_product
 LEFT JOIN tree AS t ON r.tree >= 0 AND t.record = r.record AND t.place = r.tree
 WHERE r.product = w.product AND r.low <= w.above AND r.high > w.version
 """
+#: Reading many scattered rows is twice as quick from a mapping; an import has no use for it.
+_MAPPED: Final = f"PRAGMA mmap_size = {1 << 30}"
 #: What a wanted product without a version is compared with: above every low end.
 _ANY: Final = b"\xff\xff"
 
@@ -90,6 +92,7 @@ class FeedStore:
         marked vulnerable. Rejected advisories are left out; disputed ones are kept, with the flag. Sorted by tag, id,
         source. Configurations are *not* evaluated here: see :class:`banbury.supply.feeds.query.Hit`."""
         with self.begin() as connection:
+            connection.exec_driver_sql(_MAPPED)
             products = _numbers(connection, {one.name for one in wanted})
             rows = [
                 (place, products[one.name], one.key, one.key or _ANY)
