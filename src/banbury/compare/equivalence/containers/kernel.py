@@ -123,13 +123,16 @@ class Things:
         return 0
 
     def _stated(self, at: int, one: int, other: int) -> None:
-        """Where the rebuilt kernel states the archive's size, the shipped one states its own, equal bytes or not."""
+        """Where one kernel states its archive's size, the other states its own, though the bytes be equal."""
         for form in ("<Q", ">Q", "<I", ">I"):
             size = struct.calcsize(form)
-            if at + size <= len(self.work.a) and self.work.a.take(at, size) == struct.pack(form, one):
-                if self.work.b.take(at, size) != struct.pack(form, other):
-                    span = [Range(at, at + size)]
-                    raise Refused("initramfs", "its stated size is not the size that it has", span, span)
+            if at + size > len(self.work.a):
+                continue
+            right = [v.take(at, size) == struct.pack(form, n) for v, n in ((self.work.a, one), (self.work.b, other))]
+            if one != other and right[0] != right[1]:
+                span = [Range(at, at + size)]
+                raise Refused("initramfs", "its stated size is not the size that it has", span, span)
+            if all(right):
                 return
 
     def size(self, at: int, done: int) -> int:
