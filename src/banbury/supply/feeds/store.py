@@ -113,7 +113,7 @@ class FeedStore:
                 wanted[at],
                 Leaf(wanted[at].name, low, high, stated, True, part, says, narrowed),
                 heads[record],
-                tree or b"",
+                tree,
             )
             for at, record, low, high, stated, _, part, says, narrowed, tree in found
         ]
