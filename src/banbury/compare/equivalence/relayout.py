@@ -5,8 +5,8 @@ same places of the second file give what they mean there. The map is made of the
 places within data where declared texts changed length. Bytes that are no reference are equal. A reference that
 cannot be enumerated stops the proof; none is left out because its bytes happen to be equal.
 
-Proved here: position-independent programs and shared objects for the processors of :mod:`machines`. Refused: programs
-at a fixed address where the processor's module does not enumerate them (an address cannot be told from a number),
+Proved here: position-independent programs and shared objects for the processors of :mod:`machines`, and programs for a
+fixed address where the processor's module enumerates them (see :mod:`relayout_fixed`). Refused:
 other processors, and what the decoder or the tables' readers do not know. Assumed (as a rule that is listed where it is
 used): see ``rules/relayout.toml``.
 """
@@ -35,6 +35,7 @@ from banbury.compare.equivalence.literals import runs
 from banbury.compare.equivalence.machines import machine_of
 from banbury.compare.equivalence.machines.contract import Sides
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_fixed import Fixed
 from banbury.compare.equivalence.relayout_headers import check_headers
 from banbury.compare.equivalence.relayout_items import check_aligned, compare_items, constant, labels, pieces_of
 from banbury.compare.equivalence.relayout_map import AddressMap, Piece, is_template, paired
@@ -71,6 +72,7 @@ class _Proof:
         self.machine = machine(self.sides)
         self.refs, self.masks = self.sides.refs, self.sides.masks
         self.bits: dict[int, U8] = {}  # of code: the bits that are references
+        self.fixed = Fixed(self.sides, self.machine.entered) if header.type == t.ET_EXEC else None
 
     @staticmethod
     def _bytes(elf: OwnedElf, part: Part) -> U8:
@@ -87,6 +89,9 @@ class _Proof:
         for one, other in self.pairs:
             if one.code and one.size and one.type != SHT_NOBITS:
                 self._code(one, other)
+        if self.fixed is not None:
+            self.fixed.immediates(self.bits)
+            self.fixed.words()
         old, new = self.refs.old, self.refs.new
         split = {one.index: labels(one, other, old, new) for one, other in self.pairs if may_hold_literals(one)}
         for one, other in self.pairs:
@@ -95,6 +100,8 @@ class _Proof:
         the_map = self._map(split)
         the_map.check(self.refs)
         self.machine.finish(the_map)
+        if self.fixed is not None:
+            self.fixed.finish(the_map)
         self._boundaries()
         for one, other in self.pairs:
             self._contents(one, other, split.get(one.index))
@@ -129,6 +136,8 @@ class _Proof:
         elif one.type not in _FIXED and one.type != _NOTES:
             self.masks[one.index] = np.zeros(one.size, bool)
             self._first_word(one, other)
+            if self.fixed is not None:
+                self.fixed.plain.append((one, other))
 
     def _code(self, one: Part, other: Part) -> None:
         found = self.machine.code(one, other)
@@ -197,6 +206,8 @@ class _Proof:
         if base != base_b or min(headers) < base:
             raise Refused("program headers", "the image does not begin at the same address")
         pieces.append(Piece(base, min(headers), 0))
+        if self.fixed is not None:
+            ends.setdefault(0, 0)  # calls of weak functions that are nowhere
         return AddressMap(pieces, ends)
 
     def _exceptions(self, pieces: list[Piece]) -> None:
