@@ -99,7 +99,7 @@ class Inodes:
 
     def _check_sums(
         self, rows: np.ndarray, first: int, stored: np.ndarray, wide: np.ndarray, blank: np.ndarray
-    ) -> None:  # type: ignore[type-arg]
+    ) -> None:
         count = len(rows)
         numbers = np.arange(first + 1, first + count + 1, dtype="<u4").view(np.uint8).reshape(-1, 4)
         seeds = crc32c_rows(self.sb.seed, np.hstack((numbers, rows[:, 0x64:0x68])))
@@ -230,7 +230,7 @@ class Inodes:
             yield from self._level(int(entries[index]), level - 1, first + index * span)
 
     @staticmethod
-    def _pieces(entries: np.ndarray, first: int) -> Iterator[Run]:  # type: ignore[type-arg]
+    def _pieces(entries: np.ndarray, first: int) -> Iterator[Run]:
         """Blocks that stand in a row, joined."""
         index = np.flatnonzero(entries)
         if not len(index):

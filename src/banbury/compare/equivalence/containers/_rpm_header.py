@@ -62,7 +62,7 @@ def read_lead(view: View) -> dict[str, object]:
     )
     assert isinstance(name, bytes)
     text, _, rest = name.partition(b"\0")
-    if magic != MAGIC or major != 3 or sort > 1 or signature != 5 or unused != bytes(16) or rest.strip(b"\0"):  # type: ignore[comparison-overlap]
+    if magic != MAGIC or major != 3 or sort > 1 or signature != 5 or unused != bytes(16) or rest.strip(b"\0"):
         raise Refused("lead", "a version that is not decided, or bytes where there should be none", [Range(0, LEAD)])
     return {"minor": minor, "type": sort, "machine": machine, "name": text, "system": system}
 
