@@ -1,0 +1,1 @@
+"""Is its use in this network a manageable risk: inventories, policies, exposure, options."""
