@@ -170,7 +170,12 @@ def test_schemes_are_used_for_their_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("product", "branches"), [("openssl", ["1.0.1", "1.0.2", "1.1.0", "1.1.1", "3.0"]), ("linux", ["4.19", "5.10", "6.1"])]
+    ("product", "branches"),
+    [
+        ("openssl", ["1.0.1", "1.0.2", "1.1.0", "1.1.1", "3.0"]),
+        ("haproxy", ["2.4.", "2.6."]),
+        ("php", ["7.4.", "8.0."]),
+    ],
 )
 def test_the_order_is_that_of_the_release_days(product: str, branches: list[str]) -> None:
     """In a branch, later releases have later versions (endoflife.date's release data, which nobody here wrote)."""
