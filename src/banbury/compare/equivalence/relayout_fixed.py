@@ -24,7 +24,7 @@ from banbury.compare.equivalence.machines.contract import Mask, Sides
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_data import same_words
 from banbury.compare.equivalence.relayout_items import labels
-from banbury.compare.equivalence.relayout_map import AddressMap
+from banbury.compare.equivalence.relayout_map import AddressMap, is_template
 
 U8 = npt.NDArray[np.uint8]
 Entered = Callable[[Part, Ints, Mask], Mask]
@@ -42,8 +42,12 @@ class Fixed:
         self.low, self.high = image
 
     def may_be_address(self, values: Ints) -> Mask:
-        """Which numbers may be addresses of the first file: in its image, and in code only where one may lead."""
-        out: Mask = (values >= self.low) & (values <= self.high)
+        """Which numbers may be addresses of the first file: in its sections or where they end, and in code only where
+        one may lead."""
+        out: Mask = np.zeros(len(values), bool)
+        for part, _ in self.sides.pairs:
+            if not is_template(part):
+                out |= (values >= part.addr) & (values <= part.addr + part.size)
         for part, _, entries in self.sides.code:
             inside = np.flatnonzero((values >= part.addr) & (values < part.addr + part.size))
             out[inside] = self.entered(part, values[inside] - part.addr, entries)

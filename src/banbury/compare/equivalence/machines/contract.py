@@ -22,6 +22,8 @@ from banbury.formats import _elf_types as t
 
 U8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+#: Bytes below the image that an index may make up for: compilers let indices begin elsewhere than at 0.
+BELOW = 1 << 16
 
 
 class Words:
@@ -81,6 +83,16 @@ class Sides:
         if self.a.header.type != t.ET_EXEC or not loads:
             return None
         return loads[0].vaddr, max(load.vaddr + load.memsz for load in loads)
+
+    def is_number(self, values: Ints) -> Mask:
+        """Which numbers made by code of whole words are no address of the first file: those well outside the image, for
+        an address may lie somewhat before its object, and those in code that begin no word."""
+        low, high = self.image or (0, 0)
+        out: Mask = (values < low - BELOW) | (values > high)
+        for part, _ in self.pairs:
+            if part.code:
+                out |= (values >= part.addr) & (values < part.addr + part.size) & (values % 4 != 0)
+        return out
 
     @property
     def a(self) -> OwnedElf:

@@ -69,9 +69,12 @@ class Followed:
 
     def finish(self, the_map: AddressMap) -> None:
         """Check the incomplete addresses that are used as they stand. Raises :class:`Refused`."""
+        fixed = self.sides.image is not None  # then an upper half alone is a number: compilers complete all others
         for name, a, b, only in self.bare:
+            if fixed and a == b:
+                continue
             made = the_map.one(a)
-            if made != b and (made is not None or (a != b and not only)):
+            if fixed or (made != b and (made is not None or (a != b and not only))):
                 raise Refused(name, f"a part of an address, {a:#x}, is used in a way that is not known")
 
 
@@ -86,6 +89,7 @@ class Section:
         everything = np.zeros(ops.count, np.uint64)
         self.flow = Tracking(ops, shared.load, self._targets, everything)
         self._bounds = np.zeros(0, np.int64)
+        self._absolute: set[int] = set()  # labels of tables of addresses
         self._base: tuple[int, int] | None = None
         self._order = ">u4" if shared.sides.big else "<u4"
 
@@ -123,6 +127,7 @@ class Section:
             everything = np.full(self.ops.count, (1 << SLOTS) - 1, np.uint64)
             alive = live(self.ops, known) if turn else everything  # first all tables are found
             self.flow = Tracking(self.ops, self.shared.load, self._targets, alive)
+            self.flow.absolute = self._absolute
             self.flow.start(rows[good], places[good], kinds[good], a[good], b[good])
             bounds = self._labels()
             foreign = self._foreign()
@@ -184,6 +189,7 @@ class Section:
         hidden = used & (does == ADDI) & (ops.rd[row] == ops.through) & (ops.through >= 0)
         told = used & ~hidden
         self.refer(row[told], first[told], second[told])
+        self._before(row, first, told & (kind == INDEXED))
         self.mark(row[used & ~doubt])
         self.mark(row[(place == ops.rs[row]) & (does == SHIFTED) & (kind <= WHOLE) & ~doubt])
         bits = (ops.reads[row] >> np.minimum(place, 63).astype(np.uint64)) & np.uint64(1)
@@ -191,6 +197,16 @@ class Section:
         stored = (kind == PART) & (does == STORE) & (place == ops.rt[row]) & (ops.rs[row] != ops.stack)
         for at in np.flatnonzero(escaped | stored).tolist():
             self.shared.bare.append((name, int(a[at]), int(b[at]), False))
+
+    def _before(self, row: Ints, value: Ints, indexed: Mask) -> None:
+        """In a file for a fixed address, an address with an index that lies in code is one before its object."""
+        if self.shared.sides.image is None:
+            return
+        for part, _ in self.shared.sides.pairs:
+            if part.code:
+                lost = np.flatnonzero(indexed & (value >= part.addr) & (value < part.addr + part.size))
+                if len(lost):
+                    raise NotDecoded(4 * int(row[lost[0]]), "an address that may lie before its object")
 
     def complete(self, rows: Ints, place: int) -> None:
         """At these rows a register is read by somebody else: what is in it is complete, if it can be an address."""
@@ -240,7 +256,13 @@ class Section:
         found = self._words(label)
         if found is None or label % 4:
             return np.zeros(0, np.int64)
-        return self._rows(found[2], label if self._base is None else self._base[0])
+        return self._rows(found[2], self._from(label, label)[0])
+
+    def _from(self, label: int, label_b: int) -> tuple[int, int]:
+        """From where the words of a table count, in both files."""
+        if label in self._absolute:
+            return 0, 0
+        return (label, label_b) if self._base is None else self._base
 
     def _rows(self, words: Ints, base: int) -> Ints:
         offset = ((words + base) & 0xFFFFFFFF) - self.one.addr
@@ -256,7 +278,7 @@ class Section:
             if found is None or not len(rows):
                 raise NotDecoded(0, f"no table of jumps stands at {label:#x}")
             one, other, words = found
-            base, base_b = (label, label_b) if self._base is None else self._base
+            base, base_b = self._from(label, label_b)
             at, at_b = label - one.addr, label_b - other.addr
             raw_b = sides.raw[one.index][1]
             size = 4 * len(rows)
@@ -285,6 +307,9 @@ class Section:
         entries: Mask = np.zeros(self.one.size + 1, bool)
         entries[::4] = True
         old, new = (np.concatenate(x) if x else np.zeros(0, np.int64) for x in (self._old, self._new))
+        if self.shared.sides.image is not None:
+            kept = ~((old == new) & self.shared.sides.is_number(old))
+            old, new = old[kept], new[kept]
         return CodePair(old, new, bits.copy(), entries)
 
 

@@ -17,8 +17,9 @@ import numpy as np
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.elf_same import span
 from banbury.compare.equivalence.machines import mips_code as decoder
-from banbury.compare.equivalence.machines.contract import CodePair, Kinds, Machine, Mask, Sides
+from banbury.compare.equivalence.machines.contract import BELOW, CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.followed import Followed, Section
 from banbury.compare.equivalence.machines.mips_code import FP, GP, RA, SP, T9
 from banbury.compare.equivalence.machines.operations import ADD, ADDI, LOAD, NAMED, PART, STORE, WHOLE, Ops, Words
@@ -31,6 +32,7 @@ _REGINFO, _ABIFLAGS = 0x70000006, 0x7000002A
 _LOCAL, _SYMBOLS, _FIRST = 0x7000000A, 0x70000011, 0x70000013
 _BIAS = 0x7FF0
 _O32, _ABI, _UNKNOWN_FLAGS = 0x1000, 0xF000, 0x06000000  # EF_MIPS_ABI_O32; microMIPS and MIPS16
+Started = tuple[Ints, Ints, Ints, Ints, Ints]  # rows, places, kinds, both numbers
 _PROLOGUE = 32  # rows between the parts of what sets the global pointer
 
 #: Functions of the C library that do not return (ISO C 7.22.4, POSIX; GNU and musl for those with two underscores).
@@ -43,6 +45,7 @@ _FINAL = {
 class Mips(Machine):
     """MIPS O32."""
 
+    fixed = True
     kinds = Kinds(
         relative=frozenset(), symbolic=frozenset({0, 38, 39, 47, 126}), lazy=frozenset({127})
     )  # NONE, DTPMOD32, DTPREL32, TPREL32, COPY; JUMP_SLOT
@@ -148,6 +151,8 @@ class Mips(Machine):
     # Code
 
     def code(self, one: Part, other: Part) -> CodePair:
+        if one.name == ".plt":
+            return self._linkage(one, other)
         words = [raw[: len(raw) // 4 * 4].view(self.order).astype(np.uint32) for raw in self.sides.raw[one.index]]
         if one.size % 4:
             raise Refused(one.name, "code that is not of whole instructions")
@@ -158,16 +163,81 @@ class Mips(Machine):
             found.branches(rows, targets, targets_b)
             if not self.local:
                 self._no_pointer(ops)
+                if self.sides.image is not None:
+                    found.run(*self._halves(ops, found, *words))
+                    self._returned(ops, found)
                 return found.pair()
             started = self._pointer_uses(one, ops, found)
+            if self.sides.image is not None:
+                started = _both(started, self._halves(ops, found, *words))
             self._prologues(one, other, ops, found, words[0])
             found.run(*started, base=self.pointer)
             self._jumps(ops, found)
             self._arguments(ops, found)
+            self._returned(ops, found)
         except NotDecoded as answer:
             where = Range(one.offset + answer.offset, one.offset + answer.offset + 4)
             raise Refused(one.name, f"code that cannot be decoded: {answer}", [where]) from answer
         return found.pair()
+
+    def _halves(self, ops: Ops, found: Section, words: Words, words_b: Words) -> Started:
+        """In a file for a fixed address: the upper halves (``lui``) that an address of the image may begin with."""
+        low, high = self.sides.image or (0, 0)
+        ops.absolute, ops.linked = True, T9
+        lower = words >> 26 == 13  # ori completes a number
+        ops.kind[lower] = ADDI
+        ops.rd[lower], ops.rs[lower] = ((words[lower] >> s) & 31 for s in (16, 21))
+        ops.rd[ops.rd == 0] = -1
+        ops.rs[lower & (ops.rs == 0)] = -1
+        for side, held in zip(ops.imm, (words, words_b), strict=True):
+            side[lower] = held[lower] & 0xFFFF
+        upper = words >> 16 & 0xFFE0 == 0x3C00
+        a, b = (((w & 0xFFFF).astype(np.int64) << 16) for w in (words, words_b))
+        upper &= (a <= high + 0x8000) & (a + 0x10000 > low - BELOW) & ((words >> 16 & 31) != GP)
+        rows = np.flatnonzero(upper)
+        found.mark(rows)
+        return rows, (words[rows] >> 16 & 31).astype(np.int64), np.full(len(rows), PART), a[rows], b[rows]
+
+    @staticmethod
+    def _returned(ops: Ops, found: Section) -> None:
+        for register in (2, 3):
+            found.complete(np.flatnonzero(ops.returns), register)
+
+    def _linkage(self, one: Part, other: Part) -> CodePair:
+        """The linkage table as GNU ld writes it for programs that are not position-independent."""
+        words, words_b = (
+            raw[: len(raw) // 4 * 4].view(self.order).astype(np.int64) for raw in self.sides.raw[one.index]
+        )
+        count = len(words)
+        if one.size % 16 or count < 8:
+            raise Refused(one.name, "a linkage table of a form that is not known here")
+        tops, bits = words >> 16, np.zeros(count, np.uint32)
+        head = tops[:3].tolist() == [0x3C1C, 0x8F99, 0x279C] and words[3] == 0x031CC023
+        head = (
+            head
+            and words[4] in (0x03E07825, 0x03E07821)
+            and words[5:8].tolist() == [0x0018C082, 0x0320F809, 0x2718FFFE]
+        )
+        rest = np.arange(8, count, 4)
+        good = (tops[rest] == 0x3C0F) & (tops[rest + 1] == 0x8DF9)
+        swapped = (tops[rest + 2] == 0x25F8) & (words[rest + 3] == 0x03200008)
+        good &= swapped | ((words[rest + 2] == 0x03200008) & (tops[rest + 3] == 0x25F8))
+        if not head or not good.all():
+            raise Refused(one.name, "a linkage table of a form that is not known here")
+        last = np.where(swapped, rest + 2, rest + 3)
+        upper, lower = np.concatenate(([0], rest)), np.concatenate(([1], rest + 1))
+        added = np.concatenate(([2], last))
+        refs = []
+        for w in (words, words_b):
+            low = ((w & 0xFFFF) ^ 0x8000) - 0x8000
+            base = (w[upper] & 0xFFFF) << 16
+            refs.append(np.concatenate((base + low[lower], base + low[added])))
+        for at in (upper, lower, added):
+            bits[at] = 0xFFFF
+        entries = np.zeros(one.size + 1, bool)
+        entries[0::16] = True
+        self.sides.pair.account.explain("elf.moved-half", [span(one)], [span(other)], one.name)
+        return CodePair(refs[0], refs[1], bits.astype(self.order).view(np.uint8).copy(), entries)
 
     def _no_pointer(self, ops: Ops) -> None:
         """Code of a file without a table of addresses: nothing in it can mean an address but branches."""
@@ -229,24 +299,31 @@ class Mips(Machine):
             raise NotDecoded(4 * row, "the global pointer is set in a way that is not known")
         kinds = np.where(upper, 1, np.where(lower, 2, np.where(summed, 3, 0)))
         starts = np.flatnonzero(kinds == 1)
+        after = np.concatenate((kinds, [0, 0]))
+        relative = after[starts + 2] == 3
+        last = np.where(relative, starts + 2, np.minimum(starts + 1, max(len(written) - 1, 0)))
         if (
-            len(starts) * 3 != int((kinds != 0).sum())
-            or (starts + 2 >= len(written) + (len(starts) == 0)).any()
-            or (kinds[starts + 1] != 2).any()
-            or (kinds[starts + 2] != 3).any()
-            or (written[starts + 2] - written[starts] > _PROLOGUE).any()
+            len(starts) * 2 + int(relative.sum()) != int((kinds != 0).sum())
+            or (after[starts + 1] != 2).any()
+            or (written[last] - written[starts] > _PROLOGUE).any()
         ):
             raise NotDecoded(0, "the global pointer is set in a way that is not known")
         high, low = written[starts], written[starts + 1]
+        found.mark(high)
+        found.mark(low)
         values = [((i[high] & 0xFFFF) << 16) + i[low] for i in ops.imm]
         values = [((v + (1 << 31)) & 0xFFFFFFFF) - (1 << 31) for v in values]
+        plain = ~relative  # in a file for a fixed address: the pointer itself
+        if plain.any() and (
+            self.sides.image is None or any((v[plain] != p).any() for v, p in zip(values, self.pointer, strict=True))
+        ):
+            raise NotDecoded(4 * int(high[plain][0]), "the global pointer is not that of the table of addresses")
+        high, values = high[relative], [v[relative] for v in values]
         begin, begin_b = (p - v for p, v in zip(self.pointer, values, strict=True))
         late = (begin < one.addr) | (begin > one.addr + 4 * high) | (begin % 4 != 0)
         late |= one.addr + 4 * high - begin > 4 * _PROLOGUE
         if late.any():
             raise NotDecoded(4 * int(high[late][0]), "the global pointer is not made from the function's address")
-        found.mark(high)
-        found.mark(low)
         found.refer(high, begin, begin_b)
         self._reads(ops, words)
 
@@ -308,6 +385,11 @@ class Mips(Machine):
         idle = [k for k in self.free if k not in self.read[1] and not (k in self.read[0] and self.words[1][k] == 0)]
         if idle:
             raise Refused(".got", f"word {idle[0]} differs, and no code reads it")
+
+
+def _both(one: Started, other: Started) -> Started:
+    a, b, c, d, e = (np.concatenate(pair) for pair in zip(one, other, strict=True))
+    return a, b, c, d, e
 
 
 def _sets_pointer(ops: Ops) -> Mask:

@@ -38,7 +38,8 @@ class Ops:
     the stack's register. ``volatile``: registers that a call may change. ``through``: a register that calls hand on
     (-1: none). ``arguments``, ``results``: registers that a function reads, and that its caller does; ``returns``: rows
     of returns, ``leaves``: of branches out of the section. ``tabled``: the kind of value that a jump through a table
-    leads to.
+    leads to. ``absolute``: tables may also hold addresses; ``linked``: the register that tail calls go through (-1:
+    none).
     """
 
     def __init__(self, count: int) -> None:
@@ -59,8 +60,9 @@ class Ops:
         self.volatile = np.uint64(0)
         self.arguments = self.results = np.uint64(0)
         self.returns, self.leaves = (np.zeros(count, bool) for _ in range(2))
-        self.through = -1
+        self.through = self.linked = -1
         self.tabled = BASED
+        self.absolute = False
 
     def slot(self, row: Ints) -> Ints:
         """The place of the word on the stack that a load or store of a whole register means; -1: none."""

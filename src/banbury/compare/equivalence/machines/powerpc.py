@@ -18,9 +18,21 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
 from banbury.compare.equivalence.machines import powerpc_code as decoder
-from banbury.compare.equivalence.machines.contract import CodePair, Kinds, Machine, Mask, Sides
+from banbury.compare.equivalence.machines.contract import BELOW, CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.followed import Followed, Section
-from banbury.compare.equivalence.machines.operations import ADDI, LINK, LOAD, STORE, WHOLE, Ops
+from banbury.compare.equivalence.machines.operations import (
+    ADDI,
+    COUNT,
+    LINK,
+    LOAD,
+    OTHER,
+    PART,
+    SHIFTED,
+    STORE,
+    WHOLE,
+    Ops,
+    Words,
+)
 from banbury.compare.equivalence.machines.powerpc_code import PIC, SMALL
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_map import AddressMap
@@ -29,11 +41,13 @@ from banbury.formats import _elf_types as t
 _GOT, _OPTIONS = 0x70000000, 0x70000001
 _RELATIVE = 22
 _TABLES = (".got", ".got2")
+_NOP, _BCTR, _STUB = 0x60000000, 0x4E800420, 0x817E  # the last: lwz r11 from register 30
 
 
 class PowerPc(Machine):
     """PowerPC, 32 bits, big-endian."""
 
+    fixed = True
     kinds = Kinds(
         relative=frozenset({_RELATIVE}),
         resolver=frozenset({248}),
@@ -112,13 +126,64 @@ class PowerPc(Machine):
             found.branches(rows, targets, targets_b)
             asked = decoder.asks(words[0])
             places, kinds = np.full(len(asked), LINK), np.full(len(asked), WHOLE)
-            found.run(asked, places, kinds, one.addr + 4 * asked + 4, other.addr + 4 * asked + 4)
+            started = asked, places, kinds, one.addr + 4 * asked + 4, other.addr + 4 * asked + 4
+            if self.sides.image is not None:
+                self._negated(ops, found, *words)
+                a, b, c, d, e = (np.concatenate(x) for x in zip(started, self._halves(ops, found, *words), strict=True))
+                started = a, b, c, d, e
+            found.run(*started)
             self._pointers(ops, found)
+            if self.sides.image is not None:
+                self._handed(ops, found, words[0])
             self.labels |= {label for label, _ in found.flow.labels}
         except NotDecoded as answer:
             where = Range(one.offset + answer.offset, one.offset + answer.offset + 4)
             raise Refused(one.name, f"code that cannot be decoded: {answer}", [where]) from answer
         return found.pair()
+
+    # Files for a fixed address
+
+    def _halves(self, ops: Ops, found: Section, words: Words, words_b: Words) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+        """The upper halves (``lis``) that an address of the image may begin with, where register 30 is as any other."""
+        low, high = self.sides.image or (0, 0)
+        ops.absolute, ops.linked, ops.through = True, COUNT, -1
+        lower = (words >> 26 == 24) & (words != _NOP)  # ori completes a number
+        ops.kind[lower] = ADDI
+        ops.rd[lower], ops.rs[lower] = ((words[lower] >> s) & 31 for s in (16, 21))
+        for side, held in zip(ops.imm, (words, words_b), strict=True):
+            side[lower] = held[lower] & 0xFFFF
+        a, b = (((w & 0xFFFF).astype(np.int64) << 16) for w in (words, words_b))
+        upper = (words & 0xFC1F0000 == 0x3C000000) & (a <= high + 0x8000) & (a + 0x10000 > low - BELOW)
+        rows = np.flatnonzero(upper)
+        ops.field[upper | lower] = 0xFFFF
+        found.mark(rows)
+        return rows, (words[rows] >> 21 & 31).astype(np.int64), np.full(len(rows), PART), a[rows], b[rows]
+
+    def _negated(self, ops: Ops, found: Section, words: Words, words_b: Words) -> None:
+        """Addresses that are subtracted (by the code that binds lazily): in two halves, close together."""
+        low, high = self.sides.image or (0, 0)
+        value = -ops.imm[0]
+        rows = np.flatnonzero((ops.kind == SHIFTED) & (value + 0x8000 >= low) & (value - 0x8000 <= high))
+        for row in rows.tolist():
+            same = np.flatnonzero((ops.kind == ADDI) & (ops.rd == ops.rd[row]) & (ops.rs == ops.rd[row]))
+            after = same[(same > row) & (same <= row + 4)]
+            if not len(after):
+                raise NotDecoded(4 * row, "what may be an address is subtracted in a way that is not known")
+            pair = np.array([row, int(after[0])])
+            a, b = (-int(i[pair].sum()) for i in ops.imm)
+            found.mark(pair)
+            found.refer(pair[:1], np.array([a]), np.array([b]))
+            ops.kind[pair] = OTHER  # what is left is no address
+
+    def _handed(self, ops: Ops, found: Section, words: Words) -> None:
+        """Upper halves that are handed to functions or returned, and stubs entered with register 30."""
+        for register in range(3, 13):
+            found.complete(np.flatnonzero(ops.call), register)
+        for register in (3, 4):
+            found.complete(np.flatnonzero(ops.returns), register)
+        for row in np.flatnonzero(words >> 16 == _STUB).tolist():
+            if row + 2 < len(words) and int(words[row + 2]) == _BCTR and not found.is_known(row, PIC):
+                raise NotDecoded(4 * row, "a stub that is entered with the address of a table")
 
     def _calls_lead_to_code(self, rows: Ints, targets: Ints) -> None:
         inside = np.zeros(len(rows), bool)

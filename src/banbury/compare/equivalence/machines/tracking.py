@@ -74,6 +74,7 @@ class Tracking:
         self.extra: dict[int, Ints] = {}  # rows that a jump through a table leads to
         self.labels: set[tuple[int, int]] = set()  # of the tables
         self.jumps: set[int] = set()  # rows of jumps whose table is known
+        self.absolute: set[int] = set()  # labels of tables that hold addresses, and no distances
         self._edges: list[Ints] = []  # (row it comes from, place it arrives at, after a call)
         self.doubt = np.zeros(0, bool)
 
@@ -184,8 +185,13 @@ class Tracking:
         none = np.zeros(0, np.int64)
         kind, *labels = self.values.table[number].tolist()
         source = row + self.ops.delayed
-        if kind != self.ops.tabled or source >= self.ops.count:
+        absolute = self.ops.absolute and kind == LOADED
+        if (kind != self.ops.tabled and not absolute) or source >= self.ops.count:
             return none, none, none
+        if absolute:
+            self.absolute.add(labels[0])
+            if self.ops.jump[row] == self.ops.linked and not len(self.targets(labels[0])):
+                return none, none, none  # a pointer to a function elsewhere
         self.labels.add((labels[0], labels[1]))
         self.jumps.add(row)
         known = self.extra.get(source, none)

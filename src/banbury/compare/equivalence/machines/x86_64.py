@@ -18,7 +18,7 @@ import numpy.typing as npt
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.machines.contract import CodePair, Kinds, Machine, Mask
+from banbury.compare.equivalence.machines.contract import BELOW, CodePair, Kinds, Machine, Mask
 from banbury.compare.equivalence.machines.x86_64_absolute import absolute
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_data import same_words
@@ -72,7 +72,6 @@ _DISP: Final = np.array(
 _SIB: Final = np.array([m >> 6 != 3 and m & 7 == 4 for m in range(256)])
 _CHUNK: Final = 1 << 16
 _MARGIN: Final = 32
-_BELOW: Final = 1 << 16  # bytes below the image that an index may make up for
 
 
 class X86(Machine):
@@ -100,7 +99,8 @@ class X86(Machine):
 
     def _absolute(self, one: Part, other: Part, code: Code) -> None:
         """Enter the fields that may hold an absolute address. Compilers let indices begin elsewhere than at 0, so that
-        a displacement may lie before its table: one that leads to code, or just below the image, is refused."""
+        a displacement may lie before its table: one that leads to code, to no section or just below the image is
+        refused."""
         raw, raw_b = self.sides.raw[one.index]
         found = absolute(raw, code)
         for at, width in ((found.displacements, 4), (found.immediates, 4), (found.wide, 8)):
@@ -112,11 +112,11 @@ class X86(Machine):
             self.sides.immediates.append((one, other, at, width, old, new))
 
     def _outside(self, one: Part, at: Ints, value: Ints) -> None:
-        low = (self.sides.image or (0, 0))[0]
-        strange = (value >= low - _BELOW) & (value < low)
+        low, high = self.sides.image or (0, 0)
+        strange = (value >= low - BELOW) & (value <= high)
         for part, _ in self.sides.pairs:
-            if part.code:
-                strange |= (value >= part.addr) & (value < part.addr + part.size)
+            if not part.code:
+                strange &= (value < part.addr) | (value > part.addr + part.size)
         if strange.any():
             where = [Range(int(x) + one.offset, int(x) + one.offset + 4) for x in at[strange][:16]]
             raise Refused(one.name, "a displacement that may be an address before its object", where)
