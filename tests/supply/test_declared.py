@@ -118,6 +118,7 @@ def test_what_is_exported_is_read_again() -> None:
         (b"{", "damaged"),
         (b'{"bomFormat": "CycloneDX", "specVersion": "9.9"}', "'9.9' is not known"),
         (b'{"bomFormat": "CycloneDX", "specVersion": 1.6}', "is not known"),
+        (b'{"bomFormat": "CycloneDX", "specVersion": "1.4", "vulnerabilities": [{}]}', "no bill of materials"),
         (b'{"spdxVersion": "SPDX-4"}', "'SPDX-4' is not known"),
         (b'{"@graph": [{"type": "CreationInfo", "specVersion": "4.0"}]}', "'4.0' is not known"),
         (b"SPDXVersion: SPDX-2.9\n", "'SPDX-2.9' is not known"),

@@ -124,6 +124,15 @@ def test_cycles_of_the_feeds() -> None:
     assert early[0].ended is None  # older than what was supported then: unknown
 
 
+def test_a_feed_that_says_the_same_as_the_table_is_the_source() -> None:
+    eol = [cycle("1.0.2", eol="2019-12-31", extended="2027-01-01")]
+    (claim,) = support([component("openssl", "1.0.2k")], "2026-11-22", store=Feeds({"openssl": eol}))
+    assert "endoflife.date" in claim.source
+    assert "extended support until 2027-01-01" in claim.source
+    other = [cycle("1.0.2", eol="2020-06-30")]
+    assert len(support([component("openssl", "1.0.2k")], "2026-11-22", store=Feeds({"openssl": other}))) == 2
+
+
 @pytest.mark.parametrize(("until", "within"), [("2027-06-30", False), ("2027-07-01", True), ("", False)])
 def test_the_end_lies_within_the_declared_period(until: str, within: bool) -> None:
     feeds = Feeds({"thing": [cycle("2.1", eol="2027-06-30")]})

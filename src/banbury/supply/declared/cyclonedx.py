@@ -20,6 +20,8 @@ def read_json(document: dict[str, Any]) -> Draft:
     draft = Draft("CycloneDX", spec if isinstance(spec, str) else "")
     if draft.spec not in SPECS:
         raise Refused(f"CycloneDX {draft.spec[:40]!r} is not known (known are {SPECS[0]} to {SPECS[-1]}): not read")
+    if document.get("vulnerabilities") and not document.get("components"):
+        raise Refused("it lists vulnerabilities and no component: it is VEX, no bill of materials")
     metadata = document.get("metadata")
     about = metadata.get("component") if isinstance(metadata, dict) else None
     if isinstance(about, dict):

@@ -10,6 +10,8 @@ from banbury.supply.declared.model import Declared, Draft, Refused
 
 SPECS_2: Final = ("SPDX-2.2", "SPDX-2.3")
 SPECS_3: Final = ("3.0.0", "3.0.1")
+#: A package and what SPDX 3 derives from it.
+_PACKAGES_3: Final = frozenset(("software_Package", "ai_AIPackage", "dataset_DatasetPackage"))
 _NEEDS: Final = {"DEPENDS_ON": False, "DEPENDENCY_OF": True}  # whether the other one is that which needs
 _NOTHING: Final = frozenset(("NOASSERTION", "NONE", ""))
 _TAG = re.compile(r"([A-Za-z][A-Za-z0-9]*):[ \t]*(.*)", re.DOTALL)
@@ -185,7 +187,7 @@ def read_json_3(document: dict[str, Any]) -> Draft:
     for element in elements:
         kind = _type(element)
         files += kind == "software_File"
-        if kind == "software_Package":
+        if kind in _PACKAGES_3:
             packages.append(element)
         elif kind in ("Relationship", "LifecycleScopedRelationship"):
             _relate_3(draft, element)

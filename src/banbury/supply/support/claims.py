@@ -8,6 +8,7 @@ day of support: on that day it has not ended, on the next it has.
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final, Protocol
@@ -19,6 +20,8 @@ from banbury.supply.products import products
 from banbury.supply.support.table import STATED, UNVERIFIED, Row, days, in_branch, rows
 from banbury.supply.versions import key, scheme_of
 
+#: endoflife.date keeps the days of releases under a file's name, which is not always the product's.
+_FILES: Final = {"linux": "linux-kernel"}
 #: Distributions whose support covers their packages, by the namespace in a package URL: product in the inventory.
 _DISTRIBUTIONS: Final = {"debian": "debian", "ubuntu": "ubuntu", "alpine": "alpine-linux"}
 
@@ -50,12 +53,13 @@ def support(
         own = [row for row in rows(component.product) if _covers(row, component)]
         claims = [_from_row(row, component, day) for row in own]
         listed = feeds.claim(component, day)
-        # The table says more of what is older than a feed lists than that it is older.
+        # The table says more of what is older than a feed lists than that it is older; a feed that says the same as the
+        # table is the newer source.
         if listed is not None and not (listed.claim is Claim.OLDER and claims):
-            claims.append(listed)
+            same = (listed.claim, listed.end)
+            claims = [*(c for c in claims if not c.end or (c.claim, c.end) != same), listed]
         claims += _by_distribution(component, hosts, feeds, day)
-        age = feeds.age(component)
-        found += [_dated(claim, age, day, last) for claim in claims]
+        found += [_dated(claim, feeds.age(component, claim.branch), day, last) for claim in claims]
     return found
 
 
@@ -151,10 +155,14 @@ def _from_cycle(component: Component, cycle: Cycle, claim: Claim, end: str, ende
         end=end,
         branch=cycle.cycle,
         successor=cycle.latest if claim is Claim.ANNOUNCED else "",
-        source=f"{cycle.source}: {cycle.product} {cycle.cycle} (snapshot sha256:{cycle.snapshot})",
+        source=f"{cycle.source}: {cycle.product} {cycle.cycle}{_extended(cycle)} (snapshot sha256:{cycle.snapshot})",
         source_date=cycle.latest_released,
         confidence=STATED,
     )
+
+
+def _extended(cycle: Cycle) -> str:
+    return f", extended support until {cycle.extended}" if cycle.extended else ""
 
 
 class _Feeds:
@@ -165,6 +173,7 @@ class _Feeds:
         self.cycles = lru_cache(4096)(self._cycles)
         self.days = lru_cache(4096)(self._days)
         self.names = lru_cache(1 << 16)(self._names)
+        self.order = lru_cache(4096)(self._order)
 
     def _cycles(self, name: str) -> list[Cycle]:
         return self.store.cycles(name) if self.store else []
@@ -184,7 +193,7 @@ class _Feeds:
 
     def _days(self, name: str, product: str) -> dict[str, str]:
         """Versions released by the day, with theirs, from the feed and from the laboratory's table."""
-        listed = self.store.releases(name) if self.store and name else []
+        listed = self.store.releases(name) or self.store.releases(_FILES.get(name, name)) if self.store and name else []
         known = days(product) | {release.version: release.day for release in listed}
         return {version: day for version, day in known.items() if day <= self.as_of}
 
@@ -221,9 +230,11 @@ class _Feeds:
         ended = True if _ended(oldest, oldest.eol, oldest.ended, day) else None
         return _from_cycle(component, oldest, Claim.OLDER, "", ended)
 
-    def age(self, component: Component) -> tuple[str, int]:
-        """The version's own day, ``""`` where unknown, and how many known releases are newer, -1 where unknown."""
-        known = self.days(self._name(component), component.product)
+    def age(self, component: Component, branch: str) -> tuple[str, int]:
+        """The version's own day, ``""`` where unknown, and how many known releases of the branch are newer (of all,
+        where the version is in no branch of that name), -1 where unknown."""
+        name = self._name(component)
+        known = self.days(name, component.product)
         released = known.get(component.version, "")
         if not component.version or not known:
             return released, -1
@@ -232,15 +243,18 @@ class _Feeds:
             own = key(component.version, scheme)
         except ValueError:
             return released, -1
-        return released, sum(own < other for other in self.order(known, scheme))
+        within = branch if branch and in_branch(component.version, branch) else ""
+        keys = self.order(name, component.product, scheme, within)
+        return released, len(keys) - bisect_right(keys, own)
 
-    @staticmethod
-    def order(known: dict[str, str], scheme: str) -> list[bytes]:
-        """The keys of the versions that have one."""
+    def _order(self, name: str, product: str, scheme: str, branch: str) -> list[bytes]:
+        """The keys of a branch's versions, sorted; those without one are left out."""
         keys = []
-        for version in known:
+        for version in self.days(name, product):
+            if branch and not in_branch(version, branch):
+                continue
             try:
                 keys.append(key(version, scheme))
             except ValueError:
                 continue
-        return keys
+        return sorted(keys)

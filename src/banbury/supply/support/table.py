@@ -31,8 +31,9 @@ class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     It covers the versions of ``branch`` (``3.10`` covers 3.10.108, not 3.101), or those from ``low`` (inclusive) to
     ``high`` (exclusive), or every version. ``package``: a regular expression that the package manager's version must
-    hold; ``versionless``: it covers a component whose version nobody knows, and no other. ``end``: the last day of support (ISO 8601); ``ended``: where no day is known. ``source`` and ``source_date``:
-    the document and its date; ``reviewer``: who has compared the row with it.
+    hold; ``versionless``: it covers a component whose version nobody knows, and no other. ``end``: the last day of
+    support (ISO 8601); ``ended``: where no day is known. ``source`` and ``source_date``: the document and its date;
+    ``reviewer``: who has compared the row with it.
     """
 
     product: str
