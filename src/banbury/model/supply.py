@@ -114,11 +114,12 @@ class Inventory(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Parts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a component's files show of its code: functions that they define or call by name, applets of BusyBox.
 
-    ``complete`` says for ``functions`` and ``applets`` whether what is not in the list is known to be absent: a stripped
-    file shows only what it exports and calls."""
+    ``names`` are packed sets of functions (:mod:`banbury.inspect.names`). ``complete`` says for ``functions`` and
+    ``applets`` whether what is not there is known to be absent: stripped files show only what they export and call."""
 
     component: str
     functions: list[str] = []
+    names: list[str] = []
     applets: list[str] = []
     complete: dict[str, bool] = {}
 
@@ -128,13 +129,15 @@ class KernelParts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     and loadable), configuration options that are set, symbols' digest, and the source files that these imply.
 
     ``complete`` says for each list whether what is not in it is known to be absent. ``files`` and ``absent`` are source
-    files or folders (with ``/`` at the end) that are known to be, and known not to be, in the kernel or its modules."""
+    files, folders (``/`` at the end) or beginnings (``*``) that are known to be, and known not to be, in the kernel or
+    its modules. ``names`` are packed sets of the kernel's functions (:mod:`banbury.inspect.names`)."""
 
     component: str
     modules: list[str] = []
     builtin: list[str] = []
     options: dict[str, str] = {}
     symbols: int = 0
+    names: list[str] = []
     files: list[str] = []
     absent: list[str] = []
     complete: dict[str, bool] = {}
@@ -276,3 +279,38 @@ class Discrepancy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     found: str = ""
     component: str = ""
     says: str = ""
+
+
+class Bill(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A bill of materials that was handed in: ``node`` is its place, ``listed`` how many components it names.
+    ``refused`` says why it could not be read; then nothing was compared with it. ``remarks``: what is odd in it."""
+
+    node: int
+    format: str = ""
+    listed: int = 0
+    refused: str = ""
+    remarks: list[str] = []
+
+
+class SupplyChain(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a release is made of, and what is known of it on the evaluation's date.
+
+    ``feeds`` are the snapshots that were asked, without the time at which they were imported: where there is none of
+    vulnerabilities, an empty ``matches`` means that nobody looked. ``unmatched`` are components of which no feed
+    speaks by any name. ``unclaimed`` are those on whose support nothing is known. ``bills`` are the bills of materials
+    that were compared with the inventory.
+    """
+
+    inventory: Inventory
+    feeds: list[Snapshot] = []
+    matches: list[Match] = []
+    unmatched: list[str] = []
+    support: list[Support] = []
+    unclaimed: list[str] = []
+    bills: list[Bill] = []
+    discrepancies: list[Discrepancy] = []
+
+    @property
+    def matched(self) -> bool:
+        """Whether any feed of vulnerabilities was asked."""
+        return any(feed.kind is FeedKind.VULNERABILITIES for feed in self.feeds)

@@ -13,8 +13,10 @@ from functools import cache
 from importlib.resources import files as resources
 from typing import Final
 
+from banbury.inspect.names import holds
 from banbury.model.supply import KernelParts, Parts, Reason
 from banbury.supply.match.reasons import reason
+from banbury.supply.parts import single
 
 _APPLET: Final = re.compile(
     r"\b(?:the |in )?[\"'`]?([a-z0-9_.+-]{1,24})[\"'`]? applets?\b|\bapplets? [\"'`]?([a-z0-9_.+-]{1,24})\b"
@@ -40,6 +42,8 @@ _CALLED: Final = re.compile(r"\b([A-Za-z_][A-Za-z0-9_]{3,63})\(\)")
 _WORDED: Final = re.compile(
     r"\bfunctions?[ :]+[\"'`]?([A-Za-z_][A-Za-z0-9_]{3,63})\b|\b([A-Za-z_][A-Za-z0-9_]{3,63})[\"'`]? functions?\b"
 )
+#: Stems of this length and shorter ("core", "main") are no module's name.
+_SHORT: Final = 4
 _PLAIN: Final = re.compile(r"[a-z]+\Z|[A-Z][a-z]+\Z")
 
 
@@ -85,32 +89,44 @@ def applet_reason(text: str, parts: Parts) -> Reason | None:
     return None
 
 
-def function_reason(text: str, parts: Parts) -> Reason | None:
+def function_reason(text: str, parts: Parts | KernelParts) -> Reason | None:
     """What the names of functions say of a description."""
     named = functions_named(text)
     if not named:
         return None
-    there = sorted(set(named) & set(parts.functions))
+    known = frozenset(parts.functions) if isinstance(parts, Parts) else frozenset()
+    there = sorted(name for name in named if name in known or any(holds(packed, name) for packed in parts.names))
     if there:
         return reason("function-present", f"{', '.join(there)} is in its files", functions=" ".join(there))
-    if parts.complete.get("functions"):
-        says = f"{', '.join(named)} is not among the {len(parts.functions)} functions of its files"
+    if isinstance(parts, Parts) and parts.complete.get("functions"):
+        says = f"{', '.join(named)} is not in its files, which have their symbols; it may be part of another function"
         return reason("function-absent", says, functions=" ".join(named))
     says = f"{', '.join(named)} was not seen; in stripped files that proves nothing"
     return reason("function-not-seen", says, functions=" ".join(named))
 
 
 def built(file: str, parts: KernelParts) -> bool | None:
-    """Whether a source file is in a kernel: the longest path of ``files`` or ``absent`` that covers it decides.
-    Headers, documents and tests are no code that is or is not built: they are never known."""
+    """Whether a source file is in a kernel or its modules; ``None`` where it cannot be told.
+
+    It is where a module has its name or it is listed. It is not where everything in its folder is known not to be, or
+    where it makes a module by itself, and every list of modules is whole and has none of that name. Headers, documents
+    and tests are no code that is or is not built: they are never known.
+    """
     if not file.endswith((".c", ".S", ".rs")):
         return None
-    best, value = -1, None
-    for paths, says in ((parts.files, True), (parts.absent, False)):
-        for path in paths:
-            if (file == path or (path.endswith("/") and file.startswith(path))) and len(path) > best:
-                best, value = len(path), says
-    return value
+    stem = file.rpartition("/")[2].rpartition(".")[0].replace("-", "_")
+    if file in parts.files or (len(stem) > _SHORT and (stem in parts.modules or stem in parts.builtin)):
+        return True
+    if any(_covers(path, file) for path in parts.absent):
+        return False
+    whole = parts.complete.get("modules") and parts.complete.get("builtin")
+    return False if whole and single(file) else None
+
+
+def _covers(path: str, file: str) -> bool:
+    if path.endswith("*"):
+        return file.startswith(path[:-1])
+    return file.startswith(path) if path.endswith("/") else file == path
 
 
 def kernel_reason(files: list[str], parts: KernelParts) -> Reason | None:

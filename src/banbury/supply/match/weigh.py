@@ -185,7 +185,9 @@ def _package(component: Component, vulnerability: str, hits: list[Hit]) -> list[
 def _code(component: Component, vulnerability: str, text: str, facts: Facts) -> list[Reason]:
     found: list[Reason | None] = []
     if component.id in facts.kernels:
-        found.append(kernel_reason(facts.files.get(vulnerability, []), facts.kernels[component.id]))
+        kernel = facts.kernels[component.id]
+        found.append(kernel_reason(facts.files.get(vulnerability, []), kernel))
+        found.append(function_reason(text, kernel))
     elif component.id in facts.parts:
         parts = facts.parts[component.id]
         if component.product == "busybox":
