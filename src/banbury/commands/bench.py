@@ -13,7 +13,7 @@ from banbury.terminal import TerminalProgress, plain
 @click.command()
 @click.option(
     "--what",
-    type=click.Choice(["evaluation", "equivalence"]),
+    type=click.Choice(["evaluation", "equivalence", "feeds"]),
     default="evaluation",
     show_default=True,
     help="Which part of the laboratory to measure.",
@@ -33,22 +33,33 @@ from banbury.terminal import TerminalProgress, plain
     help="Folder that keeps the packages that the inputs are made of.",
 )
 @click.option("--image", type=click.Path(path_type=Path), help="A firmware file to measure on (default: the sample).")
+@click.option(
+    "--feed",
+    type=click.Path(path_type=Path),
+    help="A gzip of NVD's JSON 1.1 for --what feeds (default: a made feed).",
+)
 @click.option("--repeats", type=click.IntRange(1, 50), default=3, show_default=True, help="Runs of each command.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the table here as well.")
-def bench(what: str, work: Path, cache: Path, image: Path | None, repeats: int, output: Path | None) -> None:
+def bench(
+    what: str, work: Path, cache: Path, image: Path | None, feed: Path | None, repeats: int, output: Path | None
+) -> None:
     """Measure what an evaluation or a comparison costs, as ratios to sha256sum and to other tools, in one run."""
     with errors_as_exit_status():
         from banbury import bench as benchmark
 
         work.mkdir(parents=True, exist_ok=True)
         tell = lambda line: click.echo(plain(str(line)), err=True)  # noqa: E731
-        if what == "equivalence":
+        if what == "feeds":
+            from banbury.bench import feeds
+
+            text = feeds.run(work, feed, tell=tell).markdown()
+        elif what == "equivalence":
             from banbury.bench import equivalence
 
-            report = equivalence.run(work, cache, repeats=repeats, tell=tell, progress=TerminalProgress())
+            text = equivalence.run(work, cache, repeats=repeats, tell=tell, progress=TerminalProgress()).markdown()
         else:
-            report = benchmark.run(work, cache, image=image, repeats=repeats, tell=tell, progress=TerminalProgress())
-        text = report.markdown()
+            run = benchmark.run(work, cache, image=image, repeats=repeats, tell=tell, progress=TerminalProgress())
+            text = run.markdown()
         if output is not None:
             output.write_text(text, "utf-8")
         click.echo(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from banbury.supply.feeds.streams import Stream
 #: The largest record that is taken, in bytes; the largest known is about 10 MB.
 LARGEST: Final = 32 << 20
 _HEADER: Final = 1 << 20
+_PLACES: Final = 16  # at which the array's name may stand in other places before it
 _REFILL: Final = 4 << 20
 _RELEARN: Final = 64
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]', re.DOTALL)
@@ -92,7 +94,7 @@ class Elements:
         head = self._stream.peek(_HEADER)
         for key in keys:
             pattern = re.compile(rb'"' + key + rb'"\s*:\s*\[') if key else re.compile(rb"\s*\[")
-            for found in pattern.finditer(head):
+            for found in islice(pattern.finditer(head), _PLACES):
                 if _depth(head[: found.end()]) == (2 if key else 1):
                     self._stream.exactly(found.end())
                     return head[: found.end()]

@@ -44,47 +44,51 @@ class Stream:
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._held = b""
+        self._at = 0  # what stands before it in ``_held`` was read: nothing is copied for a few bytes
 
     def peek(self, size: int) -> bytes:
         """Up to ``size`` bytes, which stay to be read."""
-        pieces = [self._held]
-        have = len(self._held)
-        while have < size and (chunk := next(self._chunks, b"")):
-            pieces.append(chunk)
-            have += len(chunk)
-        self._held = b"".join(pieces) if len(pieces) > 1 else self._held
-        return self._held[:size]
+        have = len(self._held) - self._at
+        if have < size:
+            pieces = [self._held[self._at :]]
+            while have < size and (chunk := next(self._chunks, None)) is not None:
+                pieces.append(chunk)
+                have += len(chunk)
+            self._held, self._at = b"".join(pieces), 0
+        return self._held[self._at : self._at + size]
 
-    def chunk(self) -> bytes:
-        """The next bytes, however many there are; ``b""`` at the end."""
-        if self._held:
-            held, self._held = self._held, b""
-            return held
-        while (chunk := next(self._chunks, None)) is not None:
-            if chunk:
-                return chunk
-        return b""
+    def chunk(self, limit: int = 1 << 62) -> bytes:
+        """The next bytes, at least one and at most ``limit``; ``b""`` at the end."""
+        while self._at >= len(self._held):
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._held, self._at = chunk, 0
+        piece = self._held[self._at : self._at + limit]
+        self._at += len(piece)
+        return piece
 
     def push(self, data: bytes) -> None:
         """Give back bytes that were read too far."""
-        self._held = data + self._held
+        if data and self._held[self._at - len(data) : self._at] == data and self._at >= len(data):
+            self._at -= len(data)
+        else:
+            self._held, self._at = data + self._held[self._at :], 0
 
     def exactly(self, size: int) -> bytes:
         """``size`` bytes; :class:`Malformed` where there are fewer."""
-        if len(self.peek(size)) < size:
+        data = self.peek(size)
+        if len(data) < size:
             raise Malformed("it ends too early")
-        data, self._held = self._held[:size], self._held[size:]
+        self._at += size
         return data
 
     def part(self, size: int) -> Iterator[bytes]:
         """The next ``size`` bytes in chunks; :class:`Malformed` where there are fewer."""
         while size:
-            chunk = self.chunk()
+            chunk = self.chunk(size)
             if not chunk:
                 raise Malformed("it ends too early")
-            if len(chunk) > size:
-                self.push(chunk[size:])
-                chunk = chunk[:size]
             size -= len(chunk)
             yield chunk
 
@@ -93,7 +97,7 @@ class Stream:
         data = self.peek(limit + 1)
         if len(data) > limit:
             raise Malformed(f"a document of more than {limit >> 20} MiB, which is read whole")
-        self._held = b""
+        self._held, self._at = b"", 0
         return data
 
     def drain(self) -> None:
@@ -159,8 +163,10 @@ def _rest(stream: Stream) -> Iterator[bytes]:
 def _inflated(stream: Stream, window: int) -> Iterator[bytes]:
     """One deflate stream, in chunks; what follows it is left in ``stream``."""
     decoder = zlib.decompressobj(window)
+    step = 1 << 12  # what is read too far is copied: little for a small member
     while not decoder.eof:
-        data = decoder.unconsumed_tail or stream.chunk()
+        data = decoder.unconsumed_tail or stream.chunk(step)
+        step = min(step * 2, _CHUNK)
         if not data:
             raise Malformed("the compressed data end too early")
         try:

@@ -32,6 +32,8 @@ from banbury.supply.feeds.store import FeedStore
 
 #: Reasons of refusal and other remarks that are kept for each snapshot.
 _REMARKS: Final = 20
+#: Bytes of two keys: 128 characters of text give no more.
+_KEY: Final = 2048
 _RECORD: Final = (
     "INSERT OR REPLACE INTO record (number, id, source, modified, published, summary, cvss, vector, flags, aliases, "
     "ssvc, weaknesses, exploited, digest, block, place, snapshot, first) "
@@ -77,6 +79,25 @@ def known_snapshots(store: FeedStore, sha256: str) -> list[Snapshot]:
     current = importers()
     same = all(one.format in current and current[one.format].version == one.importer for one in known)
     return known if same else []
+
+
+def _check(one: Vulnerability) -> None:
+    """``ValueError`` where a record is out of the bounds that an honest worker keeps."""
+    texts = (one.source, one.modified, one.published, one.vector, one.exploited)
+    lists = (one.flags, one.aliases, one.ssvc, one.weaknesses, one.files)
+    if (
+        len(one.summary) > items.SUMMARY
+        or any(len(text) > items.TEXT for text in texts)
+        or any(len(many) > items.LIST or any(len(text) > items.TEXT for text in many) for many in lists)
+        or len(one.ranges) > items.LEAVES
+        or not 0 <= one.block < 1 << 40
+        or not 0 <= one.index < 1 << 32
+    ):
+        raise ValueError(f"a record out of bounds: {items.text(one.id, 40)}")
+    for span in one.ranges:
+        leaf = span.leaf
+        if len(leaf.name) > items.TEXT or len(leaf.says) > items.TEXT or len(leaf.low) + len(leaf.high) > _KEY:
+            raise ValueError(f"a range out of bounds: {items.text(one.id, 40)}")
 
 
 class Writer:
@@ -233,6 +254,7 @@ class Writer:
             return
         records, leaves, trees, files, aliases = [], [], [], [], []
         for number, first, one in fresh:
+            _check(one)
             records.append(
                 (
                     number, one.id, items.text(one.source, 40), one.modified, one.published, one.summary, one.cvss,
