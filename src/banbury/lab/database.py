@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from banbury.model.errors import InputError, StoreError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _HINT = "make room, or mend it; the next run goes on from what was done"
 #: The first half of the key of Postgres' advisory lock (the second is the schema's name): "bnby".
 _LOCK = 0x626E6279
@@ -79,23 +79,51 @@ custody = sa.Table(
     sa.Column("detail", sa.Text, nullable=False),
 )
 
+#: What a release is made of, and what was last matched against it (``b""``: nothing yet). ``sequence`` counts the
+#: inventories as they were first kept.
+inventory = sa.Table(
+    "inventory",
+    metadata,
+    sa.Column("release", sa.String(64), primary_key=True),
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("record", sa.LargeBinary, nullable=False),
+    sa.Column("matched", sa.LargeBinary, nullable=False),
+)
 
-#: What refuses to change or remove custody, by dialect.
+#: Analysts' decisions on vulnerabilities; rows are only ever added.
+decision = sa.Table(
+    "decision",
+    metadata,
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("vulnerability", sa.String(80), nullable=False, index=True),
+    sa.Column("product", sa.Text, nullable=False),
+    sa.Column("record", sa.LargeBinary, nullable=False),
+)
+
+_KEPT = ("custody", "decision")
+
+#: What refuses to change or remove custody and decisions, by dialect.
 APPEND_ONLY: dict[str, tuple[str, ...]] = {
     "sqlite": tuple(
-        f"CREATE TRIGGER custody_no_{verb.lower()} BEFORE {verb} ON custody "
-        "BEGIN SELECT RAISE(ABORT, 'custody is append-only'); END"
+        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        for table in _KEPT
         for verb in ("UPDATE", "DELETE")
     ),
-    "postgresql": (
-        (
-            "CREATE FUNCTION custody_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN RAISE EXCEPTION 'custody is append-only'; END $$"
-        ),
-        (
-            "CREATE TRIGGER custody_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON custody "
-            "FOR EACH STATEMENT EXECUTE FUNCTION custody_is_append_only()"
-        ),
+    "postgresql": tuple(
+        statement
+        for table in _KEPT
+        for statement in (
+            (
+                f"CREATE FUNCTION {table}_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+                f"$$ BEGIN RAISE EXCEPTION '{table} is append-only'; END $$"
+            ),
+            (
+                f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+                f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_is_append_only()"
+            ),
+        )
     ),
 }
 
@@ -200,6 +228,47 @@ class Database:
             if known is None:
                 connection.execute(release.insert().values(id=release_id, label=_storable(label), record=record))
         return known is None
+
+    def save_inventory(self, release_id: str, label: str, record: bytes) -> None:
+        """Keep a release's inventory. What was last matched against it stays: the next matching says what changed."""
+        table = inventory.c
+        with self._begin() as connection:
+            held = connection.execute(sa.select(table.record).where(table.release == release_id)).scalar()
+            if held == record:
+                return
+            if held is not None:
+                change = inventory.update().where(table.release == release_id)
+                connection.execute(change.values(record=record, label=_storable(label)))
+                return
+            last = connection.execute(sa.select(sa.func.max(table.sequence))).scalar() or 0
+            row = {"release": release_id, "sequence": last + 1, "label": _storable(label), "record": record}
+            connection.execute(inventory.insert().values(**row, matched=b""))
+
+    def inventories(self) -> list[tuple[str, str, bytes, bytes]]:
+        """(release, label, record, matched) of every inventory, in the order in which they were first kept."""
+        table = inventory.c
+        query = sa.select(table.release, table.label, table.record, table.matched).order_by(table.sequence)
+        with self._begin() as connection:
+            return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
+
+    def save_matched(self, rows: dict[str, bytes]) -> None:
+        """Keep what was matched against each release, in one transaction."""
+        with self._begin() as connection:
+            for release_id, matched in rows.items():
+                change = inventory.update().where(inventory.c.release == release_id)
+                connection.execute(change.values(matched=matched))
+
+    def add_decision(self, vulnerability: str, product: str, record: bytes) -> None:
+        """Append one decision."""
+        row = {"vulnerability": _storable(vulnerability)[:80], "product": _storable(product), "record": record}
+        with self._begin() as connection:
+            connection.execute(decision.insert().values(row))
+
+    def decisions(self) -> list[bytes]:
+        """The record of every decision, oldest first."""
+        with self._begin() as connection:
+            rows = connection.execute(sa.select(decision.c.record).order_by(decision.c.sequence))
+            return [row[0] for row in rows]
 
     def add_custody(self, release_id: str, event: str, detail: str) -> None:
         """Append one event with the time now (UTC)."""
