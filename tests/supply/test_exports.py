@@ -12,7 +12,9 @@ import jsonschema
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
+import banbury
 from banbury.model.errors import InputError
 from banbury.model.evaluation import Evaluation
 from banbury.model.supply import Snapshot
@@ -258,3 +260,20 @@ def test_csaf_states(made: Assessment) -> None:
     affected = [v for v in by_name.values() if "known_affected" in v["product_status"]]
     assert len(affected) == 1  # no candidate is called affected
     assert by_name["OSV-2020-1"]["ids"]
+
+
+# --- recorded --------------------------------------------------------------------------------------------------------
+
+
+class _Text(SingleFileSnapshotExtension):
+    _write_mode = WriteMode.TEXT
+    _file_extension = "txt"
+    file_extension = "txt"
+
+
+@pytest.mark.parametrize("render", RENDERERS)
+def test_vex_as_recorded(
+    render: Callable[[Assessment], bytes], made: Assessment, snapshot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(banbury, "__version__", "0.0.0")
+    assert render(made).decode() == snapshot(extension_class=_Text)
