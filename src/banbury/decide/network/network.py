@@ -6,8 +6,8 @@ that a query may use (columns of the tables themselves: ``data/tables.toml``, ``
 ``elements``  one row for each element, with what follows from other tables:
     id, row, operator (its own, else its site's), site, site_operator, region, lat, lon, site_class, sensitive (list of
     the classes of sensitive places that the site is named for; empty list where none), function, function_title,
-    layer (core | access | transport | management | virtualisation | security | interconnect | other), class_gb,
-    class_eu, plane_s, plane_u, plane_k, plane_l, plane_i, plane_c, plane_a (0 none, 1 some, 2 much), vendor,
+    layer (core | access | transport | management | virtualisation | security | interconnect | interception), class_gb,
+    class_eu, plane_s, plane_u, plane_k, plane_l, plane_i, plane_c, plane_a (see ``functions``), clear_unless, vendor,
     vendor_name, vendor_group (the topmost parent as of the date; itself where it has none), vendor_chain (list, from
     the entity up to the group), jurisdictions (list, of the chain), vendor_class, product, release, tech, purchased,
     installed, planned_removal, managed_by, hosted_on, supported_by, support_access, support_ends, status (planned |
@@ -21,19 +21,28 @@ that a query may use (columns of the tables themselves: ``data/tables.toml``, ``
     Group = (operator, network, metric, period). A shared element has one row for each operator.
 ``share_groups``  operator, network, metric, period, total (in the unit), covered (0 to 1: the sum of shares; below 1
     the inventory does not account for the whole), rows.
-``functions``  the catalogue: id, title, layer, class_gb, class_eu, plane_*, source, verified.
+``functions``  the catalogue: id, title, layer, class_gb (core | core-in-some-cases | access | transmission |
+    unlisted), class_eu (critical | high | moderate-high), plane_s, plane_u, plane_k, plane_l, plane_i, plane_c
+    (0 none, 1 partly or indirectly, 2 yes, 3 above all), plane_a (what stops with it: 1 cells or premises, 2 an area
+    or a domain, 3 the network), clear_unless (protection with which U is ciphertext; empty: none), lowered_by (list),
+    inherits (reads what it hosts), metric (traffic | premises | empty), source, unverified (list of fields).
 """
 
+# ruff: noqa: S608 - the names in these queries are those of our own tables; an inventory's text is never among them
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import duckdb
+
+from banbury.decide.network import load, values, views
 from banbury.decide.network.problems import Problems
-
-if TYPE_CHECKING:
-    import duckdb
+from banbury.decide.network.relations import Checker
+from banbury.decide.network.tables import tables
+from banbury.model.errors import InputError
 
 
 class Network:
@@ -62,12 +71,36 @@ class Network:
         problems, unless ``accept_problems``: whoever sets that must say with every result that it rests on an inventory
         with problems.
         """
-        raise NotImplementedError
+        problems = Problems()
+        connection = load.connect()
+        try:
+            found = load.find(path, problems)
+            said = load.manifest(path)
+            views.catalogue(connection)
+            digests = load.load(connection, found, problems)
+            load.seal(connection)
+            files = {name: file.name for name, file in found.items()}
+            for name in tables():
+                values.check(connection, name, files.get(name, name), problems)
+                values.convert(connection, name)
+            Checker(connection, files, problems).all()
+            if not accept_problems:
+                _refuse(path, problems)
+            date = as_of or _latest(connection)
+            views.build(connection, date)
+        except duckdb.Error as problem:
+            connection.close()
+            raise InputError(f"{path}: {str(problem).partition(chr(10))[0][:300]}") from problem
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, digests, problems, said, date)
 
     @property
     def digest(self) -> str:
         """SHA-256 over the tables' names and digests: names this inventory in a report."""
-        raise NotImplementedError
+        text = "".join(f"{name} {digest}\n" for name, digest in sorted(self.digests.items()))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def made_up(self) -> bool:
@@ -76,15 +109,29 @@ class Network:
 
     def at(self, as_of: dt.date) -> Network:
         """Ask about another date from now on (in place: status, vendor groups and classes follow). Returns itself."""
-        raise NotImplementedError
+        views.at(self.connection, as_of)
+        self.as_of = as_of
+        return self
 
     def sql(self, query: str, params: dict[str, Any] | list[Any] | None = None) -> list[tuple[Any, ...]]:
-        """The rows of one read-only query. Values go in ``params`` (``$name`` or ``?``), never into the text."""
-        raise NotImplementedError
+        """The rows of one read-only query. Values go in ``params`` (``$name`` or ``?``), never into the text.
+
+        Raises :class:`~banbury.model.errors.InputError` where it is not one ``SELECT``, or fails.
+        """
+        return self._run(query, params).fetchall()
 
     def columns(self, query: str, params: dict[str, Any] | list[Any] | None = None) -> dict[str, Any]:
         """The same as numpy arrays by column (masked where there are nulls): for graphs of a million nodes."""
-        raise NotImplementedError
+        return self._run(query, params).fetchnumpy()
+
+    def _run(self, query: str, params: dict[str, Any] | list[Any] | None) -> duckdb.DuckDBPyConnection:
+        try:
+            statements = self.connection.extract_statements(query)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise InputError("a query of the network is one SELECT")
+            return self.connection.execute(statements[0], params)
+        except duckdb.Error as problem:
+            raise InputError(f"query: {str(problem).partition(chr(10))[0][:300]}") from problem
 
     def close(self) -> None:
         """Give the memory back."""
@@ -95,3 +142,22 @@ class Network:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _latest(connection: duckdb.DuckDBPyConnection) -> dt.date:
+    parts = " UNION ALL ".join(f"SELECT max(as_of) AS day FROM data_{name}" for name in tables())
+    found = connection.execute(f"SELECT max(day) FROM ({parts})").fetchone()
+    if found is None or found[0] is None:
+        raise InputError("no row says as of which day it holds", hint="give --as-of, or the column as_of")
+    date = found[0]
+    assert isinstance(date, dt.date)
+    return date
+
+
+def _refuse(path: Path, problems: Problems) -> None:
+    if problems:
+        raise InputError(
+            f"{path}: {len(problems):,} problem{'s' if len(problems) > 1 else ''}, the first: "
+            f"{next(p for p in problems if not p.note).line()}",
+            hint="banbury network check lists them; nothing is judged on half an inventory",
+        )
