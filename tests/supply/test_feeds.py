@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -21,6 +23,7 @@ from banbury.supply.feeds import schema
 from banbury.supply.feeds.importing import Imported, Importing
 from banbury.supply.feeds.query import Stated, Wanted
 from banbury.supply.feeds.store import FeedStore
+from banbury.supply.feeds.worker import Answer
 from tests.supply import feeds_made as made
 
 FEEDS = Path(__file__).resolve().parents[2] / ".." / "shared" / "feeds"
@@ -359,6 +362,41 @@ def test_a_duplicate_key_and_a_duplicate_record(bench: Bench) -> None:
     found = bench.take(data)
     assert (found.snapshots[0].records, found.stored, found.older) == (2, 1, 1)
     assert bench.store.advisories(["CVE-2030-0001"])["CVE-2030-0001"][0].summary == "newer"
+
+
+LIES: dict[str, list[Any]] = {
+    "no importer": [[10, "nothing"]],
+    "items of no importer": [[7, "why"]],
+    "no item": [[99, 1]],
+    "an id that is none": [
+        [10, "cve-5"], [1, "cve", "<b>", *[""] * 3, 1.0, "", *[[]] * 4, 1, [], [], [], "", b"", 0, 0]
+    ],
+    "a long summary": [
+        [10, "cve-5"], [1, "cve", "CVE-2030-1", "", "", "x" * 601, 1.0, "", *[[]] * 4, 1, [], [], [], "", b"", 0, 0]
+    ],
+    "a tree that is not there": [
+        [10, "cve-5"],
+        [1, "cve", "CVE-2030-1", "", "", "", 1.0, "", *[[]] * 4, 1, [[["n"], 3]], [], [], "", b"", 0, 0],
+    ],
+    "a block out of bounds": [[10, "cve-5"], [9, -5, [1], b""]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [*sorted(LIES), "cut off"])
+def test_a_worker_that_lies_changes_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    """What a worker says is checked: a feed may have taken it over."""
+    data = msgspec.msgpack.encode(LIES.get(case, []))
+    length = 1 << 30 if case == "cut off" else len(data)
+
+    def read(source: int, spool: int, path: Path) -> Answer:
+        os.write(spool, length.to_bytes(4, "little") + data)
+        return Answer("", 1)
+
+    monkeypatch.setattr(bench.importing, "_read", read)
+    before = bench.folder.joinpath("feeds.db").read_bytes()
+    with pytest.raises(InputError, match="not sound"):
+        bench.take(b"anything")
+    assert bench.folder.joinpath("feeds.db").read_bytes() == before
 
 
 def test_what_is_no_store(tmp_path: Path) -> None:

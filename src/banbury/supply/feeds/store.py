@@ -94,11 +94,14 @@ class FeedStore:
         with self.begin() as connection:
             connection.exec_driver_sql(_MAPPED)
             products = _numbers(connection, {one.name for one in wanted})
-            rows = [
-                (place, products[one.name], one.key, one.key or _ANY)
-                for place, one in enumerate(wanted)
-                if one.name in products
-            ]
+            rows = sorted(  # by product: what is read then lies together
+                (
+                    (place, products[one.name], one.key, one.key or _ANY)
+                    for place, one in enumerate(wanted)
+                    if one.name in products
+                ),
+                key=lambda row: row[1],
+            )
             connection.exec_driver_sql(
                 "CREATE TEMP TABLE IF NOT EXISTS wanted (place INTEGER, product INTEGER, version BLOB, above BLOB)"
             )
@@ -295,9 +298,10 @@ def _heads(connection: Connection, numbers: set[int]) -> dict[int, Advisory]:
     for part in _parts(sorted(numbers)):
         marks = ",".join("?" * len(part))
         for row in _fetched(connection, f"{_HEADS}({marks})", part):
+            flags, aliases, ssvc, weaknesses = (many.split("\n") if many else [] for many in row[8:12])
             found[row[0]] = Advisory(
                 number=row[0], source=row[1], id=row[2], modified=row[3], published=row[4], summary=row[5], cvss=row[6],
-                vector=row[7], flags=_lines(row[8]), aliases=_lines(row[9]), ssvc=_lines(row[10]),
-                weaknesses=_lines(row[11]), snapshot=digests[row[12]],
+                vector=row[7], flags=flags, aliases=aliases, ssvc=ssvc, weaknesses=weaknesses,
+                snapshot=digests[row[12]],
             )  # fmt: skip
     return found

@@ -120,8 +120,11 @@ def _weaknesses(found: list[Any]) -> list[str]:
     """CWE names, of NVD's own form or of a plain list."""
     names: dict[str, None] = {}
     for one in found[:50]:
-        texts = [one] if isinstance(one, str) else [d.get("value") for d in one.get("description", [])[:50]]
-        names |= {items.text(name, 40): None for name in texts if isinstance(name, str) and name.startswith("CWE-")}
+        inner = one.get("description") if isinstance(one, dict) else one
+        for said in inner[:50] if isinstance(inner, list) else [inner]:
+            name = said.get("value") if isinstance(said, dict) else said
+            if isinstance(name, str) and name.startswith("CWE-"):
+                names[items.text(name, 40)] = None
     return list(names)
 
 
