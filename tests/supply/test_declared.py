@@ -254,6 +254,17 @@ def test_the_four_discrepancies() -> None:
     assert all(d.says for d in result.discrepancies)
 
 
+def test_what_a_started_program_needs_is_used() -> None:
+    there = [
+        found("openvpn", "2.3.4", facts=["started"], depends=["openssl@1"]),
+        found("openssl", "1", depends=["zlib@1", "openssl@1"]),
+        found("zlib", "1"),
+        found("nano", "1"),
+    ]
+    listed = [Declared(name=component.product, version=component.version) for component in there]
+    assert [d.name for d in compared(listed, there).discrepancies] == ["nano"]
+
+
 def test_nothing_is_unused_where_nobody_knows_what_starts() -> None:
     assert compared([Declared(name="openssl", version="1")], [found("openssl", "1")]).discrepancies == []
 

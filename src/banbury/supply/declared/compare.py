@@ -55,7 +55,7 @@ def compare_declared(handed: Sequence[Handed], inventory: Inventory) -> Compared
     index = _Index(inventory.components)
     pairs: list[Pair] = []
     discrepancies: list[Discrepancy] = []
-    reach = any(fact in _USED for component in inventory.components for fact in component.facts)
+    used = _reached(inventory.components)
     matched: set[str] = set()
     seen: set[tuple[str, str, str]] = set()
     for one in read:
@@ -67,7 +67,7 @@ def compare_declared(handed: Sequence[Handed], inventory: Inventory) -> Compared
             how, found = index.find(declared)
             matched |= {component.id for component in found}
             pairs += [Pair(bill=one.name, declared=_title(declared), component=c.id, how=how) for c in found]
-            discrepancies += _one(one.name, declared, found, how, reach)
+            discrepancies += _one(one.name, declared, found, how, used)
     if read:
         discrepancies += _undeclared(inventory.components, matched)
     return Compared(
@@ -92,7 +92,7 @@ def _title(declared: Declared) -> str:
     return f"{declared.name or '(no name)'} {declared.version}".strip()
 
 
-def _one(bill: str, declared: Declared, found: list[Component], how: str, reach: bool) -> Iterator[Discrepancy]:
+def _one(bill: str, declared: Declared, found: list[Component], how: str, used: set[str]) -> Iterator[Discrepancy]:
     name = declared.name or "(no name)"
     if not found:
         says = f"{bill} declares it; nothing that was found is known by its package URL, CPE name or name"
@@ -109,20 +109,29 @@ def _one(bill: str, declared: Declared, found: list[Component], how: str, reach:
             component=with_version[0].id,
             says=f"{bill} declares {declared.version}, found was {versions} (matched by {how})",
         )
-    if reach and all(_unused(component) for component in found):
+    if used and all(component.type in _CHECKED and component.id not in used for component in found):
         yield Discrepancy(
             kind="unused",
             name=name,
             declared=declared.version,
             found=found[0].version,
             component=found[0].id,
-            says="declared and there, but nothing was seen that starts or loads it; loading by name at run time, and "
+            says="declared and there, but nothing was seen that starts, loads or needs it; loading by name at run time, and "
             "start by another program, are not seen",
         )
 
 
-def _unused(component: Component) -> bool:
-    return component.type in _CHECKED and not any(fact in _USED for fact in component.facts)
+def _reached(components: Sequence[Component]) -> set[str]:
+    """The ids of what is started, loaded or served, and of what their packages state that they need; empty where
+    nothing was seen to start at all."""
+    needs = {component.id: component.depends for component in components}
+    waiting = [component.id for component in components if any(fact in _USED for fact in component.facts)]
+    reached = set(waiting)
+    while waiting:
+        fresh = set(needs.get(waiting.pop(), ())) - reached
+        reached |= fresh
+        waiting += fresh
+    return reached
 
 
 def _undeclared(components: Iterable[Component], matched: set[str]) -> Iterator[Discrepancy]:
