@@ -189,6 +189,9 @@ def test_documented_commands_exist() -> None:
                 continue
             text = _help(words[0])
             assert text, shown
+            if "COMMAND [ARGS]" in text and len(words) > 1 and not words[1].startswith("-"):
+                text = _help(words[0], words[1])
+                assert text, shown
             for option in (word.partition("=")[0] for word in words[1:] if word.startswith("--")):
                 assert option in text, f"{shown}: no {option}"
 
