@@ -45,7 +45,7 @@ def match(inventory: Inventory, store: FeedStore, decisions: Sequence[Decision] 
 def run(inventory: Inventory, store: FeedStore, decisions: Sequence[Decision] = ()) -> Matched:
     """Match an inventory against every feed in the store.
 
-    ``decisions`` are analysts' words; the newest on the same product and vulnerability is attached to a match, stale
+    ``decisions`` are analysts' words; the newest on the same product and vulnerability is put with a match, stale
     where the match's evidence is another than that it was given on.
     """
     names = {component.id: names_of(component) for component in inventory.components}
@@ -56,12 +56,12 @@ def run(inventory: Inventory, store: FeedStore, decisions: Sequence[Decision] = 
         groups.setdefault((hit.wanted.tag, canonical(hit.advisory)), []).append(hit)
     facts = _facts(inventory, store, groups)
     components = {component.id: component for component in inventory.components}
-    latest = _latest(decisions)
+    told = _told(decisions)
     found = []
     for (tag, vulnerability), group in groups.items():
         made = weigh(components[tag], vulnerability, group, facts)
         if made is not None:
-            found.append(_decided(made, components[tag], latest))
+            found.append(_decided(made, components[tag], told))
     found.sort(key=lambda item: (item.rank, item.vulnerability, item.component))
     heard = store.names({name for own in names.values() for name in own})
     return Matched(
@@ -100,9 +100,12 @@ def _facts(inventory: Inventory, store: FeedStore, groups: Mapping[tuple[str, st
     )
 
 
-def _latest(decisions: Iterable[Decision]) -> dict[tuple[str, str], Decision]:
-    """The newest decision for each product and vulnerability; one on this very component is preferred by its caller."""
-    return {(product_of(item.component), item.vulnerability): item for item in sorted(decisions, key=lambda d: d.when)}
+def _told(decisions: Iterable[Decision]) -> dict[tuple[str, str], list[Decision]]:
+    """The decisions on each product and vulnerability, newest first."""
+    found: dict[tuple[str, str], list[Decision]] = {}
+    for item in sorted(decisions, key=lambda one: one.when):
+        found.setdefault((product_of(item.component), item.vulnerability), []).insert(0, item)
+    return found
 
 
 def product_of(component: str) -> str:
@@ -110,9 +113,12 @@ def product_of(component: str) -> str:
     return component.partition("@")[0]
 
 
-def _decided(made: Match, component: Component, latest: Mapping[tuple[str, str], Decision]) -> Match:
-    decision = latest.get((component.product, made.vulnerability))
-    if decision is None:
+def _decided(made: Match, component: Component, told: Mapping[tuple[str, str], list[Decision]]) -> Match:
+    """The match with the newest decision on its very evidence; else on its component; else on its product."""
+    words = told.get((component.product, made.vulnerability), [])
+    tests = (lambda one: one.evidence == made.evidence, lambda one: one.component == component.id, lambda one: True)
+    chosen = next((one for test in tests for one in words if test(one)), None)
+    if chosen is None:
         return made
-    stale = decision.evidence != made.evidence
-    return msgspec.structs.replace(made, decision=msgspec.structs.replace(decision, stale=stale))
+    stale = chosen.evidence != made.evidence
+    return msgspec.structs.replace(made, decision=msgspec.structs.replace(chosen, stale=stale))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 
 from msgspec import Struct, convert
@@ -27,6 +28,12 @@ def reasons() -> dict[str, Row]:
     """Every row by its kind."""
     table = tomllib.loads((files("banbury.supply") / "data" / "reasons.toml").read_text("utf-8"))
     return {row.kind: row for row in convert(table["reason"], list[Row])}
+
+
+@cache
+def digest() -> str:
+    """The SHA-256 of the table."""
+    return sha256((files("banbury.supply") / "data" / "reasons.toml").read_bytes()).hexdigest()
 
 
 def reason(kind: str, says: str, **evidence: str) -> Reason:
