@@ -8,7 +8,20 @@ from __future__ import annotations
 import click
 
 import banbury
-from banbury.commands import bench, demo, docs, equivalence, evaluate, feeds, history, rebuild
+from banbury.commands import (
+    bench,
+    demo,
+    docs,
+    equivalence,
+    evaluate,
+    feeds,
+    history,
+    knowledge,
+    rebuild,
+    sbom,
+    vex,
+    vulnerabilities,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -24,7 +37,11 @@ for _command in (
     equivalence.equivalence,
     feeds.feeds,
     history.history,
+    knowledge.knowledge,
     rebuild.rebuild,
+    sbom.sbom,
+    vex.vex,
+    vulnerabilities.vulnerabilities,
     docs.docs,
 ):
     main.add_command(_command)
