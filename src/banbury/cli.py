@@ -16,10 +16,7 @@ from banbury.commands import (
     evaluate,
     feeds,
     history,
-    knowledge,
     rebuild,
-    sbom,
-    vex,
     vulnerabilities,
 )
 
@@ -37,10 +34,7 @@ for _command in (
     equivalence.equivalence,
     feeds.feeds,
     history.history,
-    knowledge.knowledge,
     rebuild.rebuild,
-    sbom.sbom,
-    vex.vex,
     vulnerabilities.vulnerabilities,
     docs.docs,
 ):
