@@ -16,7 +16,10 @@ from banbury.commands import (
     evaluate,
     feeds,
     history,
+    knowledge,
     rebuild,
+    sbom,
+    vex,
     vulnerabilities,
 )
 
@@ -34,7 +37,10 @@ for _command in (
     equivalence.equivalence,
     feeds.feeds,
     history.history,
+    knowledge.knowledge,
     rebuild.rebuild,
+    sbom.sbom,
+    vex.vex,
     vulnerabilities.vulnerabilities,
     docs.docs,
 ):

@@ -100,7 +100,7 @@ def test_triggers_do_not_overlap_themselves_to_two_ends_at_one_start() -> None:
     assert all(1 < t.length <= engines.LONGEST for t in all_triggers())
     fixed = b"".join(b"\\x%02x" % c for c in b"BusyBox v")
     assert trigger_of(rb"x?BusyBox v(?P<version>\d{1,3}\.\d)") == Trigger(fixed, 9)
-    assert len(BARE_TRIGGERS) == 4
+    assert len(BARE_TRIGGERS) == 5
     with pytest.raises(ValueError, match="tells enough"):
         trigger_of(rb"\d\d\.\d\d")
     with pytest.raises(ValueError, match="more than"):

@@ -38,17 +38,20 @@ VERSION: Final = (
     r"(?:[-_.~]?(?:rc|RC|alpha|beta|pre|dev|p|P|b|a)[-_.]?\d{1,4}(?!\d)|[a-z]{1,2}(?![A-Za-z0-9]))?)"
 )
 
-#: The generic pattern of a version that stands alone, as a C string.
+#: The generic pattern of a version that stands alone, as a C string. What is before it need not be another string:
+#: constants may stand there.
 BARE: Final = (
-    rb"\x00v?(?P<version>\d{1,3}(?:\.\d{1,5}(?!\d)){1,4}(?:[a-z]{1,2}|[-_.~]?(?:rc|alpha|beta|pre|p|P)[-_.]?\d{1,3})?)"
-    rb"(?=[\x00\n])"
+    rb"[^\x20-\x7e]v?(?P<version>\d{1,4}(?:\.\d{1,8}(?!\d)){1,4}"
+    rb"(?:[a-z]{1,2}|-(?:stable|beta\d?|P\d{1,2})|[-_.~]?(?:rc|alpha|beta|pre|p|P)[-_.]?\d{1,3})?)(?=[\x00\n])"
 )
+_BEFORE: Final = rb"[\x00-\x1f\x7f-\xff]"
 #: What finds it: for each end there is one start.
 BARE_TRIGGERS: Final = (
-    Trigger(rb"\x00[0-9]\.[0-9]", 4),
-    Trigger(rb"\x00[0-9][0-9]\.[0-9]", 5),
-    Trigger(rb"\x00[0-9][0-9][0-9]\.[0-9]", 6),
-    Trigger(rb"\x00v[0-9]\.[0-9]", 5),
+    Trigger(_BEFORE + rb"[0-9]\.[0-9]", 4),
+    Trigger(_BEFORE + rb"[0-9][0-9]\.[0-9]", 5),
+    Trigger(_BEFORE + rb"[0-9][0-9][0-9]\.[0-9]", 6),
+    Trigger(_BEFORE + rb"[0-9][0-9][0-9][0-9]\.[0-9]", 7),
+    Trigger(_BEFORE + rb"v[0-9]\.[0-9]", 5),
 )
 
 

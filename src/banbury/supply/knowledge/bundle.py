@@ -1,0 +1,97 @@
+"""The bundle in which mined knowledge travels: one file, MessagePack in a Zstandard frame.
+
+It holds facts about packages (names, versions, names of symbols as CRC-32, digests of files), no part of any of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import zstandard
+from msgspec import Struct, field
+
+from banbury.model.errors import InputError
+
+FORMAT: Final = 1
+#: A bundle's largest size, packed and unpacked, in bytes.
+_PACKED, _UNPACKED = 256 << 20, 1 << 30
+
+
+class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was mined: a name given by whoever did, how many packages, and the SHA-256 of their sorted SHA-256s."""
+
+    name: str
+    packages: int
+    sha256: str
+
+
+class Symbols(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When each exported symbol of a library first appeared. ``versions`` rise; ``digests`` holds for each the CRC-32s
+    (4 bytes each, little-endian, sorted) of the symbols that it brought."""
+
+    versions: list[str]
+    digests: list[bytes]
+
+
+class Knowledge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of it. ``versions``: those known of each product; ``sonames``: the product of each; ``symbols`` by soname;
+    ``files``: SHA-256 (raw) of a package's file, and ``build_ids``, to ``product@version``."""
+
+    format: int = FORMAT
+    sources: list[Source] = []
+    versions: dict[str, list[str]] = field(default_factory=dict)
+    sonames: dict[str, str] = field(default_factory=dict)
+    symbols: dict[str, Symbols] = field(default_factory=dict)
+    files: dict[bytes, str] = field(default_factory=dict)
+    build_ids: dict[str, str] = field(default_factory=dict)
+
+    def knows(self, product: str, version: str) -> bool:
+        """Whether a version is one of the product's."""
+        known = self.versions.get(product, [])
+        at = bisect_left(known, version)
+        return at < len(known) and known[at] == version
+
+
+def pack(knowledge: Knowledge) -> bytes:
+    """The bundle's bytes: the same for the same knowledge."""
+    plain = msgspec.msgpack.encode(knowledge, order="deterministic")
+    return zstandard.ZstdCompressor(level=19).compress(plain)
+
+
+def unpack(data: bytes) -> Knowledge:
+    """The knowledge in a bundle. Raises :class:`InputError` where it is none, or of another format."""
+    if len(data) > _PACKED:
+        raise InputError(f"the bundle is larger than {_PACKED >> 20} MiB")
+    try:
+        plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=_UNPACKED)
+        found = msgspec.msgpack.decode(plain, type=Knowledge)
+    except (zstandard.ZstdError, msgspec.MsgspecError, MemoryError, RecursionError) as problem:
+        raise InputError(f"this is no bundle of knowledge: {str(problem)[:200]}") from None
+    if found.format != FORMAT:
+        raise InputError(f"a bundle of format {found.format}; this program reads {FORMAT}")
+    if any(versions != sorted(versions) for versions in found.versions.values()):
+        raise InputError("the bundle's versions are not in order")
+    return found
+
+
+def read(path: Path) -> tuple[Knowledge, str]:
+    """A bundle from a file, and its SHA-256. Raises :class:`InputError`."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_PACKED + 1)
+    except OSError as problem:
+        raise InputError(f"{path}: {problem.strerror}") from None
+    return unpack(data), hashlib.sha256(data).hexdigest()
+
+
+@cache
+def default() -> tuple[Knowledge, str]:
+    """The bundle that comes with the program, and its SHA-256."""
+    data = (files("banbury.supply") / "data" / "knowledge" / "debian.bundle").read_bytes()
+    return unpack(data), hashlib.sha256(data).hexdigest()

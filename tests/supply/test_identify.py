@@ -1,0 +1,187 @@
+"""From facts to identities: grades, the bundle of knowledge, and what hostile facts and packages cannot do."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import zlib
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from banbury.formats.view import View
+from banbury.inspect.contract import FileView
+from banbury.inspect.inspectors.components import Components
+from banbury.model.errors import InputError
+from banbury.model.evaluation import File, Node
+from banbury.model.supply import Identity, Standing, Technique
+from banbury.model.tree import Kind
+from banbury.supply.identify import Content, identities, of_content, within_bracket
+from banbury.supply.knowledge import bundle
+from banbury.supply.knowledge.bundle import Knowledge, Source, Symbols
+from banbury.supply.knowledge.mine import clean, merged, mine
+from tests.inspect.elf_builder import Linked
+
+_KNOWN = Knowledge(
+    sources=[Source(name="made", packages=1, sha256="0" * 64)],
+    versions={"coreutils": ["8.32", "9.1"], "zlib": ["1.2.11", "1.2.13"], "example": ["1.0", "2.0", "2.4.1", "3.1"]},
+    sonames={"libexample.so.2": "example"},
+    symbols={
+        "libexample.so.2": Symbols(
+            versions=["1.0", "2.0", "3.0"],
+            digests=[np.array([zlib.crc32(n)], dtype="<u4").tobytes() for n in (b"ex_open", b"ex_read", b"ex_seek")],
+        )
+    },
+)
+
+
+def _program(*strings: bytes) -> bytes:
+    return b"\x7fELF" + bytes(60) + b"\0" + b"\0".join(strings) + b"\0" + bytes(16)
+
+
+def _of(data: bytes, *names: str, known: Knowledge = _KNOWN) -> list[Identity]:
+    facts = [msgspec.to_builtins(f) for f in Components().inspect(FileView(View(data)))]
+    digest = hashlib.sha256(data).hexdigest()
+    return list(of_content(Content(sha256=digest, facts=facts, names=names), known))
+
+
+def _short(found: list[Identity]) -> list[tuple[str, str, str]]:
+    return [(i.product, i.version, i.standing.value) for i in found]
+
+
+def test_a_banner_is_asserted_and_a_linked_version_is_a_dependency() -> None:
+    assert _short(_of(_program(b"BusyBox v1.35.0 (x)"))) == [("busybox", "1.35.0", "asserted")]
+    assert _short(_of(_program(b"OpenSSL 3.0.16 11 Feb 2025"))) == [("openssl", "3.0.16", "dependency")]
+
+
+def test_two_versions_of_one_product_in_one_file_assert_neither() -> None:
+    (found,) = _of(_program(b"BusyBox v1.35.0 (x)", b"BusyBox v1.22.1 (x)"))
+    assert (found.standing, found.version, found.versions) == (Standing.CANDIDATE, "", ["1.22.1", "1.35.0"])
+    assert _short(_of(_program(b"BusyBox v1.35 (x)", b"BusyBox v1.35.0 (x)"))) == [("busybox", "1.35.0", "asserted")]
+
+
+def test_a_bare_version_counts_where_it_is_the_only_known_one() -> None:
+    one = _of(_program(b"GNU coreutils", b"9.1", b"7.7.7"))
+    assert [(i.technique, i.version) for i in one] == [(Technique.KNOWN_VERSION, "9.1")]
+    two = _of(_program(b"GNU coreutils", b"9.1", b"8.32"))
+    assert [(i.standing, i.version, i.versions) for i in two] == [(Standing.CANDIDATE, "", ["8.32", "9.1"])]
+    none = _of(_program(b"GNU coreutils", b"77.1"))
+    assert [(i.standing, i.version) for i in none] == [(Standing.HINT, "")]
+
+
+def _library(exports: tuple[str, ...], rodata: bytes = b"") -> bytes:
+    return Linked(interp="", soname="libexample.so.2", exports=exports, rodata=rodata).build()
+
+
+def test_a_library_by_its_strings_its_name_and_its_symbols() -> None:
+    (found,) = _of(_library(("ex_open",), b"\xff2.4.1\0"))
+    assert (found.technique, found.version) == (Technique.KNOWN_VERSION, "2.4.1")
+    (found,) = _of(_library(("ex_open",)), "usr/lib/libexample.so.2.4.1")
+    assert (found.technique, found.version) == (Technique.METADATA, "2.4.1")
+    for other in ("usr/lib/libexample.so.2", "usr/lib/libexample.so.2.0.0", "usr/lib/libexample.so.9.9"):
+        assert _of(_library(("ex_open",)), other)[0].version == ""
+    (found,) = _of(_library(("ex_open", "ex_read")))
+    assert (found.technique, found.low, found.high) == (Technique.SYMBOLS, "2.0", "3.0")
+    assert within_bracket("2.4.1", found)
+    assert not within_bracket("3.0", found)
+
+
+def test_an_exact_digest_names_the_file() -> None:
+    data = _program(b"nothing known")
+    known = msgspec.structs.replace(_KNOWN, files={hashlib.sha256(data).digest(): "example@3.1"})
+    assert _short(_of(data, known=known)) == [("example", "3.1", "asserted")]
+
+
+def test_what_lies_in_a_member_is_told_of_there_only() -> None:
+    inner = _program(b"BusyBox v1.35.0 (x)")
+    outer = b"\x01" * 64 + inner
+    files = {}
+    for data in (inner, outer):
+        facts = [msgspec.to_builtins(f) for f in Components().inspect(FileView(View(data)))]
+        digest = hashlib.sha256(data).hexdigest()
+        files[digest] = File(sha256=digest, size=len(data), facts=facts)
+    first, second = (hashlib.sha256(d).hexdigest() for d in (outer, inner))
+    common = {"kind": Kind.FILE, "locator": "", "name": "x"}
+    nodes = [
+        Node(id=0, parent=-1, where="image", sha256=first, size=len(outer), **common),
+        Node(id=1, parent=0, where="image!x", sha256=second, start=64, size=len(inner), **common),
+        Node(id=2, parent=0, where="image!y", sha256=second, start=64, size=len(inner), **common),
+    ]
+    found = list(identities(nodes, files, _KNOWN))
+    assert [(i.product, i.where) for i in found] == [("busybox", "image!x")]
+
+
+def test_facts_that_are_not_what_they_should_be_do_no_harm() -> None:
+    facts = [
+        {"fact": "component.exports", "soname": "libexample.so.2", "digests": "not base64!"},
+        {"fact": "component.bare-versions", "versions": "1.0", "offsets": 7},
+        {"fact": "component.statement", "product": "x", "evidence": "presence", "rule": "r", "at": [1]},
+    ]
+    found = list(of_content(Content(sha256="ab", facts=facts), _KNOWN))
+    assert all(i.standing is Standing.HINT for i in found)
+
+
+def test_a_bundle_travels_and_refuses_what_is_none() -> None:
+    data = bundle.pack(_KNOWN)
+    assert bundle.pack(_KNOWN) == data
+    assert bundle.unpack(data) == _KNOWN
+    later = msgspec.structs.replace(_KNOWN, format=99)
+    unsorted = msgspec.structs.replace(_KNOWN, versions={"a": ["2", "1"]})
+    for bad in (b"", b"PK\3\4", data[:-9], data[:20], bundle.pack(later), bundle.pack(unsorted)):
+        with pytest.raises(InputError):
+            bundle.unpack(bad)
+
+
+def test_the_bundle_that_comes_along() -> None:
+    known, digest = bundle.default()
+    assert len(digest) == 64
+    assert known.knows("openssl", "1.1.1n")
+    assert not known.knows("openssl", "77.1")
+    assert len(known.versions) > 250
+    assert not known.files
+    assert len(bundle.pack(known)) < 2 << 20
+    assert merged([known]).versions == known.versions
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("30~pre9", "30-pre9"), ("1.2.13.20+git20200101", "1.2.13.20"), ("2.1.0~beta3+git20220320", "2.1.0-beta3")],
+)
+def test_versions_are_written_as_products_do(text: str, version: str) -> None:
+    assert clean(text) == version
+
+
+def test_packages_are_mined(tmp_path: Path) -> None:
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("dpkg-deb is not there")
+    root = tmp_path / "root"
+    (root / "DEBIAN").mkdir(parents=True)
+    (root / "usr/lib").mkdir(parents=True)
+    (root / "usr/share/doc/libexample2").mkdir(parents=True)
+    (root / "DEBIAN/control").write_text(
+        "Package: libexample2\nSource: example (2.4.1-3)\nVersion: 2.4.1-3+b1\nArchitecture: all\n"
+        "Maintainer: a <a@b.c>\nDescription: x\n"
+    )
+    (root / "DEBIAN/symbols").write_text(
+        "libexample.so.2 libexample2 #MINVER#\n ex_open@Base 1.0\n ex_read@EX_2 1:2.0~rc1-1\n"
+    )
+    (root / "usr/lib/libexample.so.2.4.1").write_bytes(_library(("ex_open",)))
+    text = b"example (2.4.1-3) unstable; urgency=low\n\n  * x\n\nexample (1:2.0+dfsg-1) unstable; urgency=low\n"
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    (root / "usr/share/doc/libexample2/changelog.Debian.gz").write_bytes(packer.compress(text) + packer.flush())
+    subprocess.run(["dpkg-deb", "-b", root, tmp_path / "a.deb"], check=True, capture_output=True)
+    (tmp_path / "broken.deb").write_bytes(b"!<arch>\n" + b"\xff" * 300)
+    told: list[str] = []
+    found = mine(sorted(tmp_path.glob("*.deb")), "made", tell=lambda line: told.append(str(line)))
+    assert found.versions == {"example": ["2.0", "2.4.1"]}
+    assert found.sonames == {"libexample.so.2": "example"}
+    assert found.symbols["libexample.so.2"].versions == ["1.0", "2.0-rc1"]
+    assert set(found.files.values()) == {"example@2.4.1"}
+    assert found.sources[0].packages == 1
+    assert len(told) == 1
+    assert "broken.deb" in told[0]
+    with pytest.raises(InputError):
+        mine([tmp_path / "broken.deb"], "made")
