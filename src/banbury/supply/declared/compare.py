@@ -116,8 +116,8 @@ def _one(bill: str, declared: Declared, found: list[Component], how: str, used: 
             declared=declared.version,
             found=found[0].version,
             component=found[0].id,
-            says="declared and there, but nothing was seen that starts, loads or needs it; loading by name at run time, and "
-            "start by another program, are not seen",
+            says="declared and there, but nothing was seen that starts, loads or needs it; loading by name at run "
+            "time, and start by another program, are not seen",
         )
 
 
