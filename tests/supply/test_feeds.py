@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from banbury.cli import main
 from banbury.model.errors import InputError, StoreError
 from banbury.supply import versions
-from banbury.supply.feeds import schema
+from banbury.supply.feeds import schema, status
 from banbury.supply.feeds.importing import Imported, Importing
 from banbury.supply.feeds.query import Stated, Wanted
 from banbury.supply.feeds.store import FeedStore
@@ -88,6 +88,19 @@ def test_two_imports_of_one_file_are_one_snapshot(bench: Bench) -> None:
     assert bench.take(data).fresh
     assert not bench.take(data, "other name").fresh
     assert [one.sha256 for one in bench.store.snapshots()] == [hashlib.sha256(data).hexdigest()]
+
+
+def test_a_newer_importer_reads_the_same_file_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since keys and records may differ; the snapshot stays one, and until then it is called outdated."""
+    data = made.page(made.nvd())
+    bench.take(data)
+    monkeypatch.setattr(versions, "ORDER", versions.ORDER + 1)
+    assert status.read(bench.store.path).loaded[0].outdated
+    again = bench.take(data)
+    assert (again.fresh, again.stored) == (True, 1)
+    assert len(bench.store.snapshots()) == 1
+    assert bench.ids("cpe:acme:router", "1.9") == ["CVE-2030-0001"]
+    assert not status.read(bench.store.path).loaded[0].outdated
 
 
 def test_a_newer_record_takes_the_place_of_an_older_one(bench: Bench) -> None:
@@ -427,10 +440,10 @@ def test_the_commands(tmp_path: Path) -> None:
     done = run(main, ["feeds", "import", str(feed), "--licence", "mine", *at])
     assert done.exit_code == 0, done.output
     assert "1 records, 1 ranges" in done.output
-    status = json.loads(run(main, ["feeds", "status", "--json", "-", *at]).stdout)
-    (loaded,) = status["loaded"]
+    found = json.loads(run(main, ["feeds", "status", "--json", "-", *at]).stdout)
+    (loaded,) = found["loaded"]
     assert (loaded["snapshot"]["records"], loaded["snapshot"]["licence"]) == (1, "mine")
-    assert "exploited" in status["missing"]
+    assert "exploited" in found["missing"]
     assert "no feed on exploited" in run(main, ["feeds", "status", *at]).output
 
 

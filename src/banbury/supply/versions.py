@@ -24,6 +24,8 @@ from msgspec import Struct, convert
 
 #: Longer texts are no versions: identification bounds what it matches, and a feed's statement of this length is prose.
 LONGEST: Final = 128
+#: Goes up whenever any version's key changes (schemes too): feeds that were imported before are then imported again.
+ORDER: Final = 1
 #: Above every key.
 TOP: Final = b"\xff"
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from banbury.model.errors import InputError
 from banbury.model.supply import FeedKind, Snapshot
+from banbury.supply.feeds.registry import outdated
 from banbury.supply.feeds.store import FeedStore
 
 #: Days after which a kind of feed is called old: a person is told, nothing is refused.
@@ -24,11 +25,13 @@ OLD: Final = {
 
 
 class Loaded(Struct, frozen=True, kw_only=True):
-    """A snapshot, with its age in days (-1 where it is not dated) and what was said of it at its import."""
+    """A snapshot, with its age in days (-1 where it is not dated) and what was said of it at its import. ``outdated``:
+    another version of the importer wrote it, and the file should be imported again."""
 
     snapshot: Snapshot
     age: int
     old: bool
+    outdated: bool
     remarks: list[str]
 
 
@@ -52,7 +55,9 @@ def read(path: Path, as_of: str = "") -> Status:
     for one in snapshots:
         age = days(one.newest, day)
         old = age > OLD[one.kind]
-        loaded.append(Loaded(snapshot=one, age=age, old=old, remarks=remarks[one.sha256, one.format]))
+        said = remarks[one.sha256, one.format]
+        stale = outdated(one.format, one.importer)
+        loaded.append(Loaded(snapshot=one, age=age, old=old, outdated=stale, remarks=said))
     missing = [kind for kind in FeedKind if all(one.kind is not kind for one in snapshots)]
     return Status(as_of=day, store=str(path), loaded=loaded, missing=missing)
 
@@ -81,6 +86,8 @@ def lines(status: Status) -> list[str]:
         found.append(f"{snap.name}: {snap.kind.value}, {snap.format}")
         found.append(f"  {counts}; newest {snap.newest[:10] or '-'}, {age}{' (OLD)' if one.old else ''}")
         found.append(f"  sha256 {snap.sha256}, imported {snap.imported}, licence: {snap.licence or 'not noted'}")
+        if one.outdated:
+            found.append("  read by another version of this program: import the file again")
         found += [f"  {says}" for says in one.remarks]
     found += [f"no feed on {kind.value} is loaded" for kind in status.missing]
     return found

@@ -27,7 +27,7 @@ from banbury.supply.feeds.items import (
     ReleaseRow,
     Vulnerability,
 )
-from banbury.supply.feeds.registry import importers
+from banbury.supply.feeds.registry import importers, outdated, version_of
 from banbury.supply.feeds.store import FeedStore
 
 #: Reasons of refusal and other remarks that are kept for each snapshot.
@@ -76,9 +76,7 @@ def known_snapshots(store: FeedStore, sha256: str) -> list[Snapshot]:
     """The snapshots of a file that was imported before by the importers that there are now; empty where one of them has
     another version since, or the file is new."""
     known = [one for one in store.snapshots() if one.sha256 == sha256]
-    current = importers()
-    same = all(one.format in current and current[one.format].version == one.importer for one in known)
-    return known if same else []
+    return [] if any(outdated(one.format, one.importer) for one in known) else known
 
 
 def _check(one: Vulnerability) -> None:
@@ -206,7 +204,7 @@ class Writer:
         part.records += len(run)
         part.ranges += sum(one.stated for one in run)
         part.newest = max([part.newest, *(one.modified or one.published for one in run)])
-        version = struct.pack("<H", part.importer.version)
+        version = struct.pack("<I", version_of(part.importer))
         there = self._there({one.id for one in run})
         latest: dict[tuple[str, str], Vulnerability] = {}
         for one in run:
@@ -374,7 +372,7 @@ class Writer:
             part.remarks.insert(0, f"it says that it has {part.claimed} records, and has {found}")
         one = Snapshot(
             sha256=self._meta["sha256"], name=self._meta["name"], kind=part.importer.kind, format=part.importer.name,
-            importer=part.importer.version, records=part.records, ranges=part.ranges, refused=part.refused,
+            importer=version_of(part.importer), records=part.records, ranges=part.ranges, refused=part.refused,
             newest=part.newest or part.day, imported=self._meta["imported"],
             licence=self._licence or part.importer.licence,
         )  # fmt: skip
