@@ -184,3 +184,60 @@ def _(raw: bytes) -> bytes:
 def _(raw: bytes) -> bytes:
     at, _ = build.place(raw, ".got.plt")
     return put(raw, "mips", at + 8, address(raw, "granted"))
+
+
+def _aarch64(version: str) -> bytes:
+    return build.program("aarch64", f'-DVERSION="{version}"', "-fno-pie", "-no-pie", source=SOURCE)
+
+
+@harmless("moved-fixed-aarch64")
+def _() -> Sample:
+    return sample("aarch64", _aarch64(LONG), _aarch64(SHORT))
+
+
+def aarch64(name: str, note: str) -> Callable[[Callable[[bytes, bytes], bytes]], None]:
+    def add(change: Callable[[bytes, bytes], bytes]) -> None:
+        def make() -> Sample:
+            raw, old = _aarch64(LONG), _aarch64(SHORT)
+            return sample("aarch64", change(raw, old), old)
+
+        make.__doc__ = note
+        tampered(f"moved-fixed-aarch64-{name}")(make)
+
+    return add
+
+
+@aarch64("word", "An address in data is the one it was before the layout moved.")
+def _(raw: bytes, old: bytes) -> bytes:
+    at, was = build.symbol(raw, "motto")[0], build.symbol(old, "motto")[0]
+    assert raw[at : at + 8] != old[was : was + 8]
+    return build.put(raw, at, old[was : was + 8])
+
+
+@aarch64("swapped", "Two addresses in a table of texts change places.")
+def _(raw: bytes, old: bytes) -> bytes:
+    at = build.symbol(raw, "words")[0]
+    return build.put(raw, at, raw[at + 8 : at + 16] + raw[at : at + 8])
+
+
+@aarch64("number", "A number that lies nowhere in the image is dressed as an address.")
+def _(raw: bytes, old: bytes) -> bytes:
+    return build.put(raw, build.symbol(raw, "number")[0], address(raw, "granted").to_bytes(8, "little"))
+
+
+@aarch64("constant", "A number that looks like an address is changed.")
+def _(raw: bytes, old: bytes) -> bytes:
+    return build.flip(raw, build.symbol(raw, "likely")[0])
+
+
+@aarch64("left-behind", "The low bits of an address keep what they had before the layout moved.")
+def _(raw: bytes, old: bytes) -> bytes:
+    (at, size), (was, _) = build.symbol(raw, "main"), build.symbol(old, "main")
+    row = next(k for k in range(0, size, 4) if raw[at + k : at + k + 4] != old[was + k : was + k + 4])
+    return build.put(raw, at + row, old[was + row : was + row + 4])
+
+
+@aarch64("constructor", "The constructor is another function.")
+def _(raw: bytes, old: bytes) -> bytes:
+    at, _ = build.place(raw, ".init_array")
+    return build.put(raw, at + 8, address(raw, "granted").to_bytes(8, "little"))

@@ -37,6 +37,7 @@ _PAGE = 4096
 class AArch64(Machine):
     """AArch64, little-endian, 64-bit addresses."""
 
+    fixed = True
     kinds = Kinds(
         relative=frozenset({1027}),
         resolver=frozenset({1032}),
