@@ -27,7 +27,7 @@ from banbury.commands.output import OUT, write
     "feeds_path",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Match again with this feed store, instead of what the evaluation found.",
+    help="The feed store; by default feeds.db in the workspace.",
 )
 @click.option("--author", default="", help="Who issues the document (OpenVEX, CSAF).")
 @click.option("--namespace", default="", metavar="URI", help="A URI that the issuer controls (CSAF).")
@@ -37,7 +37,8 @@ def vex(
     """Write what is known of vulnerabilities in RELEASE, and why it is or is not affected.
 
     RELEASE was evaluated before in the workspace: its id or the beginning of it, its label, or a path of it. A version
-    match that nobody has looked into is under investigation. Without a feed of vulnerabilities nothing is written.
+    match that nobody has looked into is under investigation. What the feeds say now and analysts have decided counts;
+    where there is no feed store, what the evaluation found. Without a feed of vulnerabilities nothing is written.
     """
     with errors_as_exit_status():
         from banbury.present.stored import find_evaluation
@@ -48,12 +49,15 @@ def vex(
 
         evaluation, chain = find_evaluation(workspace, release)
         matches, snapshots = chain.matches, chain.feeds
-        if feeds_path is not None:
+        feeds = feeds_path or workspace / "feeds.db"
+        if feeds_path is not None or feeds.is_file():
+            from banbury.lab.workspace import Workspace
             from banbury.supply.feeds.store import FeedStore
             from banbury.supply.match.engine import run
+            from banbury.supply.match.rematch import decisions
 
-            with FeedStore(feeds_path) as store:
-                again = run(chain.inventory, store, [m.decision for m in chain.matches if m.decision is not None])
+            with Workspace(workspace) as opened, FeedStore(feeds) as store:
+                again = run(chain.inventory, store, decisions(opened.database))
             matches, snapshots = again.matches, again.snapshots
         made = assess(evaluation.release, evaluation.as_of, chain.inventory.components, matches, snapshots)
         if form == "csaf":
