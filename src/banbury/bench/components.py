@@ -33,12 +33,14 @@ _PROSE = re.compile(r"data/usr/share/(?:doc|man|info|locale|lintian|bug)/")
 
 
 class Unit(Struct, kw_only=True):
-    """One package: the truth, and what its bytes say. ``other``: ``product version`` asserted of other products."""
+    """One package: the truth, and what its bytes say. ``holds``: its programs hold the version as text at all.
+    ``other``: ``product version`` asserted of other products."""
 
     package: str
     product: str
     version: str
     programs: int = 0
+    holds: bool = False
     named: bool = False
     asserted: list[str] = []
     wrong: list[str] = []
@@ -67,10 +69,12 @@ class Measured(Struct, kw_only=True):
         right = sum(u.right for u in units)
         good, bad = sum(bool(u.asserted) for u in units), sum(len(u.wrong) for u in units)
         silent = [u for u in units if not u.asserted and not u.wrong]
+        holding = [u for u in units if u.holds]
         return [
             ("packages with a program, library or script library", str(len(units))),
             ("product named", _share(sum(u.named for u in units), len(units))),
             ("product and version right", _share(right, len(units))),
+            ("… of those whose programs hold the version as text", _share(sum(u.right for u in holding), len(holding))),
             ("of the versions asserted of it, right", _share(good, good + bad)),
             ("no version asserted, but it is among the candidates", str(sum(u.candidates for u in silent))),
             ("no version asserted, but symbols bracket it rightly", str(sum(u.bracket == "right" for u in silent))),
@@ -123,11 +127,14 @@ def _unit(path: Path, knowledge: Knowledge, total: Measured) -> Unit:
     stated = re.search(r"\(([^()]{1,100})\)", source)
     product = product_of(manager, name, whole, source)
     unit = Unit(package=name, product=product, version=clean(upstream(stated[1] if stated else whole, manager)))
+    version = re.compile(rb"(?<![\d.])" + re.escape(unit.version.encode()) + rb"(?![\d])")
     found: list[Identity] = []
     for where, content in held.items():
         if not where.startswith("data/") or (_PROSE.match(where) and not where.endswith(".js")):
             continue
-        unit.programs += content.startswith(b"\x7fELF") or where.endswith(".js")
+        if content.startswith(b"\x7fELF") or where.endswith(".js"):
+            unit.programs += 1
+            unit.holds |= version.search(content) is not None
         found += _look(where, content, knowledge, total)
     _judge(unit, found)
     return unit

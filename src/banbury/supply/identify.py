@@ -31,6 +31,10 @@ CONFIDENCE: Final[dict[tuple[Technique, Standing], float]] = {
     (Technique.BUILD_ID, Standing.ASSERTED): 1.0,
 }
 _FILE_NAME: Final = re.compile(r"(?:\.so\.|-)(\d{1,4}(?:\.\d{1,6}){1,3}[a-z]?)(?:\.so)?$")
+_UNNAMED: Final = re.compile(r"lib[\w+-]{1,60}\.so")
+_MODULE: Final = re.compile(
+    r"(?:^|/)lib/modules/(\d{1,2}\.\d{1,3}(?:\.\d{1,4})?)[^/]{0,80}/(?:.{1,200}/)?[^/]{1,100}\.ko$"
+)
 _GRADES: Final = {
     "banner": (Technique.BANNER, Standing.ASSERTED),
     "path": (Technique.METADATA, Standing.ASSERTED),
@@ -81,7 +85,7 @@ def of_content(content: Content, knowledge: Knowledge) -> Iterator[Identity]:
         if not _elsewhere(fact, content.within):
             by_tag.setdefault(str(fact.get("fact")), []).append(fact)
     statements = by_tag.get("component.statement", [])
-    found = [*_exact(content, by_tag, knowledge), *_stated(content, statements)]
+    found = [*_exact(content, by_tag, knowledge), *_stated(content, statements), *_module(content)]
     found += _alone(content, by_tag, statements, found, knowledge)
     yield from (structs.replace(i, confidence=CONFIDENCE.get((i.technique, i.standing), 0.0)) for i in found)
 
@@ -127,6 +131,16 @@ def _stated(content: Content, statements: Sequence[Fact]) -> Iterator[Identity]:
             )  # fmt: skip
 
 
+def _module(content: Content) -> Iterator[Identity]:
+    """The kernel that a module stands in the folder of."""
+    found = next((m for name in content.names if (m := _MODULE.search(name))), None)
+    if found:
+        yield _identity(
+            content, "linux", Technique.METADATA, Standing.ASSERTED, version=found[1], matched=found[0],
+            rule="folder of modules",
+        )  # fmt: skip
+
+
 def _longest(facts: Sequence[Fact]) -> list[Fact]:
     """Without those whose version is the beginning of another one's (``1.8`` beside ``1.8.9``)."""
     versions = {_version(f) for f in facts}
@@ -144,7 +158,7 @@ def _alone(
     name, by symbols."""
     done = {i.product for i in found if i.standing in (Standing.ASSERTED, Standing.CANDIDATE)}
     shown = {str(f["product"]): f for f in reversed(statements) if f.get("evidence") == "presence"}
-    soname = _soname(by_tag)
+    soname = _soname(by_tag, content.names)
     mine = knowledge.sonames.get(soname, "") if soname.startswith("lib") else ""
     bare = _bare(by_tag)
     for product in dict.fromkeys([mine, *shown]):
@@ -207,9 +221,12 @@ def _bracket(by_tag: Mapping[str, list[Fact]], knowledge: Knowledge) -> tuple[st
     return "", ""
 
 
-def _soname(by_tag: Mapping[str, list[Fact]]) -> str:
+def _soname(by_tag: Mapping[str, list[Fact]], names: Iterable[str]) -> str:
+    """A library's soname; for one that states none, the name of its file (as the linker would take it)."""
     tags = ("component.exports", "elf.identity")
-    return next((str(f["soname"]) for tag in tags for f in by_tag.get(tag, []) if f.get("soname")), "")
+    stated = next((str(f["soname"]) for tag in tags for f in by_tag.get(tag, []) if f.get("soname")), "")
+    bases = (name.rpartition("/")[2] for name in names)
+    return stated or next((base for base in bases if _UNNAMED.fullmatch(base)), "")
 
 
 def _bare(by_tag: Mapping[str, list[Fact]]) -> dict[str, int]:

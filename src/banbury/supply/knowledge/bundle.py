@@ -6,6 +6,7 @@ It holds facts about packages (names, versions, names of symbols as CRC-32, dige
 from __future__ import annotations
 
 import hashlib
+import tomllib
 from bisect import bisect_left
 from functools import cache
 from importlib.resources import files
@@ -14,7 +15,7 @@ from typing import Final
 
 import msgspec
 import zstandard
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from banbury.model.errors import InputError
 
@@ -92,6 +93,14 @@ def read(path: Path) -> tuple[Knowledge, str]:
 
 @cache
 def default() -> tuple[Knowledge, str]:
-    """The bundle that comes with the program, and its SHA-256."""
-    data = (files("banbury.supply") / "data" / "knowledge" / "debian.bundle").read_bytes()
-    return unpack(data), hashlib.sha256(data).hexdigest()
+    """The bundle that comes with the program with what was written by hand beside it, and the SHA-256 of both."""
+    folder = files("banbury.supply") / "data" / "knowledge"
+    data, text = (folder / "debian.bundle").read_bytes(), (folder / "more.toml").read_text("utf-8")
+    mined, more = unpack(data), tomllib.loads(text)
+    versions = {p: sorted({*v, *mined.versions.get(p, [])}) for p, v in more["versions"].items()}
+    found = structs.replace(
+        mined,
+        versions=mined.versions | versions,
+        sonames={s: p for s, p in (mined.sonames | more["sonames"]).items() if p},
+    )
+    return found, hashlib.sha256(data + text.encode()).hexdigest()

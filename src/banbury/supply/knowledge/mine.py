@@ -31,7 +31,7 @@ _SYMBOL: Final = re.compile(r"^ (?:\([^)\n]{1,200}\))?\"?([\w$.]{1,300})@[\w.+-]
 _OTHER_NAMES: Final = {
     "angular.js": "angularjs", "twitter-bootstrap3": "bootstrap", "twitter-bootstrap4": "bootstrap",
     "node-handlebars": "handlebars", "prototypejs": "prototype", "d3": "d3", "isc-dhcp": "isc-dhcp",
-    "procps": "procps-ng", "apache2": "apache-httpd", "libdumbnet": "libdnet", "i2c-tools": "i2c-tools",
+    "procps": "procps-ng", "apache2": "apache-httpd", "libdumbnet": "libdnet", "libcoap3": "libcoap",
     "sofia-sip": "sofia-sip", "postgresql-13": "postgresql", "mariadb-10.5": "mariadb", "libjs-jquery": "jquery",
     "x264": "x264", "p7zip": "p7zip", "7zip": "p7zip", "lmdb": "lmdb", "db5.3": "berkeley-db",
 }  # fmt: skip
@@ -132,7 +132,7 @@ def product_of(manager: str, name: str, version: str, source: str) -> str:
     if found:
         return found
     origin = source.split(" ", maxsplit=1)[0] or name
-    return _OTHER_NAMES.get(origin, re.sub(r"-?\d[\d.]*$", "", origin) or origin)
+    return _OTHER_NAMES.get(origin, re.sub(r"-\d[\d.]*$|(?<=[a-z])\d+\.\d[\d.]*$", "", origin))
 
 
 def clean(version: str) -> str:
