@@ -57,14 +57,16 @@ WITH RECURSIVE valid AS (
         AND (valid_to IS NULL OR valid_to > getvariable('as_of'))
     QUALIFY row_number() OVER (PARTITION BY id ORDER BY row) = 1
 ), up AS (
-    SELECT id, id AS at, parent, [id] AS chain, [jurisdiction] AS countries FROM valid
+    SELECT id, id AS at, parent, [id] AS chain, [jurisdiction] AS countries, [class] AS classes FROM valid
     UNION ALL
-    SELECT up.id, v.id, v.parent, list_append(up.chain, v.id), list_append(up.countries, v.jurisdiction)
+    SELECT up.id, v.id, v.parent, list_append(up.chain, v.id), list_append(up.countries, v.jurisdiction),
+        list_append(up.classes, v.class)
     FROM up JOIN valid v ON v.id = up.parent WHERE len(up.chain) < {OWNERS} AND NOT list_contains(up.chain, v.id)
 ), longest AS (
     SELECT * FROM up QUALIFY row_number() OVER (PARTITION BY id ORDER BY len(chain) DESC) = 1
 )
-SELECT v.row, v.id, v.name, v.parent, v.jurisdiction, coalesce(v.class, 'unknown') AS class, l.at AS group_id, l.chain,
+SELECT v.row, v.id, v.name, v.parent, v.jurisdiction, coalesce(v.class, 'unknown') AS class, l.classes,
+    l.at AS group_id, l.chain,
     list_sort(list_distinct(l.countries)) AS jurisdictions, v.valid_from, v.valid_to,
     v.asserted_by, v.as_of
 FROM valid v JOIN longest l USING (id)
@@ -75,7 +77,9 @@ CREATE VIEW vendors AS SELECT * FROM data_owners;
 CREATE VIEW elements AS
 SELECT e.*, coalesce(v.name, e.vendor) AS vendor_name, coalesce(v.group_id, e.vendor) AS vendor_group,
     coalesce(v.chain, [e.vendor]) AS vendor_chain, coalesce(v.jurisdictions, []::VARCHAR[]) AS jurisdictions,
-    coalesce(v.class, 'unknown') AS vendor_class,
+    CASE WHEN list_contains(v.classes, 'designated') THEN 'designated'
+         WHEN list_contains(v.classes, 'high-risk') THEN 'high-risk' ELSE coalesce(v.class, 'unknown')
+         END AS vendor_class,
     CASE WHEN e.installed > getvariable('as_of') THEN 'planned'
          WHEN e.planned_removal <= getvariable('as_of') THEN 'removed' ELSE 'installed' END AS status,
     coalesce(getvariable('as_of') > e.as_of, false) AS projected
