@@ -21,8 +21,12 @@ T = TypeVar("T")
 def parts_of(components: Iterable[Component], files: Mapping[str, File]) -> list[Parts]:
     """For each component, the functions and applets of the files that its identities stand in."""
     found = []
+    components = list(components)
+    boxes = [item.id for item in components if item.product == "busybox"]
     for component in components:
         digests = sorted({item.sha256 for item in component.identities if item.sha256 in files})
+        if boxes == [component.id]:  # where there is one, every file with a table of applets is it
+            digests = sorted({*digests, *_with(files, "busybox.applets")})
         functions: list[Functions] = []
         applets: list[Applets] = []
         for digest in digests:
@@ -64,6 +68,10 @@ def kernels_of(components: Iterable[Component], nodes: Iterable[Node], files: Ma
     here, machines = _modules(nodes, files)
     evidence = _Evidence(symbols, lists, options, here, machines)
     return [evidence.parts(kernels[0].id)]
+
+
+def _with(files: Mapping[str, File], tag: str) -> list[str]:
+    return [digest for digest, file in files.items() if any(fact.get("fact") == tag for fact in file.facts)]
 
 
 def _facts(file: File, kind: type[T], tag: str) -> list[T]:

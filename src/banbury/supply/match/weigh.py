@@ -27,8 +27,9 @@ _KINDS: Final = {
     Stated.EVERY: "version-every",
     Stated.NOT_STATED: "version-not-stated",
 }
-#: Reasons that show the vulnerable code to be there.
-_CODE_THERE: Final = frozenset({"applet-present", "function-present", "kernel-file-built"})
+#: Reasons that show the vulnerable code to be there. A function that is there is not one: records also name what the
+#: vulnerable code merely calls, which every program has.
+_CODE_THERE: Final = frozenset({"applet-present", "kernel-file-built"})
 _DOUBTS: Final = frozenset({"distribution-revision", "sources-disagree", "component-version-bracket"})
 
 
@@ -116,9 +117,11 @@ def _versions(component: Component, hits: list[Hit], facts: Facts) -> tuple[list
         bounded = any(item.low or item.versions for item in component.identities)
         kind = "component-version-bracket" if bounded else "component-version-unknown"
         reasons.append(reason(kind, "no version of it is known for sure"))
-    names = list(names_of(component))
-    if names and all(hit.leaf.name != names[0] for hit in hits):
-        reasons.append(reason("alias", f"known as {hits[0].leaf.name}", name=hits[0].leaf.name))
+    pairs = {hit.leaf.name for hit in hits if hit.leaf.name.startswith("cpe:")}
+    first = next((name for name in names_of(component) if name.startswith("cpe:")), "")
+    if pairs and first not in pairs:
+        name = min(pairs)
+        reasons.append(reason("alias", f"known there as {name}", name=name))
     return reasons, _conditions(hits, facts)
 
 
