@@ -419,3 +419,37 @@ def _() -> Sample:
         for v, base in ((SHORT, "tbl-8"), (EIGHT, "ver"))
     )
     return Sample(a, b, BuildRecord(versions={"p": SHORT}), BuildRecord(versions={"p": EIGHT}))
+
+
+@tampered("moved-biased-unreferenced")
+def _() -> Sample:
+    """As before, but nothing refers to the text: the only reference to its place means the table."""
+    source = BIASED.replace(r" lea ver(%rip), %rax\n", r" lea 1f(%rip), %rax\n ret\n1:").replace('"%s %ld', '"%p %ld')
+    a, b = (
+        build.strip(build.program("x86_64", f'-DVERSION="{v}"', source=source.replace("BASE", base)))
+        for v, base in ((SHORT, "tbl-8"), (EIGHT, "ver"))
+    )
+    return Sample(a, b, BuildRecord(versions={"p": SHORT}), BuildRecord(versions={"p": EIGHT}))
+
+
+#: Texts that code of the large model reaches by distances of 64 bits.
+LARGE = r"""
+#include <stdio.h>
+const char *volatile keep = "this is another text of more than thirty-two bytes";
+int main(int c, char **v) {
+  puts("a version text of more than thirty-two " VERSION);
+  return puts("this is another text of more than thirty-two bytes") < 0;
+}
+"""
+
+
+@tampered("moved-large-left-behind")
+def _() -> Sample:
+    """The distance to a text in an immediate of 64 bits is left behind: the middle of another text is printed."""
+    flags = "-fPIE", "-pie", "-mcmodel=large"
+    a, b = (build.strip(build.program("x86_64", f'-DVERSION="{v}"', *flags, source=LARGE)) for v in (SHORT, EIGHT))
+    (at, size), (at_b, _) = (build.place(x, ".text") for x in (a, b))
+    moves = [k for k in range(size - 10) if a[at + k] & 0xF8 == 0x48 and a[at + k + 1] & 0xF8 == 0xB8]
+    row = [k for k in moves if a[at + k : at + k + 10] != b[at_b + k : at_b + k + 10]][-1]
+    b = build.put(b, at_b + row, a[at + row : at + row + 10])
+    return Sample(a, b, BuildRecord(versions={"p": SHORT}), BuildRecord(versions={"p": EIGHT}))

@@ -35,6 +35,7 @@ from banbury.compare.equivalence.literals import runs
 from banbury.compare.equivalence.machines import machine_of
 from banbury.compare.equivalence.machines.contract import Sides
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_exceptions import exceptions
 from banbury.compare.equivalence.relayout_fixed import Fixed
 from banbury.compare.equivalence.relayout_headers import check_headers
 from banbury.compare.equivalence.relayout_items import check_aligned, compare_items, constant, labels, pieces_of
@@ -71,6 +72,7 @@ class _Proof:
         self.sides = Sides(pair, self.pairs, self.raw)
         self.machine = machine(self.sides)
         self.refs, self.masks = self.sides.refs, self.sides.masks
+        self.caught: list[tuple[int, int, int, int]] = []  # functions with tables of exceptions, and these
         self.bits: dict[int, U8] = {}  # of code: the bits that are references
         self.fixed = Fixed(self.sides, self.machine.entered) if header.type == t.ET_EXEC else None
 
@@ -85,6 +87,7 @@ class _Proof:
             compare_links(self.pair, one, other)
             self._collect(one, other)
         self._stored_words()
+        self._exceptions()
         self.refs.one("entry", self.a.header.entry, self.b.header.entry)
         for one, other in self.pairs:
             if one.code and one.size and one.type != SHT_NOBITS:
@@ -130,7 +133,7 @@ class _Proof:
         elif one.type == _RELR:
             self.masks[one.index] = data.packed(self.sides, one, other)
         elif one.name == ".eh_frame":
-            self.masks[one.index] = data.frames(a, b, one, other, refs)
+            self.masks[one.index] = data.frames(self.sides, one, other, self.caught)
         elif one.name == ".eh_frame_hdr":
             self.masks[one.index] = data.frame_header(a, b, one, other, refs)
         elif one.type not in _FIXED and one.type != _NOTES:
@@ -200,7 +203,6 @@ class _Proof:
                 pieces.append(Piece(one.addr, one.addr + one.size, other.addr - one.addr))
             if one.size == other.size or not may_hold_literals(one):  # else its end may lie behind more zeros
                 ends[one.addr + one.size] = other.addr + other.size
-        self._exceptions(pieces)
         base, base_b = self.a.elf.loads[0].vaddr, self.b.elf.loads[0].vaddr
         headers = min(p.start for p in pieces), min(p.start + p.shift for p in pieces)
         if base != base_b or min(headers) < base:
@@ -210,16 +212,13 @@ class _Proof:
             ends.setdefault(0, 0)  # calls of weak functions that are nowhere
         return AddressMap(pieces, ends)
 
-    def _exceptions(self, pieces: list[Piece]) -> None:
-        """Tables of exception types hold differences of addresses that are not enumerated: then data moves as one."""
-        table = next((p for p, _ in self.pairs if p.name.startswith(".gcc_except_table")), None)
-        if table is None:
-            return
-        if self.a.header.machine != t.EM_X86_64:  # where values are followed, pads are entries that nothing follows
+    def _exceptions(self) -> None:
+        """Read the tables of exceptions, which then hold no other addresses."""
+        table = exceptions(self.sides, self.caught)
+        if table is not None and self.a.header.machine in (t.EM_ARM, t.EM_AARCH64):  # where pads are no edges yet
             raise Refused(table.name, "code that exceptions enter is not followed on this processor")
-        code = {one.addr for one, _, _ in self.sides.code}
-        if len({p.shift for p in pieces if p.start not in code and p.start >= table.addr}) > 1:
-            raise Refused(table.name, "types of exceptions are referred to in a way that is not enumerated here")
+        if self.fixed is not None:
+            self.fixed.plain = [(x, y) for x, y in self.fixed.plain if x is not table]
 
     def _boundaries(self) -> None:
         """Every reference into code leads to where an instruction may begin: no code hides in operands."""
@@ -268,8 +267,16 @@ class _Proof:
         old, new = split
         shifts = (new - old)[np.searchsorted(old, at + one.addr, "right") - 1] + one.addr - other.addr
         fixed[at] = raw_b[np.minimum(at + shifts, len(raw_b) - 1)]
-        compare_items(self.pair, one, other, fixed, raw_b, old, new)
+        compare_items(self.pair, (one, other), (fixed, raw_b), split, self._made(), self.masks[one.index])
         check_aligned(one, raw, old, new)
+
+    def _made(self) -> Ints:
+        """All addresses that code makes, or that compilers store for it (PowerPC's ``.got2``)."""
+        names = {part.name for part, _, _ in self.sides.code}
+        names |= {f"{name}, immediates" for name in names}
+        stored = self.a.header.machine == t.EM_PPC
+        held = [old for w, old, _ in self.refs.groups() if w in names or (stored and w.endswith(", addends"))]
+        return np.concatenate(held) if held else np.zeros(0, np.int64)
 
     def _note(self, one: Part, other: Part) -> None:
         if np.array_equal(*self.raw[one.index]):

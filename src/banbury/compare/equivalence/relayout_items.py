@@ -20,7 +20,9 @@ from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_map import Piece
 
 U8 = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 _MOST_ALIGN = 64
+_SCALARS = (1, 2, 4, 8, 16)  # bytes of one element that is no structure
 _ELEMENT = 64  # bytes of one element of an array, of which a compiler may point before the first
 
 
@@ -61,9 +63,13 @@ def pieces_of(one: Part, other: Part, old: Ints, new: Ints) -> list[Piece]:
     return out
 
 
-def compare_items(pair: Pair, one: Part, other: Part, a: U8, b: U8, old: Ints, new: Ints) -> None:
-    """Compare the contents of a section that moved in pieces. ``a`` holds the first file's bytes with every reference
-    already replaced by the second file's. Raises :class:`Refused`."""
+def compare_items(
+    pair: Pair, parts: tuple[Part, Part], sides: tuple[U8, U8], split: tuple[Ints, Ints], made: Ints, words: Mask
+) -> None:
+    """Compare the contents of a section that moved in pieces. ``sides``: its bytes, the first file's with every
+    reference already replaced by the second file's; ``split``: its labels; ``made``: all addresses that code makes;
+    ``words``: which bytes are references. Raises :class:`Refused`."""
+    (one, other), (a, b), (old, new) = parts, sides, split
     begin = np.append(old - one.addr, one.size)
     begin_b = np.append(new - other.addr, other.size)
     for index in _suspects(a, b, begin, begin_b):
@@ -78,7 +84,8 @@ def compare_items(pair: Pair, one: Part, other: Part, a: U8, b: U8, old: Ints, n
             continue
         shift, after = int(new[index] - old[index]), int(new[index + 1] - old[index + 1])
         if shift != after:
-            _check_meant(one, a, x1, x2, int(begin[index + 2]))
+            inside = bool(x1 and a[x1 - 1] and not words[x1 - 1])
+            _check_meant(one, a, (x1, x2, int(begin[index + 2])), inside, int((made == old[index]).sum()))
         _padding(pair, one, other, shift + grown, after, int(old[index + 1]), (x2, y2))
 
 
@@ -87,7 +94,8 @@ def check_aligned(one: Part, raw: U8, old: Ints, new: Ints) -> None:
     vector. Raises :class:`Refused`: a processor faults, or reads otherwise, where a constant is not aligned."""
     sizes = np.diff(np.append(old, one.addr + one.size))
     size = 1 << np.log2(np.maximum(sizes, 1)).astype(np.int64)
-    need = np.minimum.reduce([old & -old | (old == 0) * _MOST_ALIGN, size, np.full(len(old), max(one.align, 1))])
+    kept = np.maximum(old & -old, new & -new)
+    need = np.minimum.reduce([np.where(kept > 0, kept, _MOST_ALIGN), size, np.full(len(old), max(one.align, 1))])
     for index in np.flatnonzero((new - old) % np.minimum(need, _MOST_ALIGN)).tolist():
         at = int(old[index]) - one.addr
         if not is_text(raw[at : at + int(sizes[index])].tobytes().replace(b"\0", b"")):
@@ -95,14 +103,19 @@ def check_aligned(one: Part, raw: U8, old: Ints, new: Ints) -> None:
             raise Refused(one.name, "data that is no text moved out of its alignment", where)
 
 
-def _check_meant(one: Part, a: U8, start: int, end: int, after: int) -> None:
-    """Whether the label at ``start`` means the text there: a compiler may write the address of one element before data
-    (at ``end``) as well, and that moves with the data. So no label within a text, nor close before what is no text."""
-    where = [Range(start + one.offset, end + one.offset)]
-    if start and a[start - 1] and is_text(a[start - 1 : start].tobytes()):
-        raise Refused(one.name, "a reference leads into a text that changed its length", where)
-    if end - start <= _ELEMENT and not is_text(a[end:after].tobytes().replace(b"\0", b"")):
-        raise Refused(one.name, "a text that changed its length may be one element before other data", where)
+def _check_meant(one: Part, a: U8, where: tuple[int, int, int], inside: bool, count: int) -> None:
+    """Whether the label at the item's start means the text there: a compiler may write the address of one element
+    before data (which follows) as well, and that moves with the data. So no label within a text, nor, close before what
+    is no text, one that code makes several times: a text is in a file because something refers to it, so the only
+    reference does. (Addresses stored in data are those of objects.) A source may keep a text for its own sake: so no
+    label at all one scalar before other data."""
+    start, end, after = where
+    at = [Range(start + one.offset, end + one.offset)]
+    if inside and is_text(a[start - 1 : start].tobytes()):
+        raise Refused(one.name, "a reference leads into a text that changed its length", at)
+    near = end - start <= _ELEMENT if count > 1 else end - start in _SCALARS
+    if near and not is_text(a[end:after].tobytes().replace(b"\0", b"")):
+        raise Refused(one.name, "a text that changed its length may be one element before other data", at)
 
 
 def _suspects(a: U8, b: U8, begin: Ints, begin_b: Ints) -> list[int]:

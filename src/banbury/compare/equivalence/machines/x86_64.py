@@ -92,6 +92,8 @@ class X86(Machine):
         except NotDecoded as answer:
             where = Range(one.offset + answer.offset, one.offset + answer.offset + 1)
             raise Refused(one.name, f"code that cannot be decoded: {answer}", [where]) from answer
+        if self.sides.image is None:
+            _no_distances(one, raw, code.starts)
         bits = np.where(code.mask(), 255, 0).astype(np.uint8)
         if self.sides.image is not None:
             self._absolute(one, other, code)
@@ -132,6 +134,20 @@ class X86(Machine):
         jump_tables(
             sides.pair, one, other, *sides.raw[one.index], old, new, sides.code, sides.refs, sides.masks[one.index]
         )
+
+
+def _no_distances(one: Part, raw: U8, starts: Ints) -> None:
+    """Refuse 64-bit immediates that would have fitted into 32 bits: compilers write them only where a linker puts a
+    distance (the large and medium models, R_X86_64_GOTOFF64 and GOTPC64), which is not enumerated here."""
+    at = starts[starts + 10 <= len(raw)]
+    at = at[((raw[at] & 0xF8) == 0x48) & ((raw[at + 1] & 0xF8) == 0xB8)]
+    value = np.zeros(len(at), np.uint64)
+    for k in range(8):
+        value |= raw[at + 2 + k].astype(np.uint64) << np.uint64(8 * k)
+    short = at[np.abs(value.astype(np.int64).astype(np.float64)) < 1 << 31]
+    if len(short):
+        where = [Range(int(x) + one.offset, int(x) + one.offset + 10) for x in short[:16]]
+        raise Refused(one.name, "an immediate of 64 bits that may be a distance", where)
 
 
 def decode(raw: bytes | memoryview, address: int) -> Code:
