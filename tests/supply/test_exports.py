@@ -17,9 +17,9 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 import banbury
 from banbury.model.errors import InputError
 from banbury.model.evaluation import Evaluation
-from banbury.model.supply import Snapshot
+from banbury.model.supply import Component, Snapshot
 from banbury.present.cyclonedx import render_cyclonedx
-from banbury.present.parts import cpe
+from banbury.present.parts import cpe, references
 from banbury.present.spdx import render_spdx
 from banbury.present.vex.assessment import Assessment, assess
 from banbury.present.vex.csaf import render_csaf
@@ -117,6 +117,12 @@ def test_spdx_states_evidence_and_licences(small: Evaluation) -> None:
 )
 def test_cpe_names(pair: str, version: str, name: str) -> None:
     assert cpe(pair, version) == name
+
+
+def test_no_two_references_are_the_same() -> None:
+    ids = ["same", "same", "same#2", "\udcff", "\\udcff", "same"]
+    refs = references([Component(id=name, product="x", version="") for name in ids])
+    assert len(set(refs)) == len(ids)
 
 
 # --- VEX -------------------------------------------------------------------------------------------------------------

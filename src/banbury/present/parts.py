@@ -85,12 +85,17 @@ def from_inventory(inventory: Inventory) -> list[Part]:
 
 
 def references(listed: Iterable[Component]) -> list[str]:
-    """A reference for each component, from its id; a number is added where an id stands twice."""
-    seen: dict[str, int] = {}
+    """A reference for each component, from its id; a number is added where one stands already."""
+    taken: set[str] = set()
+    counts: dict[str, int] = {}
     out = []
     for component in listed:
-        count = seen[component.id] = seen.get(component.id, 0) + 1
-        out.append(f"component:{clean(component.id)}" + (f"#{count}" if count > 1 else ""))
+        own = ref = f"component:{clean(component.id)}"
+        while ref in taken:
+            counts[own] = counts.get(own, 1) + 1
+            ref = f"{own}#{counts[own]}"
+        taken.add(ref)
+        out.append(ref)
     return out
 
 
