@@ -1,6 +1,6 @@
 """The laboratory's steps in order, from a path to an evaluation: what ``import banbury`` offers and the command calls.
 
-    receive ─▶ unpack and inspect ─▶ ledger ─▶ compare with the rebuild ─▶ judge ─▶ compare ─▶ present
+    receive ─▶ unpack and inspect ─▶ ledger ─▶ compare with the rebuild ─▶ supply chain ─▶ judge ─▶ compare ─▶ present
 
 Each step is a function of the one before; only ``receive`` and the custody record look at the clock or the host.
 """
@@ -8,6 +8,7 @@ Each step is a function of the one before; only ``receive`` and the custody reco
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import platform
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from banbury.compare.equivalence.model import BuildRecord
 from banbury.compare.rebuilds.comparing import Comparison, compare_rebuilds, wanted
 from banbury.compare.releases import compare, with_status
 from banbury.formats.registry import readers
+from banbury.inspect.components.rules import digest as components_digest
 from banbury.inspect.registry import inspectors
 from banbury.intake import longtail, tasks
 from banbury.intake.assemble import Assembled, assemble
@@ -34,16 +36,29 @@ from banbury.lab.workspace import Workspace
 from banbury.model.errors import InputError
 from banbury.model.evaluation import SCHEMA, Evaluation
 from banbury.model.release import Release
+from banbury.model.supply import Inventory, SupplyChain
 from banbury.model.tree import Region
+from banbury.supply.chain import supply_chain
+from banbury.supply.declared.reading import read_bills
+from banbury.supply.identify import identities
+from banbury.supply.inventory import make_inventory
+from banbury.supply.knowledge.bundle import default
+from banbury.supply.match.rematch import decisions, keep
+from banbury.supply.products import digest as products_digest
+
+#: The feed store in a workspace.
+FEEDS = "feeds.db"
 
 
 class Options(Struct, frozen=True, kw_only=True):
     """How to evaluate. ``as_of`` is the ISO date against which expiry is judged: by default the delivery date that
-    the manifest states, else today (UTC). ``retry`` tries again what failed in an earlier run."""
+    the manifest states, else today (UTC). ``retry`` tries again what failed in an earlier run. ``feeds`` is the
+    feed store's file: by default ``feeds.db`` in the workspace, where there is one."""
 
     as_of: str = ""
     allowance: Allowance = Allowance()
     retry: bool = False
+    feeds: Path | None = None
 
 
 def evaluate(
@@ -116,6 +131,7 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
         not_compared=rebuilds.not_compared,
     )
     as_of = _date(options.as_of or release.delivered) or dt.datetime.now(dt.UTC).date()
+    supply = _supply(assembled, release, workspace, options.feeds, as_of.isoformat(), progress)
     findings = judge(
         Facts(
             nodes=assembled.nodes,
@@ -124,6 +140,7 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
             ledger=ledger,
             payload=assembled.payload,
             rebuilds=rebuilds.rebuilt,
+            supply=supply,
         ),
         as_of,
     )
@@ -141,6 +158,7 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
         tools=tool_versions(),
         rules_digest=rules_digest(),
         rebuilds=rebuilds.rebuilt,
+        supply=supply,
     )
 
 
@@ -157,6 +175,35 @@ def _rebuilds(assembled: Assembled, release: Release, workspace: Workspace, prog
     return compare_rebuilds(
         release, assembled.nodes, assembled.files, assembled.payload, workspace.blobs, workspace.database, record
     )  # fmt: skip
+
+
+def _supply(
+    assembled: Assembled, release: Release, workspace: Workspace, feeds: Path | None, as_of: str, progress: Progress
+) -> SupplyChain:
+    """What the release is made of, and what is known of it on the day."""
+    progress.stage("supply chain")
+    inventory = identify(assembled, release)
+    keep(workspace.database, inventory)
+    store = feeds or workspace.root / FEEDS
+    known = store if feeds is not None or store.exists() else None
+    bills = read_bills(release.artefacts, workspace.blobs)
+    words = decisions(workspace.database)
+    return supply_chain(inventory, as_of, known, until=release.support_until, decisions=words, bills=bills)
+
+
+def identify(assembled: Assembled, release: Release, *, package_databases: bool = True) -> Inventory:
+    """The inventory of a release that was unpacked and inspected."""
+    nodes, files = assembled.nodes, assembled.files
+    knowledge, digest = default()
+    return make_inventory(
+        release,
+        nodes,
+        files,
+        identities(nodes, files, knowledge),
+        rules=hashlib.sha256(f"{components_digest()} {products_digest()}".encode()).hexdigest(),
+        knowledge=digest,
+        package_databases=package_databases,
+    )
 
 
 def _check_records(submission: Submission) -> None:

@@ -31,7 +31,21 @@ from banbury.model.evaluation import (
 )
 from banbury.model.facts import Outcome
 from banbury.model.release import Artefact, ArtefactRole, Release
+from banbury.model.supply import (
+    Bill,
+    Claim,
+    Decision,
+    Discrepancy,
+    FeedKind,
+    Match,
+    Reason,
+    Snapshot,
+    State,
+    SupplyChain,
+    Support,
+)
 from banbury.model.tree import Check, Kind, Note, Region, Role
+from banbury.supply.inventory import make_inventory
 
 PASSWD = b"root:x:0:0:root:/root:/bin/sh\nftp:*:55:55::/home/ftp:/bin/false\n"
 SHADOW = b"root::0:0:99999:7:::\nftp:*:0:0:99999:7:::\n"
@@ -215,6 +229,107 @@ def _evidence(nodes: list[Node], node: int, start: int = -1, length: int = 0, te
     return Evidence(node=node, sha256=place.sha256, locator=place.locator, start=start, length=length, text=text)
 
 
+def _supply(release: Release, nodes: list[Node], files: dict[str, File]) -> SupplyChain:
+    """The inventory of the example's facts, and a little of everything that can be known of it."""
+    made = make_inventory(release, nodes, files, rules="r" * 64)
+    busybox = next(c for c in made.components if c.product == "busybox")
+    linux = next(c for c in made.components if c.product == "linux")
+    inventory = msgspec.structs.replace(
+        made,
+        components=[
+            msgspec.structs.replace(busybox, facts=["listens", "started"], disagreements=["two versions are stated"]),
+            *(c for c in made.components if c.product != "busybox"),
+        ],
+    )
+    range_ = Reason(kind="version-in-range", says="nvd: cpe:busybox:busybox <=1.35.0")
+    fixed = Reason(kind="backported-patch", says="package data of dpkg name CVE-2022-3 as fixed")
+    snapshot = [("d" * 64, "nvd: cpe:busybox:busybox <=1.35.0")]
+    feeds = [
+        Snapshot(
+            sha256="d" * 64,
+            name="feed.json",
+            kind=FeedKind.VULNERABILITIES,
+            format="nvd-json-2.0",
+            importer=1,
+            records=3,
+            ranges=4,
+            refused=1,
+            newest="2026-01-01",
+            imported="",
+        )
+    ]
+    matches = [
+        Match(
+            vulnerability="CVE-2022-1",
+            component=busybox.id,
+            state=State.CANDIDATE,
+            reasons=[range_],
+            snapshots=snapshot,
+            why="cpe:busybox:busybox <=1.35.0",
+            summary="A crafted name runs a command.",
+            published="2022-04-03",
+            cvss=8.8,
+            epss=0.2,
+            vector="CVSS:3.1/AV:N/AC:L/PR:N/UI:R/S:U/C:H/I:H/A:H",
+            exploited="2023-01-01",
+            rank=1,
+            evidence="e" * 64,
+        ),
+        Match(
+            vulnerability="CVE-2022-2",
+            component=linux.id,
+            state=State.AFFECTED,
+            reasons=[Reason(kind="kernel-file-built", says="net/core/dev.c is built")],
+            rank=2,
+            decision=Decision(
+                vulnerability="CVE-2022-2",
+                component=linux.id,
+                state=State.NOT_AFFECTED,
+                why="the option is off",
+                who="An Analyst",
+                when="2026-02-02",
+                evidence="f" * 64,
+                stale=True,
+            ),
+        ),
+        Match(vulnerability="CVE-2022-3", component=busybox.id, state=State.FIXED, reasons=[range_, fixed], rank=9),
+    ]
+    support = [
+        Support(
+            component=linux.id,
+            claim=Claim.ANNOUNCED,
+            ended=False,
+            end="2026-12-31",
+            source="kernel.org",
+            source_date="2026-01-01",
+            within=True,
+        ),
+        Support(component=busybox.id, claim=Claim.SUPERSEDED, ended=True, successor="1.37.0", behind=4),
+    ]
+    return SupplyChain(
+        inventory=inventory,
+        feeds=feeds,
+        matches=matches,
+        unmatched=[c.id for c in inventory.components if c.product not in ("busybox", "linux")],
+        support=support,
+        bills=[
+            Bill(name="bill.json", sha256="1" * 64, format="CycloneDX 1.5", listed=2),
+            Bill(name="other.json", sha256="2" * 64, refused="it nests without end"),
+        ],
+        discrepancies=[
+            Discrepancy(
+                kind="version",
+                name="busybox",
+                declared="1.36.1",
+                found="1.35.0",
+                component=busybox.id,
+                says="declared as 1.36.1, found as 1.35.0",
+            ),
+            Discrepancy(kind="absent", name="openssl", declared="3.0.13", says="declared, and not found"),
+        ],
+    )
+
+
 def small() -> Evaluation:
     """A little of everything. The rules are none of the program's, so that their texts may change."""
     nodes = _nodes()
@@ -262,6 +377,7 @@ def small() -> Evaluation:
         terms="made up",
         artefacts=[Artefact(name="box.bin", role=ArtefactRole.IMAGE, sha256=digest(IMAGE), size=len(IMAGE))],
     )
+    files = _files()
     baseline = msgspec.structs.replace(release, id=digest(b"baseline"), version="1.0")
     return Evaluation(
         schema=SCHEMA,
@@ -272,10 +388,11 @@ def small() -> Evaluation:
         findings=findings,
         comparison=Comparison(baseline=baseline, unchanged=5, changes=changes, gone=[old], limits=["a limit"]),
         nodes=nodes,
-        files=_files(),
+        files=files,
         containers={nodes[1].sha256: inside},
         tools={"another": "1", "example-inspector": "3"},
         rules_digest=digest(b"rules"),
+        supply=_supply(release, nodes, files),
     )
 
 
@@ -306,6 +423,8 @@ def hostile() -> Evaluation:
     texts = _endless(HOSTILE)
     kept = {"id", "sha256", "schema", "as_of", "fact", "by", "kind", "rule", "format", "tool", "before_sha256"}
     kept |= {"after_sha256", "rules_digest", "program", "touches", "fate", "severity", "grade", "status", "role"}
+    kept |= {"state", "claim", "technique", "standing", "justification", "facts", "component", "unmatched", "end"}
+    kept |= {"depends"}
     kept |= {"type", "libc", "stripped", "password", "login"}
     kept |= {"outcome", "code", "parent", *(m for m in _hardening() if m not in ("why", "rpath"))}
     plain = msgspec.to_builtins(small())

@@ -23,13 +23,13 @@ from banbury.lab.store import FileStore
 from banbury.lab.workspace import Workspace
 from banbury.laboratory import Options, close, evaluate
 from banbury.model.evaluation import Evaluation
-from banbury.present.components import purl
 from banbury.present.cyclonedx import render_cyclonedx
 from banbury.present.document import document, encode
 from banbury.present.gaps import Sort, gaps
 from banbury.present.html import render_html
 from banbury.present.sarif import plain, relative_uri, render_sarif
 from banbury.present.schema import PUBLISHED, fact_types, published, schema
+from banbury.supply.purls import package_url
 from tests.present import example
 from tests.present.visible import visible
 
@@ -132,6 +132,12 @@ def test_everything_that_was_not_checked_is_said(small: Evaluation) -> None:
         ("inspection failed", f"{squashfs}!etc/shadow", "killed by SIGSEGV"),
         ("count disagrees", squashfs, "inodes: stated 9, found 8"),
         ("limit reached", "", "box.bin!deep: not opened, nested 24 deep"),
+        ("not opened", "", "other.json: it nests without end"),
+        (
+            "not matched with vulnerabilities",
+            "",
+            "of 1 component no loaded feed speaks by any known name: glibc@2.36",
+        ),
     }
 
 
@@ -147,9 +153,10 @@ def test_a_real_evaluation_keeps_to_every_schema(tmp_path: Path) -> None:
     assert _problems(_strict(), json.loads(encode(evaluation))) == []
     assert _sarif_problems(render_sarif(evaluation)) == []
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(render_cyclonedx(evaluation).decode()) is None
-    listed = [c for c in document(evaluation).components if c.manager == "opkg"]
-    assert len(listed) == 72
-    assert all(c.purl == "" for c in listed)
+    assert evaluation.supply is not None
+    listed = evaluation.supply.inventory.components
+    packages = [i.package for c in listed for i in c.identities if i.package]
+    assert len(packages) == len(set(packages)) == 72
 
 
 # --- SARIF -----------------------------------------------------------------------------------------------------------
@@ -221,7 +228,7 @@ def test_cyclonedx_says_what_needs_what(small: Evaluation) -> None:
     assert by_name["busybox"]["purl"] == "pkg:deb/debian/busybox@1:1.35.0-4?arch=armhf"
     assert by_name["linux"]["version"] == "6.1.0"
     needs = {d["ref"]: d.get("dependsOn", []) for d in bill["dependencies"]}
-    assert needs[by_name["busybox"]["bom-ref"]] == [by_name["libc6"]["bom-ref"]]
+    assert needs[by_name["busybox"]["bom-ref"]] == [by_name["glibc"]["bom-ref"]]
     assert bill["compositions"][0]["aggregate"] == "incomplete"
 
 
@@ -237,8 +244,8 @@ def test_cyclonedx_says_what_needs_what(small: Evaluation) -> None:
         {"manager": "dpkg", "name": "a b?d#e@f%", "version": "1 2&3", "architecture": "all"},
     ],
 )
-def test_package_urls_are_canonical(fact: dict[str, object]) -> None:
-    text = purl(fact)
+def test_package_urls_are_canonical(fact: dict[str, str]) -> None:
+    text = package_url(**fact)
     assert PackageURL.from_string(text).to_string() == text
 
 
@@ -250,8 +257,8 @@ def test_package_urls_are_canonical(fact: dict[str, object]) -> None:
         {"manager": "apk", "name": "busybox", "version": "1", "architecture": "mips_24kc"},
     ],
 )
-def test_no_package_url_where_none_is_sure(fact: dict[str, object]) -> None:
-    assert purl(fact) == ""
+def test_no_package_url_where_none_is_sure(fact: dict[str, str]) -> None:
+    assert package_url(**fact) == ""
 
 
 # --- The recorded example --------------------------------------------------------------------------------------------

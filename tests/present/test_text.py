@@ -13,8 +13,8 @@ from banbury.model.evaluation import Fate, ImageMap, Node, Stretch
 from banbury.model.tree import Kind
 from banbury.present import figures, treemap
 from banbury.present.changes import folder_of
-from banbury.present.pdfdata import broken, covered, fit
-from banbury.present.text import clip, hexdump, human, percent, safe
+from banbury.present.pdfdata import covered, fit
+from banbury.present.text import broken, clip, hexdump, human, percent, safe
 from banbury.present.tree import tree
 from banbury.present.treelist import render_tree
 from tests.present import example

@@ -41,7 +41,7 @@ def _index() -> str:
         section("Conditions", prose(predicates.__doc__), prose(predicates.holds.__doc__)),
         section(
             "Facts that no inspector states",
-            "These come from the readers, the ledger, and the comparison with a rebuild.",
+            "These come from the readers, the ledger, the comparison with a rebuild, and the supply chain.",
             table(("fact", "fields"), [(f"`{f}`", ", ".join(f"`{n}`" for n in v)) for f, v in LEDGER_FACTS.items()]),
         ),
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from msgspec import Struct
 
+from banbury.judge._supply import supply_facts
 from banbury.judge.predicates import holds
 from banbury.judge.rules import TOUCHES, Rule, fact_defaults, rules
 from banbury.model.evaluation import (
@@ -26,6 +27,7 @@ from banbury.model.evaluation import (
 )
 from banbury.model.places import stable_place
 from banbury.model.rebuild import ComparedFile, Rebuilt
+from banbury.model.supply import SupplyChain
 
 _EVIDENCE_LIMIT = 50
 _SEVERITIES = list(Severity)
@@ -48,6 +50,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     ledger: Ledger
     payload: list[bool]
     rebuilds: list[Rebuilt] = []
+    supply: SupplyChain | None = None
 
 
 def judge(facts: Facts, as_of: dt.date, chosen: Iterable[Rule] | None = None) -> list[Finding]:
@@ -90,11 +93,12 @@ def _state(facts: Facts) -> Iterator[Stated]:
         yield from _unread(facts, image.stretches, facts.nodes[image.node])
     for stretch in facts.ledger.unread:
         yield from _unread(facts, [stretch], facts.nodes[stretch.node])
-    for rebuilt in facts.rebuilds:
-        for number, fact in _rebuilt(rebuilt):
-            node = facts.nodes[number]
-            payload = facts.payload[number]
-            yield Stated(_filled(fact, node, facts.files.get(node.sha256), payload), node, payload)
+    compared = (pair for rebuilt in facts.rebuilds for pair in _rebuilt(rebuilt))
+    supplied = supply_facts(facts.supply, facts.nodes) if facts.supply else ()
+    for number, fact in (*compared, *supplied):
+        node = facts.nodes[number]
+        payload = facts.payload[number]
+        yield Stated(_filled(fact, node, facts.files.get(node.sha256), payload), node, payload)
 
 
 def _unread(facts: Facts, stretches: list[Stretch], node: Node) -> Iterator[Stated]:

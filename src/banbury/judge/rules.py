@@ -17,12 +17,14 @@ import msgspec
 from msgspec import Struct, field
 
 from banbury.inspect.registry import inspectors
+from banbury.judge._supply import SUPPLY_FACTS
 from banbury.judge.predicates import ANY, RuleError, branches, check_condition
 from banbury.model.evaluation import Fact, Grade, Severity
 
 FOLDER = Path(__file__).parent / "rules"
 
-#: Facts that come from the readers, the ledger and the rebuild rather than from an inspector: fields with defaults.
+#: Facts that come from the readers, the ledger, the rebuild and the supply chain rather than from an inspector: fields
+#: with defaults.
 LEDGER_FACTS: dict[str, dict[str, object]] = {
     "tree.note": {"code": "", "detail": "", "path": "", "format": "", "payload": False},
     "tree.unread": {"size": 0, "entropy": -1.0, "name": ""},
@@ -42,6 +44,7 @@ LEDGER_FACTS: dict[str, dict[str, object]] = {
         "counterpart": "",
     },
     "rebuild.attribute": {"path": "", "what": "", "rebuilt": "", "shipped": "", "special": False},
+    **SUPPLY_FACTS,
 }
 #: Fields that every fact has, taken from its place: name in the container, stable place, octal mode, file kind.
 PLACE_FIELDS = ("@name", "@where", "@mode", "@kind", "@payload")
@@ -103,6 +106,7 @@ TOUCHES = (
     "web interface",
     "programs",
     "kernel",
+    "supply chain",
     "file system",
     "integrity of the image",
     "coverage",

@@ -14,6 +14,7 @@ from msgspec import Struct
 from banbury.model.facts import Outcome
 from banbury.model.rebuild import NotCompared, Rebuilt
 from banbury.model.release import Release
+from banbury.model.supply import SupplyChain
 from banbury.model.tree import Check, Kind, Note, Region
 
 SCHEMA = "banbury/evaluation/v1"
@@ -235,7 +236,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
 class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The whole document. ``tools`` are the versions of every reader and inspector; ``as_of`` (ISO date) is the day
     against which expiry dates are judged; ``rules_digest`` is the SHA-256 of the rules' files; ``rebuilds`` compare
-    each image with what was built from the source."""
+    each image with what was built from the source; ``supply`` is what the release is made of, and what is known of it."""
 
     schema: str
     program: str
@@ -250,3 +251,4 @@ class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tools: dict[str, str]
     rules_digest: str
     rebuilds: list[Rebuilt] = []
+    supply: SupplyChain | None = None

@@ -282,10 +282,11 @@ class Discrepancy(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Bill(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A bill of materials that was handed in: ``node`` is its place, ``listed`` how many components it names.
+    """A bill of materials that was handed in: its artefact's name and SHA-256, and how many components it names.
     ``refused`` says why it could not be read; then nothing was compared with it. ``remarks``: what is odd in it."""
 
-    node: int
+    name: str
+    sha256: str
     format: str = ""
     listed: int = 0
     refused: str = ""

@@ -1,4 +1,4 @@
-"""The evaluation as a program reads it: the model with a few figures added up and the components listed.
+"""The evaluation as a program reads it: the model with a few figures added up.
 
 Everything added follows from the evaluation, so a program need not know the tree to ask the common questions.
 Decoding the document as :class:`~banbury.model.evaluation.Evaluation` gives the evaluation back.
@@ -13,8 +13,6 @@ from msgspec import Struct
 
 from banbury.model.evaluation import Evaluation, Fate, Finding, Ledger
 from banbury.model.facts import Outcome
-from banbury.present.components import Component, components
-from banbury.present.facts import by_tag
 from banbury.present.gaps import Gap, gaps
 
 
@@ -57,11 +55,10 @@ class FindingDocument(Finding, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Document(Evaluation, frozen=True, kw_only=True, omit_defaults=True):
-    """``evaluation.json``: the evaluation, its sums, and the components that the release states it is made of."""
+    """``evaluation.json``: the evaluation and its sums."""
 
     ledger: LedgerDocument
     findings: list[FindingDocument]  # type: ignore[assignment]  # each is a Finding, and nothing adds to a document
-    components: list[Component]
 
 
 def document(evaluation: Evaluation) -> Document:
@@ -69,7 +66,7 @@ def document(evaluation: Evaluation) -> Document:
     fields = _fields(evaluation)
     fields["ledger"] = _ledger(evaluation)
     fields["findings"] = [_finding(f) for f in evaluation.findings]
-    return Document(**fields, components=components(by_tag(evaluation)))
+    return Document(**fields)
 
 
 def encode(evaluation: Evaluation) -> bytes:

@@ -12,7 +12,9 @@ from msgspec import Struct
 
 from banbury.model.evaluation import Container, Evaluation, Fate, Node, Stretch
 from banbury.model.facts import Outcome
+from banbury.model.supply import SupplyChain
 from banbury.model.tree import Kind
+from banbury.present.text import counted
 
 
 class Sort(StrEnum):
@@ -27,11 +29,16 @@ class Sort(StrEnum):
     COUNT = "count disagrees"  # a container states another number than was found in it
     LIMIT = "limit reached"
     NOT_COMPARED = "not compared with a rebuild"
+    NOT_MATCHED = "not matched with vulnerabilities"
     NOT_MAPPED = "not mapped"  # an artefact whose bytes the ledger does not account for
 
 
 #: What a reader notes where it left something shut.
 _SHUT = {"unsupported", "encrypted", "bomb", "truncated"}
+
+
+#: Components named in one line.
+_NAMED = 12
 
 
 class Gap(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,9 +84,30 @@ def _gaps(evaluation: Evaluation) -> Iterator[Gap]:
     for left in ledger.not_compared:
         node = evaluation.nodes[left.node] if left.node >= 0 else None
         yield _at(node, Gap(sort=Sort.NOT_COMPARED, length=left.length, reason=left.why))
+    yield from _not_matched(evaluation.supply, first)
     mapped = {image.node for image in ledger.images}
     for root in (n for n in evaluation.nodes if n.parent < 0 and n.id not in mapped):
         yield _at(root, Gap(sort=Sort.NOT_MAPPED, length=root.size, reason="handed in beside the images"))
+
+
+def _not_matched(supply: SupplyChain | None, first: dict[str, Node]) -> Iterator[Gap]:
+    """What was not held against any feed of vulnerabilities, in a line each: all of it, some components, a bill."""
+    if supply is None or not (supply.inventory.components or supply.bills):
+        return
+    if not supply.matched:
+        says = "no vulnerability feed was loaded: nothing is said of known vulnerabilities"
+        yield Gap(sort=Sort.NOT_MATCHED, reason=says)
+    elif supply.unmatched:
+        names = ", ".join(supply.unmatched[:_NAMED])
+        more = f" and {len(supply.unmatched) - _NAMED} more" if len(supply.unmatched) > _NAMED else ""
+        says = (
+            f"of {counted(len(supply.unmatched), 'component')} no loaded feed speaks by any known name: {names}{more}"
+        )
+        yield Gap(sort=Sort.NOT_MATCHED, reason=says)
+    for bill in supply.bills:
+        if bill.refused:
+            reason = f"{bill.name}: {bill.refused}"
+            yield _at(first.get(bill.sha256), Gap(sort=Sort.NOT_OPENED, tool="bill of materials", reason=reason))
 
 
 def _unread(evaluation: Evaluation, stretch: Stretch, base: int) -> Gap:

@@ -30,6 +30,7 @@ from banbury.present.gaps import Sort, gaps, unread_inside
 from banbury.present.hardening import VALUES, hardening, named
 from banbury.present.inventory import inventory
 from banbury.present.rebuilds import file_reason, rebuild_views
+from banbury.present.supply import bill_lines, supply_view
 from banbury.present.text import clip, counted, grouped, hexdump, human, octal, percent, safe
 from banbury.present.tree import tree
 from banbury.present.treelist import render_tree
@@ -46,6 +47,12 @@ _ROWS = {
     "part_rows": 60,
     "change_rows": 1000,
     "program_rows": 1500,
+    "match_rows": 400,
+    "settled_rows": 150,
+    "support_rows": 400,
+    "component_rows": 1500,
+    "evidence_rows": 16,
+    "loose_rows": 120,
 }
 #: Findings in the page, about, and the least of each rule.
 _FINDINGS, _LEAST_FINDINGS = 4000, 25
@@ -123,6 +130,8 @@ def render_html(evaluation: Evaluation, store: BlobStore, measured: Measured | N
         "image_count": len(evaluation.ledger.images),
         "changes": changes(evaluation),
         "rebuilds": rebuild_views(evaluation),
+        "supply": supply_view(evaluation),
+        "bill_lines": list(bill_lines(evaluation.supply)) if evaluation.supply else [],
         "measured": measured,
         "scores": {row.rule: row for row in measured.rows} if measured else {},
     }

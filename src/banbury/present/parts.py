@@ -1,22 +1,15 @@
-"""What a bill of materials lists, in one form for every format: from the inventory of a release, or, where there is
-none, from what the release's package databases, kernels and boot loaders state."""
+"""What a bill of materials lists, in one form for every format: the components of a release's inventory."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from msgspec import Struct
 
-from banbury.model.evaluation import Evaluation, Grade
+from banbury.model.evaluation import Evaluation
 from banbury.model.supply import Component, Identity, Inventory, Standing, Technique
-from banbury.present.components import Component as Listed
-from banbury.present.components import Proof, components
-from banbury.present.facts import by_tag
 
-_GRADES = {Grade.ESTABLISHED: 1.0, Grade.INDICATED: 0.5}
-#: The name at the start of a dependency, before a version condition or alternatives.
-_DEPENDENCY = re.compile(r"\s*([^\s(|:,<>=~]+)")
 #: CycloneDX's words for how an identity was established (ECMA-424, evidence.identity.methods.technique).
 _TECHNIQUES = {
     Technique.PACKAGE: "manifest-analysis",
@@ -67,13 +60,10 @@ class Part(Struct, frozen=True, kw_only=True):
 
 
 def parts(evaluation: Evaluation, inventory: Inventory | None = None) -> list[Part]:
-    """The components of a release: those of the inventory where there is one, else those that it states itself."""
-    if inventory is not None:
-        return from_inventory(inventory)
-    stated = components(by_tag(evaluation))
-    refs = [f"component-{number}" for number in range(len(stated))]
-    owners = {(c.manager, c.name): ref for ref, c in reversed(list(zip(refs, stated, strict=True)))}
-    return [_stated(ref, c, sorted(set(_needs(ref, c, owners)))) for ref, c in zip(refs, stated, strict=True)]
+    """The components of a release: those of its inventory, or of another one of it that is given."""
+    if inventory is None and evaluation.supply is not None:
+        inventory = evaluation.supply.inventory
+    return from_inventory(inventory) if inventory is not None else []
 
 
 def from_inventory(inventory: Inventory) -> list[Part]:
@@ -126,34 +116,6 @@ def _cpe_value(text: str) -> str:
         return ""
     quoted = "".join(c if _CPE_PLAIN.fullmatch(c) else f"\\{c}" for c in text)
     return "\\-" if quoted == "-" else quoted
-
-
-def _needs(ref: str, component: Listed, owners: dict[tuple[str, str], str]) -> Iterator[str]:
-    """What a package states that it needs, where a package of that name is listed by the same manager."""
-    for text in component.depends:
-        name = _DEPENDENCY.match(text)
-        known = owners.get((component.manager, name[1])) if name else None
-        if known and known != ref:
-            yield known
-
-
-def _stated(ref: str, component: Listed, needs: list[str]) -> Part:
-    confidence = _GRADES[component.grade]
-    by_technique: dict[str, Proof] = {p.technique: p for p in component.evidence}
-    notes = [("manager", component.manager), ("architecture", component.architecture)]
-    return Part(
-        ref=ref,
-        type=component.type,
-        name=component.name,
-        version=component.version,
-        purl=component.purl,
-        supplier=component.supplier,
-        license=component.license,
-        methods=[Method(technique=p.technique, confidence=confidence, value=p.value) for p in by_technique.values()],
-        occurrences=[Occurrence(location=p.locator, start=p.start) for p in component.evidence],
-        notes=[(name, value) for name, value in notes if value],
-        needs=needs,
-    )
 
 
 def _found(ref: str, component: Component, refs: dict[str, str]) -> Part:

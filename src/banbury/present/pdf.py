@@ -14,8 +14,8 @@ import msgspec
 from banbury.model.evaluation import Evaluation, ImageMap
 from banbury.present import figures
 from banbury.present.gaps import unread_inside
-from banbury.present.pdfdata import MAPS, broken, content, fit
-from banbury.present.text import grouped, human, percent
+from banbury.present.pdfdata import MAPS, content, fit
+from banbury.present.text import broken, grouped, human, percent
 from banbury.present.validation import Measured
 
 _TEMPLATE = Path(__file__).parent / "templates" / "report.typ"

@@ -14,8 +14,9 @@ from banbury.present.findings import RuleGroup, Touched, findings_by_touch, seve
 from banbury.present.gaps import Gap, Sort, gaps
 from banbury.present.hardening import VALUES, Hardening, hardening, named
 from banbury.present.inventory import Table, inventory
+from banbury.present.pdfsupply import supply_content
 from banbury.present.rebuilds import RebuildView, file_reason, rebuild_views
-from banbury.present.text import clip, counted, escape, grouped, human, octal, percent, safe
+from banbury.present.text import BREAK, broken, clip, counted, escape, grouped, human, octal, percent, safe, with_breaks
 from banbury.present.validation import Measured
 
 #: Rows of the tables: those of page one, of gaps, findings of a rule, changes, programs, the inventory's.
@@ -41,7 +42,6 @@ _COVERED = (
 )  # fmt: skip
 #: Files and assumptions listed of each image that was compared with a rebuild.
 _REBUILD = 10
-_BREAK = "\u200b"
 #: Characters of a word that fits any column.
 _LONG = 24
 
@@ -56,10 +56,10 @@ def covered(character: str) -> bool:
 def fit(value: Any) -> Any:
     """A tree of plain data with every text made safe and fit for the fonts; what they lack is written as escapes."""
     if isinstance(value, str):
-        text = value if _BREAK in value else _breakable(safe(value))
+        text = value if BREAK in value else _breakable(safe(value))
         if text.isascii():
             return text
-        return "".join(c if c == _BREAK or covered(c) else escape(c) for c in text)
+        return "".join(c if c == BREAK or covered(c) else escape(c) for c in text)
     if isinstance(value, dict):
         return {key: fit(item) for key, item in value.items()}
     return [fit(item) for item in value] if isinstance(value, list) else value
@@ -67,26 +67,14 @@ def fit(value: Any) -> Any:
 
 def _breakable(text: str) -> str:
     """A sentence in which words too long for a line may break."""
-    if len(text) <= _LONG or max(map(len, text.split(" "))) <= _LONG:
+    if len(text) <= _LONG and text.isascii():
         return text
-    return " ".join(_with_breaks(word) if len(word) > _LONG else word for word in text.split(" "))
+    return " ".join(with_breaks(word) if _width(word) > _LONG else word for word in text.split(" "))
 
 
-def broken(text: str, limit: int = 160) -> str:
-    """A path or hash, cut to ``limit``, that may break over lines: after separators, and in what has none."""
-    return _with_breaks(clip(text, limit))
-
-
-def _with_breaks(text: str) -> str:
-    out = []
-    run = 0
-    for character in text:
-        out.append(character)
-        run += 1
-        if character in "/!._-:,=&?" or run >= 12:
-            out.append(_BREAK)
-            run = 0
-    return "".join(out)
+def _width(word: str) -> int:
+    """About how many characters a word takes: what the fonts lack is written as an escape."""
+    return len(word) if word.isascii() else sum(1 if covered(c) else 6 for c in word)
 
 
 def content(evaluation: Evaluation, measured: Measured | None) -> dict[str, Any]:
@@ -104,6 +92,7 @@ def content(evaluation: Evaluation, measured: Measured | None) -> dict[str, Any]
         "traits": [[t.label, clip(t.value, 160)] for t in traits(evaluation, facts)],
         "coverage": _coverage(evaluation, found),
         "rebuilds": [_rebuild(v) for v in rebuild_views(evaluation)[:_STRIPS]],
+        "supply": supply_content(evaluation),
         "findings": _findings(evaluation),
         "changes": _changes(evaluation, changes(evaluation)),
         "hardening": _hardening(hardening(facts)),

@@ -32,10 +32,10 @@ def schema(*, strict: bool = False) -> dict[str, Any]:
     definitions: dict[str, Any] = dict(parts)
     for tag, (_, more) in facts.items():
         name = fact_types()[tag].__name__
-        for key, value in more.items():
-            if key != name and definitions.setdefault(key, value) != value:
-                raise ValueError(f"two types of the facts are named {key}")
-        definitions[f"fact:{tag}"] = _fact(more[name])
+        own = {key: f"{tag}:{key}" for key, value in more.items() if definitions.get(key, value) != value}
+        named = _renamed(more, own)
+        definitions |= {own.get(key, key): value for key, value in named.items() if key != name}
+        definitions[f"fact:{tag}"] = _fact(named[name])
     definitions["Fact"] = _any_fact(sorted(facts), strict=strict)
     for name in ("Node", "File"):
         definitions[name]["properties"]["facts"]["items"] = {"$ref": "#/$defs/Fact"}
@@ -49,6 +49,16 @@ def schema(*, strict: bool = False) -> dict[str, Any]:
         **root,
         "$defs": dict(sorted(definitions.items())),
     }
+
+
+def _renamed(value: Any, names: dict[str, str]) -> Any:
+    """A schema in which the types of a fact are referred to by other names, where theirs are taken."""
+    if isinstance(value, dict):
+        return {key: _renamed(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_renamed(item, names) for item in value]
+    old = value.removeprefix(_REFERENCE.format(name="")) if isinstance(value, str) else ""
+    return _REFERENCE.format(name=names[old]) if old in names and old != value else value
 
 
 def fact_types() -> dict[str, type[msgspec.Struct]]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 #: Marks that may stand on one character before the rest are written as escapes; more only pile up over other text.
 _MARKS = 3
+#: Where a word may break over lines: a space without width.
+BREAK = "\u200b"
 
 
 def safe(value: object) -> str:
@@ -49,6 +51,24 @@ def clip(value: object, limit: int = 200) -> str:
     shown = safe(text)
     # Escapes are longer than what they stand for; text that is full of them is cut again.
     return shown if len(shown) <= 2 * limit else f"{shown[: 2 * limit]}…"
+
+
+def broken(text: str, limit: int = 160) -> str:
+    """A path or hash, cut to ``limit``, that may break over lines: after separators, and in what has none."""
+    return with_breaks(clip(text, limit))
+
+
+def with_breaks(text: str) -> str:
+    """Text that may break over lines after separators, and in what has none."""
+    out = []
+    run = 0
+    for character in text:
+        out.append(character)
+        run += 1
+        if character in "/!._-:,=&?" or run >= 12:
+            out.append(BREAK)
+            run = 0
+    return "".join(out)
 
 
 def human(size: int) -> str:

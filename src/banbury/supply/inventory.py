@@ -8,6 +8,7 @@ file was built with, and what is only a hint, names no component.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -16,6 +17,7 @@ from banbury.model.release import Release
 from banbury.model.supply import Component, Identity, Inventory
 from banbury.supply import products as table
 from banbury.supply.merge import Group, grouped
+from banbury.supply.parts import kernels_of, parts_of
 from banbury.supply.patched import patched_ids
 from banbury.supply.purls import package_url
 from banbury.supply.reach import TAGS as REACH
@@ -32,6 +34,8 @@ _TAGS: Final = REACH | {
 }
 #: Identities listed of one sort (technique and version) in a component, and loose ones of one product.
 LISTED: Final = 12
+#: The name at the start of a dependency, before a version condition or alternatives.
+_DEPENDENCY: Final = re.compile(r"\s*([^\s(|:,<>=~]+)")
 _TYPES: Final = {"linux": "operating-system", "u-boot": "firmware"}
 
 
@@ -63,6 +67,8 @@ def make_inventory(
         knowledge=knowledge,
         components=sorted(components, key=lambda c: (c.product.lower(), c.id)),
         loose=_some(loose)[0],
+        kernels=kernels_of(components, nodes, files),
+        parts=parts_of(components, files),
     )
 
 
@@ -89,7 +95,8 @@ def _component(
     packages = group.packages
     first = packages[0] if packages else None
     listed, unlisted = _some(group.identities)
-    depends = {owners[p.manager, name] for p in packages for name in p.depends if (p.manager, name) in owners}
+    needs = {(p.manager, name[1]) for p in packages for text in p.depends if (name := _DEPENDENCY.match(text))}
+    depends = {owners[need] for need in needs if need in owners}
     return Component(
         id=own,
         product=group.product,
