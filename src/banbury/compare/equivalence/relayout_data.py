@@ -35,6 +35,8 @@ _NUMBERS: Final = {
     0x6FFFFFF9, 0x6FFFFFFA, t.DT_FLAGS_1, t.DT_VERDEFNUM, t.DT_VERNEEDNUM,
 }  # fmt: skip
 
+_UNKNOWN: Final = (0xFF, 0xFF)  # the encodings of an entry without a common one
+
 
 def same_words(
     a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], at: Ints, width: int, big: bool
@@ -166,7 +168,7 @@ def _section(elf: OwnedElf, part: Part) -> t.Section:
 
 # Unwinding tables
 
-_PCREL4, _DATAREL4 = 0x1B, 0x3B
+_PCREL4, _DATAREL4, _WHOLE, _UDATA4, _SDATA4 = 0x1B, 0x3B, 0x00, 0x03, 0x0B
 
 
 def frame_header(a: OwnedElf, b: OwnedElf, one: Part, other: Part, refs: References) -> Mask:
@@ -184,12 +186,14 @@ def frame_header(a: OwnedElf, b: OwnedElf, one: Part, other: Part, refs: Referen
     return np.ones(one.size, bool)
 
 
-def frames(a: OwnedElf, b: OwnedElf, one: Part, other: Part, refs: References) -> Mask:
-    """``.eh_frame``: the code, the handler and the language data of each entry; every other byte is equal."""
-    raw, raw_b = a.bytes(one), b.bytes(other)
-    order = ">" if a.elf.big else "<"
-    mask = np.zeros(one.size, bool)
-    fields: list[int] = []
+def frames(sides: Sides, one: Part, other: Part, tables: list[tuple[int, int, int, int]]) -> Mask:
+    """``.eh_frame``: the code, the handler and the language data of each entry; every other byte is equal. Functions
+    with language data are added to ``tables`` (function and data, in both files)."""
+    raw, raw_b = sides.a.bytes(one), sides.b.bytes(other)
+    order = ">" if sides.big else "<"
+    straight = _absolute(sides)
+    fields: list[tuple[int, bool]] = []  # places, and whether they hold the address itself
+    held: list[tuple[int, int]] = []  # of functions with language data: both fields, by number
     encodings: dict[int, tuple[int, int]] = {}
     at = 0
     while at + 4 <= len(raw):
@@ -202,30 +206,58 @@ def frames(a: OwnedElf, b: OwnedElf, one: Part, other: Part, refs: References) -
             raise Refused(one.name, "an entry that cannot be read")
         (back,) = struct.unpack_from(order + "I", raw, at + 4)
         if back == 0:
-            found, augmentation = _common(raw, at + 8, end)
+            found, encodings[at] = _common(raw, at + 8, end, straight)
             fields += found
-            encodings[at] = augmentation
         else:
-            pointer, language = encodings.get(at + 4 - back, (0, 0))
-            if pointer != _PCREL4 or at + 16 > end:
-                raise Refused(one.name, "an entry whose encoding is not known here")
-            fields.append(at + 8)
-            held = any(r[at + 17 : at + 21] != bytes(4) for r in (raw, raw_b))
-            if language != 0xFF and at + 21 <= end and raw[at + 16] >= 4 and held:
-                fields.append(at + 17)
+            _function((raw, raw_b), at, end, encodings.get(at + 4 - back, _UNKNOWN), straight, fields, held)
         at = end
     if at != len(raw):
         raise Refused(one.name, "bytes after the last entry")
-    places = np.array(fields, np.int64)
-    words = same_words(np.frombuffer(raw, np.uint8), np.frombuffer(raw_b, np.uint8), places, 4, a.elf.big)
-    signed = [w.astype(np.uint32).astype(np.int32).astype(np.int64) for w in words]
-    refs.add(one.name, signed[0] + places + one.addr, signed[1] + places + other.addr)
+    places = np.array([place for place, _ in fields], np.int64)
+    plain = np.array([absolute for _, absolute in fields], bool)
+    words = same_words(np.frombuffer(raw, np.uint8), np.frombuffer(raw_b, np.uint8), places, 4, sides.big)
+    old, new = (
+        np.where(plain, w & 0xFFFFFFFF, w.astype(np.uint32).astype(np.int32).astype(np.int64) + places + part.addr)
+        for w, part in zip(words, (one, other), strict=True)
+    )
+    sides.refs.add(one.name, old, new)
+    tables += [(int(old[x]), int(new[x]), int(old[y]), int(new[y])) for x, y in held]
+    mask = np.zeros(one.size, bool)
     for k in range(4):
         mask[places + k] = True
     return mask
 
 
-def _common(raw: bytes, at: int, end: int) -> tuple[list[int], tuple[int, int]]:
+def _absolute(sides: Sides) -> tuple[int, ...]:
+    """The encodings of an address itself in four bytes: in files for a fixed address, where nothing relocates them."""
+    if sides.image is None:
+        return ()
+    return (_UDATA4, _SDATA4, *((_WHOLE,) if sides.word == 4 else ()))
+
+
+def _function(
+    sides: tuple[bytes, bytes],
+    at: int,
+    end: int,
+    encoding: tuple[int, int],
+    straight: tuple[int, ...],
+    fields: list[tuple[int, bool]],
+    held: list[tuple[int, int]],
+) -> None:
+    """The entry of one function: where its address and that of its language data stand."""
+    pointer, language = encoding
+    if pointer not in (_PCREL4, *straight) or at + 16 > end:
+        raise Refused(".eh_frame", "an entry whose encoding is not known here")
+    fields.append((at + 8, pointer != _PCREL4))
+    if language == 0xFF or all(r[at + 17 : at + 21] == bytes(4) for r in sides):
+        return
+    if at + 21 > end or not 4 <= sides[0][at + 16] < 0x80:
+        raise Refused(".eh_frame", "an entry whose language data is not known here")
+    fields.append((at + 17, language != _PCREL4))
+    held.append((len(fields) - 2, len(fields) - 1))
+
+
+def _common(raw: bytes, at: int, end: int, straight: tuple[int, ...]) -> tuple[list[tuple[int, bool]], tuple[int, int]]:
     """A common entry: where its handler's address stands, and the encodings of code and language pointers."""
     stop = raw.find(b"\0", at + 1, end)
     if raw[at : at + 1] != b"\x01" or stop < 0:
@@ -239,12 +271,15 @@ def _common(raw: bytes, at: int, end: int) -> tuple[list[int], tuple[int, int]]:
         while position < end and raw[position] & 0x80:
             position += 1
         position += 1
-    return _augmented(raw, text[1:], position, end)
+    return _augmented(raw, text[1:], position, end, straight)
 
 
-def _augmented(raw: bytes, letters: bytes, position: int, end: int) -> tuple[list[int], tuple[int, int]]:
-    """The augmentation of a common entry, letter by letter (LSB Core 5.0, 10.6.1.1.1)."""
-    fields, pointer, language = list[int](), 0, 0xFF
+def _augmented(
+    raw: bytes, letters: bytes, position: int, end: int, straight: tuple[int, ...]
+) -> tuple[list[tuple[int, bool]], tuple[int, int]]:
+    """The augmentation of a common entry, letter by letter (LSB Core 5.0, 10.6.1.1.1): the handler's place and whether
+    it is absolute (in a file for a fixed address), and the encodings of code and language pointers."""
+    fields, pointer, language = list[tuple[int, bool]](), 0, 0xFF
     for letter in letters:
         if position >= end:
             raise Refused(".eh_frame", "a common entry that is cut short")
@@ -254,12 +289,12 @@ def _augmented(raw: bytes, letters: bytes, position: int, end: int) -> tuple[lis
             pointer = value
         elif letter == ord("L"):
             language = value
-            if language not in (_PCREL4, 0xFF):
+            if language not in (_PCREL4, 0xFF, *straight):
                 raise Refused(".eh_frame", "an encoding of language data that is not known here")
         elif letter == ord("P"):
-            if value & 0x7F != _PCREL4 or position + 4 > end:
+            if value & 0x7F not in (_PCREL4, *straight) or position + 4 > end:
                 raise Refused(".eh_frame", "an encoding of the handler that is not known here")
-            fields.append(position)
+            fields.append((position, value & 0x7F != _PCREL4))
             position += 4
         else:  # S and B say something of the frame and have no operand
             position -= 1

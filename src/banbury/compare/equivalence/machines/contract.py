@@ -76,6 +76,9 @@ class Sides:
     #: which may be an address.
     immediates: list[tuple[Part, Part, Ints, int, Ints, Ints]] = field(default_factory=list)
 
+    #: Call sites and landing pads of exceptions: addresses of the first file (start, end, pad).
+    pads: list[tuple[int, int, int]] = field(default_factory=list)
+
     @property
     def image(self) -> tuple[int, int] | None:
         """The first and the last address of the first file's image, if it is for a fixed address."""

@@ -38,6 +38,7 @@ from banbury.compare.equivalence.machines.operations import (
 )  # fmt: skip
 from banbury.compare.equivalence.machines.tracking import Tracking
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_exceptions import rows_of_pads
 from banbury.compare.equivalence.relayout_map import AddressMap
 
 Load = Callable[[Ints, Ints], tuple[Ints, Ints, Ints]]
@@ -120,6 +121,10 @@ class Section:
         """Follow values from where they begin. ``base``: from where the words of jump tables count (none: from the
         table). Raises :class:`NotDecoded`."""
         self._base = base
+        for row, pad in rows_of_pads(self.shared.sides, self.one, np.flatnonzero(self.ops.call)):
+            if self.ops.next[1, row] not in (-1, pad):
+                raise NotDecoded(4 * row, "a call with two landing pads")
+            self.ops.next[1, row] = pad
         self.ops.writes[rows] |= np.uint64(1) << np.maximum(places, 0).astype(np.uint64)
         good = places >= 0
         known: dict[int, Ints] = {}
