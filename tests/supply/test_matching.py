@@ -232,6 +232,9 @@ def test_functions() -> None:
         (["net/netfilter/nf_tables_api.c", "drivers/net/tun.c"], State.AFFECTED, "kernel-file-built"),
         (["net/netfilter/nf_tables_api.c", "mm/slub.c"], State.CANDIDATE, "kernel-file-unknown"),
         (["include/net/netfilter/nf_tables.h"], State.CANDIDATE, "kernel-file-unknown"),
+        (["drivers/net/x.c", "drivers/net/x.h"], State.NOT_AFFECTED, "kernel-file-not-built"),
+        (["drivers/net/x.c", "include/linux/x.h"], State.CANDIDATE, "kernel-file-unknown"),
+        (["drivers/net/x.h"], State.CANDIDATE, "kernel-file-unknown"),
         ([], State.CANDIDATE, ""),
     ],
 )

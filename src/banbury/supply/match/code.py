@@ -137,6 +137,9 @@ def kernel_reason(files: list[str], parts: KernelParts) -> Reason | None:
     if not files:
         return None
     states = {file: built(file, parts) for file in files}
+    if any(state is False for state in states.values()):
+        # a private header of a folder that is not built, beside code of such a folder
+        states |= {file: False for file in files if file.endswith(".h") and _folder_absent(file, parts)}
     there = [file for file, state in states.items() if state]
     if there:
         return reason("kernel-file-built", f"{_some(there)} is built", files=" ".join(there[:8]))
@@ -144,6 +147,10 @@ def kernel_reason(files: list[str], parts: KernelParts) -> Reason | None:
         return reason("kernel-file-not-built", f"{_some(files)} is not built", files=" ".join(files[:8]))
     open_ = [file for file, state in states.items() if state is None]
     return reason("kernel-file-unknown", f"nothing shows whether {_some(open_)} is built", files=" ".join(open_[:8]))
+
+
+def _folder_absent(file: str, parts: KernelParts) -> bool:
+    return any(path.endswith("/") and file.startswith(path) for path in parts.absent)
 
 
 def _some(names: list[str]) -> str:
