@@ -111,10 +111,12 @@ def _check_meant(one: Part, a: U8, where: tuple[int, int, int], inside: bool, co
     label at all one scalar before other data."""
     start, end, after = where
     at = [Range(start + one.offset, end + one.offset)]
+    if is_text(a[end:after].tobytes().replace(b"\0", b"")):
+        return
     if inside and count and is_text(a[start - 1 : start].tobytes()):
         raise Refused(one.name, "a reference leads into a text that changed its length", at)
     near = end - start <= _ELEMENT if count > 1 else end - start in _SCALARS
-    if near and not is_text(a[end:after].tobytes().replace(b"\0", b"")):
+    if near:
         raise Refused(one.name, "a text that changed its length may be one element before other data", at)
 
 
