@@ -56,12 +56,15 @@ class Network:
         problems: Problems,
         manifest: dict[str, Any],
         as_of: dt.date,
+        rows: dict[str, int],
     ) -> None:
         self.connection = connection
         self.digests = digests
         self.problems = problems
         self.manifest = manifest
         self.as_of = as_of
+        #: How many rows of each table were read.
+        self.rows = rows
 
     @classmethod
     def open(cls, path: Path, *, as_of: dt.date | None = None, accept_problems: bool = False) -> Network:
@@ -81,6 +84,7 @@ class Network:
             digests = load.load(connection, found, problems)
             load.seal(connection)
             files = {name: file.name for name, file in found.items()}
+            rows = {name: _count(connection, f"raw_{name}") for name in tables()}
             for name in tables():
                 values.check(connection, name, files.get(name, name), problems)
                 values.convert(connection, name)
@@ -95,7 +99,7 @@ class Network:
         except BaseException:
             connection.close()
             raise
-        return cls(connection, digests, problems, said, date)
+        return cls(connection, digests, problems, said, date, rows)
 
     @property
     def digest(self) -> str:
@@ -143,6 +147,11 @@ class Network:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    found = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(found[0]) if found else 0
 
 
 def _latest(connection: duckdb.DuckDBPyConnection) -> dt.date:

@@ -56,8 +56,11 @@ class Draft:
             for key in tables()[table].columns
         }
 
-    def write(self, folder: Path, kind: str = "csv", manifest: str = "") -> list[Path]:
-        """Write every table that has rows, and ``network.toml``, into ``folder``, which must be new or empty."""
+    def write(self, folder: Path, kind: str = "csv", manifest: str = "", *, as_text: bool = False) -> list[Path]:
+        """Write every table that has rows, and ``network.toml``, into ``folder``, which must be new or empty.
+
+        ``as_text``: values as they are, right or wrong, so that a check can name what is wrong with them.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise InputError(f"{folder}: is not empty")
@@ -68,7 +71,7 @@ class Draft:
                 out = folder / f"{name}.{kind}"
                 connection.register("draft", self.arrays(name))
                 columns = ", ".join(
-                    f"CAST({quoted(key)} AS {SQL[column.type]}) AS {quoted(key)}"
+                    f"CAST({quoted(key)} AS {'VARCHAR' if as_text else SQL[column.type]}) AS {quoted(key)}"
                     for key, column in tables()[name].columns.items()
                 )
                 form = "FORMAT parquet, COMPRESSION zstd" if kind == "parquet" else "FORMAT csv, HEADER"

@@ -1,0 +1,95 @@
+"""``banbury network``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from banbury.commands.common import errors_as_exit_status
+from banbury.terminal import plain
+
+
+@click.group()
+def network() -> None:
+    """Is a vendor's use in a network a manageable risk: inventories, and what is asked of them.
+
+    An inventory is a folder of tables (CSV or Parquet); docs/network.md says which.
+    """
+
+
+@network.command()
+@click.option(
+    "--country", type=click.Choice(["gb"]), default="gb", show_default=True, help="Whose shares to draw from."
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="A new or empty folder.")
+@click.option(
+    "--size",
+    type=click.Choice(["small", "medium", "full"]),
+    default="full",
+    show_default=True,
+    help="30 elements with answers known by hand, 2,000 cell sites, or 73,000.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=2020, show_default=True, help="Same seed, same tables."
+)
+@click.option("--format", "kind", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
+def generate(country: str, out: Path, size: str, seed: int, kind: str) -> None:
+    """Make a network up, from published shares of vendors: for trying out, never for a decision."""
+    with errors_as_exit_status():
+        from banbury.decide.network.generate import generate as make
+
+        for name, rows in make(country, out, size=size, seed=seed, kind=kind).items():
+            click.echo(f"{name:12} {rows:>9,}")
+
+
+@network.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Write the problems as JSON.")
+def check(folder: Path, as_json: bool) -> None:
+    """Check the inventory in FOLDER, and name every problem by file, row and column.
+
+    Row 1 is the header. Exit status 0: no problem; 1: problems; 2: the tables cannot be read.
+    """
+    with errors_as_exit_status():
+        from banbury.decide.network.report import lines, record
+
+        found = record(folder)
+        if as_json:
+            click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        else:
+            click.echo("\n".join(plain(line) for line in lines(found)))
+    sys.exit(1 if found["total"] else 0)
+
+
+@network.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.option(
+    "--form",
+    type=click.Choice(["netbox-json", "netbox-csv", "3gpp-nrm", "cyclonedx"]),
+    required=True,
+    help="What the files are: exports of NetBox, of a 3GPP element manager, or bills of materials.",
+)
+@click.option(
+    "--mapping", type=click.Path(path_type=Path), help="What roles and fields mean here; see docs/network.md."
+)
+@click.option("--operator", default="", help="Whose network it is, where the files do not say.")
+@click.option("--as-of", required=True, metavar="YYYY-MM-DD", help="The day for which the files speak.")
+@click.option("--asserted-by", default="", help="Who says so; by default the names of the files.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="A new or empty folder.")
+def import_(
+    files: tuple[Path, ...], form: str, mapping: Path | None, operator: str, as_of: str, asserted_by: str, out: Path
+) -> None:
+    """Turn exports of other systems into tables. What could not be told is left empty, and said; then check it."""
+    with errors_as_exit_status():
+        from banbury.decide.network.importing import bring_in
+
+        done = bring_in(
+            list(files), form, out, mapping=mapping, operator=operator, as_of=as_of, asserted_by=asserted_by
+        )
+        for name, rows in done.rows.items():
+            click.echo(f"{name:12} {rows:>9,}")
+        for line in done.remarks:
+            click.echo(plain(line))
