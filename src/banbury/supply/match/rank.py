@@ -7,6 +7,7 @@ them, for such a score hides which of them moved it.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from banbury.model.supply import Component, Match, Standing, State
@@ -16,9 +17,11 @@ _VECTOR: Final = re.compile(r"(?:CVSS:(?:3\.[01]|4\.0)/)?\(?AV:([NALP])/[A-Za-z0
 #: EPSS: the least score of each band.
 BANDS: Final = (0.5, 0.1, 0.01)
 
+_ORDER: Final = {standing: at for at, standing in enumerate(Standing)}
 _SETTLED: Final = frozenset({State.NOT_AFFECTED, State.FIXED})
 
 
+@lru_cache(1 << 12)
 def reach(vector: str) -> str:
     """The attack vector of a CVSS vector: ``N`` network, ``A`` adjacent network, ``L`` local, ``P`` physical; ``""``
     where the text is no vector."""
@@ -63,5 +66,4 @@ def _reach(match: Match, component: Component) -> int:
 
 
 def _standing(component: Component) -> int:
-    order = list(Standing)
-    return min((order.index(item.standing) for item in component.identities), default=0)
+    return min((_ORDER[item.standing] for item in component.identities), default=0)

@@ -38,7 +38,7 @@ def digest() -> str:
 
 def reason(kind: str, says: str, **evidence: str) -> Reason:
     """A reason of a kind that the table has; ``KeyError`` where it has none."""
-    return Reason(kind=reasons()[kind].kind, says=says, evidence=dict(sorted(evidence.items())))
+    return Reason(kind=reasons()[kind].kind, says=says, evidence=evidence)
 
 
 #: Which settles a candidate where several speak: what is fixed is fixed whether or not it is built.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
 from typing import Final
 
@@ -14,8 +15,9 @@ from banbury.supply import versions
 from banbury.supply.feeds.query import Advisory, Exploited, Hit, Leaf, Probability, Stated
 from banbury.supply.match import rank
 from banbury.supply.match.code import applet_reason, function_reason, kernel_reason
-from banbury.supply.match.conditions import Known, holds, names_of, target
+from banbury.supply.match.conditions import Known, holds, target
 from banbury.supply.match.reasons import reason, settled
+from banbury.supply.products import products
 
 #: The projects that publish a list of their own, by product: where it speaks, it is preferred.
 VENDORS: Final = {"openssl": "openssl", "curl": "curl"}
@@ -118,11 +120,18 @@ def _versions(component: Component, hits: list[Hit], facts: Facts) -> tuple[list
         kind = "component-version-bracket" if bounded else "component-version-unknown"
         reasons.append(reason(kind, "no version of it is known for sure"))
     pairs = {hit.leaf.name for hit in hits if hit.leaf.name.startswith("cpe:")}
-    first = next((name for name in names_of(component) if name.startswith("cpe:")), "")
+    first = f"cpe:{component.cpes[0]}" if component.cpes else _first(component.product)
     if pairs and first not in pairs:
         name = min(pairs)
         reasons.append(reason("alias", f"known there as {name}", name=name))
     return reasons, _conditions(hits, facts)
+
+
+@cache
+def _first(product: str) -> str:
+    """The first of a product's CPE names: its usual one."""
+    row = products().get(product)
+    return next((f"cpe:{pair}" for pair in row.cpes), "") if row else ""
 
 
 def _conditions(hits: list[Hit], facts: Facts) -> list[Reason]:
