@@ -10,6 +10,7 @@ import click
 import banbury
 from banbury.commands import (
     bench,
+    components,
     demo,
     docs,
     equivalence,
@@ -35,6 +36,7 @@ for _command in (
     evaluate.evaluate,
     demo.demo,
     bench.bench,
+    components.components,
     equivalence.equivalence,
     feeds.feeds,
     history.history,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import platform
+import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -24,6 +26,7 @@ from banbury.inspect.components.rules import digest as components_digest
 from banbury.inspect.registry import inspectors
 from banbury.intake import longtail, tasks
 from banbury.intake.assemble import Assembled, assemble
+from banbury.intake.folder import is_tree, pack
 from banbury.intake.ledger import make_ledger
 from banbury.intake.submission import Submission, find_submission, receive
 from banbury.intake.unpack import Allowance, Haul, Unpacker, check_allowance
@@ -97,24 +100,7 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
     submission = find_submission(path)
     release = receive(submission, workspace.blobs)
     _record_custody(release, path, submission.manifest, workspace)
-    progress.stage(f"unpack and inspect {path.name}")
-    slots = engine.workers(workspace.configuration.engine)
-    with engine.open_engine(workspace.configuration.engine) as executor:
-        unpacker = Unpacker(
-            workspace.database,
-            workspace.blobs,
-            workspace.blob_url,
-            executor,
-            slots,
-            options.allowance,
-            progress,
-            retry=options.retry,
-        )
-        try:
-            haul = unpacker.run(release)
-        except BaseException:
-            tasks.shut_down()  # so that nothing is waited for
-            raise
+    haul = _unpacked(release, workspace, options, progress)
     _refuse_cut_archives(release, haul, workspace)
     progress.stage("account and judge")
     assembled = assemble(haul, release)
@@ -160,6 +146,81 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
         rebuilds=rebuilds.rebuilt,
         supply=supply,
     )
+
+
+def _unpacked(
+    release: Release,
+    workspace: Workspace,
+    options: Options,
+    progress: Progress,
+    tools: Collection[str] | None = None,
+) -> Haul:
+    """Everything that is in a release, unpacked and inspected (by ``tools`` alone, where they are given)."""
+    progress.stage(f"unpack and inspect {release.label}")
+    slots = engine.workers(workspace.configuration.engine)
+    with engine.open_engine(workspace.configuration.engine) as executor:
+        unpacker = Unpacker(
+            workspace.database,
+            workspace.blobs,
+            workspace.blob_url,
+            executor,
+            slots,
+            options.allowance,
+            progress,
+            tools,
+            retry=options.retry,
+        )
+        try:
+            return unpacker.run(release)
+        except BaseException:
+            tasks.shut_down()  # so that nothing is waited for
+            raise
+
+
+#: The inspectors whose facts an inventory is made of.
+_IDENTIFYING = (
+    "changelogs",
+    "components",
+    "elf-identity",
+    "functions",
+    "kernel",
+    "kernel-module",
+    "kernel-parts",
+    "packages",
+    "startup",
+)
+
+
+def components(
+    path: Path,
+    workspace: Workspace,
+    *,
+    package_databases: bool = True,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Inventory:
+    """What the release at ``path`` is made of: a file, a package, an image, a submission, or a folder that is a tree of
+    files. Without ``package_databases``, by the bytes of its programs alone. What earlier runs in the workspace found
+    is used. Raises :class:`~banbury.model.errors.InputError` for input that cannot be used.
+    """
+    report = progress or Silent()
+    report.stage(f"receive {path.name}")
+    if not is_tree(path):
+        return _components(path, workspace, package_databases, options or Options(), report)
+    with tempfile.TemporaryDirectory(prefix="banbury-tree-") as folder:
+        archive = Path(folder) / f"{path.resolve().name or 'tree'}.tar"
+        pack(path, archive)
+        return _components(archive, workspace, package_databases, options or Options(), report)
+
+
+def _components(
+    path: Path, workspace: Workspace, package_databases: bool, options: Options, progress: Progress
+) -> Inventory:
+    check_allowance(options.allowance)
+    release = receive(find_submission(path), workspace.blobs)
+    haul = _unpacked(release, workspace, options, progress, _IDENTIFYING)
+    progress.stage("identify")
+    return identify(assemble(haul, release), release, package_databases=package_databases)
 
 
 def _rebuilds(assembled: Assembled, release: Release, workspace: Workspace, progress: Progress) -> Comparison:

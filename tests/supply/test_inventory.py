@@ -101,6 +101,14 @@ def test_a_banner_that_says_otherwise_is_a_component_and_a_disagreement() -> Non
     assert found["busybox@1.19.4"].disagreements == found["busybox@1.22.1"].disagreements == [says]
 
 
+def test_a_package_numbered_by_its_day_is_the_version_that_the_program_states() -> None:
+    tree = Tree()
+    tree.add("usr/lib/opkg/status", package("wpad-mini", "2014-04-24-1"))
+    program = tree.add("usr/sbin/wpad")
+    (only,) = tree.inventory(banner("hostapd", "2.2", program)).components
+    assert (only.id, only.package_version, only.disagreements) == ("hostapd@2.2", "2014-04-24-1", [])
+
+
 def test_what_asserts_no_version_makes_none() -> None:
     tree = Tree()
     one, other = tree.add("bin/a"), tree.add("bin/b")

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from banbury.commands.common import WORKSPACE, errors_as_exit_status
+from banbury.commands.feeds import FEEDS
 from banbury.model.evaluation import Severity
 from banbury.present.text import human, percent
 from banbury.terminal import TerminalProgress, plain
 
 if TYPE_CHECKING:
     from banbury.model.evaluation import Evaluation
+    from banbury.model.supply import SupplyChain
 
 #: Images and other files that the summary names.
 _LISTED = 20
@@ -24,6 +26,7 @@ _LISTED = 20
 @click.argument("release", type=click.Path(path_type=Path))
 @click.option("--baseline", type=click.Path(path_type=Path), help="An earlier release to compare with.")
 @WORKSPACE
+@FEEDS
 @click.option(
     "--as-of", default="", metavar="DATE", help="Judge expiry against this day (default: delivery, or today)."
 )
@@ -60,6 +63,7 @@ def evaluate(
     release: Path,
     baseline: Path | None,
     workspace: Path,
+    feeds_path: Path | None,
     as_of: str,
     json_out: Path | None,
     no_pdf: bool,
@@ -82,7 +86,7 @@ def evaluate(
             if path is not None:
                 find_submission(path)
         allowance = Allowance(output=max_output << 20, depth=max_depth)
-        options = Options(as_of=as_of, allowance=allowance, retry=retry)
+        options = Options(as_of=as_of, allowance=allowance, retry=retry, feeds=feeds_path)
         progress = None if quiet else TerminalProgress()
         try:
             with Workspace(workspace) as opened:
@@ -127,6 +131,8 @@ def summary(evaluation: Evaluation, folder: Path) -> str:
     for finding in evaluation.findings:
         counts[str(finding.severity)] = counts.get(str(finding.severity), 0) + 1
     lines.append("  findings: " + (", ".join(f"{n} {s}" for s, n in counts.items()) or "none"))
+    if evaluation.supply is not None and evaluation.supply.inventory.components:
+        lines.append(f"  {_supply(evaluation.supply)}")
     for row in evaluation.rebuilds:
         totals = row.totals
         code = f", {percent(totals.proved_code, totals.code)} of program code proved" if totals and totals.code else ""
@@ -138,3 +144,15 @@ def summary(evaluation: Evaluation, folder: Path) -> str:
         lines.append(f"  against the baseline: {changed} places changed, {new} findings new, {gone} gone")
     lines.append(f"  report: {folder / 'report.html'}")
     return "\n".join(lines)
+
+
+def _supply(chain: SupplyChain) -> str:
+    """One line on the components, and on what is known against them."""
+    from banbury.present.supply import OPEN, open_states
+
+    found = f"{len(chain.inventory.components)} components"
+    if not chain.matched:
+        return f"{found}; NO VULNERABILITY FEED was loaded: nothing is said of known vulnerabilities"
+    counts = open_states(chain)
+    told = ", ".join(f"{counts[state]} {state}" for state in OPEN if counts[state]) or "nothing open"
+    return f"{found}; known vulnerabilities: {told}"

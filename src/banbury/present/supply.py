@@ -138,6 +138,12 @@ def supply_view(evaluation: Evaluation) -> SupplyView | None:
     )
 
 
+def open_states(chain: SupplyChain) -> dict[State, int]:
+    """How many matches are in each state that leaves something to do, analysts' decisions counted in."""
+    states = [effective(match) for match in chain.matches]
+    return {state: states.count(state) for state in OPEN}
+
+
 def _components(chain: SupplyChain, places: dict[str, Node]) -> list[ComponentRow]:
     by_component: dict[str, list[Match]] = {}
     for match in chain.matches:

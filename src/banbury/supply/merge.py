@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -20,6 +21,10 @@ _SPELLING: Final = (
     Technique.PACKAGE,
     Technique.METADATA,
 )
+
+
+#: A package's version that is a day, or a commit: no version in the product's own numbering.
+_SNAPSHOT: Final = re.compile(r"(?:19|20)\d\d-\d\d-\d\d(?!\d)|[0-9a-f]{12,40}(?:-|\Z)")
 
 
 class Group(Struct, kw_only=True):
@@ -84,11 +89,32 @@ def grouped(claims: Iterable[Claim]) -> tuple[list[Group], list[Identity]]:
             loose.append(identity)
         else:
             _group(groups, of_product, identity.product, b"").identities.append(identity)
+    for found in of_product.values():
+        _numbered(groups, found)
     for group in groups.values():
         group.version = _spelled(group)
     for product, found in of_product.items():
         _disagree(product, found)
     return list(groups.values()), loose
+
+
+def _numbered(groups: dict[tuple[str, bytes], Group], found: list[Group]) -> None:
+    """Where a package is numbered by the day or the commit of its sources, and the bytes state the product's own
+    version, they are one component: the two numbers are of different sorts, and say nothing against each other."""
+    own = [g for g in _versions(found) if _seen(g)]
+    if len(own) != 1:
+        return
+    for group in [g for g in _versions(found) if g is not own[0] and g.packages]:
+        if all(_SNAPSHOT.match(p.version) for p in group.packages) and not _seen(group):
+            own[0].identities = group.identities + own[0].identities
+            own[0].packages += group.packages
+            found.remove(group)
+            del groups[group.product, group.key]
+
+
+def _seen(group: Group) -> bool:
+    """Whether bytes other than a package manager's record assert it."""
+    return any(not i.package and i.standing is Standing.ASSERTED for i in group.identities)
 
 
 def _group(
@@ -151,7 +177,7 @@ def _spelled(group: Group) -> str:
 def _disagree(product: str, found: list[Group]) -> None:
     """Note on every version of a product where a package manager states one and the bytes another."""
     packaged = [g for g in _versions(found) if g.packages]
-    seen = [g for g in _versions(found) if any(not i.package and i.standing is Standing.ASSERTED for i in g.identities)]
+    seen = [g for g in _versions(found) if _seen(g)]
     for group in packaged:
         others = [g for g in seen if not g.packages]
         if others and group not in seen:
