@@ -12,7 +12,14 @@ from banbury.compare.equivalence import BuildRecord, FileVerdict, Verdict, compa
 from banbury.compare.equivalence.rules import rules
 from banbury.formats.view import View
 from banbury.model.errors import InputError
-from tests.equivalence import pairs_moved, pairs_moved_arm, pairs_moved_fixed, pairs_moved_fixed_risc, pairs_moved_risc  # noqa: F401 - they register their pairs
+from tests.equivalence import (  # noqa: F401 - they register their pairs
+    pairs_moved,
+    pairs_moved_arm,
+    pairs_moved_exceptions,
+    pairs_moved_fixed,
+    pairs_moved_fixed_risc,
+    pairs_moved_risc,
+)
 from tests.equivalence.pairs import HARMLESS, TAMPERED, Sample
 
 PACKAGE = Path(equivalence.__file__).parent

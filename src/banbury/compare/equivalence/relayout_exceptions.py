@@ -99,7 +99,7 @@ def parse(raw: bytes, at: int, word: int, order: Literal["big", "little"]) -> Ta
         raise Refused(NAME, "call sites that end within an entry")
     filters, table.end = _filters(raw, actions, first)
     if table.encoding != _OMIT and (filters or base > table.end):
-        _types(raw, table, base, filters, word)
+        _types(raw, table, actions, base, filters, word)
     elif any(filters):
         raise Refused(NAME, "a type without a table of types")
     return table
@@ -126,7 +126,7 @@ def _filters(raw: bytes, actions: int, first: set[int]) -> tuple[set[int], int]:
     return filters - {0}, end
 
 
-def _types(raw: bytes, table: Table, base: int, filters: set[int], word: int) -> None:
+def _types(raw: bytes, table: Table, actions: int, base: int, filters: set[int], word: int) -> None:
     """Enter the places of the types: by number before the base, or by a list behind it."""
     size = _SIZES.get(table.encoding & 0x0F)
     if size is None or table.encoding & 0x70 not in (0, _PCREL) or not table.end <= base <= len(raw):
@@ -138,11 +138,24 @@ def _types(raw: bytes, table: Table, base: int, filters: set[int], word: int) ->
         while value := reader.unsigned():
             numbers.add(value)
         end = max(end, reader.at)
+    numbers |= _unused(raw, actions, base, size)
     for number in numbers:
         if base - size * number < table.end:
             raise Refused(NAME, "a type that is not in the table")
         table.types.add(base - size * number)
     table.end = end
+
+
+def _unused(raw: bytes, actions: int, base: int, size: int) -> set[int]:
+    """Types that only actions name which no call site leads to (the other part of a function that was split)."""
+    reader, most = _Reader(raw, actions), 0
+    while reader.at < base - size * most:
+        number = reader.signed()
+        reader.signed()
+        if base - size * number < reader.at:
+            break
+        most = max(most, number)
+    return set(range(1, most + 1))
 
 
 def exceptions(sides: Sides, frames: list[tuple[int, int, int, int]]) -> Part | None:
