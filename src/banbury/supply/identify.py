@@ -24,13 +24,15 @@ from banbury.supply.versions import key
 
 #: The share of identities of each sort that were right where it was measured (docs/components.md says on what).
 CONFIDENCE: Final[dict[tuple[Technique, Standing], float]] = {
-    (Technique.BANNER, Standing.ASSERTED): 0.99,
-    (Technique.METADATA, Standing.ASSERTED): 0.98,
+    (Technique.BANNER, Standing.ASSERTED): 0.95,
+    (Technique.METADATA, Standing.ASSERTED): 0.97,
     (Technique.KNOWN_VERSION, Standing.ASSERTED): 0.98,
     (Technique.FILE_HASH, Standing.ASSERTED): 1.0,
     (Technique.BUILD_ID, Standing.ASSERTED): 1.0,
 }
 _FILE_NAME: Final = re.compile(r"(?:\.so\.|-)(\d{1,4}(?:\.\d{1,6}){1,3}[a-z]?)(?:\.so)?$")
+#: Versions that stand in many programs as those of a protocol or a format (HTTP, TLS, XML): alone they assert nothing.
+_COMMON: Final = frozenset({"1.0", "1.1", "2.0"})
 _UNNAMED: Final = re.compile(r"lib[\w+-]{1,60}\.so")
 _MODULE: Final = re.compile(
     r"(?:^|/)lib/modules/(\d{1,2}\.\d{1,3}(?:\.\d{1,4})?)[^/]{0,80}/(?:.{1,200}/)?[^/]{1,100}\.ko$"
@@ -167,7 +169,7 @@ def _alone(
         fact = shown.get(product)
         fits = [v for v in bare if knowledge.knows(product, v.removeprefix("v"))]
         named = [v for v in _from_names(content.names, soname) if product == mine and knowledge.knows(product, v)]
-        if len(set(fits)) == 1:
+        if len(fits) == 1 and fits[0] not in _COMMON:
             yield _identity(
                 content, product, Technique.KNOWN_VERSION, Standing.ASSERTED, version=fits[0],
                 start=bare[fits[0]], matched=fits[0], rule=_rule(fact, soname),

@@ -32,6 +32,7 @@ _OTHER_NAMES: Final = {
     "angular.js": "angularjs", "twitter-bootstrap3": "bootstrap", "twitter-bootstrap4": "bootstrap",
     "node-handlebars": "handlebars", "prototypejs": "prototype", "d3": "d3", "isc-dhcp": "isc-dhcp",
     "procps": "procps-ng", "apache2": "apache-httpd", "libdumbnet": "libdnet", "libcoap3": "libcoap",
+    "slang2": "slang", "cyrus-sasl2": "cyrus-sasl", "libgd2": "libgd", "gdisk": "gptfdisk",
     "sofia-sip": "sofia-sip", "postgresql-13": "postgresql", "mariadb-10.5": "mariadb", "libjs-jquery": "jquery",
     "x264": "x264", "p7zip": "p7zip", "7zip": "p7zip", "lmdb": "lmdb", "db5.3": "berkeley-db",
 }  # fmt: skip
