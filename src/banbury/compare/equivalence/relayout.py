@@ -221,8 +221,10 @@ class _Proof:
             self.fixed.plain = [(x, y) for x, y in self.fixed.plain if x is not table]
 
     def _boundaries(self) -> None:
-        """Every reference into code leads to where an instruction may begin: no code hides in operands."""
-        old = self.refs.old
+        """Every reference into code leads to where an instruction may begin: no code hides in operands. (What unwinding
+        tables describe may begin before a function; nothing jumps there.)"""
+        groups = [old for where, old, _ in self.refs.groups() if not where.startswith(".eh_frame")]
+        old = np.concatenate(groups) if groups else np.zeros(0, np.int64)
         for one, _, entries in self.sides.code:
             inside = old[(old >= one.addr) & (old < one.addr + one.size)] - one.addr
             off = inside[~self.machine.entered(one, inside, entries)]

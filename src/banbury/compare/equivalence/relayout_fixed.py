@@ -128,8 +128,8 @@ class Fixed:
     # Under the map
 
     def finish(self, the_map: AddressMap) -> None:
-        """Of 64-bit words, none at an even place that is no word's, and none among AArch64's instructions (a literal),
-        may hold an address that moved: it would have been left behind."""
+        """Of 64-bit words, none at a multiple of four that is no word's, and none among AArch64's instructions (where
+        it is a literal), may hold an address that moved: it would have been left behind."""
         if self.sides.word != 8:
             return
         whole = self.sides.a.header.machine == t.EM_AARCH64  # literals stand in code; no instruction is 16 zero bits
@@ -137,7 +137,6 @@ class Fixed:
             raw = self.sides.raw[one.index][0]
             if len(raw) < 8:
                 continue
-            step = 4 if one.code else 2
             count = len(raw) - 7
             likely = np.ones(count, bool)
             for k in range(4, 8):
@@ -145,7 +144,7 @@ class Fixed:
             likely &= raw[3 : 3 + count] <= self.high >> 24
             at = np.flatnonzero(likely)
             mask = self.sides.masks.get(one.index, np.zeros(len(raw), bool))
-            at = at[(one.code | ((at + one.addr) % 8 != 0)) & ((at + one.addr) % step == 0) & ~mask[at] & ~mask[at + 7]]
+            at = at[(one.code | ((at + one.addr) % 8 != 0)) & ((at + one.addr) % 4 == 0) & ~mask[at] & ~mask[at + 7]]
             value = same_words(raw, raw, at, 8, self.sides.big)[0] if not self.sides.big else at * 0
             good = self.may_be_address(value)
             at, value = at[good], value[good]
