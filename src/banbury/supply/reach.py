@@ -8,6 +8,7 @@ concluded where a file cannot be found.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -37,6 +38,8 @@ TAGS: Final = frozenset(
     )
 )
 _FOLDERS: Final = ("usr/sbin", "sbin", "usr/bin", "bin", "usr/local/sbin", "usr/local/bin")
+#: The number before a script's name, by which its kind is put in order: no part of the service's name.
+_NUMBERED: Final = re.compile(r"^[SK]\d\d")
 _LINKS: Final = 8
 _WORDS: Final = 12
 
@@ -102,7 +105,7 @@ class Reach:
                 for command in item.texts("commands"):
                     self._found["started"].update(self._programs(item.node.parent, command))
         for item in stated["startup.network-listener"]:
-            name = posixpath.basename(item.node.name)
+            name = _NUMBERED.sub("", posixpath.basename(item.node.name))
             if self._enabled(item, name, enabled):
                 program, command = item.text("program"), item.text("command")
                 if posixpath.basename(command.split(" ", 1)[0]) == "enabled" or "/init.d/" in command:
