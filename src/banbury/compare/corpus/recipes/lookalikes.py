@@ -22,7 +22,9 @@ _BANNER = "#!/bin/sh\n# for {}\nexec gate\n"
 
 def _text(old: str, new: str, lab: dict[str, Any], vendor: dict[str, Any], form: str = _TEXT) -> Made:
     a, b = (form.format(value).encode() for value in (old, new))
-    return Made(a=a, b=b, record_a=record("lab", **lab), record_b=record("vendor", **vendor))
+    first = next(n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
+    one, other = record("lab", **lab), record("vendor", **vendor)
+    return Made(a=a, b=b, base=a, touched=((first, len(b)),), record_a=one, record_b=other)
 
 
 def recipes() -> Iterator[Recipe]:
