@@ -180,3 +180,43 @@ def _() -> Sample:
     at, word = [(at, w) for at, w in text(raw, "powerpc", "main") if w >> 26 == 14 and w & 0xFFFF][-1]
     bad = put(raw, "powerpc", at, word + 4)
     return undone_pair("powerpc", "-fno-pie", "-no-pie")._replace(b=build.strip(bad, "powerpc"))
+
+
+@harmless("moved-exceptions-aarch64")
+def _() -> Sample:
+    return undone_pair("aarch64")
+
+
+def _lower(raw: bytes, name: str) -> list[int]:
+    """Places of instructions that add the low bits of an address (AArch64: ``add`` of an immediate, not to the stack's
+    pointer)."""
+    at, size = build.symbol(raw, name)
+    words = struct.unpack_from(f"<{size // 4}I", raw, at)
+    return [at + 4 * k for k, w in enumerate(words) if w >> 22 == 0x244 and (w >> 5 & 31) != 31 and w >> 10 & 0xFFF]
+
+
+@tampered("moved-exceptions-aarch64-left-behind")
+def _() -> Sample:
+    """Low bits, in code that an exception enters or that another call leads to, are those before the layout moved."""
+    old, new = (undone("aarch64", v) for v in (SHORT, LONG))
+    places = [
+        (x, y)
+        for x, y in zip(_lower(old, "work"), _lower(new, "work"), strict=True)
+        if old[x : x + 4] != new[y : y + 4]
+    ]
+    places += [
+        (x, y)
+        for x, y in zip(_lower(old, "main"), _lower(new, "main"), strict=True)
+        if old[x : x + 4] != new[y : y + 4]
+    ]
+    was, at = places[-1]
+    return undone_pair("aarch64")._replace(b=build.strip(build.put(new, at, old[was : was + 4]), "aarch64"))
+
+
+@tampered("moved-exceptions-aarch64-pad")
+def _() -> Sample:
+    """A call enters another landing pad."""
+    raw = undone("aarch64", LONG)
+    at, _ = build.place(raw, ".gcc_except_table")
+    bad = build.put(raw, at + 6, bytes([raw[at + 6] + 4]))
+    return undone_pair("aarch64")._replace(b=build.strip(bad, "aarch64"))

@@ -215,7 +215,7 @@ class _Proof:
     def _exceptions(self) -> None:
         """Read the tables of exceptions, which then hold no other addresses."""
         table = exceptions(self.sides, self.caught)
-        if table is not None and self.a.header.machine in (t.EM_ARM, t.EM_AARCH64):  # where pads are no edges yet
+        if table is not None and self.a.header.machine == t.EM_ARM:  # where pads are no edges yet
             raise Refused(table.name, "code that exceptions enter is not followed on this processor")
         if self.fixed is not None:
             self.fixed.plain = [(x, y) for x, y in self.fixed.plain if x is not table]

@@ -21,6 +21,7 @@ from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.contract import Sides
 
 NAME = ".gcc_except_table"
+PADS = f"{NAME}, landing pads"
 _ULEB, _UDATA4, _OMIT = 0x01, 0x03, 0xFF
 _SIZES = {0x00: 0, 0x03: 4, 0x0B: 4, 0x04: 8, 0x0C: 8}
 _PCREL, _INDIRECT = 0x10, 0x80
@@ -185,7 +186,7 @@ def exceptions(sides: Sides, frames: list[tuple[int, int, int, int]]) -> Part | 
             new.append(function_b + pad)
             sides.pads.append((function + start, function + stop, function + pad))
         _enter(sides, one, other, table)
-    sides.refs.add(f"{NAME}, landing pads", np.array(old, np.int64), np.array(new, np.int64))
+    sides.refs.add(PADS, np.array(old, np.int64), np.array(new, np.int64))
     return one
 
 

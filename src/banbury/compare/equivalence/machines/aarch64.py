@@ -28,6 +28,7 @@ from banbury.compare.equivalence.machines.calls import ALL, Paths, kept, never_s
 from banbury.compare.equivalence.machines.contract import U8, CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.flow import MIXED, Found, Graph, follow, unproved
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_exceptions import PADS, rows_of_pads
 from banbury.compare.equivalence.relayout_map import AddressMap
 from banbury.compare.equivalence.relayout_tables import jump_tables
 
@@ -232,7 +233,8 @@ class _Section:
     @cached_property
     def taken(self) -> Mask:
         """Places to which tables of data refer."""
-        old = self.sides.refs.old
+        groups = [old for where, old, _ in self.sides.refs.groups() if where != PADS]
+        old = np.concatenate(groups) if groups else np.zeros(0, np.int64)
         old = old[(old >= self.one.addr) & (old < self.one.addr + self.one.size)] - self.one.addr
         out = np.zeros(len(self.words), bool)
         out[old // 4] = True
@@ -295,7 +297,11 @@ class _Section:
     def edges(self) -> tuple[Ints, Ints]:
         to, good = self.inside
         direct = np.flatnonzero(self.all.branches & good)
-        return direct, to[direct]
+        thrown = rows_of_pads(self.sides, self.one, np.flatnonzero(self.all.calls))
+        more, pads = np.array(thrown, np.int64).reshape(-1, 2).T
+        sources, targets = np.concatenate((direct, more)), np.concatenate((to[direct], pads))
+        order = np.argsort(sources, kind="stable")
+        return sources[order], targets[order]
 
     @cached_property
     def lead(self) -> Mask:

@@ -68,6 +68,8 @@ class Mips(Machine):
         self.words = [np.zeros(0, np.int64)] * 2
         if sides.a.elf.tag(t.DT_PLTGOT) is not None or sides.a.elf.tag(_LOCAL) is not None:
             self._find_table()
+        elif sides.image is not None and sides.named(".got") is not None:
+            self._static_table()
 
     def _find_table(self) -> None:
         sides = self.sides
@@ -83,6 +85,15 @@ class Mips(Machine):
         self.words = [raw[: len(raw) // 4 * 4].view(self.order).astype(np.int64) for raw in sides.raw[found[0].index]]
         if not 2 <= self.local <= len(self.words[0]):
             raise Refused(".dynamic", "the table of addresses is smaller than it says")
+
+    def _static_table(self) -> None:
+        """The table of a file without dynamic linking: constants that nothing relocates. Where register 28 leads,
+        ``.reginfo`` says."""
+        sides = self.sides
+        found = self.got = sides.named(".got") or sides.pairs[0]
+        self.pointer = (found[0].addr + _BIAS, found[1].addr + _BIAS)
+        self.words = [raw[: len(raw) // 4 * 4].view(self.order).astype(np.int64) for raw in sides.raw[found[0].index]]
+        self.local = len(self.words[0])
 
     # Relocations
 
@@ -116,6 +127,8 @@ class Mips(Machine):
         index = np.arange(len(a))
         own = (index >= 2) & (index < self.local)
         page = own & (a & 0xFFFF == 0) & (b & 0xFFFF == 0)
+        if sides.image is not None:  # offsets of thread-local data
+            own &= ~(sides.is_number(a) & (a == b))
         held = (own & ~page) | ((index >= self.local) & (index < end) & ((a != 0) | (b != 0)))
         sides.refs.add(f"{one.name}, words", a[held], b[held])
         self.free = np.flatnonzero(page & (a != b)).tolist()

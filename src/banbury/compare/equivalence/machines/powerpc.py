@@ -186,7 +186,8 @@ class PowerPc(Machine):
                 raise NotDecoded(4 * row, "a stub that is entered with the address of a table")
 
     def _calls_lead_to_code(self, rows: Ints, targets: Ints) -> None:
-        inside = np.zeros(len(rows), bool)
+        # a weak function that is nowhere is called at the file's own header
+        inside = targets == self.sides.image[0] if self.sides.image else np.zeros(len(rows), bool)
         for part, _ in self.sides.pairs:
             if part.code:
                 inside |= (targets >= part.addr) & (targets < part.addr + part.size)
