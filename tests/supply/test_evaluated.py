@@ -6,6 +6,7 @@ The image, its bill of materials and the feeds are made here; nothing in them is
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -228,7 +229,7 @@ def test_the_page_tells_a_manager_and_an_analyst(made: Made) -> None:
         "dropbear 2014.63 listens started",
     ):
         assert told in text, told
-    assert "0 vulnerabilities" not in text
+    assert re.search(r"(?<![\d.])0 (?:known )?vulnerabilit", text) is None
 
 
 def test_the_document_keeps_to_its_schema_and_comes_back(made: Made) -> None:
