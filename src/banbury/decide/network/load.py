@@ -11,6 +11,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import mmap
+import re
 import tempfile
 import tomllib
 from pathlib import Path
@@ -166,10 +168,31 @@ def _rejected(connection: duckdb.DuckDBPyConnection, path: Path, name: str, prob
     )
 
 
+def _no_blank_lines(path: Path, name: str) -> None:
+    """Refuse an empty line between records: the CSV reader passes over it, and later rows could not be named.
+
+    Lines at the file's end do no harm. (A cell with an empty line in it is refused as well; it would be for its control
+    characters.)
+    """
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            end = len(data)
+            while end and data[end - 1] in b"\r\n":
+                tail = data[max(end - 65536, 0) : end]
+                end -= len(tail) - len(tail.rstrip(b"\r\n"))
+            found = re.compile(rb"\n\r?\n|\r\r").search(data, 0, end)
+            if found:
+                line = sum(1 for _ in re.compile(rb"\n").finditer(data, 0, found.start() + 1)) + 1
+                raise InputError(f"{name}: line {line:,} is empty, so that the rows after it cannot be named")
+
+
 def _csv(connection: duckdb.DuckDBPyConnection, link: Path, path: Path, name: str, problems: Problems) -> None:
     table = tables()[name]
     names = _header(link)
     _columns(path, name, table, names, problems)
+    _no_blank_lines(link, path.name)
     if not names:
         raise InputError(f"{path.name}: empty")
     columns = dict.fromkeys(names, "VARCHAR")

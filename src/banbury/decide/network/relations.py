@@ -103,8 +103,13 @@ class Checker:
             ON a.up = b.id ORDER BY a.rank"""
         ).fetchnumpy()
         rows = np.asarray(found["row"], dtype=np.int64)
-        where = on_circles(np.asarray(found["up"], dtype=np.int64))
-        hit = rows[where]
+        up = np.asarray(found["up"], dtype=np.int64)
+        hit = rows[on_circles(up)]
+        file = self.files.get(table, table)
+        if table == "vendors" and not len(hit) and (deep := rows[still_below(up, OWNERS)]).size:
+            text = f"more than {OWNERS} owners, one above the other"
+            some = [Problem("owners", table, file, int(r), column, text) for r in deep[:LISTED]]
+            self.problems.enter(some, len(deep))
         if len(hit):
             names = dict(
                 self.connection.execute(
@@ -112,7 +117,6 @@ class Checker:
                     {"r": hit[:LISTED].tolist()},
                 ).fetchall()
             )
-            file = self.files.get(table, table)
             self.problems.enter(
                 [
                     Problem("circle", table, file, int(r), column, f"leads over {shown(names[int(r)])} back to itself")
@@ -253,3 +257,13 @@ def on_circles(up: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dt
     for _ in range(max(n, 1).bit_length()):
         step = step[step]
     return np.unique(step[step < n])
+
+
+def still_below(up: np.ndarray[Any, np.dtype[np.int64]], steps: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The nodes that have another above them after ``steps`` steps."""
+    n = len(up)
+    step = np.append(np.where(up < 0, n, up), n)
+    at = np.arange(n)
+    for _ in range(steps):
+        at = step[at]
+    return np.flatnonzero(at < n)

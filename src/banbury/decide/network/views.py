@@ -19,15 +19,17 @@ def catalogue(connection: duckdb.DuckDBPyConnection) -> None:
         {planes}, clear_unless VARCHAR, lowered_by VARCHAR[], inherits BOOLEAN, metric VARCHAR, source VARCHAR,
         unverified VARCHAR[])"""
     )
-    connection.executemany(
-        f"INSERT INTO functions VALUES ({', '.join('?' * (12 + len(PLANES) - 1))})",
+    rows = [
         [
-            [
-                *(f.id, f.title, f.layer, f.class_gb, f.class_eu, *(f.planes[p] for p in PLANES)),
-                *(f.clear_unless, list(f.lowered_by), f.inherits, f.metric, f.source, list(f.unverified)),
-            ]
-            for f in functions().values()
-        ],
+            *(f.id, f.title, f.layer, f.class_gb, f.class_eu, *(f.planes[p] for p in PLANES)),
+            *(f.clear_unless, list(f.lowered_by), f.inherits, f.metric, f.source, list(f.unverified)),
+        ]
+        for f in functions().values()
+    ]
+    # One statement for all rows: a statement for each takes as long as loading a small inventory.
+    one = f"({', '.join('?' * (11 + len(PLANES)))})"
+    connection.execute(
+        f"INSERT INTO functions VALUES {', '.join([one] * len(rows))}", [cell for row in rows for cell in row]
     )
 
 
