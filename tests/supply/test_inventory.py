@@ -109,6 +109,13 @@ def test_a_package_numbered_by_its_day_is_the_version_that_the_program_states() 
     assert (only.id, only.package_version, only.disagreements) == ("hostapd@2.2", "2014-04-24-1", [])
 
 
+def test_a_packagers_mark_is_no_other_version() -> None:
+    tree = Tree()
+    tree.add("var/lib/dpkg/status", package("kmod", "30+20221128-1", manager="dpkg"))
+    (only,) = tree.inventory(banner("kmod", "30", tree.add("bin/kmod"))).components
+    assert (only.id, only.package_version, only.disagreements) == ("kmod@30", "30+20221128-1", [])
+
+
 def test_what_asserts_no_version_makes_none() -> None:
     tree = Tree()
     one, other = tree.add("bin/a"), tree.add("bin/b")

@@ -102,14 +102,19 @@ def _numbered(groups: dict[tuple[str, bytes], Group], found: list[Group]) -> Non
     """Where a package is numbered by the day or the commit of its sources, and the bytes state the product's own
     version, they are one component: the two numbers are of different sorts, and say nothing against each other."""
     own = [g for g in _versions(found) if _seen(g)]
-    if len(own) != 1:
-        return
-    for group in [g for g in _versions(found) if g is not own[0] and g.packages]:
-        if all(_SNAPSHOT.match(p.version) for p in group.packages) and not _seen(group):
-            own[0].identities = group.identities + own[0].identities
-            own[0].packages += group.packages
+    for group in [g for g in _versions(found) if g.packages and not _seen(g)]:
+        dated = all(_SNAPSHOT.match(p.version) for p in group.packages)
+        into = _only(own) if dated else _only([g for g in own if _marked(group, g)])
+        if into is not None:
+            into.identities = group.identities + into.identities
+            into.packages += group.packages
             found.remove(group)
             del groups[group.product, group.key]
+
+
+def _marked(group: Group, own: Group) -> bool:
+    """Whether the packages' version is the other with a packager's mark: ``30+20221128`` of ``30``."""
+    return _spelled(group).startswith(f"{_spelled(own)}+")
 
 
 def _seen(group: Group) -> bool:
