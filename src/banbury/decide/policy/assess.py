@@ -1,0 +1,180 @@
+"""A network under one or more policies: rows for each, side by side. Nothing is averaged over policies."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import duckdb
+import msgspec
+
+from banbury.decide.network import Network
+from banbury.decide.policy import compile as compiler
+from banbury.decide.policy import groups
+from banbury.decide.policy import pack as model
+from banbury.decide.policy.pack import Pack
+from banbury.decide.policy.verdict import ORDER, Assessment, Overall, Status, Verdict
+from banbury.model.errors import InputError
+
+NOTHING = "every operator"
+
+
+def assess(network: Network, packs: Sequence[Pack]) -> Assessment:
+    """Hold ``network`` against ``packs`` as of the network's date. Raises :class:`InputError` for an ``sql`` rule that
+    is no SELECT of the columns asked for.
+    """
+    lines, rows = [], []
+    for pack in packs:
+        found = _judge(network, pack) if network.as_of >= pack.dates.in_force else []
+        rows += found
+        lines.append(_line(pack, found, network.as_of))
+    return Assessment(network.as_of, network.digest, network.made_up, lines, rows)
+
+
+def _line(pack: Pack, rows: list[Verdict], as_of: dt.date) -> Overall:
+    counted = Counter(row.status for row in rows)
+    status: str = next((s for s in ORDER if counted[s]), "not in force")
+    note = ""
+    if not rows:
+        note = f"in force since {pack.dates.in_force}"
+    elif pack.dates.until is not None and as_of >= pack.dates.until:
+        note = f"superseded on {pack.dates.until}"
+    if pack.legal_status == "proposal":
+        note = f"{note}; a proposal, not law".lstrip("; ")
+    return Overall(
+        pack.id,
+        pack.version,
+        pack.title,
+        pack.jurisdiction,
+        pack.legal_status,
+        status,
+        {s: counted[s] for s in ORDER},
+        note,
+    )
+
+
+def _judge(network: Network, pack: Pack) -> list[Verdict]:
+    for statement in compiler.tables(pack):
+        network.connection.execute(statement)
+    rows: list[Verdict] = []
+    for rule in pack.rules:
+        rows += _Rule(network, pack, rule).verdicts()
+    return rows
+
+
+class _Rule:
+    """One rule of one pack on one network."""
+
+    def __init__(self, network: Network, pack: Pack, rule: model.AnyRule) -> None:
+        self.network = network
+        self.pack = pack
+        self.rule = rule
+        source = pack.sources[rule.source.ref]
+        self.source = f"{source.title}, {rule.source.clause}" + (
+            ""
+            if source.read == "primary"
+            else f" ({source.read} source)"
+            if source.read == "secondary"
+            else " (from memory, unverified)"
+        )
+
+    def _row(self, status: Status, subject: str, **more: Any) -> Verdict:
+        known: dict[str, Any] = {"measured": None, "limit": None, "due": self.rule.due, "assets": [], "unit": ""}
+        return Verdict(
+            policy=self.pack.id,
+            rule=self.rule.id,
+            status=status,
+            subject=subject,
+            source=self.source,
+            restricted=isinstance(self.rule, model.KeepAway) or self._secret(),
+            **{**known, **more},
+        )
+
+    def _secret(self) -> bool:
+        name = self.rule.where.sites
+        return bool(name and self.pack.definitions.site_class[name].sensitive)
+
+    def _breach(self) -> tuple[Status, dt.date | None]:
+        """What a breach is on the date: one, or due."""
+        first, last, day = self.rule.in_force, self.rule.due, self.network.as_of
+        if last is not None and day <= last:
+            return "due", last
+        if first is not None and day < first:
+            return "due", first - dt.timedelta(days=1)
+        return "violation", last
+
+    def verdicts(self) -> list[Verdict]:
+        """The rows; at least one."""
+        rule = self.rule
+        if isinstance(rule, model.ShareCap):
+            rows = list(self._figures(groups.caps(rule, self._ask(groups.cap(rule)), self._lacking(rule))))
+        elif isinstance(rule, model.Diversity):
+            rows = list(self._figures(groups.counts(rule, self._ask(groups.count(self.pack, rule)))))
+        else:
+            rows = list(self._elements())
+        if rows:
+            return rows
+        status: Status = "insufficient data" if rule.expect else "met"
+        return [self._row(status, NOTHING, text="nothing in the inventory is in its scope", in_scope=0)]
+
+    def _lacking(self, rule: model.ShareCap) -> list[str]:
+        return [row[0] for row in self._ask(groups.without_shares(rule))]
+
+    def _ask(self, query: str) -> list[tuple[Any, ...]]:
+        try:
+            return self.network.sql(query)
+        except InputError as problem:
+            raise InputError(f"pack {self.pack.id}, rule {self.rule.id}: {problem}") from problem
+        except duckdb.Error as problem:
+            raise InputError(f"pack {self.pack.id}, rule {self.rule.id}: {str(problem)[:200]}") from problem
+
+    def _figures(self, figures: Iterator[groups.Figure]) -> Iterator[Verdict]:
+        for f in figures:
+            status, due = {"met": ("met", self.rule.due), "open": ("insufficient data", self.rule.due)}.get(
+                f.state, self._breach()
+            )
+            yield self._row(
+                status,  # type: ignore[arg-type]
+                f.subject,
+                measured=f.low,
+                measured_high=f.high if f.high != f.low else None,
+                limit=float(f.limit),
+                due=due,
+                assets=f.assets,
+                unit=f.unit,
+                text=f.text,
+            )
+
+    def _elements(self) -> Iterator[Verdict]:
+        unit = "elements"
+        for operator, inside, hit, planned, day, unknown in self._ask(compiler.hits(self.pack, self.rule)):
+            common = {"limit": 0.0, "unit": unit, "in_scope": inside}
+            if not inside and self.rule.expect:
+                yield self._row("insufficient data", operator, text="none of its elements is in the scope", **common)
+                continue
+            if hit:
+                status, due = self._breach()
+                yield self._row(status, operator, measured=float(len(hit)), assets=hit, **{**common, "due": due})
+            if planned:
+                plan = {**common, "due": day}
+                text = "planned: a breach when it is carried out"
+                yield self._row("due", operator, measured=float(len(planned)), assets=planned, text=text, **plan)
+            if unknown:
+                yield self._row(
+                    "insufficient data",
+                    operator,
+                    measured=float(len(hit)),
+                    measured_high=float(len(hit) + len(unknown)),
+                    assets=unknown,
+                    text="the inventory does not say what the rule needs of these",
+                    **common,
+                )
+            if not (hit or planned or unknown):
+                yield self._row("met", operator, measured=0.0, **common)
+
+
+def as_json(assessment: Assessment) -> bytes:
+    """The assessment as JSON (UTF-8), keys in a fixed order."""
+    return msgspec.json.format(msgspec.json.encode(assessment), indent=2)

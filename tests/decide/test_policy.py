@@ -1,0 +1,389 @@
+"""Policies: the traps of their reading, bad packs, and the same answers as an implementation of its own in polars."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from banbury.decide.network import Network
+from banbury.decide.network.catalogue import functions
+from banbury.decide.network.writing import Draft
+from banbury.decide.policy import read, trial
+from banbury.decide.policy.assess import as_json, assess
+from banbury.decide.policy.pack import Pack, Trial
+from banbury.decide.policy.verdict import Assessment, Verdict
+from banbury.model.errors import InputError
+
+HEAD = """
+id: test
+version: 1
+title: a test
+jurisdiction: GB
+legal_status: advice
+text: a test
+dates: { issued: 2020-01-01, in_force: 2020-01-01 }
+applies: { vendor_class: [high-risk] }
+definitions:
+  function_class: { core: { class_gb: [core] }, access: { functions: [GNB] } }
+sources: { s: { title: S, read: primary } }
+rules:
+"""
+RULE = "{{ id: r{0}, title: t, source: {{ ref: s, clause: c }}, {1} }}"
+CAP = "kind: share_cap, network: 5G, metric: {}, max: {}, breach: '{}', reading: {}, group: [{}]"
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def pack(*rules: str, head: str = HEAD) -> Pack:
+    return read.parse(head + "\n".join("  - " + RULE.format(i, rule) for i, rule in enumerate(rules)), "test.yaml")
+
+
+def judged(folder: Path, tables: Rows, made: Pack, as_of: str = "2020-06-01", said: str = "2020-06-01") -> Assessment:
+    rows = trial.draft(Trial("x", dt.date.fromisoformat(said), {k: tuple(v) for k, v in tables.items()}, ()), "x")
+    rows.write(folder)
+    with Network.open(folder, as_of=dt.date.fromisoformat(as_of)) as network:
+        return assess(network, [made])
+
+
+def cap(metric: str, limit: float, breach: str = ">", reading: str = "collective", group: str = "operator") -> str:
+    return CAP.format(metric, limit, breach, reading, group)
+
+
+VENDORS = [
+    {"id": "hrv", "class": "high-risk", "jurisdiction": "CN"},
+    {"id": "hrv2", "class": "high-risk", "jurisdiction": "CN"},
+    {"id": "other", "class": "other", "jurisdiction": "SE"},
+    {"id": "unsaid"},
+    {"id": "affiliate", "parent": "hrv", "jurisdiction": "GB"},
+]
+
+
+def cells(*rows: tuple[str, str, float], **more: Any) -> Rows:
+    """5G cells (id, vendor, traffic as a fraction) of Alpha."""
+    return {
+        "vendors": VENDORS,
+        "elements": [{"id": i, "function": "GNB", "vendor": v, "tech": "5G", **more} for i, v, _ in rows],
+        "shares": [share(i, part) for i, _, part in rows],
+    }
+
+
+def share(element: str, value: float, operator: str = "Alpha", metric: str = "traffic", unit: str = "fraction") -> Any:
+    return {
+        "element": element,
+        "operator": operator,
+        "network": "5G",
+        "metric": metric,
+        "value": value,
+        "unit": unit,
+        "period": "2020",
+    }
+
+
+def only(found: Assessment) -> Verdict:
+    assert len(found.verdicts) == 1, found.verdicts
+    return found.verdicts[0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "status"),
+    [
+        (cap("traffic", 0.35, ">"), "met"),
+        (cap("traffic", 0.35, ">="), "violation"),
+        (cap("traffic", 0.2, ">", "per-vendor"), "met"),
+        (cap("traffic", 0.2, ">", "collective"), "violation"),
+    ],
+)
+def test_exactly_the_limit_and_vendors_together_or_each(tmp_path: Path, rule: str, status: str) -> None:
+    tables = cells(("a", "hrv", 0.15), ("b", "hrv2", 0.1), ("d", "hrv2", 0.1), ("c", "other", 0.65))
+    found = judged(tmp_path / "n", tables, pack(rule))
+    assert {v.status for v in found.verdicts} == {status}
+    assert len(found.verdicts) == (2 if "per-vendor" in rule else 1)
+
+
+def test_national_or_regional(tmp_path: Path) -> None:
+    tables = cells(("a", "hrv", 0.3), ("b", "other", 0.1), ("c", "other", 0.6))
+    tables["sites"] = [
+        {"id": f"site-{i}", "operator": "Alpha", "class": "access", "region": r}
+        for i, r in (("a", "N"), ("b", "N"), ("c", "S"))
+    ]
+    national, north, south = judged(
+        tmp_path / "n", tables, pack(cap("traffic", 0.35), cap("traffic", 0.35, group="operator, region"))
+    ).verdicts
+    assert (national.status, national.measured) == ("met", 0.3)
+    assert (north.subject, north.status, north.measured) == ("Alpha / N", "violation", 0.75)
+    assert (south.subject, south.status, south.measured) == ("Alpha / S", "met", 0.0)
+
+
+def test_planned_and_removed_are_not_installed(tmp_path: Path) -> None:
+    tables = cells(("a", "hrv", 0.1), ("b", "hrv", 0.3), ("c", "other", 0.6))
+    tables["elements"][1]["installed"] = "2021-01-01"
+    core = "kind: exclude, where: {functions: access}, counts: [installed, planned]"
+    found = judged(tmp_path / "n", tables, pack(core, cap("traffic", 0.05)))
+    now, plan, share_ = found.verdicts
+    assert (now.status, now.assets) == ("violation", ["a"])
+    assert (plan.status, plan.assets, plan.due) == ("due", ["b"], dt.date(2021, 1, 1))
+    assert (share_.measured, share_.measured_high) == (0.1, 0.4), "the planned cell's share is not accounted for today"
+    tables["elements"][1] = {**tables["elements"][1], "installed": "2019-01-01", "planned_removal": "2020-06-01"}
+    assert judged(tmp_path / "m", tables, pack(core)).verdicts[0].assets == ["a"]
+
+
+def test_a_shared_element_counts_for_each_operator(tmp_path: Path) -> None:
+    tables = cells(("a", "hrv", 0.2), ("b", "other", 0.8))
+    tables["shares"] += [share("a", 0.5, "Beta"), share("b", 0.5, "Beta")]
+    alpha, beta = judged(tmp_path / "n", tables, pack(cap("traffic", 0.35))).verdicts
+    assert (alpha.subject, alpha.status, alpha.measured) == ("Alpha", "met", 0.2)
+    assert (beta.subject, beta.status, beta.measured) == ("Beta", "violation", 0.5)
+
+
+def test_a_site_is_counted_once(tmp_path: Path) -> None:
+    tables = cells(("a1", "hrv", 0), ("a2", "hrv", 0), ("b", "other", 0), ("c", "other", 0))
+    for row, site in zip(tables["elements"], ("a", "a", "b", "c"), strict=True):
+        row["site"] = site
+    tables["shares"] = [share(i, 1, metric="sites", unit="count") for i in ("a1", "a2", "b", "c")]
+    found = only(judged(tmp_path / "n", tables, pack(cap("sites", 0.35))))
+    assert found.measured == pytest.approx(1 / 3, abs=1e-9)
+    assert found.status == "met"
+
+
+def test_affiliates_and_rebadged_products(tmp_path: Path) -> None:
+    rule = "kind: exclude, where: {functions: access}"
+    tables = cells(("a", "affiliate", 0.5), ("b", "other", 0.5), product="box", release="1")
+    tables["elements"][0]["product"] = "own"
+    tables["components"] = [
+        {"product": "box", "release": "1", "component": "board", "vendor": "hrv", "role": "essential"}
+    ]
+    assert only(judged(tmp_path / "n", tables, pack(rule))).assets == ["a"]
+    head = HEAD.replace("[high-risk]", "[high-risk], components: [essential]")
+    assert only(judged(tmp_path / "m", tables, pack(rule, head=head))).assets == ["a", "b"]
+
+
+def test_what_is_not_said_is_never_met(tmp_path: Path) -> None:
+    tables = cells(("a", "unsaid", 0.4), ("b", "other", 0.6))
+    found = judged(
+        tmp_path / "n",
+        tables,
+        pack(
+            "kind: exclude, where: {functions: access}",
+            cap("traffic", 0.35),
+            cap("premises", 0.35),
+            "kind: exclude, where: {functions: core}, expect: true",
+            "kind: component_ban",
+            "kind: support_restriction",
+            "kind: replace_manager_by, where: {functions: access}, due: 2020-01-01",
+            "kind: requires, evidence: [evaluation], level: limited",
+        ),
+    )
+    assert {v.rule: v.status for v in found.verdicts} == {f"r{i}": "insufficient data" for i in range(8)}
+    assert found.exit_status() == 4
+
+
+def test_installed_after_the_date(tmp_path: Path) -> None:
+    tables = cells(("a", "hrv", 0.1), ("b", "hrv", 0.1), ("c", "hrv", 0.1), ("d", "other", 0.7))
+    for row, day in zip(tables["elements"], ("2020-02-01", "2020-03-01", None, "2020-05-01"), strict=True):
+        row["installed"] = day
+    rule = pack("kind: no_install_after, date: 2020-02-01")
+    late, open_ = judged(tmp_path / "n", tables, rule).verdicts
+    assert (late.status, late.assets) == ("violation", ["b"])
+    assert (open_.status, open_.assets) == ("insufficient data", ["c"])
+    tables["elements"][1]["installed"] = None
+    assert only(judged(tmp_path / "m", tables, rule, said="2020-01-15")).status == "met", "it was there before"
+
+
+def test_near_a_sensitive_place(tmp_path: Path) -> None:
+    tables = cells(("a", "hrv", 0.2), ("b", "hrv", 0.2), ("c", "hrv", 0.2), ("d", "other", 0.4))
+    tables["sites"] = [
+        {"id": f"site-{i}", "operator": "Alpha", "class": "access", "lat": lat, "lon": lon}
+        for i, lat, lon in (("a", 51.0, 179.999), ("b", 51.0, -179.95), ("c", 52.0, 0.0), ("d", 51.0, 180.0))
+    ]
+    tables["sensitive"] = [{"id": "x", "class": "military", "lat": 51.0, "lon": 180.0}]
+    found = only(judged(tmp_path / "n", tables, pack("kind: keep_away, classes: [military], km: 2")))
+    assert found.assets == ["a"], "over the 180th meridian; b is 3.5 km away"
+    assert found.restricted
+    assert (
+        only(judged(tmp_path / "m", tables, pack("kind: keep_away, classes: [military]"))).status == "insufficient data"
+    )
+
+
+def test_the_manager_goes_and_the_box_stays(tmp_path: Path) -> None:
+    tables = cells(("a", "hrv", 0.5), ("b", "hrv", 0.5), managed_by="ems")
+    tables["elements"].append({"id": "ems", "function": "EMS", "vendor": "hrv"})
+    rule = pack("kind: replace_manager_by, where: {functions: access}, due: 2020-06-01")
+    found = only(judged(tmp_path / "n", tables, rule))
+    assert (found.status, found.assets) == ("due", ["ems"])
+    assert only(judged(tmp_path / "m", tables, rule, as_of="2020-06-02")).status == "violation"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (("kind: exclude", "kind: exclud"), ("pack test", "rule r0", "kind")),
+        (("kind: exclude", "kind: exclude, maximum: 1"), ("pack test", "rule r0", "maximum")),
+        (("kind: exclude", "kind: remove_by"), ("pack test", "rule r0", "due")),
+        (("ref: s", "ref: nowhere"), ("pack test", "rule r0", "source.ref")),
+        (("[GNB]", "[GNODEB]"), ("pack test", "access", "functions")),
+        (("version: 1", "version: one"), ("pack test", "version")),
+        (("version: 1", "version: 1\nversion: 2"), ("twice",)),
+        (("text: a test", "text: &a [x, *a]"), ("anchors",)),
+        (("text: a test", "text: " + "[" * 60 + "]" * 60), ("levels",)),
+        (("[high-risk]", "[high-risk], names: ['a|.*']"), ("pack test", "names")),
+        (("text: a test", "text: !!python/object:os.system x"), ("pack",)),
+        (("kind: exclude", "kind: exclude, due: 2020-02-31"), ("pack",)),
+    ],
+)
+def test_a_wrong_pack_is_refused_by_name(change: tuple[str, str], named: tuple[str, ...]) -> None:
+    text = HEAD + "  - " + RULE.format(0, "kind: exclude")
+    read.parse(text, "test.yaml")
+    assert change[0] in text
+    with pytest.raises(InputError) as refused:
+        read.parse(text.replace(*change, 1), "test.yaml")
+    assert all(word in str(refused.value) for word in named), str(refused.value)
+
+
+def test_the_sql_escape_reads_only(tmp_path: Path) -> None:
+    tables = cells(("a", "hrv", 1.0))
+    rule = 'kind: sql, reviewed_by: x, query: "{}"'
+    good = pack(rule.format("SELECT operator, id, covered AS hit FROM policy_elements"))
+    assert only(judged(tmp_path / "n", tables, good)).assets == ["a"]
+    for i, query in enumerate(
+        (
+            "SELECT 1) x; DROP TABLE shares; --",
+            "SELECT content, '', true FROM read_text('/etc/hostname')",
+            "SELECT 1 AS a",
+        )
+    ):
+        with pytest.raises(InputError, match="pack test, rule r0"):
+            judged(tmp_path / f"m{i}", tables, pack(rule.format(query)))
+
+
+def test_several_packs_and_dates(tmp_path: Path) -> None:
+    tables = cells(("a", "hrv", 1.0))
+    rows = trial.draft(Trial("x", dt.date(2019, 1, 1), {k: tuple(v) for k, v in tables.items()}, ()), "x")
+    rows.write(tmp_path / "n")
+    made = pack("kind: exclude, where: {functions: access}")
+    with Network.open(tmp_path / "n") as network:
+        early = assess(network, [made])
+        assert (early.policies[0].status, early.verdicts, early.exit_status()) == ("not in force", [], 4)
+        later = assess(network.at(dt.date(2020, 1, 1)), [made, read.shipped()["gb-2020-01"]])
+    assert [line.status for line in later.policies] == ["violation", "not in force"]
+    assert later.exit_status() == 1
+    assert b'"insufficient data": 0' in as_json(later)
+
+
+@pytest.mark.parametrize("name", sorted(read.shipped()))
+def test_shipped_packs_pass_their_own_tests(name: str) -> None:
+    made = read.shipped()[name]
+    assert made.tests, "a pack has tests"
+    assert [line for one in made.tests for line in trial.run(made, one)] == []
+    assert {rule.source.ref for rule in made.rules} == set(made.sources), "every source is used"
+
+
+CORE = sorted(i for i, f in functions().items() if f.class_gb == "core")
+NAMES = ("hrv", "hrv2", "other", "unsaid", "affiliate")
+COVERED = {"hrv": True, "hrv2": True, "affiliate": True, "other": False, "unsaid": None}
+GROUPS = {**{n: n for n in NAMES}, "affiliate": "hrv"}
+ELEMENT = st.tuples(
+    st.sampled_from(["A", "B"]),
+    st.sampled_from(["GNB", "UPF", "OLT", "UDM"]),
+    st.sampled_from(NAMES),
+    st.sampled_from([None, "2019-01-01", "2020-06-01", "2020-06-02"]),
+    st.sampled_from([None, "2020-06-01", "2020-06-02"]),
+    st.integers(0, 3),
+)
+
+
+def independent(rows: list[tuple[Any, ...]], due_over: bool) -> set[tuple[Any, ...]]:
+    """The rules below, in polars: (rule, subject, status, assets, least, most)."""
+    names = ["operator", "function", "vendor", "installed", "removal", "weight"]
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(names[:5], pl.String) | {"weight": pl.Int64}, orient="row")
+    frame = frame.with_row_index("n").with_columns(
+        id=pl.format("e{}", pl.col("n")),
+        covered=pl.col("vendor").replace_strict(COVERED, return_dtype=pl.Boolean),
+        group=pl.col("vendor").replace_strict(GROUPS, return_dtype=pl.String),
+        core=pl.col("function").is_in(CORE),
+    )
+    now = pl.col("installed").is_null() | (pl.col("installed") <= "2020-06-01")
+    there = pl.col("removal").is_null() | (pl.col("removal") > "2020-06-01")
+    frame = frame.filter(now & there)
+    out: set[tuple[Any, ...]] = set()
+    for operator in frame["operator"].unique().to_list():
+        mine = frame.filter(pl.col("operator") == operator)
+        for rule, some in (("r0", mine.filter(pl.col("core"))), ("r2", mine.filter(pl.col("function") == "GNB"))):
+            bad = sorted(some.filter(pl.col("covered"))["id"].to_list())
+            doubt = sorted(some.filter(pl.col("covered").is_null())["id"].to_list())
+            if bad:
+                out.add((rule, operator, "due" if rule == "r2" and not due_over else "violation", tuple(bad)))
+            if doubt:
+                out.add((rule, operator, "insufficient data", tuple(doubt)))
+            if not bad and not doubt:
+                out.add((rule, operator, "met", ()))
+        total = int(mine["weight"].sum())
+        if total:
+            low = int(mine.filter(pl.col("covered"))["weight"].sum()) / total
+            high = low + int(mine.filter(pl.col("covered").is_null())["weight"].sum()) / total
+            low, high = round(low, 9), round(high, 9)
+            out.add(
+                ("r1", operator, "violation" if low > 0.5 else "met" if high <= 0.5 else "insufficient data", low, high)
+            )
+        gnb = mine.filter(pl.col("function") == "GNB")
+        if len(gnb):
+            out.add(("r3", operator, "met" if gnb["group"].n_unique() >= 2 else "violation", gnb["group"].n_unique()))
+            least = gnb.filter(~pl.col("covered"))["group"].n_unique()
+            most = gnb.filter(pl.col("covered").is_null() | ~pl.col("covered"))["group"].n_unique()
+            out.add(("r3t", operator, "met" if least >= 1 else "violation" if most < 1 else "insufficient data", least))
+    return out
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(ELEMENT, min_size=1, max_size=12), st.booleans())
+def test_the_same_rows_as_polars(rows: list[tuple[Any, ...]], due_over: bool) -> None:
+    made = pack(
+        "kind: exclude, where: {functions: core}",
+        cap("traffic", 0.5),
+        f"kind: remove_by, where: {{functions: access}}, due: {'2020-05-31' if due_over else '2020-06-01'}",
+        "kind: diversity, where: {functions: access}, min_vendors: 2, min_trusted: 1",
+    )
+    draft = Draft("a test", "2020-06-01")
+    for row in VENDORS:
+        draft.add("vendors", **{"name": row["id"], **row})
+    for operator in "AB":
+        draft.add("sites", id=operator, operator=operator, **{"class": "access"})
+    for n, (operator, function, vendor, installed, removal, weight) in enumerate(rows):
+        ends = None if installed and removal and removal < installed else removal
+        rows[n] = (operator, function, vendor, installed, ends, weight)
+        draft.add(
+            "elements",
+            id=f"e{n}",
+            site=operator,
+            function=function,
+            vendor=vendor,
+            tech="5G",
+            installed=installed,
+            planned_removal=ends,
+        )
+        part = {**share(f"e{n}", weight, operator, unit="gigabyte")}
+        draft.add("shares", **part)
+    with tempfile.TemporaryDirectory() as scratch:
+        draft.write(Path(scratch) / "n")
+        with Network.open(Path(scratch) / "n", as_of=dt.date(2020, 6, 1)) as network:
+            found = assess(network, [made]).verdicts
+    got: set[tuple[Any, ...]] = set()
+    for v in found:
+        if v.subject == "every operator":
+            continue
+        if v.rule == "r1":
+            if v.measured is not None:
+                got.add(
+                    ("r1", v.subject, v.status, v.measured, v.measured if v.measured_high is None else v.measured_high)
+                )
+        elif v.rule == "r3":
+            got.add(("r3" if v.unit.startswith("vendors, at") else "r3t", v.subject, v.status, v.measured))
+        else:
+            got.add((v.rule, v.subject, v.status, tuple(v.assets)))
+    assert got == independent(rows, due_over)
