@@ -291,11 +291,11 @@ def _tiles(
             (sum(m.state is State.AFFECTED for m in open_), "shown to affect", "vulnerabilities", True),
             (sum(m.state is not State.AFFECTED for m in open_), "candidates, not settled", "vulnerabilities", False),
         ]
-    tiles.append((ended, "components out of support, or soon to be", "support", True))
+    tiles.append((ended, "out of support, or soon to be", "support", True))
     if chain.bills:
         tiles.append((len(chain.discrepancies), "declared otherwise than found", "declared", True))
     disagreeing = sum(bool(row.component.disagreements) for row in rows)
-    return [*tiles, (disagreeing, "components on whose version sources disagree", "components", True)]
+    return [*tiles, (disagreeing, "with versions that disagree", "components", True)]
 
 
 def _loose(chain: SupplyChain, places: dict[str, Node]) -> list[tuple[str, list[Evidence]]]:
