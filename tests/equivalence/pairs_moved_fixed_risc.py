@@ -241,3 +241,30 @@ def _(raw: bytes, old: bytes) -> bytes:
 def _(raw: bytes, old: bytes) -> bytes:
     at, _ = build.place(raw, ".init_array")
     return build.put(raw, at + 8, address(raw, "granted").to_bytes(8, "little"))
+
+
+#: Numbers that an upper half alone makes, and that other functions are given: in a register, and on the stack.
+_HALVES = """
+__attribute__((noinline, noclone)) int nine(int a, int b, int c, int d, int e, int f, int g, int h, int i) {
+  return printf("%d %d %d\\n", a, e, i) + b + c + d + f + g + h;
+}
+__attribute__((noinline, used)) int given(int k) { return nine(NUMBER, k, k, k, NUMBER, k, k, k, NUMBER) + 1; }
+"""
+
+
+def _halved(arch: str, version: str) -> bytes:
+    number = "0x10010000" if arch == "powerpc" else "0x410000"
+    flags = "-fno-pie", "-no-pie", *FLAGS[arch]
+    return build.program(arch, f'-DVERSION="{version}"', *flags, source=SOURCE + _HALVES.replace("NUMBER", number))
+
+
+def _halves_of(arch: str, which: int) -> Sample:
+    raw = _halved(arch, LONG)
+    places = [(at, w) for at, w in text(raw, arch, "given") if w >> 16 & 0xFC00 == 0x3C00]
+    at, word = places[which]
+    return sample(arch, put(raw, arch, at, word + 1), _halved(arch, SHORT))
+
+
+for _arch in ARCHITECTURES:
+    tampered(f"moved-fixed-{_arch}-given")(lambda arch=_arch: _halves_of(arch, 0))
+    tampered(f"moved-fixed-{_arch}-given-last")(lambda arch=_arch: _halves_of(arch, -1))

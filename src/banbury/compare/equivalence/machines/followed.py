@@ -19,6 +19,7 @@ from banbury.compare.equivalence.machines.contract import CodePair, Mask, Sides
 from banbury.compare.equivalence.machines.liveness import live
 from banbury.compare.equivalence.machines.operations import (
     ADDI,
+    FETCH,
     INDEXED,
     LOAD,
     LOADED,
@@ -198,6 +199,11 @@ class Section:
         self.mark(row[used & ~doubt])
         self.mark(row[(place == ops.rs[row]) & (does == SHIFTED) & (kind <= WHOLE) & ~doubt])
         bits = (ops.reads[row] >> np.minimum(place, 63).astype(np.uint64)) & np.uint64(1)
+        if self.shared.sides.image is not None:
+            read = (place < SLOTS) & (bits != 0) & np.isin(does, [OTHER, MERGE, FETCH])
+            lost = np.flatnonzero(_halved(kind, a, b) & (read | ((does == STORE) & (place == ops.rt[row]))))
+            if len(lost):
+                raise NotDecoded(4 * int(row[lost[0]]), "an upper half that changed is used alone")
         escaped = (place < SLOTS) & (bits != 0) & (kind == PART) & np.isin(does, [OTHER, MERGE])
         stored = (kind == PART) & (does == STORE) & (place == ops.rt[row]) & (ops.rs[row] != ops.stack)
         for at in np.flatnonzero(escaped | stored).tolist():
@@ -217,13 +223,29 @@ class Section:
         """At these rows a register is read by somebody else: what is in it is complete, if it can be an address."""
         for value in self._at(rows, place):
             kind, a, b = self.flow.values.table[value].tolist()
-            if kind == PART:
+            if kind == PART or (self.shared.sides.image is not None and _halved(kind % STALE, a, b)):
                 self.shared.bare.append((self.one.name, a, b, True))
 
     def _at(self, rows: Ints, place: int) -> list[int]:
         """The values that a place has at some rows."""
         state = self.flow.state[rows * PLACES + place]
         return list(state[state >= 0].tolist())
+
+    def halves(self, rows: Ints, a: Ints, b: Ints, registers: tuple[int, ...]) -> None:
+        """In a file for a fixed address: upper halves (made at ``rows``) that changed are not handed on as they stand,
+        neither by what runs with a jump nor in ``registers`` where other functions go on. Raises
+        :class:`NotDecoded`."""
+        ops = self.ops
+        away = ops.call | ops.returns | ops.leaves | (ops.jump >= 0)
+        led = ops.next[1]
+        away |= (led >= 0) & ops.entry[np.maximum(led, 0)]
+        if ops.delayed:
+            away[1:] |= ops.jump[:-1] >= 0
+            lost = rows[(a != b) & away[rows]]
+            if len(lost):
+                raise NotDecoded(4 * int(lost[0]), "an upper half that changed is handed on")
+        for register in registers:
+            self.complete(np.flatnonzero(away), register)
 
     def is_loaded(self, row: int) -> bool:
         """Whether a row adds something to what was loaded from a table."""
@@ -316,6 +338,12 @@ class Section:
             kept = ~((old == new) & self.shared.sides.is_number(old))
             old, new = old[kept], new[kept]
         return CodePair(old, new, bits.copy(), entries)
+
+
+def _halved(kind: Ints, a: Ints, b: Ints) -> Mask:
+    """Whether values are upper halves that changed, perhaps with an index."""
+    out: Mask = ((kind == PART) | (kind == INDEXED)) & (a & 0xFFFF == 0) & (b & 0xFFFF == 0) & (a != b)
+    return out
 
 
 def _same(one: dict[int, Ints], other: dict[int, Ints]) -> bool:

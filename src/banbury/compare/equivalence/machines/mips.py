@@ -177,17 +177,20 @@ class Mips(Machine):
             if not self.local:
                 self._no_pointer(ops)
                 if self.sides.image is not None:
-                    found.run(*self._halves(ops, found, *words))
-                    self._returned(ops, found)
+                    started = self._halves(ops, found, *words)
+                    found.run(*started)
+                    self._handed(ops, found, started)
                 return found.pair()
             started = self._pointer_uses(one, ops, found)
             if self.sides.image is not None:
-                started = _both(started, self._halves(ops, found, *words))
+                halves = self._halves(ops, found, *words)
+                started = _both(started, halves)
             self._prologues(one, other, ops, found, words[0])
             found.run(*started, base=self.pointer)
             self._jumps(ops, found)
             self._arguments(ops, found)
-            self._returned(ops, found)
+            if self.sides.image is not None:
+                self._handed(ops, found, halves)
         except NotDecoded as answer:
             where = Range(one.offset + answer.offset, one.offset + answer.offset + 4)
             raise Refused(one.name, f"code that cannot be decoded: {answer}", [where]) from answer
@@ -212,7 +215,9 @@ class Mips(Machine):
         return rows, (words[rows] >> 16 & 31).astype(np.int64), np.full(len(rows), PART), a[rows], b[rows]
 
     @staticmethod
-    def _returned(ops: Ops, found: Section) -> None:
+    def _handed(ops: Ops, found: Section, halves: Started) -> None:
+        rows, _, _, a, b = halves
+        found.halves(rows, a, b, (4, 5, 6, 7))
         for register in (2, 3):
             found.complete(np.flatnonzero(ops.returns), register)
 

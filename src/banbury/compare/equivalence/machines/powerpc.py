@@ -129,11 +129,13 @@ class PowerPc(Machine):
             started = asked, places, kinds, one.addr + 4 * asked + 4, other.addr + 4 * asked + 4
             if self.sides.image is not None:
                 self._negated(ops, found, *words)
-                a, b, c, d, e = (np.concatenate(x) for x in zip(started, self._halves(ops, found, *words), strict=True))
+                halves = self._halves(ops, found, *words)
+                a, b, c, d, e = (np.concatenate(x) for x in zip(started, halves, strict=True))
                 started = a, b, c, d, e
             found.run(*started)
             self._pointers(ops, found)
             if self.sides.image is not None:
+                found.halves(halves[0], halves[3], halves[4], tuple(range(3, 13)))
                 self._handed(ops, found, words[0])
             self.labels |= {label for label, _ in found.flow.labels}
         except NotDecoded as answer:
@@ -177,8 +179,6 @@ class PowerPc(Machine):
 
     def _handed(self, ops: Ops, found: Section, words: Words) -> None:
         """Upper halves that are handed to functions or returned, and stubs entered with register 30."""
-        for register in range(3, 13):
-            found.complete(np.flatnonzero(ops.call), register)
         for register in (3, 4):
             found.complete(np.flatnonzero(ops.returns), register)
         for row in np.flatnonzero(words >> 16 == _STUB).tolist():
