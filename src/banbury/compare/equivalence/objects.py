@@ -119,10 +119,10 @@ class _Objects:
         self.moved |= texts.shifted
 
     def _numbered_alike(self) -> bool:
-        """Whether both files have the same bytes as their symbols and sections' numbers."""
+        """Whether both files have the same bytes as their symbols, and sections of the same numbers for them."""
         tables = [s.elf.data[s.table.offset : s.table.end] for s in self.sides]
-        indices = [[p.index for p in s.parts] for s in self.sides]
-        return tables[0] == tables[1] and indices[0] == indices[1] and not self.sides[0].dropped
+        indices = [([p.index for p in s.parts], {n: p.index for n, p in s.debug.items()}) for s in self.sides]
+        return tables[0] == tables[1] and indices[0] == indices[1]
 
     def _group(self, one: Part, other: Part) -> None:
         if one.size % 4 or other.size % 4:
@@ -145,7 +145,8 @@ class _Objects:
                 raise Refused(side.table.name, why, [span(one.table)], [span(other.table)])
         whole = [[span(s.table), span(s.elf.sections[s.table.link])] for s in self.sides]
         raws = [tuple(s.elf.bytes(p) for p in (s.table, s.elf.sections[s.table.link])) for s in self.sides]
-        if raws[0] == raws[1] and not self.texts and one.table.info == other.table.info:
+        alike = self._numbered_alike() and not self.texts and one.table.info == other.table.info
+        if alike and raws[0] == raws[1]:
             return
         (local, named, files), (local_b, named_b, files_b) = self._listed(0), self._listed(1)
         if named != named_b or local_b - local:
