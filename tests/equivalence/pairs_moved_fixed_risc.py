@@ -248,7 +248,7 @@ _HALVES = """
 __attribute__((noinline, noclone)) int nine(int a, int b, int c, int d, int e, int f, int g, int h, int i) {
   return printf("%d %d %d\\n", a, e, i) + b + c + d + f + g + h;
 }
-__attribute__((noinline, used)) int given(int k) { return nine(NUMBER, k, k, k, NUMBER, k, k, k, NUMBER) + 1; }
+__attribute__((noinline, used)) int given(int k) { return nine(NUMBER, k, k, k, NUMBER, k, k, k, NUMBER) ^ 1; }
 """
 
 
@@ -268,3 +268,4 @@ def _halves_of(arch: str, which: int) -> Sample:
 for _arch in ARCHITECTURES:
     tampered(f"moved-fixed-{_arch}-given")(lambda arch=_arch: _halves_of(arch, 0))
     tampered(f"moved-fixed-{_arch}-given-last")(lambda arch=_arch: _halves_of(arch, -1))
+    harmless(f"moved-fixed-{_arch}-halves")(lambda arch=_arch: sample(arch, _halved(arch, LONG), _halved(arch, SHORT)))
