@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from banbury.cli import main
 from banbury.decide.network import Network
 from banbury.decide.network.catalogue import functions
+from banbury.decide.network.generate import generate
 from banbury.decide.network.writing import Draft
 from banbury.decide.policy import read, trial
 from banbury.decide.policy.assess import as_json, assess
@@ -387,3 +391,38 @@ def test_the_same_rows_as_polars(rows: list[tuple[Any, ...]], due_over: bool) ->
         else:
             got.add((v.rule, v.subject, v.status, tuple(v.assets)))
     assert got == independent(rows, due_over)
+
+
+def test_the_british_network_of_2020(tmp_path: Path) -> None:
+    """The published shares: EE fails the cap and the core rule, O2 passes (but for what no inventory says)."""
+    generate("gb", tmp_path / "n", size="medium", seed=2020)
+    with Network.open(tmp_path / "n", as_of=dt.date(2023, 1, 29)) as network:
+        found = assess(network, [read.shipped()["gb-2020-01"]])
+    by = {(v.rule, v.subject): v.status for v in found.verdicts}
+    assert by["cap-5g-traffic", "EE"] == by["cap-5g-sites", "EE"] == "violation"
+    assert any(v.rule == "core" and v.subject == "EE" and v.status == "violation" for v in found.verdicts)
+    assert {v.status for v in found.verdicts if v.subject == "O2"} == {"met"}
+
+
+def test_the_command(tmp_path: Path) -> None:
+    generate("gb", tmp_path / "n", size="small", seed=1)
+    call = CliRunner().invoke
+
+    def run(*more: str) -> Any:
+        return call(main, ["network", "assess", str(tmp_path / "n"), *more])
+
+    done = run("--policy", "au-2018", "--policy", "gb-2020-01", "--as-of", "2020-03-01", "--json", "-")
+    assert done.exit_code == 1
+    record = json.loads(done.stdout)
+    assert [line["policy"] for line in record["policies"]] == ["au-2018", "gb-2020-01"]
+    keys = {"policy", "rule", "status", "subject", "measured", "limit", "due", "assets", "source"}
+    assert all(keys <= set(row) for row in record["verdicts"])
+    near = next(row for row in record["verdicts"] if row["rule"] == "sensitive-sites" and row["assets"])
+    assert near["restricted"]
+    shown = run("--policy", "gb-2020-01", "--as-of", "2020-03-01")
+    line = next(x for x in shown.stdout.splitlines() if "sensitive-sites" in x and "Beta" in x)
+    assert "Beta-1" not in line
+    assert shown.exit_code == 4
+    assert run("--policy", "se-2020", "--as-of", "2020-01-01").exit_code == 4, "not in force"
+    for wrong in (["--policy", "nowhere"], ["--policy", "au-2018", "--as-of", "soon"]):
+        assert run(*wrong).exit_code == 2

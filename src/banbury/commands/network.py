@@ -93,3 +93,42 @@ def import_(
             click.echo(f"{name:12} {rows:>9,}")
         for line in done.remarks:
             click.echo(plain(line))
+
+
+@network.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    required=True,
+    metavar="ID",
+    help="A shipped pack's id, or a file; repeatable.",
+)
+@click.option("--as-of", metavar="YYYY-MM-DD", help="The date asked about; by default the inventory's latest.")
+@click.option(
+    "--json",
+    "json_out",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write it as JSON; - is standard output.",
+)
+@click.option("--accept-problems", is_flag=True, help="Judge an inventory that has problems, and say so.")
+def assess(
+    folder: Path, policies: tuple[str, ...], as_of: str | None, json_out: Path | None, accept_problems: bool
+) -> None:
+    """Hold the network in DIR against policies, each for itself, as of a date.
+
+    Exit status 0: nothing is violated (it may be due on a later day); 1: a violation; 2: unusable input; 4: the
+    inventory does not say enough, or no policy is in force on the date.
+    """
+    with errors_as_exit_status():
+        from banbury.commands.output import write
+        from banbury.decide.policy.assess import as_json, assess_folder
+        from banbury.decide.policy.text import lines
+
+        found = assess_folder(folder, policies, as_of, accept_problems=accept_problems)
+        if json_out is not None:
+            write(json_out, as_json(found))
+        if json_out is None or str(json_out) != "-":
+            click.echo("\n".join(plain(line) for line in lines(found)))
+    sys.exit(found.exit_status())

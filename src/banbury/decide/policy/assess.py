@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,6 +16,7 @@ from banbury.decide.policy import compile as compiler
 from banbury.decide.policy import groups
 from banbury.decide.policy import pack as model
 from banbury.decide.policy.pack import Pack
+from banbury.decide.policy.read import load
 from banbury.decide.policy.verdict import ORDER, Assessment, Overall, Status, Verdict
 from banbury.model.errors import InputError
 
@@ -31,6 +33,25 @@ def assess(network: Network, packs: Sequence[Pack]) -> Assessment:
         rows += found
         lines.append(_line(pack, found, network.as_of))
     return Assessment(network.as_of, network.digest, network.made_up, lines, rows)
+
+
+def assess_folder(
+    folder: Path, policies: Sequence[str], as_of: str | None, *, accept_problems: bool = False
+) -> Assessment:
+    """The inventory in ``folder`` against the policies of these ids or files, as of a date (YYYY-MM-DD).
+
+    Raises :class:`InputError` where the inventory, a policy or the date cannot be used.
+    """
+    try:
+        day = None if as_of is None else dt.date.fromisoformat(as_of)
+    except ValueError as problem:
+        raise InputError(f"--as-of: {as_of[:40] if as_of else ''!r} is no date (YYYY-MM-DD)") from problem
+    packs = [load(name) for name in dict.fromkeys(policies)]
+    if len({pack.id for pack in packs}) < len(packs):
+        raise InputError("two of the policies have one id")
+    with Network.open(folder, as_of=day, accept_problems=accept_problems) as network:
+        found = assess(network, packs)
+        return msgspec.structs.replace(found, problems=len(network.problems))
 
 
 def _line(pack: Pack, rows: list[Verdict], as_of: dt.date) -> Overall:

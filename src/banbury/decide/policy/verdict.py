@@ -54,13 +54,15 @@ class Overall(msgspec.Struct, frozen=True):
 
 
 class Assessment(msgspec.Struct, frozen=True):
-    """Verdicts of one or more policies on a network, side by side. ``inventory``: its digest."""
+    """Verdicts of one or more policies on a network, side by side. ``inventory``: its digest;
+    ``problems``: how many its check found, where they were accepted."""
 
     as_of: dt.date
     inventory: str
     made_up: bool
     policies: list[Overall]
     verdicts: list[Verdict]
+    problems: int = 0
 
     def exit_status(self) -> int:
         """0 nothing is violated or open, 1 a violation, 4 insufficient data (or no policy in force on the date)."""

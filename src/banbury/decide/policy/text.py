@@ -1,0 +1,46 @@
+"""An assessment as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from banbury.decide.policy.verdict import ORDER, Assessment, Verdict
+
+#: How many assets a line names.
+NAMED = 5
+
+
+def lines(found: Assessment) -> Iterator[str]:
+    """Policy by policy: its line, then its rows, the worst first. Assets near sensitive places are only counted."""
+    made_up = ", an inventory that was made up" if found.made_up else ""
+    yield f"as of {found.as_of}, inventory {found.inventory[:16]}{made_up}"
+    if found.problems:
+        yield f"the inventory has {found.problems:,} problems: this rests on what could be read of it"
+    for line in found.policies:
+        note = f" ({line.note})" if line.note else ""
+        yield ""
+        yield f"{line.policy} [{line.legal_status}, {line.jurisdiction}]: {line.status}{note}"
+        yield f"  {line.title}"
+        rows = [v for v in found.verdicts if v.policy == line.policy]
+        for row in sorted(rows, key=lambda v: ORDER.index(v.status)):
+            yield f"  {row.status:17} {row.rule:22} {row.subject}: {_figure(row)}"
+
+
+def _number(value: float, unit: str) -> str:
+    return f"{value:.1%}" if unit.startswith("share") else f"{value:,.0f}"
+
+
+def _figure(v: Verdict) -> str:
+    parts = []
+    if v.measured is not None:
+        high = "" if v.measured_high is None else f" to {_number(v.measured_high, v.unit)}"
+        limit = "" if v.limit is None else f" (limit {_number(v.limit, v.unit)})"
+        parts.append(f"{_number(v.measured, v.unit)}{high} {v.unit.partition(',')[0]}{limit}")
+    if v.due is not None and v.status == "due":
+        parts.append(f"due {v.due}")
+    if v.text:
+        parts.append(v.text)
+    if v.assets and not v.restricted:
+        more = len(v.assets) - NAMED
+        parts.append(", ".join(v.assets[:NAMED]) + (f" and {more:,} more" if more > 0 else ""))
+    return "; ".join(parts) or "-"
