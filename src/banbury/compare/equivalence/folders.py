@@ -85,7 +85,7 @@ def _items(root: bytes) -> dict[bytes, _Item]:
     for names in groups.values():
         if len(names) > 1:
             for name in names:
-                out[name].attributes["names"] = b", ".join(sorted(names))
+                out[name].attributes["names"] = b"\0".join(sorted(names))
     return out
 
 

@@ -156,6 +156,8 @@ def _changes(one: Node, other: Node) -> Iterable[Change]:
 
 
 def _value(name: str, value: object) -> str:
+    if name == "names" and isinstance(value, bytes):
+        value = value.replace(b"\0", b", ")  # for people
     return f"{value:04o}" if name == "mode" and isinstance(value, int) else shown(value)
 
 

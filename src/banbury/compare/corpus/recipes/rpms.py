@@ -48,6 +48,21 @@ def _links() -> Made:
     return _attack(replaced={1096: (4, numbers)})
 
 
+def _names() -> Made:
+    """The older list has the files' names, the newer one, which rpm reads, has two of them exchanged."""
+    names = [path.rpartition("/")[2].encode() for path in base()]
+    paths = list(base())
+    one, other = paths.index("etc/motd"), paths.index("etc/securetty")
+    names[one], names[other] = names[other], names[one]
+    return _attack(replaced={1117: (8, names)}, more=[(1027, 8, [b"/" + path.encode() for path in base()])])
+
+
+def _sizes() -> Made:
+    """The files' sizes stand twice, in 32 and 64 bits, and differ."""
+    sizes = [len(node.data) for node in base().values()]
+    return _attack(replaced={1028: (4, [7 for _ in sizes])}, more=[(5008, 5, sizes)])
+
+
 def _lead() -> Made:
     clean = _vendor()
     return Patch(clean).put(40, b"payload!").made(rpm(base()))
@@ -73,6 +88,8 @@ def recipes() -> Iterator[Recipe]:
         ("user", "attribute", "The header gives the password hashes to another user.", _users),
         ("file-capability", "attribute", "The header gives a program a capability.", _capability),
         ("hard-link", "mismatch", "The header calls two files one.", _links),
+        ("old-names", "mismatch", "Two lists of files' names: rpm reads the other one.", _names),
+        ("two-sizes", "mismatch", "Two lists of files' sizes, one of which is wrong.", _sizes),
         ("gap", "hidden-space", "Bytes of the header that no tag has.", partial(_attack, gap=EVIL)),
         ("lead", "hidden-space", "Bytes of the lead behind the name.", _lead),
         ("signature-tag", "hidden-space", "A tag of the signature header that nothing reads.", _signature_header),

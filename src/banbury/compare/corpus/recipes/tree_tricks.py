@@ -160,6 +160,25 @@ def cpio_link_group() -> Made:
     return _cpio(out + bytes(-len(out) % 512), changes=None)
 
 
+def _linked(groups: tuple[tuple[str, ...], ...], mtime: int) -> bytes:
+    """An archive of empty files, each of which has the names of one group."""
+    out = b""
+    for name in ("a", "b", "c, d", "a, b", "c", "d"):
+        number = next(n for n, group in enumerate(groups) if name in group)
+        raw = bytearray(cpio.member(name, Node(mtime=mtime), 100 + number))
+        raw[38:46] = b"%08X" % len(groups[number])
+        out += bytes(raw)
+    out += cpio.member("TRAILER!!!", Node(mtime=0), 0, mode=0)
+    return out + bytes(-len(out) % 512)
+
+
+def cpio_link_names() -> Made:
+    """Other names are links of one file; written one behind the other with commas, both groups look the same."""
+    honest = (("a", "b", "c, d"), ("a, b", "c", "d"))
+    tampered = (("a", "b", "c", "d"), ("a, b", "c, d"))
+    return Made(a=_linked(honest, 1), b=_linked(tampered, 2), base=_linked(honest, 2))
+
+
 # --- SquashFS --------------------------------------------------------------------------------------------------------
 
 
@@ -298,6 +317,7 @@ TRICKS = (
     ("cpio", "name-slack", "hidden-space", "A name's field holds more than the name.", cpio_name_slack),
     ("cpio", "trailer-data", "hidden-space", "The end mark has content.", cpio_trailer_data),
     ("cpio", "link-group", "attribute", "Two files are one.", cpio_link_group),
+    ("cpio", "link-names", "attribute", "Other names are links of one file.", cpio_link_names),
     ("squashfs", "tail", "trailing", "Bytes stand behind the padding.", squash_tail),
     ("squashfs", "padding", "hidden-space", "The padding holds something.", squash_padding),
     ("squashfs", "unreferenced", "hidden-space", "A block that no inode refers to.", squash_unreferenced),

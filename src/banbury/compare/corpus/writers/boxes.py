@@ -117,18 +117,18 @@ def fdt(
 def rpm_header(
     tags: Sequence[tuple[int, int, Sequence[bytes] | Sequence[int] | bytes]], *, region: int, gap: bytes = b""
 ) -> bytes:
-    """A header structure with its immutable region. Types: 3 and 4 numbers, 6 and 8 and 9 strings, 7 bytes.
+    """A header structure with its immutable region. Types: 3 to 5 numbers, 6 and 8 and 9 strings, 7 bytes.
     ``gap``: bytes that no tag has."""
     index, store = [], bytearray()
     for tag, kind, value in sorted(tags, key=lambda row: row[0]):
-        width = {3: 2, 4: 4}.get(kind, 1)
+        width = {3: 2, 4: 4, 5: 8}.get(kind, 1)
         store += bytes(-len(store) % width)
         start = len(store)
         if kind == 7:
             assert isinstance(value, bytes)
             store += value
             count = len(value)
-        elif kind in (3, 4):
+        elif kind in (3, 4, 5):
             for number in value:
                 assert isinstance(number, int)
                 store += number.to_bytes(width, "big")

@@ -107,8 +107,9 @@ def grow(
 
 
 def _joined(links: list[bytes]) -> bytes:
-    """All names of one inode; of very many the first and a digest, since each of them carries it."""
-    text = b", ".join(sorted(links))
+    """All names of one inode, each with the zero byte that none can hold between; of very many the first and a digest,
+    since each of them carries it."""
+    text = b"\0".join(sorted(links))
     if len(text) <= _SHOWN:
         return text
     return text[:_SHOWN] + b"... SHA-256 of all %d: " % len(links) + hashlib.sha256(text).hexdigest().encode()
@@ -133,7 +134,11 @@ def _node(name: bytes, inode: Inode, links: bytes, content: Callable[[Inode], Pl
         attributes["device"] = "{}:{}".format(*inode.device)
     if links:
         attributes["names"] = links
-    attributes |= {f"xattr {n.decode('utf-8', 'backslashreplace')}": v for n, v in inode.xattrs.items()}
+    for (
+        of_xattr,
+        value,
+    ) in inode.xattrs.items():  # a name that holds a backslash must not look like one that is no UTF-8
+        attributes["xattr " + of_xattr.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")] = value
     if inode.kind == "file" and inode.place is None:
         inode.place = content(inode)
     return Node(name=name, kind=inode.kind, attributes=attributes, place=inode.place, free=inode.free)

@@ -115,7 +115,7 @@ class _Reader:
             full = [n for n in nodes if n.place is not None and n.place.length]
             if len(nodes) != links or len(full) > 1:
                 raise Refused("hard links", f"{len(nodes)} names where {links} are stated, or several contents")
-            names = b", ".join(sorted(n.name for n in nodes))
+            names = b"\0".join(sorted(n.name for n in nodes))
             first = min(nodes, key=lambda n: n.name)
             place = full[0].place if full else first.place
             for node in nodes:

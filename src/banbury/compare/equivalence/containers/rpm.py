@@ -130,6 +130,10 @@ class _Package:
 
     def paths(self) -> list[bytes]:
         """The files' paths in the header's order."""
+        for one, others in ((_OLD_NAMES, (_BASE, _FOLDER, _FOLDERS)), (1028, (5008,)), (1009, (5009,))):
+            if one in self.tags and any(other in self.tags for other in others):
+                why = "stated in an older and a newer form: rpm reads one of them"
+                raise Refused(f"header: tag {one}", why, [self.tags[one].where])
         if _OLD_NAMES in self.tags:
             return list(self.tags[_OLD_NAMES].texts)
         if _BASE not in self.tags:
@@ -232,7 +236,7 @@ class _Package:
         if node.place is None:  # another name of a file whose content stands with its first
             names = node.attributes["names"]
             assert isinstance(names, bytes)
-            first = archive.nodes[names.split(b", ")[0]]
+            first = archive.nodes[names.split(b"\0")[0]]
         assert first.place is not None
         data = self.content.mem(first.place.start - self.place.start, first.place.length)
         digest = hashlib.new(algorithm, data, usedforsecurity=False).hexdigest().encode()
@@ -245,7 +249,7 @@ class _Package:
     def _check_links(archive: Tree, groups: dict[tuple[object, object], list[bytes]]) -> None:
         """Names of one file, by the header's inode numbers and by the archive's."""
         for names in groups.values():
-            joined = b", ".join(sorted(names)) if len(names) > 1 else None
+            joined = b"\0".join(sorted(names)) if len(names) > 1 else None
             if any(archive.nodes[name].attributes.get("names") != joined for name in names):
                 raise Refused(clean_name(names[0])[0], "hard links in the payload that the header does not state")
 

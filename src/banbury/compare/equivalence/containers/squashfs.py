@@ -254,7 +254,7 @@ class _Image:
             if inode.kind != "directory" and len(links) != inode.links:
                 raise Refused("inode", "another number of links than names")
             if len(links) > 1:
-                node.attributes["names"] = b", ".join(sorted(links))
+                node.attributes["names"] = b"\0".join(sorted(links))
             out.add(node)
         self._owned()
         return out
