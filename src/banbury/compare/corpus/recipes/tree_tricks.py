@@ -293,6 +293,15 @@ def jffs2_bad_checksum() -> Made:
     return _jffs(flash, None)
 
 
+def jffs2_attribute_name() -> Made:
+    """An attribute's name is one byte that is no UTF-8, where the honest one spells it with a backslash."""
+    flashes = [_flash(base(), vendor=False), _flash(aged(base())), _flash(aged(base()))]
+    for flash, name in zip(flashes, (rb"a\xff", b"a\xff", rb"a\xff"), strict=True):
+        flash.attribute("bin/tool", 1, name, b"1")
+    a, b, honest = (flash.done() for flash in flashes)
+    return Made(a=a, b=b, base=honest)
+
+
 TRICKS = (
     ("tar", "tail", "trailing", "Bytes stand behind the blocks that end the archive.", tar_tail),
     ("tar", "second", "extra-member", "A second archive follows.", tar_second),
@@ -328,6 +337,7 @@ TRICKS = (
     ("jffs2", "orphan", "revival", "An inode without a name is left.", jffs2_orphan),
     ("jffs2", "deleted", "revival", "A deleted file's content is left.", jffs2_deleted),
     ("jffs2", "rename", "revival", "A later name leads to another inode.", jffs2_rename),
+    ("jffs2", "attribute-name", "attribute", "An attribute has another name.", jffs2_attribute_name),
     ("jffs2", "slack", "hidden-space", "Erased space holds something.", jffs2_slack),
     ("jffs2", "checksum", "checksum", "A later node has a wrong checksum.", jffs2_bad_checksum),
 )

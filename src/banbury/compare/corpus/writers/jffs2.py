@@ -94,6 +94,15 @@ class Flash:
             )
         return inode
 
+    def attribute(self, path: str, number: int, name: bytes, value: bytes) -> None:
+        """An extended attribute ``trusted.name`` of a path: its node, and the reference to it."""
+        raw = name + b"\0" + value
+        head = self._head(0xE008, 32 + len(raw)) + self._pack("II", number, 1)
+        head += bytes((5, len(name))) + self._pack("H", len(value)) + self._pack("I", crc(raw))
+        self._append(head + self._pack("I", crc(head)) + raw)
+        head = self._head(0xE009, 28) + self._pack("III", self.inodes[path], number, 0)
+        self._append(head + self._pack("I", crc(head)))
+
     def done(self, blocks: int = 1) -> bytes:
         self.out += b"\xff" * (max(blocks * self.block, len(self.out) + -len(self.out) % self.block) - len(self.out))
         return bytes(self.out)
