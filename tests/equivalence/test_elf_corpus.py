@@ -18,7 +18,7 @@ FORMATS = {"elf-executable", "elf-shared", "elf-made", "elf-object", "kernel-mod
 #: Harmless pairs that are refused: what would be needed to accept them. Each goes when that is there.
 REFUSED: dict[str, str] = {
     "elf-x86-64-same-path-long": "texts in another order: GCC aligns those of 32 bytes and more, and keeps them apart",
-    "elf-aarch64-same-path-long": "a text that grew may be one element before other data: who reaches that is not shown",
+    "elf-aarch64-same-path-long": "a text that grew may be one element before other data: who reaches that?",
     "a-x86-64-same-order": "a proof that no member defines, constructs or lists what another does",
 }
 
