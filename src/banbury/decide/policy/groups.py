@@ -43,10 +43,18 @@ def cap(rule: model.ShareCap) -> str:
     """
     keys = "operator, region" if "region" in rule.group else "operator"
     region = "e.region" if "region" in rule.group else "NULL::VARCHAR"
-    cell = "CASE unit WHEN 'count' THEN site ELSE id END" if rule.metric == "sites" else "id"
+    cell = "CASE unit WHEN 'count' THEN site ELSE id END"
     each = rule.reading == "per-vendor"
     vendor = "vendor_group" if each else "NULL::VARCHAR"
     covered = "CASE WHEN bool_or(covered) THEN true WHEN bool_or(covered IS NULL) THEN NULL ELSE false END"
+    # An element has one row; only sites have several, and are counted once.
+    cells = "SELECT operator, region, value, covered, covered IS NULL AS doubt FROM parts"
+    theirs = f"SELECT operator, region, {vendor} AS vendor, value FROM parts WHERE covered"
+    if rule.metric == "sites":
+        cells = f"""SELECT operator, region, {cell} AS cell, max(value) AS value, {covered} AS covered,
+            bool_or(covered IS NULL) AS doubt FROM parts GROUP BY ALL"""
+        theirs = f"""SELECT operator, region, {vendor} AS vendor, {cell} AS cell, max(value) AS value FROM parts
+            WHERE covered GROUP BY ALL"""
     same = "w.operator = {0}.operator" + (" AND w.region IS NOT DISTINCT FROM {0}.region" if "region" in keys else "")
     return f"""WITH taken AS (
             SELECT operator, coalesce(
@@ -64,16 +72,14 @@ def cap(rule: model.ShareCap) -> str:
         missing AS (SELECT k.operator, k.period, CASE k.unit WHEN 'fraction' THEN
                 greatest(0, round(1 - coalesce((SELECT sum(value) FROM parts p WHERE p.operator = k.operator), 0), 12))
                 ELSE 0 END AS missing FROM kind k),
-        cells AS (SELECT operator, region, {cell} AS cell, max(value) AS value, {covered} AS covered,
-            bool_or(covered IS NULL) AS doubt FROM parts GROUP BY ALL),
+        cells AS ({cells}),
         whole AS (SELECT {keys}, sum(value) AS whole, coalesce(sum(value) FILTER (covered), 0) AS covered,
             coalesce(sum(value) FILTER ({"doubt" if each else "covered IS NULL"}), 0) AS doubt FROM cells GROUP BY ALL),
         own AS (SELECT {keys}, vendor, sum(value) AS covered FROM
-            (SELECT operator, region, {vendor} AS vendor, {cell} AS cell, max(value) AS value FROM parts WHERE covered
-             GROUP BY ALL) GROUP BY ALL),
-        named AS (SELECT {keys}, {vendor} AS vendor, list(DISTINCT id ORDER BY id) AS ids FROM parts WHERE covered
+            ({theirs}) GROUP BY ALL),
+        named AS (SELECT {keys}, {vendor} AS vendor, list(id ORDER BY id) AS ids FROM parts WHERE covered
             GROUP BY ALL),
-        unsaid AS (SELECT {keys}, list(DISTINCT id ORDER BY id) AS ids FROM parts WHERE covered IS NULL GROUP BY ALL)
+        unsaid AS (SELECT {keys}, list(id ORDER BY id) AS ids FROM parts WHERE covered IS NULL GROUP BY ALL)
         SELECT m.operator, {"w.region" if "region" in keys else "NULL"}, o.vendor, coalesce(o.covered, 0), w.doubt,
             w.whole, m.missing, m.period, coalesce(n.ids, []), coalesce(u.ids, [])
         FROM missing m LEFT JOIN whole w ON w.operator = m.operator
