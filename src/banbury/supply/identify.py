@@ -266,7 +266,7 @@ def _identity(
         product=product,
         technique=technique,
         standing=standing,
-        version=version,
+        version=version if any(c.isdigit() for c in version) else "",  # a code name is no version
         low=low,
         high=high,
         versions=list(versions),
