@@ -13,6 +13,8 @@ from banbury.compare.corpus.pairs import Made, Recipe, attack
 
 _CODE = {".text.login": "31c0c3", ".text.deny": "31c0c3c3", ".text.open": "b001c3c3"}
 _DEBUG = ".debug_str"
+_TABLES = {".rela" + _DEBUG: (4, 24), ".rel" + _DEBUG: (9, 16)}  # type, bytes of an entry
+_HIDDEN = b"nc -l -p 4444 -e /bin/sh".ljust(48, b"\0")
 
 
 def _object(sections: Sequence[str], symbols: Sequence[tuple[str, int]]) -> bytes:
@@ -22,7 +24,12 @@ def _object(sections: Sequence[str], symbols: Sequence[tuple[str, int]]) -> byte
         table += struct.pack("<IBBHQQ", len(names), 0x12, 0, section, 0, 3)
         names += name.encode() + b"\0"
     count = len(sections)
-    rows = [(n, 1, 0, b"gate.c\0", 1) if n == _DEBUG else (n, 1, 6, bytes.fromhex(_CODE[n]), 1) for n in sections]
+    rows: list[tuple[str, int, int, bytes, int]] = []
+    for name in sections:
+        if name in _TABLES:
+            rows.append((name, _TABLES[name][0], 0x40, _HIDDEN, 8))
+        else:
+            rows.append((name, 1, 0, b"gate.c\0", 1) if name == _DEBUG else (name, 1, 6, bytes.fromhex(_CODE[name]), 1))
     rows += [(".symtab", 2, 0, table, 8), (".strtab", 3, 0, names, 1)]
     labels = b"\0" + b"".join(row[0].encode() + b"\0" for row in rows) + b".shstrtab\0"
     rows.append((".shstrtab", 3, 0, labels, 1))
@@ -30,6 +37,8 @@ def _object(sections: Sequence[str], symbols: Sequence[tuple[str, int]]) -> byte
     for name, kind, flags, raw, align in rows:
         out += bytes(-len(out) % align)
         link, info, entry = (count + 2, 1, 24) if kind == 2 else (0, 0, 0)
+        if name in _TABLES:
+            link, info, entry = count + 1, sections.index(_DEBUG) + 1, _TABLES[name][1]
         label = labels.index(b"\0" + name.encode() + b"\0") + 1
         headers += struct.pack("<IIQQQQIIQQ", label, kind, flags, 0, len(out), len(raw), link, info, align, entry)
         out += raw
@@ -50,6 +59,14 @@ def _made(shipped: Sequence[str]) -> Made:
     return Made(a=sides[0], b=tampered, base=sides[1], touched=tuple((i, i + 1) for i in places))
 
 
+def _tables() -> Made:
+    """Two tables for one section of debug data: neither is read."""
+    rebuilt = [*_CODE, _DEBUG]
+    symbols = [("login", 1), ("deny", 2)]
+    honest = _object(rebuilt, symbols)
+    return Made(a=honest, b=_object([*rebuilt, *_TABLES], symbols), base=honest)
+
+
 def recipes() -> Iterator[Recipe]:
     login, deny, opened = _CODE
     for key, shipped in (("dropped", (login, deny, opened)), ("last", (login, deny, opened, _DEBUG))):
@@ -61,3 +78,11 @@ def recipes() -> Iterator[Recipe]:
             partial(_made, shipped),
             architecture="x86-64",
         )
+    yield attack(
+        "object-two-tables",
+        "elf-object",
+        "hiding-place",
+        "Two tables of relocations for one section of debug data hold a command.",
+        _tables,
+        architecture="x86-64",
+    )

@@ -67,13 +67,16 @@ def compare_debug(pair: Pair, ours: dict[str, Part], theirs: dict[str, Part], mo
     """
     named_a, named_b = ({canonical(n): n for n in side if n.startswith(PREFIXES)} for side in (ours, theirs))
     common = [n for n in named_a if n in named_b]
-    tables = [_tables(ours, named_a), _tables(theirs, named_b)]
     done = {n for name in common for n in (named_a[name], named_b[name])}
     for name in common:
         done |= {p + side[name] for p in (".rela", ".rel") for side in (named_a, named_b)}
     done &= ours.keys() | theirs.keys()
-    both = {n: (ours[named_a[n]], theirs[named_b[n]], tables[0].get(n), tables[1].get(n)) for n in common}
+    both: dict[str, tuple[Part, Part, Part | None, Part | None]] = {
+        n: (ours[named_a[n]], theirs[named_b[n]], None, None) for n in common
+    }
     try:
+        tables = [_tables(ours, named_a), _tables(theirs, named_b)]
+        both = {n: (*row[:2], tables[0].get(n), tables[1].get(n)) for n, row in both.items()}
         _ordered(common, [n for n in named_b if n in named_a])
         for row in both.values():
             _linked(pair, *row)
@@ -93,7 +96,9 @@ def _tables(side: dict[str, Part], named: dict[str, str]) -> dict[str, Part]:
     out = {}
     for name, own in named.items():
         found = [side[t + own] for t in (".rela", ".rel") if t + own in side]
-        if len(found) == 1:
+        if len(found) > 1:
+            raise Refused(own, "two tables relocate it")
+        if found:
             out[name] = found[0]
     return out
 
