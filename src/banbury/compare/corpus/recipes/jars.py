@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import struct
 from collections.abc import Iterator, Sequence
 
 from banbury.compare.corpus.pairs import LAB, VENDOR, Made, Recipe, attack, harmless, record
@@ -145,6 +146,29 @@ def _apk(
     return write(parts, block=signing_block([(_V2, scheme_v2(key(who), bare)), *more]))
 
 
+def _twice() -> Made:
+    """The signer lists two signatures of one algorithm; the first of them is a command, which no key signed."""
+    base = _apk(_DEX, "vendor release")
+    bare = _apk(_DEX, "", signed=False)
+    made = scheme_v2(key("vendor release"), bare)
+    start = 8 + 4 + int.from_bytes(made[8:12], "little")  # of the list of signatures
+    size = int.from_bytes(made[start : start + 4], "little")
+    evil = b"nc -l -p 4444 -e /bin/sh"
+    first = struct.pack("<II", 8 + len(evil), int.from_bytes(made[start + 8 : start + 12], "little"))
+    first += struct.pack("<I", len(evil)) + evil
+    signer = made[8:start] + struct.pack("<I", size + len(first)) + first + made[start + 4 :]
+    scheme = struct.pack("<II", 4 + len(signer), len(signer)) + signer
+    parts = [
+        Part(name="AndroidManifest.xml", data=b"\3\0\x08\0" + text(600, "manifest")),
+        Part(name="classes.dex", data=_DEX),
+        Part(name="resources.arsc", data=text(900, "arsc"), method=0),
+    ]
+    pair = _apk_pair(write(parts, block=signing_block([(_V2, scheme)])), None)
+    assert pair.base == base
+    pair.well_formed = False
+    return pair
+
+
 _DEX = b"dex\n035\0" + text(3_000, "dex")
 
 
@@ -164,6 +188,7 @@ def recipes() -> Iterator[Recipe]:
     own = _manifest(by=VENDOR["user"])
     main = "gate/Main.class"
     rows = (
+        ("apk", "signed-twice", "hidden-space", "Two signatures of one algorithm: one is a command.", _twice),
         (
             "jar",
             "class",

@@ -128,6 +128,8 @@ def _signer(
     signatures = {}
     for one in signer.part().parts():
         algorithm = one.number()
+        if algorithm in signatures:
+            raise Refused(_WHERE, "two signatures of one algorithm")
         signatures[algorithm] = one.part().raw
         one.end()
     key = signer.part().raw
@@ -138,6 +140,8 @@ def _signer(
     digests = {}
     for one in inner.part().parts():
         algorithm = one.number()
+        if algorithm in digests:
+            raise Refused(_WHERE, "two digests of one algorithm")
         digests[algorithm] = one.part().raw
     inner.part()  # certificates: signed, like all that follows
     if scheme == 3 and inner.take(8) != versions:

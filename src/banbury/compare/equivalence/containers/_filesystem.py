@@ -124,6 +124,12 @@ def check_name(name: bytes, seen: set[bytes]) -> None:
     seen.add(name)
 
 
+def xattr_name(raw: bytes) -> str:
+    """What an extended attribute is called in a member's attributes: other bytes, another name (a backslash is doubled,
+    for it stands for bytes that are no UTF-8)."""
+    return "xattr " + raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+
+
 def _node(name: bytes, inode: Inode, links: bytes, content: Callable[[Inode], Place]) -> Node:
     attributes: dict[str, object] = {"mode": inode.mode, "uid": inode.uid, "gid": inode.gid, **inode.attributes}
     if inode.kind == "symbolic link":
@@ -134,11 +140,7 @@ def _node(name: bytes, inode: Inode, links: bytes, content: Callable[[Inode], Pl
         attributes["device"] = "{}:{}".format(*inode.device)
     if links:
         attributes["names"] = links
-    for (
-        of_xattr,
-        value,
-    ) in inode.xattrs.items():  # a name that holds a backslash must not look like one that is no UTF-8
-        attributes["xattr " + of_xattr.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")] = value
+    attributes |= {xattr_name(n): v for n, v in inode.xattrs.items()}
     if inode.kind == "file" and inode.place is None:
         inode.place = content(inode)
     return Node(name=name, kind=inode.kind, attributes=attributes, place=inode.place, free=inode.free)

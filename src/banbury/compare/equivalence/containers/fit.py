@@ -24,7 +24,7 @@ from banbury.compare.equivalence.model import Range
 from banbury.formats.view import View
 
 Key = tuple[bytes, bytes]
-_NODE: Final = re.compile(rb"(/images|/configurations)/([^/]+)/signature([-@][^/]*)?")
+_NODE: Final = re.compile(rb"(/images|/configurations)/([^/]+)/signature([-@][\w.-]{0,40})?")
 _ALGORITHM: Final = re.compile(rb"(sha1|sha256|sha384|sha512),(rsa|ecdsa|secp)(\d{3,4})(?:r1)?\0")
 _HASHES: Final[dict[bytes, type[hashes.HashAlgorithm]]] = {
     b"sha1": hashes.SHA1, b"sha256": hashes.SHA256, b"sha384": hashes.SHA384, b"sha512": hashes.SHA512,
@@ -98,7 +98,7 @@ def _verifies(tree: Tree, path: bytes, keys: list[str]) -> bool:
         return False
     if not all(_TEXT.fullmatch(tree.value((path, n)) or b"") for n in names & _TEXTS):
         return False
-    if len(tree.value((path, b"timestamp")) or bytes(4)) != 4:
+    if len(tree.value((path, b"timestamp")) or bytes(4)) != 4 or not _names_parts(tree, path):
         return False
     algorithm = _ALGORITHM.fullmatch(tree.value((path, b"algo")) or b"")
     value = tree.value((path, b"value"))
@@ -107,6 +107,16 @@ def _verifies(tree: Tree, path: bytes, keys: list[str]) -> bool:
         return False
     pss = tree.value((path, b"padding")) == b"pss\0"
     return any(_verify(text, algorithm, value, signed, pss) for text in keys)
+
+
+def _names_parts(tree: Tree, path: bytes) -> bool:
+    """Whether ``sign-images``, where it is there, names properties of the configuration once each: nothing signs it."""
+    raw = tree.value((path, b"sign-images"))
+    if raw is None:
+        return True
+    listed, own = raw.split(b"\0"), path.rpartition(b"/")[0]
+    known = all(name and (own, name) in tree.props for name in listed[:-1])
+    return not listed[-1] and known and len(set(listed)) == len(listed)
 
 
 def _signed(tree: Tree, path: bytes, names: set[bytes]) -> bytes | None:

@@ -17,6 +17,7 @@ from typing import Final
 from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.containers._filesystem import xattr_name
 from banbury.compare.equivalence.containers._squashfs import (
     ABSENT,
     NONE,
@@ -305,9 +306,7 @@ class _Image:
             if inode.xattr >= len(self._xattr_sets):
                 raise Refused("inode", "attributes that are not there")
             self.used_xattrs.add(inode.xattr)
-            attributes |= {
-                f"xattr {n.decode('utf-8', 'backslashreplace')}": v for n, v in self._xattr_sets[inode.xattr]
-            }
+            attributes |= {xattr_name(n): v for n, v in self._xattr_sets[inode.xattr]}
         place = self._content(inode) if inode.kind == "file" else None
         return Node(
             name=name,
