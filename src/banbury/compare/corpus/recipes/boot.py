@@ -99,9 +99,10 @@ def fit(
     tail: bytes = b"",
     comment: str = "",
     room: bytes = b"",
+    label: str = "signature-1",
 ) -> bytes:
     """A FIT image (U-Boot, doc/uImage.FIT): kernel and device tree with hashes and, with ``signer``, signatures that
-    hold a ``comment``. With ``gap`` (bytes between the parts), data stands behind the tree, as mkimage -E puts it."""
+    hold a ``comment`` in nodes named ``label``. With ``gap`` (bytes between the parts), data stands behind the tree, as mkimage -E puts it."""
     tree = fdt(board()) if blob is None else blob
     outside = bytearray()
 
@@ -115,7 +116,7 @@ def fit(
         if signer:
             more_text: Fields = {"comment": comment} if comment else {}
             value = key(signer).sign(data)
-            node["signature-1"] = {"algo": "sha256,rsa1024", "key-name-hint": signer, "value": value, **more_text}
+            node[label] = {"algo": "sha256,rsa1024", "key-name-hint": signer, "value": value, **more_text}
         return node
 
     images: Fields = {
@@ -349,6 +350,13 @@ _ATTACKS = (
         "hiding-place",
         "The node of a signature that verifies holds more than a signature.",
         lambda: _fit(signer="vendor release", comment=EVIL.decode()),
+    ),
+    (
+        "fit",
+        "signature-label",
+        "hiding-place",
+        "The name of the node of a signature that verifies holds a command.",
+        lambda: _fit(signer="vendor release", label="signature-nc -l -p 4444 -e sh"),
     ),
     (
         "fit",
