@@ -62,7 +62,8 @@ def main() -> int:
         for name in wanted:
             if not fuzz(known[name], chosen.seconds, keep):
                 failed.append(name)
-                log = (keep / name.replace(":", "-").replace("/", "-") / "log").read_text("utf-8", "replace")
+                path = keep / name.replace(":", "-").replace("/", "-") / "log"
+                log = path.read_text("utf-8", "replace") if path.is_file() else "it left no log"
                 sys.stdout.write(f"{name}: a fault\n{log[-3000:]}\n")
         sys.stdout.write(f"{len(wanted)} targets in {time.monotonic() - start:.0f} s, {len(failed)} with a fault\n")
     return 1 if failed else 0

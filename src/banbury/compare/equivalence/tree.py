@@ -7,6 +7,7 @@ targets, extended attributes, which names are links of one file. Order is let go
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from typing import Final
 
 from msgspec import Struct
@@ -136,11 +137,13 @@ def _order(work: Work, a: Tree, b: Tree, rule: str, parents: bool) -> None:
 
 
 def _free(freed: dict[str, tuple[list[Range], list[Range]]], one: Node, other: Node) -> None:
-    for ours, theirs in zip(one.free, other.free, strict=True):
-        if ours.value != theirs.value:
-            a, b = freed.setdefault(ours.rule, ([], []))
-            a.append(ours.range)
-            b.append(theirs.range)
+    """Enter free fields that differ; members of other types have other ones."""
+    for ours, theirs in zip_longest(one.free, other.free):
+        if ours and theirs and ours.rule == theirs.rule and ours.value == theirs.value:
+            continue
+        for side, field in ((0, ours), (1, theirs)):
+            if field:
+                freed.setdefault(field.rule, ([], []))[side].append(field.range)
 
 
 def _changes(one: Node, other: Node) -> Iterable[Change]:
