@@ -19,8 +19,11 @@ from pathlib import Path
 import pytest
 
 from banbury.compare.corpus import trees as corpus_trees
-from banbury.compare.corpus.writers import squashfs
+from banbury.compare.corpus.writers import boxes, squashfs
+from banbury.compare.corpus.writers import signed as signed_by
 from banbury.compare.equivalence import BuildRecord
+from banbury.compare.equivalence.containers import fdt, fit
+from banbury.formats.view import View
 from tests.equivalence.pairs import Sample
 
 
@@ -297,3 +300,36 @@ def _() -> Sample:
 @tampered("image-fill")
 def _() -> Sample:
     return Sample(_image(plain=False), _image(plain=True, more=b"\0" * 64 + b"hidden payload" + b"\0" * 50))
+
+
+# --- signed configurations of FIT images -----------------------------------------------------------------------------
+
+
+def _configured(listed: bytes) -> bytes:
+    """A FIT image whose configuration is signed, with a list of the parts to sign, which the signature is not over."""
+    signature: boxes.Fields = {
+        "algo": "sha256,rsa1024",
+        "sign-images": listed,
+        "hashed-nodes": b"/\0/configurations/conf-1\0/images/kernel-1\0",
+        "hashed-strings": struct.pack(">II", 0, 10),
+        "value": bytes(128),
+    }
+    whole: boxes.Fields = {
+        "images": {"kernel-1": {"data": _TEXT}},
+        "configurations": {"default": "conf-1", "conf-1": {"kernel": "kernel-1", "signature-1": signature}},
+    }
+    path = b"/configurations/conf-1/signature-1"
+    signed = fit._signed(fdt.read(View(boxes.fdt(whole))), path, set())
+    assert signed
+    signature["value"] = signed_by.key("vendor").sign(signed)
+    return boxes.fdt(whole)
+
+
+def _configurations(listed: bytes) -> Sample:
+    record = BuildRecord(keys=[signed_by.key("vendor").public])
+    return Sample(_configured(b"kernel\0"), _configured(listed), record, record)
+
+
+@tampered("fit-sign-images")
+def _() -> Sample:
+    return _configurations(b"kernel\0nc -l -p 4444 -e /bin/sh\0")

@@ -102,8 +102,8 @@ def fit(
     label: str = "signature-1",
 ) -> bytes:
     """A FIT image (U-Boot, doc/uImage.FIT): kernel and device tree with hashes and, with ``signer``, signatures that
-    hold a ``comment``, in nodes named
-    ``label``. With ``gap`` (bytes between the parts), data stands behind the tree, as mkimage -E puts it."""
+    hold a ``comment``, in nodes named ``label``. With ``gap`` (bytes between the parts), data stands behind the tree,
+    as mkimage -E puts it."""
     tree = fdt(board()) if blob is None else blob
     outside = bytearray()
 
