@@ -236,7 +236,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
 class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The whole document. ``tools`` are the versions of every reader and inspector; ``as_of`` (ISO date) is the day
     against which expiry dates are judged; ``rules_digest`` is the SHA-256 of the rules' files; ``rebuilds`` compare
-    each image with what was built from the source; ``supply`` is what the release is made of, and what is known of it."""
+    each image with what was built from the source; ``supply`` is what the release is made of and what is known of
+    it."""
 
     schema: str
     program: str

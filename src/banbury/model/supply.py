@@ -72,8 +72,8 @@ class Component(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``cpes`` are ``vendor:product`` pairs to match by, ``purl`` the package URL or ``""``. ``package_version`` is the
     version as the package manager writes it, with its revision. ``disagreements`` are sentences: two sources state
     different versions. ``facts`` are ids of conditions found for it: ``started``, ``listens``, ``setuid``, ``webroot``,
-    and ``loaded-by-started`` and ``loaded-by-listening`` for a library that such a program loads. ``depends`` are the ids
-    of components that its packages state they need. ``unlisted`` counts further identities like those that are listed.
+    and ``loaded-by-started`` and ``loaded-by-listening`` for a library that such a program loads. ``depends`` are the
+    ids of components that its packages state they need. ``unlisted`` counts further identities like those listed.
     """
 
     id: str
