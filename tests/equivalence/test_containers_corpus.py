@@ -30,7 +30,8 @@ FORMATS = {
 TOOLS = {"ext4", "ubifs"}
 #: Harmless pairs that are refused: what would be needed to accept them. Each goes when that is there.
 REFUSED: dict[str, str] = {}
-OURS = sorted(name for name, rule in rules().items() if rule.format not in {"elf", "ko"})
+#: Rules of files and containers; those of ELF and of rebuilds have tests of their own (``tests/rebuild/test_shipped.py``).
+OURS = sorted(name for name, rule in rules().items() if rule.format not in {"elf", "ko", "rebuild"})
 
 
 def recipes() -> Iterator[corpus.Recipe]:
