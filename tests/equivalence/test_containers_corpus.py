@@ -30,7 +30,7 @@ FORMATS = {
 TOOLS = {"ext4", "ubifs"}
 #: Harmless pairs that are refused: what would be needed to accept them. Each goes when that is there.
 REFUSED: dict[str, str] = {}
-#: Rules of files and containers; those of ELF and of rebuilds have tests of their own (``tests/rebuild/test_shipped.py``).
+#: Rules of files and containers; those of ELF and of rebuilds have tests of their own.
 OURS = sorted(name for name, rule in rules().items() if rule.format not in {"elf", "ko", "rebuild"})
 
 
