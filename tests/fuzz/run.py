@@ -1,6 +1,6 @@
 """Fuzz every parser with atheris (libFuzzer for Python):
 
-    python -m tests.fuzz.run [--seconds N] [--keep FOLDER] [TARGET ...]
+    python -m tests.fuzz.run [--seconds N] [--runs N] [--keep FOLDER] [TARGET ...]
 
 Each target runs in a process of its own, forked from one that imported and instrumented everything once. A fault is
 reported with its input, kept in FOLDER. Exit status 1 where there was one.
@@ -21,7 +21,7 @@ with atheris.instrument_imports(include=["banbury"], enable_loader_override=Fals
     from tests.fuzz.targets import Target, targets
 
 
-def fuzz(target: Target, seconds: float, keep: Path) -> bool:
+def fuzz(target: Target, seconds: float, runs: int, keep: Path) -> bool:
     """Fuzz one target in a process of its own; whether it survived."""
     folder = keep / target.name.replace(":", "-").replace("/", "-")
     seeds = folder / "seeds"
@@ -34,8 +34,8 @@ def fuzz(target: Target, seconds: float, keep: Path) -> bool:
         os.dup2(log, 1)
         os.dup2(log, 2)
         options = [
-            f"-max_total_time={max(1, int(seconds))}", "-max_len=70000", "-timeout=20", "-rss_limit_mb=3000", "-seed=1",
-            "-len_control=0", f"-artifact_prefix={folder}/", "-verbosity=0",
+            f"-max_total_time={max(1, int(seconds))}", f"-runs={runs}", "-max_len=70000", "-timeout=120",
+            "-rss_limit_mb=3000", "-seed=1", "-len_control=0", f"-artifact_prefix={folder}/", "-verbosity=0",
         ]  # fmt: skip
         atheris.Setup([sys.argv[0], *options, str(seeds)], target.call)
         atheris.Fuzz()
@@ -48,6 +48,7 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="for each target")
+    parser.add_argument("--runs", type=int, default=-1, help="for each target at most (default: as time allows)")
     parser.add_argument("--keep", type=Path, help="folder for inputs and logs (default: a temporary one)")
     parser.add_argument("target", nargs="*", help="names, or beginnings of names")
     chosen = parser.parse_args()
@@ -60,7 +61,7 @@ def main() -> int:
         keep = chosen.keep or Path(temporary)
         start = time.monotonic()
         for name in wanted:
-            if not fuzz(known[name], chosen.seconds, keep):
+            if not fuzz(known[name], chosen.seconds, chosen.runs, keep):
                 failed.append(name)
                 path = keep / name.replace(":", "-").replace("/", "-") / "log"
                 log = path.read_text("utf-8", "replace") if path.is_file() else "it left no log"
