@@ -133,8 +133,8 @@ class Recursion:
         with scratch() as source:
             pairs, at = [], 0
             for name, one, other in named:
-                place_a = Place(at, _copy(one, source, at))
-                place_b = Place(place_a.start + place_a.length, _copy(other, source, place_a.start + place_a.length))
+                place_a = Place(at, copy_in(one, source, at))
+                place_b = Place(place_a.start + place_a.length, copy_in(other, source, place_a.start + place_a.length))
                 at = place_b.start + place_b.length
                 pairs.append(Pair(name=name, a=place_a, b=place_b, hints=[]))
             return self._level(source, pairs, 0)
@@ -202,7 +202,7 @@ class Recursion:
         with scratch() as source, scratch() as spool:
             places, at = [], 0
             for file in files:
-                places.append(Place(at, _copy(file, source, at)))
+                places.append(Place(at, copy_in(file, source, at)))
                 at += places[-1].length
             return measured(self._supervisor, self._limits, source, spool, places)
 
@@ -378,7 +378,7 @@ def digest(source: int, place: Place) -> str:
     return counted.hexdigest()
 
 
-def _copy(file: IO[bytes], target: int, at: int) -> int:
+def copy_in(file: IO[bytes], target: int, at: int) -> int:
     """Put a whole file into an open one at ``at``; its size. The kernel copies, where it can without this process."""
     size = 0
     with suppress(OSError, ValueError):  # not a file of the kernel's, or of another file system: read and write then

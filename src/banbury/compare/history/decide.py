@@ -6,18 +6,18 @@ import os
 import stat
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import msgspec
 
-from banbury.compare.equivalence.recurse import scratch
+from banbury.compare.equivalence.recurse import copy_in, scratch
 from banbury.compare.history.model import Listing, Part, Place, Request, SourceFile
 from banbury.compare.history.report import FileStatus, HistoryReport, report
 from banbury.compare.history.tree import compare_sources, strip_top
 from banbury.compare.history.worker import TASK
 from banbury.formats.contract import clean_name
 from banbury.lab.supervisor import Supervisor
-from banbury.model.errors import InputError, StoreError
+from banbury.model.errors import InputError
 
 _STEP: Final = 1 << 20
 _MOST: Final = 1_000_000  # files of a folder
@@ -106,7 +106,7 @@ class _Run:
             with open(path, "rb") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     raise InputError(f"{path}: neither a file nor a folder")
-                length = _copy(file, source, 0)
+                length = copy_in(file, source, 0)
         except OSError as problem:
             raise InputError(f"{path}: {problem.strerror}") from None
         return source, Part(path=clean_name(bytes(Path(path.name)))[0], place=Place(0, length))
@@ -171,7 +171,7 @@ def _folder(root: Path, source: int, *, repository: bool = False) -> list[Part]:
                 elif stat.S_ISREG(found.st_mode):
                     handle = os.open(os.path.join(base, relative), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
                     with os.fdopen(handle, "rb") as file:
-                        length = _copy(file, source, at)
+                        length = copy_in(file, source, at)
                     mode = stat.S_IMODE(found.st_mode)
                     parts.append(Part(path=path, place=Place(at, length), mode=mode))
                     at += length
@@ -180,19 +180,6 @@ def _folder(root: Path, source: int, *, repository: bool = False) -> list[Part]:
     except OSError as problem:
         raise InputError(f"{root}: {problem.strerror}") from None
     return sorted(parts, key=lambda p: p.path)
-
-
-def _copy(file: IO[bytes], target: int, at: int) -> int:
-    size = 0
-    while piece := file.read(_STEP):
-        done = 0
-        while done < len(piece):
-            try:
-                done += os.pwrite(target, piece[done:], at + size + done)
-            except OSError as problem:
-                raise StoreError(f"no place for temporary files: {problem.strerror}") from None
-        size += len(piece)
-    return size
 
 
 def _explain(run: _Run, rows: list[FileStatus], ours: _Side, theirs: _Side) -> None:

@@ -7,6 +7,7 @@ found in one section for the next. Everything it cannot enumerate it refuses.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -119,7 +120,7 @@ class Sides:
         return next(((x, y) for x, y in self.pairs if x.name == name), None)
 
 
-class Machine:
+class Machine(ABC):
     """What every processor has to say; the defaults say nothing. Methods raise :class:`accounting.Refused`."""
 
     kinds: ClassVar[Kinds]
@@ -148,17 +149,17 @@ class Machine:
         kinds = self.kinds
         return set(types.tolist()) <= kinds.relative | kinds.resolver | kinds.lazy | kinds.symbolic
 
+    @abstractmethod
     def code(self, one: Part, other: Part) -> CodePair:
         """Decode a section of code. Called after all tables were read, in order of address."""
-        raise NotImplementedError
 
     def entered(self, one: Part, offsets: Ints, entries: Mask) -> Mask:
         """Which references to ``offsets`` of a section of code lead to where an instruction may begin."""
         return entries[offsets]
 
-    def tables(self, one: Part, other: Part, old: Ints, new: Ints) -> None:
+    def tables(self, one: Part, other: Part, old: Ints, new: Ints) -> None:  # noqa: B027 - most have none
         """Find tables of code distances in a section of data with labels ``old`` and ``new``: enter them as references
         and in the section's mask."""
 
-    def finish(self, the_map: AddressMap) -> None:
+    def finish(self, the_map: AddressMap) -> None:  # noqa: B027 - most have nothing to add
         """What can be checked only under the address map."""
