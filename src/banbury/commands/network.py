@@ -32,16 +32,17 @@ def network() -> None:
     show_default=True,
     help="30 elements with answers known by hand, 2,000 cell sites, or 73,000.",
 )
+@click.option("--sites", type=int, metavar="N", help="Another number of cell sites, in place of --size.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=2020, show_default=True, help="Same seed, same tables."
 )
 @click.option("--format", "kind", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
-def generate(country: str, out: Path, size: str, seed: int, kind: str) -> None:
+def generate(country: str, out: Path, size: str, sites: int | None, seed: int, kind: str) -> None:
     """Make a network up, from published shares of vendors: for trying out, never for a decision."""
     with errors_as_exit_status():
         from banbury.decide.network.generate import generate as make
 
-        for name, rows in make(country, out, size=size, seed=seed, kind=kind).items():
+        for name, rows in make(country, out, size=size, seed=seed, kind=kind, sites=sites).items():
             click.echo(f"{name:12} {rows:>9,}")
 
 
@@ -132,3 +133,34 @@ def assess(
         if json_out is None or str(json_out) != "-":
             click.echo("\n".join(plain(line) for line in lines(found)))
     sys.exit(found.exit_status())
+
+
+@network.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--case", "name", default="uk-2018-2020", show_default=True, metavar="ID", help="A shipped case, or a .toml file."
+)
+@click.option(
+    "--json",
+    "json_out",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write it as JSON; - is standard output.",
+)
+@click.option("--accept-problems", is_flag=True, help="Judge an inventory that has problems, and say so.")
+def case(folder: Path, name: str, json_out: Path | None, accept_problems: bool) -> None:
+    """Tell a public story in data: what each country's rules said of the network in DIR on each day, and what
+    changed the answer.
+    """
+    with errors_as_exit_status():
+        import msgspec
+
+        from banbury.commands.output import write
+        from banbury.decide.cases.read import load
+        from banbury.decide.cases.tell import tell
+        from banbury.decide.cases.text import lines
+
+        story = tell(folder, load(name), accept_problems=accept_problems)
+        if json_out is not None:
+            write(json_out, msgspec.json.format(msgspec.json.encode(story), indent=2))
+        if json_out is None or str(json_out) != "-":
+            click.echo("\n".join(plain(line) for line in lines(story)))
