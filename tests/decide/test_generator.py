@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from banbury.decide.network import Network
-from banbury.decide.network.generate import generate, settings
+from banbury.decide.network.generate import generate
+from banbury.decide.network.settings import settings
 from banbury.model.errors import InputError
 
 
@@ -71,3 +72,38 @@ def test_a_full_network_in_seconds(tmp_path: Path) -> None:
     with Network.open(tmp_path / "full") as network:
         assert len(network.problems) == 0
         check_shares(network)
+
+
+def test_shared_radio_networks_have_a_row_for_each_operator(tmp_path: Path) -> None:
+    """MBNL's 3G and the 4G of CTIL and Beacon: one element, one host, two denominators, each of which is a whole."""
+    generate("gb", tmp_path / "a", sites=4000, seed=5)
+    with Network.open(tmp_path / "a") as network:
+        pairs = network.sql(
+            """SELECT network, list(DISTINCT operator ORDER BY operator), count(DISTINCT element) > 50 FROM (
+            SELECT *, count(*) OVER (PARTITION BY element) AS n FROM shares WHERE metric = 'traffic')
+            WHERE n = 2 GROUP BY network ORDER BY 1"""
+        )
+        assert pairs == [("3G", ["EE", "Three"], True), ("4G", ["O2", "Vodafone"], True)]
+        whole = network.sql("SELECT DISTINCT operator, round(covered, 6) FROM share_groups WHERE network = '3G'")
+        assert sorted(whole) == [("EE", 1.0), ("Three", 1.0)]
+        hosts = network.sql("SELECT DISTINCT operator FROM elements WHERE tech = '3G' ORDER BY 1")
+        assert hosts == [("EE",), ("Three",)]
+
+
+def test_every_cell_is_carried_managed_updated_and_supported(tmp_path: Path) -> None:
+    generate("gb", tmp_path / "a", size="medium", seed=5)
+    with Network.open(tmp_path / "a") as network:
+        cells = "FROM elements WHERE layer = 'access' AND function <> 'OLT'"
+        lacking = "id NOT IN (SELECT b FROM links WHERE type = 'carries') OR updated_by IS NULL OR managed_by IS NULL"
+        assert network.sql(f"SELECT count(*) {cells} AND ({lacking} OR supported_by IS NULL)") == [(0,)]
+        kinds = {row[0] for row in network.sql("SELECT DISTINCT type FROM links")}
+        assert kinds >= {"carries", "manages", "updates", "supports", "management-access"}
+        known = network.sql("SELECT DISTINCT kind FROM assurance ORDER BY 1")
+        assert known == [("audit",), ("equivalence",), ("evaluation",)]
+        unknown = network.sql(
+            """SELECT count(*) FROM (SELECT DISTINCT product, release FROM elements) e ANTI JOIN assurance a
+            ON a.product = e.product AND a.release = e.release"""
+        )
+        assert unknown[0][0] > 0, "some releases are unknown"
+        figures = network.manifest["figures"]
+        assert {f["state"] for f in figures} == {"published", "reported", "made up"}

@@ -22,7 +22,7 @@ from banbury.decide.network.tables import published, tables
 from banbury.model.errors import InputError
 
 #: A row of elements: id, function, vendor, installed, managed_by, hosted_on.
-ROW = "{},Alpha-1,,{},{},p,1,5G,,{},,{},{},,,,x,2020-01-28\n"
+ROW = "{},Alpha-1,,{},{},p,1,,5G,,{},,{},{},,,,,x,2020-01-28\n"
 SHARE = "{},{},5G,traffic,{},fraction,{},x,2020-01-28\n"
 #: Rows of the elements of the small inventory, the header counted.
 LAST = 31

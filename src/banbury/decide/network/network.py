@@ -10,10 +10,10 @@ that a query may use (columns of the tables themselves: ``data/tables.toml``, ``
     class_eu, plane_s, plane_u, plane_k, plane_l, plane_i, plane_c, plane_a (see ``functions``), clear_unless, vendor,
     vendor_name, vendor_group (the topmost parent as of the date; itself where it has none), vendor_chain (list, from
     the entity up to the group), jurisdictions (list, of the chain), vendor_class
-    (its own, but designated or high-risk where it or any of its owners is), product, release, tech, purchased,
-    installed, planned_removal, managed_by, hosted_on, supported_by, support_access, support_ends, status (planned |
-    installed | removed, as of the date; an element without ``installed`` date counts as installed), projected (the date
-    asked about is later than the row's ``as_of``), asserted_by, as_of.
+    (its own, but designated or high-risk where it or any of its owners is), product, release, release_sha256, tech,
+    purchased, installed, planned_removal, managed_by, hosted_on, updated_by, supported_by, support_access,
+    support_ends, status (planned | installed | removed, as of the date; an element without
+    ``installed`` date counts as installed), projected (the date asked about is later than the row's ``as_of``), asserted_by, as_of.
 ``elements_now``  the same, those with status ``installed``.
 ``sites``, ``links``, ``sensitive``, ``assurance``, ``components``  the tables, typed, with ``row``.
 ``vendors``  one row for each legal entity as valid on the date: id, name, parent, jurisdiction, class, group_id,

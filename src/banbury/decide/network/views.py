@@ -42,7 +42,8 @@ SELECT e.id, e.row, coalesce(e.operator, s.operator) AS operator, e.site, s.oper
     s.lon, s.class AS site_class, coalesce(z.classes, []::VARCHAR[]) AS sensitive, e.function,
     f.title AS function_title, f.layer, f.class_gb, f.class_eu,
     {", ".join(f"f.plane_{p.lower()}" for p in PLANES)}, f.clear_unless,
-    e.vendor, e.product, e.release, e.tech, e.purchased, e.installed, e.planned_removal, e.managed_by, e.hosted_on,
+    e.vendor, e.product, e.release, e.release_sha256, e.tech, e.purchased, e.installed, e.planned_removal, e.managed_by,
+    e.hosted_on, e.updated_by,
     e.supported_by, e.support_access, e.support_ends, e.asserted_by, e.as_of
 FROM (SELECT * FROM data_elements WHERE row IN (SELECT min(row) FROM data_elements WHERE id IS NOT NULL GROUP BY id)) e
 LEFT JOIN (SELECT * FROM data_sites WHERE row IN (SELECT min(row) FROM data_sites GROUP BY id)) s ON s.id = e.site

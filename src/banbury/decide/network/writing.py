@@ -40,6 +40,14 @@ class Draft:
         """How many rows the table has."""
         return sum(len(part["as_of"]) for part in self._parts[table])
 
+    def distinct(self, table: str, columns: tuple[str, ...]) -> set[tuple[Any, ...]]:
+        """The different combinations of some columns of a table."""
+        found: set[tuple[Any, ...]] = set()
+        for part in self._parts[table]:
+            if all(key in part for key in columns):
+                found |= set(zip(*(part[key].tolist() for key in columns), strict=True))
+        return found
+
     def tables(self) -> list[str]:
         """The tables that have rows."""
         return [name for name in tables() if self.count(name)]
