@@ -13,7 +13,8 @@ that a query may use (columns of the tables themselves: ``data/tables.toml``, ``
     (its own, but designated or high-risk where it or any of its owners is), product, release, release_sha256, tech,
     purchased, installed, planned_removal, managed_by, hosted_on, updated_by, supported_by, support_access,
     support_ends, status (planned | installed | removed, as of the date; an element without
-    ``installed`` date counts as installed), projected (the date asked about is later than the row's ``as_of``), asserted_by, as_of.
+    ``installed`` date counts as installed), projected (the date asked about is later than the
+    row's ``as_of``), asserted_by, as_of.
 ``elements_now``  the same, those with status ``installed``.
 ``sites``, ``links``, ``sensitive``, ``assurance``, ``components``  the tables, typed, with ``row``.
 ``vendors``  one row for each legal entity as valid on the date: id, name, parent, jurisdiction, class, group_id,
