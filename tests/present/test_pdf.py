@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from banbury.model.evaluation import Evaluation
-from banbury.present.html import TEMPLATES
+from banbury.present.page import TEMPLATES
 from banbury.present.pdf import render_pdf
 from banbury.present.pdfdata import _COVERED, covered
 from tests.present import example

@@ -1,25 +1,21 @@
 """The result of an equivalence comparison for a person: a few lines, or one page that needs no network and no script.
 
-The page is made like the evaluation's (:mod:`banbury.present.html`): everything from the files is data, autoescaped,
+The page is made like the evaluation's (:mod:`banbury.present.page`): everything from the files is data, autoescaped,
 and the page's policy allows no script and no style but its own.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from msgspec import Struct
 
 from banbury.compare.equivalence.model import Verdict
 from banbury.compare.equivalence.report import EquivalenceReport, FileReport
-from banbury.present.html import TEMPLATES
+from banbury.present import page
 from banbury.present.sidebyside import HexRow, hex_rows
-from banbury.present.text import clip, counted, grouped, human, percent, safe
+from banbury.present.text import clip, counted, human, percent
 from banbury.present.verdicts import SAID, said
 
 #: Files shown in full of each verdict, names in a list, ranges of each rule, and what is listed in the terminal.
@@ -126,19 +122,6 @@ def assumptions(found: EquivalenceReport) -> list[Assumed]:
 
 def render(found: EquivalenceReport, second: Mapping[str, str] | None = None) -> str:
     """The page. Long tables are cut and say so; the JSON has everything. ``second``: another tool's output by path."""
-    style = "".join((TEMPLATES / name).read_text("utf-8") for name in ("report.css", "equivalence.css"))
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else safe(value),
-    )
-    environment.filters.update(
-        clip=clip, counted=counted, grouped=grouped, human=human, percent=percent, said=said, reason=reason,
-        ranges=_ranges, within=within,
-    )  # fmt: skip
     files = _files(found.files)
     context: dict[str, Any] = {
         "r": found,
@@ -155,10 +138,11 @@ def render(found: EquivalenceReport, second: Mapping[str, str] | None = None) ->
         "change": change,
         "hex": _hex,
         "second": second or {},
-        "style": Markup(style),  # noqa: S704 - our own files
-        "style_hash": base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     }
-    return environment.get_template("equivalence.html.j2").render(context)
+    style = page.read("report.css", "equivalence.css")
+    return page.render(
+        "equivalence.html.j2", context, style=style, said=said, reason=reason, ranges=_ranges, within=within
+    )
 
 
 def _deciding(found: EquivalenceReport) -> list[FileReport]:

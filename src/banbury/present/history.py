@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from banbury.compare.history.report import FileStatus, HistoryReport
-from banbury.present.html import TEMPLATES
-from banbury.present.text import clip, counted, grouped, human, safe
+from banbury.present import page
+from banbury.present.text import clip
 
 ROWS: Final = 1000
 _LISTED: Final = 25
@@ -79,16 +74,6 @@ def remark(found: HistoryReport, row: FileStatus) -> str:
 
 def render(found: HistoryReport) -> str:
     """The page. Long tables are cut and say so; the JSON has everything."""
-    style = (TEMPLATES / "report.css").read_text("utf-8")
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else safe(value),
-    )
-    environment.filters.update(clip=clip, counted=counted, grouped=grouped, human=human, said=said)
     by_path = {f.path: f for f in found.files}
     context: dict[str, Any] = {
         "r": found,
@@ -98,7 +83,5 @@ def render(found: HistoryReport) -> str:
         "limits": LIMITS,
         "remark": remark,
         "origin": origin,
-        "style": Markup(style),  # noqa: S704 - our own file
-        "style_hash": base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     }
-    return environment.get_template("history.html.j2").render(context)
+    return page.render("history.html.j2", context, style=page.read("report.css"), said=said)

@@ -7,14 +7,8 @@ says how much is left out, and the JSON has it.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from msgspec import Struct
 
 import banbury
@@ -22,7 +16,7 @@ from banbury.inspect.registry import inspectors
 from banbury.lab.store import BlobStore, mapped
 from banbury.model.errors import StoreError
 from banbury.model.evaluation import Evaluation, ImageMap
-from banbury.present import figures, treemap
+from banbury.present import figures, page, treemap
 from banbury.present.changes import changes
 from banbury.present.facts import by_tag, title, traits
 from banbury.present.findings import findings_by_touch, severity_counts, untouched
@@ -31,12 +25,11 @@ from banbury.present.hardening import VALUES, hardening, named
 from banbury.present.inventory import inventory
 from banbury.present.rebuilds import file_reason, rebuild_views
 from banbury.present.supply import bill_lines, supply_view
-from banbury.present.text import clip, counted, grouped, hexdump, human, octal, percent, safe
+from banbury.present.text import hexdump
 from banbury.present.tree import tree
 from banbury.present.treelist import render_tree
 from banbury.present.validation import Measured
 
-TEMPLATES = Path(__file__).parent / "templates"
 #: Hex dumps shown in all, and bytes of each; the JSON and the store have the rest.
 DUMP_LIMIT = 600
 _DUMP_BYTES = 96
@@ -71,29 +64,12 @@ _CATEGORIES = {
 }
 
 
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else safe(value),
-    )
-    environment.filters.update(
-        clip=clip,
-        counted=counted,
-        file_reason=file_reason,
-        grouped=grouped,
-        human=human,
-        measure=named,
-        octal=octal,
-        percent=percent,
-        position=lambda values, value: list(values).index(value),
-        share=lambda part, whole: max(1, round(100 * part / whole)) if whole else 0,
-    )
-    return environment
+_FILTERS: Final[dict[str, Any]] = {
+    "file_reason": file_reason,
+    "measure": named,
+    "position": lambda values, value: list(values).index(value),
+    "share": lambda part, whole: max(1, round(100 * part / whole)) if whole else 0,
+}
 
 
 class DrawnImage(Struct, frozen=True, kw_only=True):
@@ -109,17 +85,11 @@ class DrawnImage(Struct, frozen=True, kw_only=True):
 def render_html(evaluation: Evaluation, store: BlobStore, measured: Measured | None = None) -> str:
     """The whole report. Bytes for the evidence's hex dumps are read from ``store``; ``measured`` is how well the
     detectors do on the sample, where that was measured with the method of this evaluation."""
-    style = (TEMPLATES / "report.css").read_text("utf-8") + _widths()
-    script = (TEMPLATES / "report.js").read_text("utf-8")
     context: dict[str, Any] = {
         "e": evaluation,
         "nodes": evaluation.nodes,
         "title": title(evaluation.release),
         "version": banbury.__version__,
-        "style": Markup(style),  # noqa: S704 - our own file
-        "script": Markup(script),  # noqa: S704 - our own file
-        "style_hash": _pin(style),
-        "script_hash": _pin(script),
         "dump": _Dumper(store).dump,
         **_ROWS,
         **_coverage(evaluation),
@@ -135,12 +105,8 @@ def render_html(evaluation: Evaluation, store: BlobStore, measured: Measured | N
         "measured": measured,
         "scores": {row.rule: row for row in measured.rows} if measured else {},
     }
-    return _environment().get_template("report.html.j2").render(context)
-
-
-def _pin(text: str) -> str:
-    """The hash by which the page's policy allows a script or style (Content Security Policy Level 3, 2.3.1)."""
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    style, script = page.read("report.css") + _widths(), page.read("report.js")
+    return page.render("report.html.j2", context, style=style, script=script, **_FILTERS)
 
 
 def _widths() -> str:

@@ -5,17 +5,13 @@ Everything from the build (names, logs, versions) is data, escaped; the page all
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from banbury.present.html import TEMPLATES
-from banbury.present.text import clip, counted, grouped, human, safe
+from banbury.present import page
+from banbury.present.text import clip, counted
 from banbury.rebuild.model import RebuildReport
 
 ROWS: Final = 400
@@ -73,23 +69,11 @@ def lines(found: RebuildReport) -> Iterator[str]:
 
 def render(found: RebuildReport) -> str:
     """The page. Long tables are cut; the JSON has everything."""
-    style = (TEMPLATES / "report.css").read_text("utf-8")
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else safe(value),
-    )
-    environment.filters.update(clip=clip, counted=counted, grouped=grouped, human=human)
     context: dict[str, Any] = {
         "r": found,
         "said": _SAID[found.determinism],
         "limits": LIMITS,
         "second": SECOND,
         "rows": ROWS,
-        "style": Markup(style),  # noqa: S704 - our own file
-        "style_hash": base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     }
-    return environment.get_template("rebuild.html.j2").render(context)
+    return page.render("rebuild.html.j2", context, style=page.read("report.css"))
