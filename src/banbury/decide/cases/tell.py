@@ -12,7 +12,7 @@ import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
-from banbury.decide.cases.records import Answer, Case, Cause, Change, Record, Stance, Story, Told, last_day
+from banbury.decide.cases.records import Answer, Case, Cause, Change, Moment, Record, Stance, Story, Told, last_day
 from banbury.decide.network import Network
 from banbury.decide.policy.assess import assess
 from banbury.decide.policy.pack import Pack
@@ -27,30 +27,22 @@ def tell(folder: Path, case: Case, *, accept_problems: bool = False) -> Story:
     """``case`` told of the inventory in ``folder``. Raises :class:`InputError` where the inventory cannot be used."""
     told: list[Told] = []
     packs = {country: [load_pack(p) for p in ids] for country, ids in case.jurisdictions.items()}
-    digest, made_up = "", False
-    for moment in case.moments:
-        before = told[-1] if told else None
-        with Network.open(folder, as_of=moment.on, accept_problems=accept_problems) as network:
-            digest, made_up = network.digest, network.made_up
-            found = assess(network, [p for own in packs.values() for p in own if in_force(p, moment.on)])
-            gone = [
-                p
-                for own in packs.values()
-                for p in own
-                if before and p.id in _ids(before) and not in_force(p, moment.on)
-            ]
-            late = {line.policy: line.status for line in assess(network, gone).policies}
-        since = before.moment.on if before else dt.date.min
-        known = [r for r in case.records if last_day(r.date) <= moment.on]
-        told.append(
-            Told(
-                moment,
-                [r for r in known if last_day(r.date) > since],
-                [_answer(country, packs[country], known, found, before, late) for country in case.jurisdictions],
-                found,
-            )
-        )
-    return Story(case.id, case.title, case.text, digest, made_up, told)
+    with Network.open(folder, as_of=case.moments[0].on, accept_problems=accept_problems) as network:
+        for moment in case.moments:
+            told.append(_at(network.at(moment.on), case, packs, moment, told[-1] if told else None))
+        return Story(case.id, case.title, case.text, network.digest, network.made_up, told)
+
+
+def _at(network: Network, case: Case, packs: dict[str, list[Pack]], moment: Moment, before: Told | None) -> Told:
+    every = [p for own in packs.values() for p in own]
+    found = assess(network, [p for p in every if in_force(p, moment.on)])
+    gone = [p for p in every if before and p.id in _ids(before) and not in_force(p, moment.on)]
+    late = {line.policy: line.status for line in assess(network, gone).policies}
+    since = before.moment.on if before else dt.date.min
+    known = [r for r in case.records if last_day(r.date) <= moment.on]
+    new = [r for r in known if last_day(r.date) > since]
+    answers = [_answer(country, packs[country], known, found, before, late) for country in case.jurisdictions]
+    return Told(moment, new, answers, found)
 
 
 def in_force(pack: Pack, day: dt.date) -> bool:
