@@ -50,7 +50,8 @@ class Tree:
 
     def through(self) -> bytes | None:
         """A member whose path leads through another that is no directory, if there is one: then order matters."""
-        for plain in self._plain:
+        targets = [n.attributes.get("link") for n in self.nodes.values() if n.kind == "hard link"]
+        for plain in (*self._plain, *(plain_name(t) for t in targets if isinstance(t, bytes))):
             at = plain.rfind(b"/")
             while at > 0:
                 if self._kinds.get(plain[:at], "directory") != "directory":
@@ -58,14 +59,23 @@ class Tree:
                 at = plain.rfind(b"/", 0, at)
         return None
 
+    def linked(self) -> list[bytes]:
+        """Hard links that are members of their own, and what they lead to, in their order: a link is made to what is
+        there by then, and the last one states the owner and mode."""
+        found = {n.name: n.attributes.get("link") for n in self.nodes.values() if n.kind == "hard link"}
+        targets = {plain_name(link) for link in found.values() if isinstance(link, bytes)}
+        return [name for name in self.nodes if name in found or plain_name(name) in targets]
+
     def parents_first(self) -> bool:
-        """Whether every member comes after the directory that it lies in."""
-        seen = {b""}
+        """Whether no member comes before a directory that it lies in."""
+        later = set(self._plain)
         for node in self.nodes.values():
             plain = plain_name(node.name)
-            if plain.rpartition(b"/")[0] not in seen:
-                return False
-            seen.add(plain)
+            later.discard(plain)
+            while plain:
+                plain = plain.rpartition(b"/")[0]
+                if plain in later:
+                    return False
         return True
 
 
@@ -123,6 +133,9 @@ def _within(whole: Place, part: Place) -> Range:
 def _order(work: Work, a: Tree, b: Tree, rule: str, parents: bool) -> None:
     ours = [n for n in a.nodes if n in b.nodes]
     if ours == [n for n in b.nodes if n in a.nodes]:
+        return
+    if a.linked() != b.linked():
+        work.account.refuse("order", "differs among hard links and what they lead to")
         return
     for tree in (a, b):
         odd = tree.through()

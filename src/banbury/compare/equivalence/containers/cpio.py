@@ -32,7 +32,7 @@ class _Reader:
     def __init__(self, view: View, base: int) -> None:
         self.view, self.base = view, base
         self.nodes: list[Node] = []
-        self.groups: dict[tuple[int, ...], list[Node]] = {}
+        self.groups: dict[tuple[int, ...], list[tuple[int, Node]]] = {}
         self.versions: set[bytes] = set()
         self.cases: set[str] = set()
         self.tail = Range(0, 0)
@@ -97,7 +97,8 @@ class _Reader:
             ),
         )
         if kind != "directory" and links > 1:
-            self.groups.setdefault((major, minor, ino, mode & 0o170000, links), []).append(node)
+            # The kernel's find_link does not look at the count: another one under this number is refused below.
+            self.groups.setdefault((major, minor, ino, mode & 0o170000), []).append((links, node))
         elif kind != "directory" and links != 1:
             raise Refused(f"header at {at}", "no link leads to it")
         self.nodes.append(node)
@@ -111,10 +112,13 @@ class _Reader:
 
     def _links(self) -> None:
         """Names of one file: each gets the list of all, and the one content that the archive has for them."""
-        for (*_, links), nodes in self.groups.items():
+        for found in self.groups.values():
+            nodes = [node for _, node in found]
             full = [n for n in nodes if n.place is not None and n.place.length]
-            if len(nodes) != links or len(full) > 1:
-                raise Refused("hard links", f"{len(nodes)} names where {links} are stated, or several contents")
+            if {links for links, _ in found} != {len(nodes)} or len(full) > 1:
+                raise Refused("hard links", f"{len(nodes)} names where others are stated, or several contents")
+            if any(n.attributes != nodes[0].attributes for n in nodes):
+                raise Refused("hard links", "names of one file with other owners or modes: the last one's count")
             names = b"\0".join(sorted(n.name for n in nodes))
             first = min(nodes, key=lambda n: n.name)
             place = full[0].place if full else first.place

@@ -25,9 +25,10 @@ _KINDS: Final = {
     b"0": "file", b"1": "hard link", b"2": "symbolic link", b"3": "character device",
     b"4": "block device", b"5": "directory", b"6": "fifo",
 }  # fmt: skip
+_OWN: Final = {"uname": "user", "gname": "group"}  # names of pax records that fields of a header have others for
 _TIMES: Final = frozenset(("mtime", "atime", "ctime"))
 _LONGEST: Final = 1 << 20  # bytes of a pax header or long name
-_CONTROL: Final = re.compile(rb"(\./)?control\.tar(\.(gz|xz|zst|bz2|lzma))?")
+_CONTROL: Final = re.compile(rb"control\.tar(\.(gz|xz|zst|bz2|lzma))?")
 
 
 class Header(Struct, kw_only=True):
@@ -182,6 +183,9 @@ class _Reader:
         if kind is None:
             raise Refused(f"header at {head.at}", f"members of type {head.kind!r} are not decided")
         self.dialects.add(head.dialect)
+        # A reader that passes over extended headers (BusyBox) takes what the member's own header says.
+        own = {**head.fixed(), "path": head.name, "linkpath": head.link}
+        hidden = {f"header's {n}": own[_OWN.get(n, n)] for n in pax if _OWN.get(n, n) in own}
         name, link = pax.pop("path", head.name), pax.pop("linkpath", head.link)
         size = self._size(head, pax)
         pax.pop("size", None)
@@ -204,10 +208,10 @@ class _Reader:
             Node(
                 name=name,
                 kind=kind,
-                attributes={**fixed, **extra, **{f"pax {n}": v for n, v in pax.items()}, "extensions": len(free)},
+                attributes={**fixed, **extra, **hidden, **{f"pax {n}": v for n, v in pax.items()}, "extensions": len(free)},
                 place=Place(self.base + start, size, self.spool) if kind == "file" else None,
                 free=tuple(free),
-                hints=(EXACT,) if _CONTROL.fullmatch(name) else (),
+                hints=(EXACT,) if _CONTROL.fullmatch(plain_name(name)) else (),
             )
         )
 
@@ -265,7 +269,7 @@ def _compare(work: Work) -> None:
     if tail_a.end - tail_a.start != tail_b.end - tail_b.start:
         work.account.explain("tar.blocking", [tail_a], [tail_b])
     proved = {n: "deb.md5sums" for n in (*a.nodes, *b.nodes) if "md5sums" in work.hints and plain_name(n) == b"md5sums"}
-    compare_trees(work, a, b, order="tar.order", proved=proved)
+    compare_trees(work, a, b, order="tar.order", parents=True, proved=proved)
 
 
 def _claims(view: View) -> bool:
