@@ -1,0 +1,45 @@
+"""The network page: one offline HTML file of what was judged, what a vendor could do, and which options there are.
+
+Names come from an inventory and are data, autoescaped; places near sensitive ones are counted and never named; the page
+allows no script, and no style but its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import banbury
+from banbury.decide.policy.verdict import Verdict
+from banbury.present import page
+from banbury.present.network.judged import NAMES, Judged
+
+_BADGE = {"violation": "high", "insufficient data": "low", "due": "medium", "met": "yes", "not in force": "info"}
+
+
+def render(title: str, *, judged: Judged | None = None) -> str:
+    """The page with the sections for which there is something."""
+    context: dict[str, Any] = {
+        "title": title,
+        "version": banbury.__version__,
+        "judged": judged,
+        "names": NAMES,
+        "badges": _BADGE,
+    }
+    return page.render(
+        "network.html.j2", context, style=page.read("report.css", "network.css"), figure=figure, number=number
+    )
+
+
+def number(value: float, unit: str) -> str:
+    """A measured figure in its unit: shares in per cent, numbers grouped."""
+    return f"{value:.1%}" if unit.startswith("share") else f"{value:,.0f}"
+
+
+def figure(row: Verdict) -> str:
+    """What a row measured, in words: the figure or its range, the unit, the limit."""
+    if row.measured is None:
+        return "not measured"
+    high = "" if row.measured_high is None else f" to {number(row.measured_high, row.unit)}"
+    unit = row.unit.partition(",")[0]
+    limit = "" if row.limit is None else f", limit {number(row.limit, row.unit)}"
+    return f"{number(row.measured, row.unit)}{high} {unit}{limit}"
