@@ -164,3 +164,46 @@ def case(folder: Path, name: str, json_out: Path | None, accept_problems: bool) 
             write(json_out, msgspec.json.format(msgspec.json.encode(story), indent=2))
         if json_out is None or str(json_out) != "-":
             click.echo("\n".join(plain(line) for line in lines(story)))
+
+
+@network.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--vendor", required=True, metavar="NAME", help="A legal entity's id or whole name; its group counts.")
+@click.option(
+    "--precaution",
+    "precautions",
+    multiple=True,
+    metavar="ID",
+    help="What if this were in place (docs/exposure.md lists them); repeatable, all together.",
+)
+@click.option("--as-of", metavar="YYYY-MM-DD", help="The date asked about; by default the inventory's latest.")
+@click.option(
+    "--json",
+    "json_out",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write it as JSON; - is standard output.",
+)
+@click.option("--accept-problems", is_flag=True, help="Use an inventory that has problems, and say so.")
+def expose(
+    folder: Path,
+    vendor: str,
+    precautions: tuple[str, ...],
+    as_of: str | None,
+    json_out: Path | None,
+    accept_problems: bool,
+) -> None:
+    """What a vendor could read, steer or switch off in the network in DIR, with the path of every claim; before and
+    after precautions. Who can compel the vendor is told beside it, and is part of no figure.
+
+    Exit status 0: told; 2: unusable input, an unknown vendor or precaution.
+    """
+    with errors_as_exit_status():
+        from banbury.commands.output import write
+        from banbury.decide.exposure import as_json, assess_folder
+        from banbury.decide.exposure.text import lines
+
+        found = assess_folder(folder, vendor, precautions, as_of, accept_problems=accept_problems)
+        if json_out is not None:
+            write(json_out, as_json(found))
+        if json_out is None or str(json_out) != "-":
+            click.echo("\n".join(plain(line) for line in lines(found)))

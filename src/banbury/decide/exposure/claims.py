@@ -1,0 +1,200 @@
+"""From a closure to claims: what could be read, steered or switched off, each with a shortest path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from banbury.decide.exposure.closure import Closure, edge_between, trail, ways_in
+from banbury.decide.exposure.graph import EDGES, Bools, Graph, Longs
+from banbury.decide.exposure.kinds import ENTITY, kinds
+from banbury.decide.exposure.precautions import Taken
+from banbury.decide.exposure.record import CLASSES, Capability, Change, Claim, Reach, Step
+from banbury.decide.network.catalogue import functions
+
+#: Claims that are listed.
+CLAIMS = 5000
+#: Operators that are listed in a table of figures.
+OPERATORS = 1000
+
+
+@dataclass
+class Found:
+    """A claim before its path is written. ``state``: the state nearest to the vendor."""
+
+    group: int
+    capability: Capability
+    data: str
+    strength: int
+    power: str
+    elements: int
+    state: int
+
+    @property
+    def key(self) -> tuple[int, str, str]:
+        """Names the claim before and after."""
+        return self.group, self.capability, self.data
+
+
+def found(g: Graph, closure: Closure, taken: Taken) -> list[Found]:
+    """Every claim of a closure, the gravest first: what a function holds most of, then keys and interception before
+    content, signalling and location, then reading before steering and switching off."""
+    said = kinds().powers
+    held = {power: closure.held(power) for power in closure.powers}
+    nearest = {power: _nearest(g, closure, power) for power in closure.powers}
+    holds = np.where(taken.holds, 0, g.holds)
+    rows = []
+    for capability, data in sorted({pair for power in said.values() for pair in power.gives()}):
+        giving = [p for p in closure.powers if (capability, data) in said[p].gives()]
+        some = np.zeros(g.n, dtype=bool)
+        for power in giving:
+            some |= held[power]
+        count = np.bincount(g.group[some], minlength=len(g.group_size))
+        strength = holds[:, list(CLASSES).index(data)]
+        for group in np.flatnonzero((count > 0) & (strength > 0)).tolist():
+            states = [(int(closure.rank[s]), p, s) for p in giving if (s := int(nearest[p][group])) >= 0]
+            _, power, state = min(states)
+            rows.append(Found(group, capability, data, int(strength[group]), power, int(count[group]), state))  # type: ignore[arg-type]
+    rows.sort(key=lambda f: (-f.strength, "KIUSLCA".index(f.data), _order(f.capability), f.group))
+    return rows
+
+
+def _order(capability: str) -> int:
+    return ("read", "steer", "off").index(capability)
+
+
+def _nearest(g: Graph, closure: Closure, power: str) -> Longs:
+    """For each group the state of the power that is nearest to the vendor; -1 where it has none."""
+    at = closure.powers.index(power) * g.n
+    rank = closure.rank[at : at + g.n]
+    there = np.flatnonzero(rank >= 0)
+    there = there[np.argsort(-rank[there], kind="stable")]
+    nearest = np.full(len(g.group_size), -1, dtype=np.int64)
+    # Of several assignments to one place the last stands: the nearest.
+    nearest[g.group[there]] = there + at
+    return nearest
+
+
+def written(g: Graph, closure: Closure, rows: list[Found], vendor: str, begin: dict[str, Bools]) -> list[Claim]:
+    """Claims with their paths: for the first :data:`CLAIMS` of ``rows``. ``begin``: the vendor's own relations."""
+    rows = rows[:CLAIMS]
+    if not rows:
+        return []
+    states = np.unique(np.array([f.state for f in rows], dtype=np.int64))
+    ways = dict(zip(states.tolist(), ways_in(closure, states).tolist(), strict=True))
+    trails = {int(s): trail(closure, int(s)) for s in states}
+    names = g.names({s % g.n for states_, _ in trails.values() for s in states_})
+    paths = {s: list(_steps(g, closure, t, names, vendor, begin)) for s, t in trails.items()}
+    known = functions()
+    claims = []
+    for f in rows:
+        function = g.functions[int(g.group_function[f.group])]
+        last = Step("holds", names[f.state % g.n], CLASSES[f.data])
+        path = [*paths[f.state], last]
+        claims.append(
+            Claim(
+                id=name(g, f),
+                operator=g.operators[int(g.group_operator[f.group])],
+                function=function,
+                title=known[function].title if function in known else function,
+                capability=f.capability,
+                data=CLASSES[f.data],
+                strength=f.strength,
+                power=f.power,
+                elements=f.elements,
+                of=int(g.group_size[f.group]),
+                path=path,
+                ways=ways[f.state] - 1,
+                attack=any(step.attack for step in path),
+                cut_short=trails[f.state][1],
+            )
+        )
+    return claims
+
+
+def name(g: Graph, f: Found) -> str:
+    """A claim's name: operator, function, what passes it, capability, class."""
+    passes = ("", " (clear)", " (ciphertext)")[int(g.group_passes[f.group])]
+    operator, function = int(g.group_operator[f.group]), int(g.group_function[f.group])
+    return f"{g.operators[operator]}/{g.functions[function]}{passes}/{f.capability}/{f.data}"
+
+
+def _steps(
+    g: Graph,
+    closure: Closure,
+    found_trail: tuple[list[int], bool],
+    names: dict[int, str],
+    vendor: str,
+    begin: dict[str, Bools],
+) -> Iterator[Step]:
+    said = kinds()
+    states, cut_short = found_trail
+    if not cut_short:
+        first = states[0]
+        power = closure.powers[first // g.n]
+        element = first % g.n
+        kind = _first_kind(power, element, begin)
+        yield Step(kind, vendor, names[element], said.kinds[kind].basis == "attack")
+    for a, b in pairwise(states):
+        edge = edge_between(closure, a, b)
+        kind = EDGES[int(g.kind[edge])]
+        note = "its protection is not said" if kind == "carries" and g.unsaid[edge] else ""
+        yield Step(kind, names[a % g.n], names[b % g.n], said.kinds[kind].basis == "attack", note)
+
+
+def _first_kind(power: str, element: int, begin: dict[str, Bools]) -> str:
+    """The relation of the vendor itself from which its power over an element follows: the first of several."""
+    return next(r.kind for r in kinds().rules if r.before == ENTITY and r.after == power and begin[r.kind][element])
+
+
+def changes(
+    g: Graph, before: list[Found], after: list[Found], closure: Closure, taken: Taken, begin: dict[str, Bools]
+) -> list[Change]:
+    """What became of each of the first :data:`CLAIMS` claims of before."""
+    later = {f.key: f for f in after}
+    rows = []
+    for f in before[:CLAIMS]:
+        now = later.get(f.key)
+        count = now.elements if now else 0
+        by = _cut_by(g, closure, f, taken, begin)
+        # The shown path is gone where a step of it is; what is left then has another.
+        state = "cut" if not count else "reduced" if count < f.elements else "another way" if by else "remains"
+        rows.append(Change(name(g, f), state, f.elements, count, by))  # type: ignore[arg-type]
+    return rows
+
+
+def _cut_by(g: Graph, closure: Closure, f: Found, taken: Taken, begin: dict[str, Bools]) -> list[str]:
+    """The precautions that cut a step of the claim's path."""
+    states, cut_short = trail(closure, f.state)
+    edges = [edge_between(closure, a, b) for a, b in pairwise(states)]
+    column = list(CLASSES).index(f.data)
+    element = states[0] % g.n
+    kind = "" if cut_short else _first_kind(closure.powers[states[0] // g.n], element, begin)
+    rows = []
+    for one in taken.each:
+        first = bool(kind) and bool(one.own[kind][element])
+        if first or one.holds[f.group, column] or any(one.edges[e] for e in edges):
+            rows.append(one.ids[0])
+    return rows
+
+
+def reach(g: Graph, closure: Closure, made: Bools) -> list[Reach]:
+    """How far it reaches, over all operators and for each."""
+    control = closure.held("control")
+    tap = closure.held("tap") & ~control
+    view = closure.held("view") & ~control & ~tap
+    masks = (np.ones(g.n, dtype=bool), made, control, tap, view)
+    count = len(g.operators)
+    by = [np.bincount(g.operator[m], minlength=count).tolist() for m in masks]
+    rows: list[Any] = [Reach("", *(int(m.sum()) for m in masks))]
+    if count > 1:
+        rows += [
+            Reach(g.operators[i], *(b[i] for b in by))
+            for i in range(min(count, OPERATORS))
+            if by[2][i] + by[3][i] + by[4][i]
+        ]
+    return rows
