@@ -78,21 +78,24 @@ def test_jffs2() -> None:
                 struct.pack_into("<I", raw, start + 60, jffs2.crc(bytes(raw[start + 68 : start + total])))
                 struct.pack_into("<I", raw, start + 64, jffs2.crc(bytes(raw[start : start + 60])))
 
+    spans_of = {0xE001: ((16, 20), (24, 28)), 0xE002: ((16, 20), (32, 44))}
+
     def free(mutant: bytes, at: int, value: int) -> bool:
         for start, kind, total in nodes:
             end = start + total
             if start <= at < end + 3 & ~3:
                 if at >= end:
                     return (end + 3 & ~3) - end == 1 and value in (0, 0xFF)
-                spans = {0xE001: ((16, 20), (24, 28)), 0xE002: ((16, 20), (32, 44))}.get(kind, ())
-                return within(at - start, *spans)
+                spans = spans_of.get(kind, ())
+                top = kind in spans_of and at - start == 19 and value >= 0x80  # a version that the next one overflows
+                return within(at - start, *spans) and not top
         return False
 
     check(sample, [*range(used), *range(used, len(sample), 977)], free, repair)
 
 
 def test_ubi() -> None:
-    """Erase counters (31 bits) and sequence numbers."""
+    """Erase counters (30 bits) and sequence numbers (62 bits)."""
     volumes = [ubi.Volume(name="k", data=b"kernel" * 9, static=True), ubi.Volume(name="r", data=b"root" * 99)]
     sample = ubi.write(volumes)
     starts = range(0, len(sample), ubi.PEB)
@@ -109,9 +112,9 @@ def test_ubi() -> None:
 
     def free(mutant: bytes, at: int, value: int) -> bool:
         place = at % ubi.PEB
-        if place == 12:
-            return value < 0x80
         mapped = mutant[at - place + 64] != 0xFF
+        if place == 12 or (place == 104 and mapped):
+            return value < 0x40
         return within(place, (13, 16)) or (mapped and within(place, (104, 112)))
 
     places = [s + n for s in starts for n in (*range(128), *range(128, 700, 13), *range(700, ubi.PEB, 3001))]

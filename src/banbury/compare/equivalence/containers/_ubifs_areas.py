@@ -96,16 +96,29 @@ class Areas:
         self.first_orphan = self.first_space + self.sb.space
         self.first = self.first_orphan + self.sb.orphans
         self.main = self.sb.lebs - self.first
+        self._valid()
         if min(self.sb.log, self.sb.space, self.sb.orphans, self.main) < 1 or self.first >= self.lebs:
             raise Refused("superblock", "areas outside of the image")
         self.master = self._masters()
 
+    def _valid(self) -> None:
+        """What Linux asks of a superblock before it mounts (``sb.c``, validate_sb), grown to the most that it allows."""
+        sb = self.sb
+        room = sb.leb * max(sb.most - self.first, 0)
+        good = sb.log >= 2 and sb.space >= 2 and sb.most - self.first >= 9 and 1 <= sb.heads <= 64
+        good = good and 3 * sb.leb <= sb.journal <= room and 28 + 20 * sb.fanout + 4 <= sb.leb
+        good = good and sb.reserved <= room and 1 <= sb.grain <= 1_000_000_000
+        if not good:
+            raise Refused("superblock", "sizes that Linux does not mount", [Range(24, 108)])
+
     def node_size(self, at: int, sort: int) -> int:
         """The size of the node at ``at``, whose header and checksum are right."""
-        magic, check, _, size, found, group, unused = self.view.unpack(struct.Struct("<4sIQIBBH"), at)
+        magic, check, sequence, size, found, group, unused = self.view.unpack(struct.Struct("<4sIQIBBH"), at)
         where = [Range(at, at + 24)]
         if magic != MAGIC or found != sort or group > 2 or unused or not 24 <= size <= self.leb - at % self.leb:  # type: ignore[comparison-overlap]
             raise Refused(f"node at {at}", "is none, or of another type", where)
+        if sequence >> 62:  # near SQNUM_WATERMARK, Linux ends in read-only mode
+            raise Refused(f"node at {at}", "a sequence number near the end of its range", where)
         if group and sort not in (INODE, ENTRY, XENTRY, DATA):
             raise Refused(f"node at {at}", "of a group", where)
         if zlib.crc32(self.view.mem(at + 8, size - 8)) ^ 0xFFFFFFFF != check:
@@ -172,6 +185,8 @@ class Areas:
             raise Refused("master node", "two that differ, of an image in use, or with reserved bytes in use")
         if m.lebs != self.sb.lebs or m.log != 3:
             raise Refused("master node", "contradicts the superblock")
+        if m.highest >> 31 or m.commit >> 62:  # near INUM_WATERMARK, no file can be made
+            raise Refused("master node", "numbers near the end of their range")
         return m
 
     def check_areas(self) -> None:

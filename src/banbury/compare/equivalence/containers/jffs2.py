@@ -41,6 +41,7 @@ _PREFIXES: Final = {
     1: b"user.", 2: b"security.", 3: b"system.posix_acl_access", 4: b"system.posix_acl_default", 5: b"trusted.",
 }  # fmt: skip
 _NODE: Final = 1 << 16  # bytes of content of one node: Linux writes a page
+_TOP: Final = 1 << 31  # numbers from here on: what Linux counts on from them would overflow and be older, or nothing
 _BLOCK: Final = 4096  # bytes, the smallest erase block of any flash
 
 
@@ -120,9 +121,16 @@ class _Image:
         self.ends.append((at, end))
         return rounded
 
+    @staticmethod
+    def _counted(at: int, *numbers: int) -> None:
+        """Refuse numbers that the next one written to the mounted file system would overflow."""
+        if max(numbers) >= _TOP:
+            raise Refused(f"node at {at}", "a number near the end of its range", [Range(at + 12, at + 24)])
+
     def _name(self, at: int) -> int:
         parent, version, inode, _, length, sort, unused, unused2, check, name_check = self._unpack("4I4B2I", at + 12)
         self._crc(at, 32, check)
+        self._counted(at, parent, version, inode)
         self._crc(at + 40, length, name_check)
         name = self.view.take(at + 40, length)
         found = self.names.setdefault(parent, {})
@@ -137,6 +145,7 @@ class _Image:
         f = self._unpack("3I2H7I2BH2I", at + 12)
         number, version, mode, uid, gid, size, _, _, _, start, stored, length, method, asked, flags, check, head = f
         self._crc(at, 60, head)
+        self._counted(at, number, version)
         self._crc(at + 68, stored, check)
         if asked or flags or (method and not length):
             raise Refused(f"node at {at}", "flags or a compressor that is asked for", [Range(at + 57, at + 60)])
@@ -147,8 +156,9 @@ class _Image:
         return 68 + stored
 
     def _xattr(self, at: int) -> int:
-        number, _, prefix, length, size, check, head = self._unpack("2I2BH2I", at + 12)
+        number, version, prefix, length, size, check, head = self._unpack("2I2BH2I", at + 12)
         self._crc(at, 28, head)
+        self._counted(at, number, version)
         raw = self.view.take(at + 32, length + 1 + size)
         self._crc(at + 32, len(raw), check)
         if prefix not in _PREFIXES or number in self.xattrs or raw[length] or b"\0" in raw[:length]:
@@ -159,6 +169,7 @@ class _Image:
     def _xref(self, at: int) -> int:
         inode, number, sequence, head = self._unpack("4I", at + 12)
         self._crc(at, 24, head)
+        self._counted(at, inode, number, sequence)
         if sequence & 1:
             raise Refused(f"node at {at}", "an attribute that was deleted", [Range(at, at + 28)])
         self.references.setdefault(inode, []).append(number)

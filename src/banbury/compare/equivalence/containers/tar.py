@@ -208,7 +208,13 @@ class _Reader:
             Node(
                 name=name,
                 kind=kind,
-                attributes={**fixed, **extra, **hidden, **{f"pax {n}": v for n, v in pax.items()}, "extensions": len(free)},
+                attributes={
+                    **fixed,
+                    **extra,
+                    **hidden,
+                    **{f"pax {n}": v for n, v in pax.items()},
+                    "extensions": len(free),
+                },  # fmt: skip
                 place=Place(self.base + start, size, self.spool) if kind == "file" else None,
                 free=tuple(free),
                 hints=(EXACT,) if _CONTROL.fullmatch(plain_name(name)) else (),

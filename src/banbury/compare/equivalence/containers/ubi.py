@@ -67,7 +67,6 @@ class _Image:
         self.counters: list[int] = []
         self.numbers: set[int] = set()
         self.places: set[tuple[int, int]] = set()
-        self.sequences: list[int] = []
         self.blocks: dict[int, dict[int, _Block]] = {}
         self.erased = 0
         for at in range(0, len(view), self.peb):
@@ -100,8 +99,8 @@ class _Image:
         magic, version, unused, count, second, data, number, unused2, check = view.unpack(_COUNTER, at)
         if magic != MAGIC or version != 1 or unused != bytes(3) or unused2 != bytes(32):  # type: ignore[comparison-overlap]
             raise Refused(f"eraseblock at {at}", "no header of version 1, or reserved bytes in use", where)
-        if not 64 <= second <= data - 64 < self.peb - 64 or count >> 31:
-            raise Refused(f"eraseblock at {at}", "headers outside of it", where)
+        if not 64 <= second <= data - 64 < self.peb - 64 or count >> 30:
+            raise Refused(f"eraseblock at {at}", "headers outside of it, or erased too often", where)
         _checked(view, at, check)
         self.counters.append(count)
         self.numbers.add(number)
@@ -122,6 +121,8 @@ class _Image:
         reserved = unused != bytes(4) or unused2 != bytes(4) or f[14] != bytes(12)  # type: ignore[comparison-overlap]
         if magic != b"UBI!" or version != 1 or reserved:  # type: ignore[comparison-overlap]
             raise Refused(f"eraseblock at {at}", "no header of version 1, or reserved bytes in use", where)
+        if sequence >> 62:  # Linux counts on from it; what overflows is older than this block
+            raise Refused(f"eraseblock at {at}", "a sequence number near the end of its range", where)
         if copy or sort not in (_DYNAMIC, _STATIC) or compat != (5 if volume == _LAYOUT else 0):
             raise Refused(f"eraseblock at {at}", "a moved copy, or a volume of the driver's own", where)
         if sort == _DYNAMIC and (size or used or check):
@@ -130,7 +131,6 @@ class _Image:
         if number in found:
             raise Refused(f"eraseblock at {at}", "a place of its volume that another has too", where)
         found[number] = _Block(data, sort, volume, size, used, pad, check)
-        self.sequences.append(sequence)
 
     # The table of volumes
 

@@ -75,6 +75,7 @@ class _Image(Areas):
         self.nodes: dict[tuple[int, int, int], list[_Node]] = {}
         self.live: dict[int, list[tuple[int, int, bool]]] = {}
         self.used: set[int] = set()
+        self.forms = {self.sb.compressor}
         self.hidden: set[int] = set()  # inodes that hold attributes' values
         self.stated: dict[int, tuple[int, int, int, int, bytes]] = {}  # attributes' counts and sizes, flag, data
 
@@ -359,6 +360,7 @@ class _Image(Areas):
         if not 0 < size <= room or packed or form not in COMPRESSORS or end <= start:
             raise Refused(f"node at {node.at}", "data of another size or form", [Range(node.at, end)])
         kind = COMPRESSORS[form]
+        self.forms.add(form)
         if kind == "deflate":
             out: Buffer = b"".join(bytes(piece) for piece in inflated(self.view, start, end))
         else:
@@ -396,12 +398,15 @@ def _compare(work: Work) -> None:
     one, other = (_Image(view, work.spool) for view, _ in work.sides)
     fields = [
         {"eraseblock": i.leb, "unit": i.sb.unit, "version": i.sb.version, "flags": i.sb.flags & ~BIG,
-         "reserved for": (i.sb.user, i.sb.group), "time": i.sb.grain, "heads": (i.sb.heads, i.sb.saved)}
+         "reserved for": (i.sb.user, i.sb.group, i.sb.reserved), "time": i.sb.grain, "heads": (i.sb.heads, i.sb.saved)}
         for i in (one, other)
     ]  # fmt: skip
     work.exactly("superblock", *fields)
     trees = [image.tree() for image in (one, other)]
     work.account.explain("ubifs.layout", *whole(work))
+    if one.forms != other.forms:
+        names = [", ".join(sorted(COMPRESSORS[f] or "none" for f in i.forms)) for i in (one, other)]
+        work.account.explain("ubifs.compressor", *whole(work), " against ".join(names))
     work.free(*({"number": Free("ubifs.identity", i.sb.uuid, Range(108, 124))} for i in (one, other)))
     compare_trees(work, *trees, order="ubifs.layout")
 
