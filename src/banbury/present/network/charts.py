@@ -10,6 +10,7 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup
 
+from banbury.decide.exposure.record import Readable
 from banbury.decide.policy.geography import LAT, LON, Area, RegionalShare
 from banbury.decide.policy.timeline import Point
 from banbury.present.network.svg import admitted
@@ -28,7 +29,7 @@ def drawn(chart: Any) -> Markup:
     """A chart as SVG for a page."""
     made = (
         chart.configure(
-            background="#ffffff", font="system-ui, sans-serif", padding={"left": 4, "top": 4, "right": 64, "bottom": 4}
+            background="#ffffff", font="system-ui, sans-serif", padding={"left": 24, "top": 4, "right": 64, "bottom": 4}
         )
         .configure_view(stroke=None)
         .configure_axis(
@@ -58,7 +59,7 @@ def heat(shares: Sequence[RegionalShare]) -> Markup | None:
             "operator": named(s.operator),
             "region": named(s.region),
             "over": s.low - s.limit,
-            "text": f"{s.low:.0%}" if s.high - s.low < 0.005 else f"{s.low:.0%} to {s.high:.0%}",
+            "text": _range(s.low, s.high),
             "dark": abs(s.low - s.limit) > 0.3,
         }
         for s in shares
@@ -153,3 +154,33 @@ def cells(areas: Sequence[Area], ground: Sequence[tuple[float, float]], limit: f
 
 def _cell(operator: str, lat: float, lon: float, over: float | None) -> dict[str, Any]:
     return {"operator": operator, "west": lon, "east": lon + LON, "south": lat, "north": lat + LAT, "over": over}
+
+
+def readable(before: Sequence[Readable], after: Sequence[Readable] | None) -> Markup | None:
+    """How much of each network's user traffic could be read, before and after; a range where that is open."""
+    rows = []
+    for when, found in (("before", before), ("after", after or ())):
+        for r in [r for r in found if r.metric != "sites"][: 3 * MOST]:
+            name = named(f"{r.operator} {r.network} {r.metric}")
+            rows.append({"network": name, "when": when, "low": r.low, "high": r.high, "text": _range(r.low, r.high)})
+    if not rows:
+        return None
+    order = ["before", "after"] if after is not None else ["before"]
+    base = alt.Chart(_data(rows)).encode(
+        y=alt.Y("network:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False)),
+        yOffset=alt.YOffset("when:N", sort=order),
+    )
+    colour = alt.Scale(domain=["before", "after"], range=[_COLOURS[-1], _COLOURS[0]])
+    legend = alt.Legend(orient="top") if after is not None else None
+    axis = alt.Axis(format="%", tickCount=5, orient="top")
+    low = base.mark_bar(height=9).encode(
+        x=alt.X("low:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=axis),
+        color=alt.Color("when:N", title=None, scale=colour, legend=legend),
+    )
+    high = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", color=alt.Color("when:N", scale=colour))
+    text = base.mark_text(align="left", dx=5, fontSize=10, color=_INK).encode(x="high:Q", text="text:N")
+    return drawn((low + high + text).properties(width=520, height=alt.Step(14)))
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.0%}" if high - low < 0.005 else f"{low:.0%} to {high:.0%}"

@@ -9,25 +9,28 @@ from __future__ import annotations
 from typing import Any
 
 import banbury
+from banbury.decide.exposure.record import CLASSES
 from banbury.decide.policy.verdict import Verdict
 from banbury.present import page
+from banbury.present.network.exposed import Exposed, way
 from banbury.present.network.judged import NAMES, Judged
 
 _BADGE = {"violation": "high", "insufficient data": "low", "due": "medium", "met": "yes", "not in force": "info"}
 
 
-def render(title: str, *, judged: Judged | None = None) -> str:
+def render(title: str, *, judged: Judged | None = None, exposed: Exposed | None = None) -> str:
     """The page with the sections for which there is something."""
     context: dict[str, Any] = {
         "title": title,
         "version": banbury.__version__,
         "judged": judged,
+        "exposed": exposed,
+        "classes": CLASSES,
         "names": NAMES,
         "badges": _BADGE,
     }
-    return page.render(
-        "network.html.j2", context, style=page.read("report.css", "network.css"), figure=figure, number=number
-    )
+    style = page.read("report.css", "network.css")
+    return page.render("network.html.j2", context, style=style, figure=figure, way=way, part=part)
 
 
 def number(value: float, unit: str) -> str:
@@ -43,3 +46,8 @@ def figure(row: Verdict) -> str:
     unit = row.unit.partition(",")[0]
     limit = "" if row.limit is None else f", limit {number(row.limit, row.unit)}"
     return f"{number(row.measured, row.unit)}{high} {unit}{limit}"
+
+
+def part(value: float) -> str:
+    """A fraction in per cent."""
+    return f"{value:.1%}"
