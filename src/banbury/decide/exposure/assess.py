@@ -11,12 +11,15 @@ import numpy as np
 
 from banbury.decide.exposure import claims
 from banbury.decide.exposure.closure import Closure, Start, close, start
+from banbury.decide.exposure.dependence import dependence
 from banbury.decide.exposure.graph import Bools, Graph, graph
 from banbury.decide.exposure.outage import LOSSES, Core, outage, shares
-from banbury.decide.exposure.precautions import Taken, apply, chosen
+from banbury.decide.exposure.precautions import chosen
 from banbury.decide.exposure.record import CLASSES, Applied, Change, Exposure, Outage, Picture, Readable, Vendor
+from banbury.decide.exposure.taking import Taken, apply
 from banbury.decide.exposure.vendors import jurisdiction, resolve
 from banbury.decide.network import Network
+from banbury.decide.network.catalogue import functions
 from banbury.model.errors import InputError
 
 LIMITS = [
@@ -113,12 +116,20 @@ def _outages(g: Graph, begin: Start, closure: Closure) -> list[Outage]:
     return [outage(g, off, case=case, title=title) for case, title, off in cases]
 
 
+def ends_content(g: Graph) -> Bools:
+    """The elements at which protection of content ends, whatever protects the way to them: all but those that only see
+    what passes unprotected (a central unit, but not a router)."""
+    known = functions()
+    return np.array([not (f in known and known[f].clear_unless) for f in g.functions], dtype=bool)[g.function]
+
+
 def readable(g: Graph, closure: Closure, taken: Taken) -> list[Readable]:
     """How much user traffic could be read, by operator and access network."""
     content = (np.where(taken.holds, 0, g.holds)[:, list(CLASSES).index("U")] > 0)[g.group]
     seen = (closure.held("control") | closure.held("tap")) & content
     said = shares(g)
-    part = np.bincount(said.group, weights=said.share * seen[said.element], minlength=len(said.groups))
+    passes = dependence(g).carriers.below(seen & ends_content(g)) | seen
+    part = np.bincount(said.group, weights=said.share * passes[said.element], minlength=len(said.groups))
     core = Core(g, seen)
     rows = []
     for i, (operator, network, metric, period, covered) in enumerate(said.groups[:LOSSES]):

@@ -12,8 +12,8 @@ import numpy as np
 from banbury.decide.exposure.closure import Closure, edge_between, trail, ways_in
 from banbury.decide.exposure.graph import EDGES, Bools, Graph, Longs
 from banbury.decide.exposure.kinds import ENTITY, kinds
-from banbury.decide.exposure.precautions import Taken
 from banbury.decide.exposure.record import CLASSES, Capability, Change, Claim, Reach, Step
+from banbury.decide.exposure.taking import Taken
 from banbury.decide.network.catalogue import functions
 
 #: Claims that are listed.
@@ -70,12 +70,10 @@ def _order(capability: str) -> int:
 def _nearest(g: Graph, closure: Closure, power: str) -> Longs:
     """For each group the state of the power that is nearest to the vendor; -1 where it has none."""
     at = closure.powers.index(power) * g.n
-    rank = closure.rank[at : at + g.n]
-    there = np.flatnonzero(rank >= 0)
-    there = there[np.argsort(-rank[there], kind="stable")]
+    there = closure.order[(closure.order >= at) & (closure.order < at + g.n)][::-1]
     nearest = np.full(len(g.group_size), -1, dtype=np.int64)
     # Of several assignments to one place the last stands: the nearest.
-    nearest[g.group[there]] = there + at
+    nearest[g.group[there - at]] = there
     return nearest
 
 

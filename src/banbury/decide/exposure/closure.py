@@ -41,12 +41,13 @@ class Start:
 
 @dataclass
 class Closure:
-    """Which states are reached. ``rank``: position in the order of the search, -1 where not reached (a nearer state
-    has a smaller rank); ``parent``: state before, or the number of states for the entity. ``arcs``: those that were
-    left."""
+    """Which states are reached. ``order``: those, in the order of the search; ``rank``: position in it, -1 where not
+    reached (a nearer state has a smaller rank); ``parent``: state before, or the number of states for the entity.
+    ``arcs``: those that were left."""
 
     powers: list[str]
     n: int
+    order: Ints
     rank: Ints
     parent: Ints
     arcs: Arcs
@@ -107,7 +108,7 @@ def close(g: Graph, begin: Start, cut: Bools | None = None) -> Closure:
     order, parent = breadth_first_order(matrix, states, directed=True, return_predecessors=True)
     rank = np.full(states, -1, dtype=np.int32)
     rank[order[1:]] = np.arange(len(order) - 1)
-    return Closure(base.powers, g.n, rank, parent[:states].astype(np.int32), base, first)
+    return Closure(base.powers, g.n, order[1:], rank, parent[:states].astype(np.int32), base, first)
 
 
 def _first(g: Graph, begin: Start, powers: list[str]) -> Ints:

@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from banbury.decide.exposure.graph import EDGES, Bools, Graph, Ints, Longs
+from banbury.decide.network.catalogue import functions
 
 
 @dataclass
@@ -39,6 +40,10 @@ class Ways:
         found = np.zeros(n, dtype=bool)
         found[order[1:]] = True
         return found
+
+    def below(self, begin: Bools) -> Bools:
+        """The elements that one of ``begin`` serves, over any number of steps, itself among them."""
+        return Ways(self.indptr, self.target, begin).works(np.ones(len(begin), dtype=bool))
 
 
 def _ways(n: int, source: Ints, target: Ints, sideways: tuple[Ints, Ints] | None = None) -> Ways:
@@ -124,7 +129,5 @@ def dependence(g: Graph) -> Dependence:
 
 
 def _core(g: Graph) -> list[Any]:
-    from banbury.decide.network.catalogue import functions
-
     known = functions()
     return [i for i, name in enumerate(g.functions) if name in known and known[name].layer == "core"]

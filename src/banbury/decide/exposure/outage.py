@@ -20,6 +20,24 @@ AREAS = 100
 
 
 @dataclass
+class Parts:
+    """Rows cut into parts by a number beside their group. ``part``: of each row, -1 where it has no number; ``group``
+    and ``number``: of each part."""
+
+    part: Longs
+    group: Longs
+    number: Longs
+
+
+def _parts(group: Ints, number: Ints) -> Parts:
+    known = number >= 0
+    found, inverse = np.unique(group[known].astype(np.int64) << 32 | number[known], return_inverse=True)
+    part = np.full(len(group), -1, dtype=np.int64)
+    part[known] = inverse
+    return Parts(part, found >> 32, found & 0xFFFFFFFF)
+
+
+@dataclass
 class Shares:
     """Rows of shares, in numbers. ``group``: index into ``groups`` (operator, network, metric, period, covered)."""
 
@@ -27,6 +45,8 @@ class Shares:
     group: Ints
     share: Floats
     groups: list[tuple[str, str, str, str, float]]
+    squares: Parts
+    areas: Parts
 
 
 def shares(g: Graph) -> Shares:
@@ -46,11 +66,15 @@ def shares(g: Graph) -> Shares:
     rows = g.network.sql(
         f"SELECT operator, network, metric, period, coalesce(covered, 0)::DOUBLE FROM ({numbered}) ORDER BY n"
     )
+    element = np.ma.getdata(columns["element"]).astype(np.int32)
+    group = np.ma.getdata(columns["grp"]).astype(np.int32)
     found = Shares(
-        np.ma.getdata(columns["element"]).astype(np.int32),
-        np.ma.getdata(columns["grp"]).astype(np.int32),
+        element,
+        group,
         np.ma.getdata(columns["share"]).astype(np.float64),
         [(str(o), str(n), str(m), str(p), float(c)) for o, n, m, p, c in rows],
+        _parts(group, g.square[element]),
+        _parts(group, g.region[element]),
     )
     g.cache["shares"] = found
     return found
@@ -75,7 +99,7 @@ def outage(
     gone = np.bincount(said.group, weights=said.share * lost, minlength=count)
     elements = np.bincount(said.group, minlength=count)
     dark = np.bincount(said.group, weights=lost, minlength=count)
-    squares, squares_lost = _squares(g, said, lost)
+    squares, squares_lost = _squares(said, lost)
     areas = _areas(g, said, lost)
     core = Core(g, ~works)
     rows = []
@@ -110,31 +134,26 @@ def outage(
     return Outage(case, title, int(off.sum()), int(fallen.sum()), rows, max(count - LOSSES, 0))
 
 
-def _squares(g: Graph, said: Shares, lost: Bools) -> tuple[Longs, Longs]:
+def _squares(said: Shares, lost: Bools) -> tuple[Longs, Longs]:
     """For each group: squares that hold its elements, and those in which every one is lost."""
-    where = g.square[said.element].astype(np.int64)
-    known = where >= 0
-    code = said.group[known].astype(np.int64) << 32 | where[known]
-    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
-    working = np.zeros(len(first), dtype=bool)
-    working[inverse[~lost[known]]] = True
-    group = said.group[known][first]
+    parts = said.squares
+    working = np.zeros(len(parts.group), dtype=bool)
+    working[parts.part[(parts.part >= 0) & ~lost]] = True
     count = len(said.groups)
-    return np.bincount(group, minlength=count), np.bincount(group[~working], minlength=count)
+    return np.bincount(parts.group, minlength=count), np.bincount(parts.group[~working], minlength=count)
 
 
 def _areas(g: Graph, said: Shares, lost: Bools) -> list[list[Area]]:
     """For each group its regions, the one that loses most first. A pool of the core that is off is no region's loss."""
-    code = said.group.astype(np.int64) * max(len(g.regions), 1) + g.region[said.element]
-    found, inverse = np.unique(code, return_inverse=True)
-    share = np.bincount(inverse, weights=said.share, minlength=len(found))
-    gone = np.bincount(inverse, weights=said.share * lost, minlength=len(found))
-    cells = np.bincount(inverse, minlength=len(found))
-    dark = np.bincount(inverse, weights=lost, minlength=len(found))
+    parts, count = said.areas, len(said.areas.group)
+    share = np.bincount(parts.part, weights=said.share, minlength=count)
+    gone = np.bincount(parts.part, weights=said.share * lost, minlength=count)
+    cells = np.bincount(parts.part, minlength=count)
+    dark = np.bincount(parts.part, weights=lost, minlength=count)
     rows: list[list[Area]] = [[] for _ in said.groups]
-    for i in np.lexsort((found, -gone)):
-        group, region = divmod(int(found[i]), max(len(g.regions), 1))
-        rows[group].append(Area(g.regions[region], float(share[i]), float(gone[i]), int(cells[i]), int(dark[i])))
+    for i in np.lexsort((np.arange(count), -gone)).tolist():
+        region = g.regions[int(parts.number[i])]
+        rows[int(parts.group[i])].append(Area(region, float(share[i]), float(gone[i]), int(cells[i]), int(dark[i])))
     return rows
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from banbury.decide.exposure.law import Jurisdiction
+
 Capability = Literal["read", "steer", "off"]
 #: The classes of data, in the order of the catalogue's planes.
 CLASSES = {
@@ -213,63 +215,6 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     before: int
     after: int
     by: list[str] = []
-
-
-class Law(msgspec.Struct, frozen=True):
-    """One law: who is bound, who can compel, to what; ``read``: whether a secondary source gives it, or memory alone.
-    ``review``: what the law gives the one compelled; empty where that was not entered."""
-
-    country: str
-    law: str
-    clause: str
-    date: dt.date
-    who: str
-    by: str
-    duty: str
-    source: str
-    read: str
-    review: str = ""
-
-
-class Framework(msgspec.Struct, frozen=True):
-    """A framework that takes ownership or law for a criterion."""
-
-    name: str
-    date: dt.date
-    criterion: str
-    source: str
-    read: str
-
-
-class Owner(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One legal entity of the group: where it is established, who owns it, and who says so as of when. ``role``: asked,
-    owner, or affiliate. ``supplies`` and ``supports``: installed elements that it made, that it supports."""
-
-    id: str
-    name: str
-    role: str
-    country: str | None
-    parent: str | None
-    valid_from: dt.date | None
-    valid_to: dt.date | None
-    asserted_by: str
-    as_of: dt.date | None
-    supplies: int
-    supports: int
-
-
-class Jurisdiction(msgspec.Struct, frozen=True):
-    """Ownership and law, a record of its own: nothing of it enters any figure, and no figure enters it.
-
-    ``countries_without``: countries of the group for which no law was entered, which does not say that there is none.
-    ``unknown``: entities whose country the inventory does not say.
-    """
-
-    owners: list[Owner]
-    laws: list[Law]
-    countries_without: list[str]
-    unknown: list[str]
-    frameworks: list[Framework]
 
 
 class Unknown(msgspec.Struct, frozen=True):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeVar
 
+from banbury.decide.exposure.law import Jurisdiction
 from banbury.decide.exposure.record import (
     Applied,
     Claim,
     Exposure,
-    Jurisdiction,
     Loss,
     Outage,
     Picture,

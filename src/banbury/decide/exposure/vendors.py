@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from banbury.decide.exposure.graph import Bools, Graph
-from banbury.decide.exposure.record import Framework, Jurisdiction, Law, Owner, Vendor
+from banbury.decide.exposure.law import Framework, Jurisdiction, Law, Owner
+from banbury.decide.exposure.record import Vendor
 from banbury.model.errors import InputError
 
 #: Names offered where one is unknown.
