@@ -146,8 +146,11 @@ def assess(
     type=click.Path(path_type=Path, allow_dash=True),
     help="Write it as JSON; - is standard output.",
 )
+@click.option(
+    "--html", "html_out", type=click.Path(path_type=Path, dir_okay=False), help="Write it as one offline page."
+)
 @click.option("--accept-problems", is_flag=True, help="Judge an inventory that has problems, and say so.")
-def case(folder: Path, name: str, json_out: Path | None, accept_problems: bool) -> None:
+def case(folder: Path, name: str, json_out: Path | None, html_out: Path | None, accept_problems: bool) -> None:
     """Tell a public story in data: what each country's rules said of the network in DIR on each day, and what
     changed the answer.
     """
@@ -160,6 +163,10 @@ def case(folder: Path, name: str, json_out: Path | None, accept_problems: bool) 
         from banbury.decide.cases.text import lines
 
         story = tell(folder, load(name), accept_problems=accept_problems)
+        if html_out is not None:
+            from banbury.present.network.page import render
+
+            write(html_out, render(story.title, story=story).encode())
         if json_out is not None:
             write(json_out, msgspec.json.format(msgspec.json.encode(story), indent=2))
         if json_out is None or str(json_out) != "-":
@@ -183,6 +190,9 @@ def case(folder: Path, name: str, json_out: Path | None, accept_problems: bool) 
     type=click.Path(path_type=Path, allow_dash=True),
     help="Write it as JSON; - is standard output.",
 )
+@click.option(
+    "--html", "html_out", type=click.Path(path_type=Path, dir_okay=False), help="Write it as one offline page."
+)
 @click.option("--accept-problems", is_flag=True, help="Use an inventory that has problems, and say so.")
 def expose(
     folder: Path,
@@ -190,6 +200,7 @@ def expose(
     precautions: tuple[str, ...],
     as_of: str | None,
     json_out: Path | None,
+    html_out: Path | None,
     accept_problems: bool,
 ) -> None:
     """What a vendor could read, steer or switch off in the network in DIR, with the path of every claim; before and
@@ -203,6 +214,12 @@ def expose(
         from banbury.decide.exposure.text import lines
 
         found = assess_folder(folder, vendor, precautions, as_of, accept_problems=accept_problems)
+        if html_out is not None:
+            from banbury.present.network.exposed import exposed
+            from banbury.present.network.page import render
+
+            title = f"What {found.vendor.name} could do in a network"
+            write(html_out, render(title, exposed=exposed(found)).encode())
         if json_out is not None:
             write(json_out, as_json(found))
         if json_out is None or str(json_out) != "-":

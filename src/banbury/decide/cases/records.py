@@ -114,7 +114,7 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Story(msgspec.Struct, frozen=True):
-    """A case told of one inventory."""
+    """A case told of one inventory. ``problems``: how many its check found, where they were accepted."""
 
     case: str
     title: str
@@ -122,3 +122,4 @@ class Story(msgspec.Struct, frozen=True):
     inventory: str
     made_up: bool
     told: list[Told]
+    problems: int = 0

@@ -30,7 +30,7 @@ def tell(folder: Path, case: Case, *, accept_problems: bool = False) -> Story:
     with Network.open(folder, as_of=case.moments[0].on, accept_problems=accept_problems) as network:
         for moment in case.moments:
             told.append(_at(network.at(moment.on), case, packs, moment, told[-1] if told else None))
-        return Story(case.id, case.title, case.text, network.digest, network.made_up, told)
+        return Story(case.id, case.title, case.text, network.digest, network.made_up, told, len(network.problems))
 
 
 def _at(network: Network, case: Case, packs: dict[str, list[Pack]], moment: Moment, before: Told | None) -> Told:

@@ -12,6 +12,8 @@ def lines(story: Story) -> Iterator[str]:
     yield story.title
     yield story.text
     yield f"inventory {story.inventory[:16]}" + (", made up" if story.made_up else "")
+    if story.problems:
+        yield f"the inventory has {story.problems:,} problems: this rests on what could be read of it"
     for told in story.told:
         yield ""
         yield f"{told.moment.on}  {told.moment.title}"

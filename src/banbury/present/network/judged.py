@@ -10,7 +10,6 @@ from typing import Final
 import msgspec
 from markupsafe import Markup
 
-from banbury.decide.cases.records import Story
 from banbury.decide.network import Network
 from banbury.decide.policy.assess import assess
 from banbury.decide.policy.geography import areas, ground, regional
@@ -54,7 +53,6 @@ class Judged(msgspec.Struct, frozen=True):
     caps: list[Caps]
     map: Markup | None
     mapped: str
-    story: Story | None = None
 
 
 def judged(network: Network, packs: Sequence[Pack], problems: int = 0) -> Judged:

@@ -6,9 +6,13 @@ allows no script, and no style but its own.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
+import msgspec
+
 import banbury
+from banbury.decide.cases.records import Story
 from banbury.decide.exposure.record import CLASSES
 from banbury.decide.policy.verdict import Verdict
 from banbury.present import page
@@ -18,19 +22,45 @@ from banbury.present.network.judged import NAMES, Judged
 _BADGE = {"violation": "high", "insufficient data": "low", "due": "medium", "met": "yes", "not in force": "info"}
 
 
-def render(title: str, *, judged: Judged | None = None, exposed: Exposed | None = None) -> str:
-    """The page with the sections for which there is something."""
+class Basis(msgspec.Struct, frozen=True):
+    """What the page rests on: the date (none where there are several), the inventory, and its problems."""
+
+    as_of: dt.date | None
+    inventory: str
+    made_up: bool
+    problems: int
+
+
+def render(
+    title: str, *, judged: Judged | None = None, exposed: Exposed | None = None, story: Story | None = None
+) -> str:
+    """The page with the sections for which there is something; all of one inventory. Raises ValueError without any."""
     context: dict[str, Any] = {
         "title": title,
         "version": banbury.__version__,
+        "basis": _basis(judged, exposed, story),
         "judged": judged,
         "exposed": exposed,
+        "story": story,
+        "countries": [answer.country for answer in story.told[0].answers] if story else [],
         "classes": CLASSES,
         "names": NAMES,
         "badges": _BADGE,
     }
     style = page.read("report.css", "network.css")
     return page.render("network.html.j2", context, style=style, figure=figure, way=way, part=part)
+
+
+def _basis(judged: Judged | None, exposed: Exposed | None, story: Story | None) -> Basis:
+    if judged is not None:
+        a = judged.assessment
+        return Basis(a.as_of, a.inventory, a.made_up, a.problems)
+    if exposed is not None:
+        e = exposed.exposure
+        return Basis(e.as_of, e.inventory, e.made_up, e.problems)
+    if story is not None:
+        return Basis(None, story.inventory, story.made_up, story.problems)
+    raise ValueError("a page without a section")
 
 
 def number(value: float, unit: str) -> str:
