@@ -9,19 +9,22 @@ wildcard, or one that looks like an address, is never seen by it.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import mmap
 import re
 import tempfile
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 
+from banbury.decide.network import quick
 from banbury.decide.network.problems import Problem, Problems
-from banbury.decide.network.tables import Table, tables
+from banbury.decide.network.tables import SQL, Table, quoted, tables
 from banbury.model.errors import InputError
 
 #: The longest line of a CSV file, in bytes, and the most columns of one.
@@ -51,11 +54,6 @@ def seal(connection: duckdb.DuckDBPyConnection) -> None:
     """From here on the database opens no file, and no query can change that."""
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-
-
-def quoted(name: str) -> str:
-    """An SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def find(folder: Path, problems: Problems) -> dict[str, Path]:
@@ -97,12 +95,6 @@ def manifest(folder: Path) -> dict[str, Any]:
         raise InputError(f"{MANIFEST}: {problem}") from problem
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _header(path: Path) -> list[str]:
     with path.open("rb") as file:
         line = file.readline(LINE)
@@ -121,9 +113,6 @@ def _columns(path: Path, name: str, table: Table, names: list[str], problems: Pr
     """Check a file's column names; raises :class:`InputError` where a required one is missing."""
     if len(names) > COLUMNS:
         raise InputError(f"{path.name}: {len(names)} columns")
-    if len(set(names)) != len(names):
-        twice = next(n for n in names if names.count(n) > 1)
-        raise InputError(f"{path.name}: the column {twice[:100]!r} is there twice")
     missing = [key for key, column in table.columns.items() if column.required and key not in names]
     if missing:
         raise InputError(f"{path.name}: no column {', '.join(missing)}")
@@ -188,63 +177,134 @@ def _no_blank_lines(path: Path, name: str) -> None:
                 raise InputError(f"{name}: line {line:,} is empty, so that the rows after it cannot be named")
 
 
-def _csv(connection: duckdb.DuckDBPyConnection, link: Path, path: Path, name: str, problems: Problems) -> None:
-    table = tables()[name]
+def _names(connection: duckdb.DuckDBPyConnection, link: Path, path: Path, name: str) -> dict[str, str]:
+    """The columns of a file with the types that they come in."""
+    if path.suffix == ".parquet":
+        described = connection.execute("DESCRIBE SELECT * FROM read_parquet($path)", {"path": str(link)}).fetchall()
+        return {str(row[0]): str(row[1]) for row in described}
     names = _header(link)
-    _columns(path, name, table, names, problems)
-    _no_blank_lines(link, path.name)
     if not names:
         raise InputError(f"{path.name}: empty")
-    columns = dict.fromkeys(names, "VARCHAR")
+    if len(set(names)) != len(names):
+        twice = next(n for n in names if names.count(n) > 1)
+        raise InputError(f"{path.name}: the column {twice[:100]!r} is there twice")
+    return dict.fromkeys(names, "VARCHAR")
+
+
+def _reader(path: Path, names: dict[str, str], rejects: str = "") -> str:
+    if path.suffix == ".parquet":
+        return "read_parquet($path)"
+    return f"""read_csv($path, columns = {_struct(names)}, header = true, auto_detect = false, delim = ',', quote = '"',
+        escape = '"', strict_mode = true, max_line_size = {LINE}{rejects})"""
+
+
+def _quickly(
+    connection: duckdb.DuckDBPyConnection, link: Path, path: Path, name: str, names: dict[str, str], plain: bool
+) -> bool:
+    """Try to fill ``read_{name}`` with typed columns; whether that worked and no cell is wrong."""
+    try:
+        connection.execute(
+            f"CREATE TABLE read_{name} AS SELECT {quick.select(tables()[name], names)} FROM {_reader(path, names)}",
+            {"path": str(link)},
+        )
+        if quick.cells(connection, name, plain):
+            return True
+    except duckdb.Error:
+        pass  # the slow way finds out what it was
+    connection.execute(f"DROP TABLE IF EXISTS read_{name}")
+    return False
+
+
+def _as_text(
+    connection: duckdb.DuckDBPyConnection, link: Path, path: Path, name: str, names: dict[str, str], problems: Problems
+) -> None:
+    """Fill ``raw_{name}`` with the cells as text, and enter the lines that are none of a table."""
+    rejects = ", store_rejects = true, rejects_limit = 0"
     connection.execute(
-        f"""CREATE TABLE read_{name} AS SELECT {_select(table, names)} FROM read_csv(
-            $path, columns = {_struct(columns)}, header = true, auto_detect = false, delim = ',', quote = '"',
-            escape = '"', strict_mode = true, store_rejects = true, rejects_limit = 0, max_line_size = {LINE})""",
+        f"CREATE TABLE read_{name} AS SELECT {_select(tables()[name], list(names))} "
+        f"FROM {_reader(path, names, rejects)}",
         {"path": str(link)},
     )
-    _rejected(connection, path, name, problems)
-    connection.execute("DROP TABLE IF EXISTS reject_errors")
-    connection.execute("DROP TABLE IF EXISTS reject_scans")
+    if path.suffix == ".csv":
+        _rejected(connection, path, name, problems)
+        connection.execute("DROP TABLE IF EXISTS reject_errors")
+        connection.execute("DROP TABLE IF EXISTS reject_scans")
+    else:
+        connection.execute(f"CREATE TABLE raw_{name} AS SELECT rowid + 2 AS row, * FROM read_{name}")
+    connection.execute(f"DROP TABLE read_{name}")
 
 
 def _struct(columns: dict[str, str]) -> str:
     return "{" + ", ".join(f"{quoted(n)}: '{kind}'" for n, kind in columns.items()) + "}"
 
 
-def _parquet(connection: duckdb.DuckDBPyConnection, link: Path, path: Path, name: str, problems: Problems) -> None:
-    names = [
-        str(row[0])
-        for row in connection.execute("DESCRIBE SELECT * FROM read_parquet($path)", {"path": str(link)}).fetchall()
-    ]
-    _columns(path, name, tables()[name], names, problems)
-    connection.execute(
-        f"CREATE TABLE read_{name} AS SELECT {_select(tables()[name], names)} FROM read_parquet($path)",
-        {"path": str(link)},
-    )
-    connection.execute(f"CREATE TABLE raw_{name} AS SELECT rowid + 2 AS row, * FROM read_{name}")
+class Loaded(msgspec.Struct):
+    """``digests``: SHA-256 of each file; ``sound``: the tables whose cells and references are known to be right."""
+
+    digests: dict[str, str]
+    sound: set[str]
 
 
-def load(connection: duckdb.DuckDBPyConnection, found: dict[str, Path], problems: Problems) -> dict[str, str]:
-    """Fill ``raw_NAME`` (``row`` and the columns as text) for every table; a table without file is empty.
+def load(
+    connection: duckdb.DuckDBPyConnection, found: dict[str, Path], problems: Problems, *, thorough: bool = False
+) -> Loaded:
+    """Fill ``data_NAME`` (``row`` and the typed columns) for every table that is sound; for the others ``raw_NAME``
+    (``row`` and the columns as text). A table without file is empty. ``thorough``: all as text.
 
-    Returns the SHA-256 of each file. Raises :class:`InputError` where a file cannot be read as a table at all.
+    Raises :class:`InputError` where a file cannot be read as a table at all.
     """
-    digests = {}
+    digests: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="banbury-network-") as scratch:
+        links = {name: Path(scratch) / f"{name}{path.suffix}" for name, path in found.items()}
+        names: dict[str, dict[str, str]] = {}
+        quickly: set[str] = set()
         for name, table in tables().items():
-            path = found.get(name)
-            if path is None:
-                none = ", ".join(f"CAST(NULL AS VARCHAR) AS {quoted(key)}" for key in table.columns)
-                connection.execute(f"CREATE TABLE raw_{name} AS SELECT 0::BIGINT AS row, {none} LIMIT 0")
+            if name not in found:
+                none = ", ".join(f"CAST(NULL AS {SQL[c.type]}) AS {quoted(key)}" for key, c in table.columns.items())
+                connection.execute(f"CREATE TABLE read_{name} AS SELECT {none} LIMIT 0")
+                quickly.add(name)
                 continue
-            link = Path(scratch) / f"{name}{path.suffix}"
-            link.symlink_to(path.resolve())
-            read = _csv if path.suffix == ".csv" else _parquet
-            try:
-                digests[name] = digest(link)
-                read(connection, link, path, name, problems)
-            except (duckdb.Error, OSError) as problem:
-                text = str(problem).partition("\n")[0].replace(str(link), path.name)[:300]
-                raise InputError(f"{path.name}: cannot be read: {text}") from problem
-            connection.execute(f"DROP TABLE read_{name}")
-    return digests
+            with _told(found[name], links[name]):
+                links[name].symlink_to(found[name].resolve())
+                seen = quick.look(links[name])
+                digests[name] = seen.digest
+                names[name] = _names(connection, links[name], found[name], name)
+                _columns(found[name], name, table, list(names[name]), problems)
+                is_csv = found[name].suffix == ".csv"
+                if is_csv and seen.blank:
+                    _no_blank_lines(links[name], found[name].name)
+                args = (links[name], found[name], name, names[name], seen.plain and is_csv)
+                if not thorough and _quickly(connection, *args):
+                    quickly.add(name)
+        # An empty table is sound whatever the others are.
+        sound = _sound(connection, quickly) | (set(tables()) - set(found))
+        for name in tables():
+            if name in sound:
+                connection.execute(f"CREATE VIEW data_{name} AS SELECT rowid + 2 AS row, * FROM read_{name}")
+            else:
+                connection.execute(f"DROP TABLE IF EXISTS read_{name}")
+        for name, path in found.items():
+            if name not in sound:
+                with _told(path, links[name]):
+                    _as_text(connection, links[name], path, name, names[name], problems)
+    return Loaded(digests, sound)
+
+
+def _sound(connection: duckdb.DuckDBPyConnection, quickly: set[str]) -> set[str]:
+    """The tables among ``quickly`` that refer only to what is there; a table that cannot be asked is none of them."""
+    sound = set()
+    for name in sorted(quickly):
+        others = {c.references.partition(".")[0] for c in tables()[name].columns.values() if c.references}
+        if others - {"functions"} <= quickly and quick.references(connection, name):
+            sound.add(name)
+    return sound
+
+
+@contextmanager
+def _told(path: Path, link: Path) -> Iterator[None]:
+    """Errors of reading a file as one line that names it."""
+    try:
+        yield
+    except (duckdb.Error, OSError) as problem:
+        text = str(problem).partition("\n")[0].replace(str(link), path.name)[:300]
+        raise InputError(f"{path.name}: cannot be read: {text}") from problem

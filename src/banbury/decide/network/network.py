@@ -68,13 +68,15 @@ class Network:
         self.rows = rows
 
     @classmethod
-    def open(cls, path: Path, *, as_of: dt.date | None = None, accept_problems: bool = False) -> Network:
+    def open(
+        cls, path: Path, *, as_of: dt.date | None = None, accept_problems: bool = False, thorough: bool = False
+    ) -> Network:
         """Load and check the tables in folder ``path`` (``NAME.csv`` or ``NAME.parquet``).
 
         ``as_of``: the date asked about; the latest ``as_of`` of any row where none is given (no clock is read).
         Raises :class:`~banbury.model.errors.InputError` where the tables cannot be read at all, and where they have
         problems, unless ``accept_problems``: whoever sets that must say with every result that it rests on an inventory
-        with problems.
+        with problems. ``thorough``: read every table in the way that names wrong cells, sound or not.
         """
         problems = Problems()
         connection = load.connect()
@@ -82,25 +84,26 @@ class Network:
             found = load.find(path, problems)
             said = load.manifest(path)
             views.catalogue(connection)
-            digests = load.load(connection, found, problems)
+            loaded = load.load(connection, found, problems, thorough=thorough)
             load.seal(connection)
             files = {name: file.name for name, file in found.items()}
-            rows = {name: _count(connection, f"raw_{name}") for name in tables()}
             for name in tables():
-                values.check(connection, name, files.get(name, name), problems)
-                values.convert(connection, name)
-            Checker(connection, files, problems).all()
+                if name not in loaded.sound:
+                    values.check(connection, name, files.get(name, name), problems)
+                    values.convert(connection, name)
+            rows = {name: _count(connection, f"data_{name}") for name in tables()}
+            Checker(connection, files, problems, loaded.sound).all()
             if not accept_problems:
                 _refuse(path, problems)
             date = as_of or _latest(connection)
-            views.build(connection, date)
+            views.build(connection, date, single="elements" in loaded.sound and not problems.of("duplicate"))
         except duckdb.Error as problem:
             connection.close()
             raise InputError(f"{path}: {str(problem).partition(chr(10))[0][:300]}") from problem
         except BaseException:
             connection.close()
             raise
-        return cls(connection, digests, problems, said, date, rows)
+        return cls(connection, loaded.digests, problems, said, date, rows)
 
     @property
     def digest(self) -> str:

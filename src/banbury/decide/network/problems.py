@@ -60,6 +60,10 @@ class Problems:
         """All of them, notes not counted."""
         return sum(n for (_, _, _, note), n in self.totals.items() if not note)
 
+    def of(self, check: str) -> int:
+        """How many there are of one check."""
+        return sum(n for (kind, _, _, _), n in self.totals.items() if kind == check)
+
     @property
     def notes(self) -> int:
         """How many notes there are."""

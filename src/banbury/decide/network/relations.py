@@ -3,15 +3,14 @@
 # ruff: noqa: S608 - the names in these queries are those of our own tables; an inventory's text is never among them
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import duckdb
 import numpy as np
 
-from banbury.decide.network.load import quoted
 from banbury.decide.network.problems import LISTED, Problem, Problems
-from banbury.decide.network.tables import tables
+from banbury.decide.network.tables import quoted, tables
 from banbury.decide.network.values import shown
 
 #: The longest chain of owners that is followed.
@@ -23,10 +22,14 @@ SLACK = 1e-6
 class Checker:
     """The checks of one inventory: typed tables ``data_NAME`` in, problems out."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, files: dict[str, str], problems: Problems) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, files: dict[str, str], problems: Problems, sound: Collection[str]
+    ) -> None:
         self.connection = connection
         self.files = files
         self.problems = problems
+        #: The tables of which it is known that their names lead somewhere.
+        self.sound = sound
 
     def rows(
         self, check: str, table: str, column: str, query: str, say: Callable[..., str], *, note: bool = False
@@ -45,6 +48,8 @@ class Checker:
     def keys(self, table: str) -> None:
         """No two rows with the same key. Two that differ in the vendor claim two vendors for one element."""
         key = ", ".join(quoted(k) for k in tables()[table].key)
+        if not self._repeated(table, key):
+            return
         if table == "elements":
             self.rows(
                 "claims",
@@ -62,18 +67,21 @@ class Checker:
             ", ".join(tables()[table].key),
             f"""SELECT row, first, {quoted(tables()[table].key[0])} FROM (
                 SELECT *, min(row) OVER (PARTITION BY {key}) AS first FROM data_{table}
-                WHERE {quoted(tables()[table].key[0])} IS NOT NULL) WHERE row > first"""
-            if self._repeated(table, key)
-            else "SELECT 0 WHERE false",
+                WHERE {quoted(tables()[table].key[0])} IS NOT NULL) WHERE row > first""",
             lambda first, i: f"{shown(i)} is there already, in row {first}",
         )
 
     def _repeated(self, table: str, key: str) -> bool:
-        found = self.connection.execute(f"SELECT count(*) - count(DISTINCT ({key})) FROM data_{table}").fetchone()
+        found = self.connection.execute(
+            f"""SELECT (SELECT count(*) FROM data_{table})
+            - (SELECT count(*) FROM (SELECT DISTINCT {key} FROM data_{table}))"""
+        ).fetchone()
         return bool(found and found[0])
 
     def references(self, table: str) -> None:
         """Every name of another row is that of one that exists."""
+        if table in self.sound:
+            return
         for key, column in tables()[table].columns.items():
             if not column.references:
                 continue
@@ -95,12 +103,16 @@ class Checker:
 
     def circles(self, table: str, column: str) -> None:
         """No row is its own manager, host or owner, over however many steps."""
+        # Who is on a circle is named by somebody, and names somebody: only those rows are walked.
+        among = f"""SELECT row, id, {quoted(column)} AS up, row_number() OVER (ORDER BY row) - 1 AS rank
+            FROM data_{table}"""
+        if table != "vendors":
+            among += f""" WHERE {quoted(column)} IS NOT NULL
+                AND id IN (SELECT DISTINCT {quoted(column)} FROM data_{table})"""
         found = self.connection.execute(
-            f"""SELECT a.row AS row, a.rank AS rank, coalesce(b.rank, -1) AS up FROM
-            (SELECT row, {quoted(column)} AS up, row_number() OVER (ORDER BY row) - 1 AS rank FROM data_{table}) a
-            LEFT JOIN (SELECT id, min(rank) AS rank FROM
-                (SELECT id, row_number() OVER (ORDER BY row) - 1 AS rank FROM data_{table}) GROUP BY id) b
-            ON a.up = b.id ORDER BY a.rank"""
+            f"""WITH walked AS ({among})
+            SELECT a.row AS row, a.rank AS rank, coalesce(b.rank, -1) AS up FROM walked a
+            LEFT JOIN (SELECT id, min(rank) AS rank FROM walked GROUP BY id) b ON a.up = b.id ORDER BY a.rank"""
         ).fetchnumpy()
         rows = np.asarray(found["row"], dtype=np.int64)
         up = np.asarray(found["up"], dtype=np.int64)

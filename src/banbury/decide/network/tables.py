@@ -68,6 +68,11 @@ def parse(text: str) -> dict[str, Table]:
     return result
 
 
+def quoted(name: str) -> str:
+    """An SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 @cache
 def tables() -> dict[str, Table]:
     """The tables that are shipped, by name."""

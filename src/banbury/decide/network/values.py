@@ -7,9 +7,8 @@ from typing import Any
 
 import duckdb
 
-from banbury.decide.network.load import quoted
 from banbury.decide.network.problems import LISTED, Problem, Problems
-from banbury.decide.network.tables import LONGEST, SQL, Column, tables
+from banbury.decide.network.tables import LONGEST, SQL, Column, quoted, tables
 
 #: Dates outside these years are mistakes in an inventory of equipment.
 YEARS = (1950, 2150)

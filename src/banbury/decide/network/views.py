@@ -45,8 +45,8 @@ SELECT e.id, e.row, coalesce(e.operator, s.operator) AS operator, e.site, s.oper
     e.vendor, e.product, e.release, e.release_sha256, e.tech, e.purchased, e.installed, e.planned_removal, e.managed_by,
     e.hosted_on, e.updated_by,
     e.supported_by, e.support_access, e.support_ends, e.asserted_by, e.as_of
-FROM (SELECT * FROM data_elements WHERE row IN (SELECT min(row) FROM data_elements WHERE id IS NOT NULL GROUP BY id)) e
-LEFT JOIN (SELECT * FROM data_sites WHERE row IN (SELECT min(row) FROM data_sites GROUP BY id)) s ON s.id = e.site
+FROM {{elements}} e
+LEFT JOIN {{sites}} s ON s.id = e.site
 LEFT JOIN (SELECT site, list(DISTINCT class ORDER BY class) AS classes FROM data_sensitive WHERE site IS NOT NULL
     GROUP BY site) z ON z.site = e.site
 LEFT JOIN functions f ON f.id = e.function
@@ -107,14 +107,19 @@ FROM data_parts;
 """
 
 
-def build(connection: duckdb.DuckDBPyConnection, as_of: dt.date) -> None:
-    """Make every relation; the table ``functions`` and the typed tables are there."""
+#: The first of the rows with one id, where there may be several.
+_FIRST = "(SELECT * FROM data_{0} WHERE row IN (SELECT min(row) FROM data_{0} WHERE id IS NOT NULL GROUP BY id))"
+
+
+def build(connection: duckdb.DuckDBPyConnection, as_of: dt.date, *, single: bool = False) -> None:
+    """Make every relation; the table ``functions`` and the typed tables are there. ``single``: no id is there twice."""
     for name in PLAIN:
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM data_{name}")
-    connection.execute(_ELEMENTS)
-    connection.execute("DROP TABLE data_elements")
+    elements, sites = ("data_elements", "data_sites") if single else (_FIRST.format("elements"), _FIRST.format("sites"))
+    connection.execute(_ELEMENTS.format(elements=elements, sites=sites))
+    _drop(connection, "elements")
     connection.execute(_SHARES)
-    connection.execute("DROP TABLE data_shares")
+    _drop(connection, "shares")
     at(connection, as_of)
     connection.execute(_VIEWS)
 
@@ -123,3 +128,12 @@ def at(connection: duckdb.DuckDBPyConnection, as_of: dt.date) -> None:
     """Set the date asked about, and resolve who owns whom on it."""
     connection.execute(f"SET VARIABLE as_of = DATE '{as_of.isoformat()}'")
     connection.execute(_OWNERS)
+
+
+def _drop(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Let go of a typed table, which is a view where it was loaded quickly."""
+    kind = connection.execute(
+        "SELECT table_type FROM information_schema.tables WHERE table_name = $n", {"n": f"data_{name}"}
+    ).fetchone()
+    connection.execute(f"DROP {'VIEW' if kind and kind[0] == 'VIEW' else 'TABLE'} data_{name}")
+    connection.execute(f"DROP TABLE IF EXISTS read_{name}")

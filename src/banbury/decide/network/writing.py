@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from banbury.decide.network import load
-from banbury.decide.network.load import quoted
-from banbury.decide.network.tables import SQL, tables
+from banbury.decide.network.tables import SQL, quoted, tables
 from banbury.model.errors import InputError
 
 # ruff: noqa: S608 - the names in these queries are those of our own tables
