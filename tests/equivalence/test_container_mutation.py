@@ -115,7 +115,9 @@ def _zstd(raw: bytes) -> bytes:
 
 
 def _bzip2(raw: bytes) -> bytes:
-    """Content, where the last bits are zero as libbzip2 writes them."""
+    """Content, where the last bits are zero as libbzip2 writes them and the first block is not randomised."""
+    if raw[14] & 0x80:
+        raise ValueError("randomised")
     tail = int.from_bytes(raw, "big")
     unused = next(n for n in range(8) if tail >> n + 32 & 0xFFFFFFFFFFFF == 0x177245385090)
     assert not tail & (1 << unused) - 1

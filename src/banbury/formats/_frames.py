@@ -108,6 +108,14 @@ def zstd_header(view: View, start: int) -> ZstdHeader:
     return ZstdHeader(end=at + size, content=content, checksum=bool(descriptor & 4), dictionary=dictionary)
 
 
+def zstd_window(view: View, start: int) -> int:
+    """Bytes of window that the Zstandard frame at ``start`` asks for; of a single segment, those of its content."""
+    if view.u8(start + 4) & 0x20:
+        return max(zstd_header(view, start).content, 0)
+    word = view.u8(start + 5)
+    return (1 << 10 + (word >> 3)) // 8 * (8 + (word & 7))
+
+
 def zstd_end(view: View, start: int) -> int:
     """Where the Zstandard frame at ``start`` ends, checksum included."""
     header = zstd_header(view, start)

@@ -25,6 +25,8 @@ from banbury.formats.contract import clean_name
 
 MANIFEST: Final = b"META-INF/MANIFEST.MF"
 _SIGNED: Final = re.compile(rb"(META-INF/[A-Z0-9_-]{1,64})\.(SF|RSA|EC)")
+#: Every name that Java takes for a signature's, in any case (JAR File Specification, "Signature Related Files").
+_ANY_SIGNATURE: Final = re.compile(rb"META-INF/([^/]*\.(SF|RSA|DSA|EC)|SIG-[^/]*)", re.IGNORECASE)
 _LARGEST: Final = 8 << 20
 _STEP: Final = 1 << 20
 _MOST: Final = 4  # signers
@@ -196,6 +198,21 @@ class Archive:
             raise Refused("signature file", "a digest that is not right, or not decided")
 
 
+def stream_differs(a: list[bytes], b: list[bytes]) -> bool:
+    """Whether a reader of the stream makes something else of members in these orders: the first one, whether it finds
+    the manifest (first, or behind its folder), and whether it meets the signature files before all classes."""
+    (first, manifest, early), (other, its_manifest, its_early) = _streamed(a), _streamed(b)
+    return (first, manifest) != (other, its_manifest) or {early, its_early} == {True, False}
+
+
+def _streamed(names: list[bytes]) -> tuple[bytes, bool, bool | None]:
+    first = next(iter(names), b"")
+    found = names.index(MANIFEST) if MANIFEST in names else -1
+    last = max((n for n, name in enumerate(names) if _ANY_SIGNATURE.fullmatch(name)), default=-1)
+    early = all(name.upper().startswith(b"META-INF/") for name in names[: last + 1]) if last >= 0 else None
+    return first, found == 0 or (found == 1 and first.upper() == b"META-INF/"), early
+
+
 def settle(work: Work, a: Tree, b: Tree) -> dict[bytes, str]:
     """Account for manifests and signature files that may differ. Signature files that are proved are taken out of both
     trees; returns the rule of the manifest where it is proved. What is not proved stays as it is."""
@@ -220,10 +237,13 @@ def settle(work: Work, a: Tree, b: Tree) -> dict[bytes, str]:
 def _signed(work: Work, sides: tuple[Archive, Archive], *, changed: bool) -> bool:
     """Account for signature files that differ. False where they, or the manifests that they are of, do not verify."""
     a, b = (side.tree for side in sides)
-    names = [n for n in {**a.nodes, **b.nodes} if _SIGNED.fullmatch(n)]
+    names = [n for n in {**a.nodes, **b.nodes} if _ANY_SIGNATURE.fullmatch(n)]
     places = [(_place(a, n), _place(b, n)) for n in names]
     if not changed and all(one and other and work.same(one, other) for one, other in places):
         return True
+    if not all(_SIGNED.fullmatch(n) for n in names):
+        work.account.notes.append("signature files: names or sorts that are not decided")
+        return False
     try:
         found = [side.signatures() for side in sides]
     except Refused as answer:

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
-from banbury.compare.equivalence.containers.streams import inflated
+from banbury.compare.equivalence.containers.streams import inflated, xz_filters
 from banbury.compare.equivalence.model import Range
 from banbury.formats import _decoders as decoders
 from banbury.formats import _frames as frames
@@ -25,13 +25,20 @@ _KINDS: Final = (
 )  # fmt: skip
 
 
-def unpack_block(view: View, at: int, size: int, kind: str, limit: int) -> Buffer:
-    """A block of ``size`` bytes, unpacked to at most ``limit``; stored as it is where ``kind`` is ``""``.
+#: What blocks ask of who unpacks them: the chain of filters (xz), and bytes of dictionary or window.
+Needs = set[tuple[tuple[str, ...], int]]
+
+
+def unpack_block(view: View, at: int, size: int, kind: str, limit: int, needs: Needs | None = None) -> Buffer:
+    """A block of ``size`` bytes, unpacked to at most ``limit``; stored as it is where ``kind`` is ``""``. What it asks
+    of a decoder is put into ``needs``.
 
     The compressed stream must fill the block to its last bit.
     """
     if not kind:
         return view.mem(at, size)
+    if needs is not None and kind in _NEEDS:
+        needs.add(_NEEDS[kind](view.sub(at, size)))
     where = [Range(at, at + size)]
     if kind == "gzip":
         return _unzlib(view, at, size, limit)
@@ -58,6 +65,21 @@ def unpack_block(view: View, at: int, size: int, kind: str, limit: int) -> Buffe
     return out
 
 
+def _xz_needs(view: View) -> tuple[tuple[str, ...], int]:
+    """The filters and the dictionary of the first block of an xz stream, whose check must be CRC-32: Linux's decoder
+    may know no other (``lib/xz/xz_dec_stream.c``). A block of SquashFS has one of xz."""
+    if view.u8(7) != 1:
+        raise Refused("block", "a check that Linux's xz decoder need not know", [Range(0, len(view))])
+    return xz_filters(view, 12)
+
+
+def _zstd_needs(view: View) -> tuple[tuple[str, ...], int]:
+    return (), frames.zstd_window(view, 0)
+
+
+_NEEDS: Final = {"xz": _xz_needs, "zstd": _zstd_needs}
+
+
 def _unzlib(view: View, at: int, size: int, limit: int) -> bytes:
     head = view.u16(at, big=True)
     if size < 8 or head % 31 or head >> 8 & 15 != 8 or head >> 12 > 7 or head & 0x20:
@@ -79,7 +101,7 @@ class Table:
         self.data, self.blocks, self.packed = data, blocks, packed
 
     @classmethod
-    def read(cls, view: View, start: int, end: int, kind: str) -> Table:
+    def read(cls, view: View, start: int, end: int, kind: str, needs: Needs | None = None) -> Table:
         """Blocks from ``start`` to exactly ``end``, all full but the last."""
         at, blocks, packed = start, [], False
         out: list[bytes] = []
@@ -93,7 +115,7 @@ class Table:
             blocks.append(at - start)
             stored = bool(word & 0x8000)
             packed |= not stored
-            out.append(bytes(unpack_block(view, at + 2, size, "" if stored else kind, METADATA)))
+            out.append(bytes(unpack_block(view, at + 2, size, "" if stored else kind, METADATA, needs)))
             at += 2 + size
         if at != end:
             raise Refused("table", "does not end where the next one starts", [Range(start, end)])

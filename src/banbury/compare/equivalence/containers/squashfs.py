@@ -23,6 +23,7 @@ from banbury.compare.equivalence.containers._squashfs import (
     NONE,
     Inode,
     Listing,
+    Needs,
     Table,
     listing,
     read_inodes,
@@ -79,6 +80,8 @@ class _Image:
         self.owned: set[tuple[int, int]] = {(0, 96)}
         self.data: set[tuple[int, int]] = set()
         self.odd_options = b""
+        self.needs: Needs = set()
+        self.memory = head.block
         self._options()
         self.fragments = self._fragments()
         exports = self._indexed(head.export_at, head.inodes * 8, "export table")
@@ -102,7 +105,7 @@ class _Image:
     # Tables
 
     def _table(self, start: int, end: int) -> Table:
-        table = Table.read(self.view, start, end, self.kind)
+        table = Table.read(self.view, start, end, self.kind, self.needs)
         self.owned.add((start, end))
         return table
 
@@ -119,6 +122,8 @@ class _Image:
         values = struct.unpack("<II" if len(table.data) == 8 else "<I", table.data)
         if self.kind == "xz" and (not 8192 <= values[0] <= 1 << 20 or values[1] > 0x3F):
             raise Refused("compressor options", "a dictionary or filters that are not decided")
+        if self.kind == "xz":
+            self.memory = values[0]
         if self.kind == "gzip" and (not 1 <= values[0] <= 9 or not 8 <= values[1] & 0xFFFF <= 15 or values[1] >> 21):
             raise Refused("compressor options", "out of their ranges")
         if self.kind == "lz4" and (values[0] != 1 or values[1] > 1):
@@ -258,6 +263,7 @@ class _Image:
                 node.attributes["names"] = b"\0".join(sorted(links))
             out.add(node)
         self._owned()
+        self._check_needs()
         return out
 
     def _root(self) -> Inode:
@@ -340,7 +346,7 @@ class _Image:
                 raise Refused("inode", "a block that is none")
             if size:
                 self.data.add((at, at + size))
-                out = unpack_block(self.view, at, size, self.kind if not word & 1 << 24 else "", block)
+                out = unpack_block(self.view, at, size, self.kind if not word & 1 << 24 else "", block, self.needs)
                 if len(out) != expected:
                     raise Refused("data block", "unpacks to another size", [Range(at, at + size)])
                 yield out
@@ -367,7 +373,8 @@ class _Image:
         data = self._unpacked.get(inode.fragment)
         start, stored, packed = self.fragments[inode.fragment]
         if data is None:
-            data = bytes(unpack_block(self.view, start, stored, self.kind if packed else "", self.head.block))
+            kind = self.kind if packed else ""
+            data = bytes(unpack_block(self.view, start, stored, kind, self.head.block, self.needs))
             self._unpacked[inode.fragment] = data
             if len(self._unpacked) > _CACHED:
                 del self._unpacked[next(iter(self._unpacked))]
@@ -375,6 +382,17 @@ class _Image:
             raise Refused("inode", "a tail outside of its fragment")
         self.tails.setdefault(inode.fragment, {(len(data), len(data))}).add((inode.offset, inode.offset + size))
         return data[inode.offset : inode.offset + size]
+
+    def _check_needs(self) -> None:
+        """Linux sets memory aside for a window of one block, or for the dictionary that the options state
+        (``fs/squashfs/xz_wrapper.c``, ``zstd_wrapper.c``)."""
+        if max((size for _, size in self.needs), default=0) > max(self.memory, 8192):
+            raise Refused("block", "a window or dictionary larger than Linux has memory for")
+
+    @property
+    def filters(self) -> set[tuple[str, ...]]:
+        """The chains of filters that the image's blocks ask for."""
+        return {chain for chain, _ in self.needs}
 
     def _owned(self) -> None:
         """Everything is owned, once (blocks that several files share are owned together)."""
@@ -411,6 +429,8 @@ def _compare(work: Work) -> None:
     one, other = (image.head for image in images)
     options = [{"of another form": image.odd_options.hex()} for image in images]
     work.exactly("compressor options", options[0], options[1])
+    if one.compressor == other.compressor or any(len(chain) > 1 for image in images for chain in image.filters):
+        work.exactly("blocks", *({"filters": sorted(image.filters)} for image in images))
     if one.made != other.made:
         work.account.explain("squashfs.time", [Range(8, 12)], [Range(8, 12)], "superblock")
     if one.compressor != other.compressor:

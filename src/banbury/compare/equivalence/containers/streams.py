@@ -24,6 +24,9 @@ from banbury.formats.view import Buffer, View
 _FEED: Final = 1 << 18
 _PIECE: Final = 1 << 20
 _XZ: Final = b"\xfd7zXZ\0"
+_DICTIONARY: Final = 64 << 20  # bytes, what xz -9 asks for; a decoder sets so much memory aside
+_WINDOW: Final = 128 << 20  # bytes, what zstd and Linux take without being asked to
+_BLOCK: Final = b"1AY&SY"  # how a block of bzip2 starts
 _SYSTEMS: Final = frozenset((*range(14), 255))
 
 
@@ -77,14 +80,16 @@ def _xz(view: View) -> Head:
     if at < 12 or view.u8(at):
         raise Refused("xz index", "is not where the footer says")
     records, end = _xz_index(view, at + 1, size - 12)
-    chains, place = set(), 12
+    chains, place, memory = set(), 12, 0
     for unpadded in records:
-        chains.add(_xz_filters(view, place))
+        chain, dictionary = xz_filters(view, place)
+        chains.add(chain)
+        memory = max(memory, dictionary)
         place += -(-unpadded // 4) * 4
     if place != at:
         raise Refused("xz index", "does not account for all blocks")
     return Head(
-        exact={"checked": view.u8(7) in (1, 4, 10), "filters": sorted(chains)},
+        exact={"checked": view.u8(7) in (1, 4, 10), "filters": sorted(chains), **_memory(memory)},
         free={
             "check": Free("xz.check", view.u8(7), Range(7, 8)),
             "padding": Free("xz.padding", len(view) - size, Range(size, len(view))),
@@ -105,6 +110,11 @@ def _xz_index(view: View, at: int, end: int) -> tuple[list[int], int]:
     return out, end
 
 
+def _memory(size: int) -> dict[str, object]:
+    """The dictionary as far as it is exact: above what the levels of xz ask for."""
+    return {"dictionary": size if size > _DICTIONARY else f"up to {_DICTIONARY >> 20} MiB"}
+
+
 def _vli(view: View, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
@@ -118,23 +128,26 @@ def _vli(view: View, at: int) -> tuple[int, int]:
             raise Refused("xz", "a number without an end")
 
 
-def _xz_filters(view: View, at: int) -> tuple[str, ...]:
-    """Filter ids and properties of the block at ``at``; LZMA2's dictionary size is not among them."""
+def xz_filters(view: View, at: int) -> tuple[tuple[str, ...], int]:
+    """Filter ids and properties of the block at ``at``, and LZMA2's dictionary in bytes, which is not among them."""
     flags = view.u8(at + 1)
     at += 2
     for bit in (0x40, 0x80):
         if flags & bit:
             _, at = _vli(view, at)
-    out = []
+    out, dictionary = [], 0
     for _ in range((flags & 3) + 1):
         ident, at = _vli(view, at)
         length, at = _vli(view, at)
         if length > 16:
             raise Refused("xz filter", "properties of more than 16 bytes")
-        properties = "" if ident == 0x21 else view.take(at, length).hex()
-        out.append(f"{ident:#x}:{properties}")
+        properties = view.take(at, length)
+        if ident == 0x21 and length == 1:
+            bits = properties[0] & 0x3F
+            dictionary = max(dictionary, (2 | bits & 1) << bits // 2 + 11)
+        out.append(f"{ident:#x}:{'' if ident == 0x21 else properties.hex()}")
         at += length
-    return tuple(out)
+    return tuple(out), dictionary
 
 
 def _zstd(view: View) -> Head:
@@ -143,13 +156,11 @@ def _zstd(view: View) -> Head:
         raise Refused("zstd descriptor", "a bit that RFC 8878 leaves unused is set", [Range(4, 5)])
     if frames.zstd_end(view, 0) != len(view):
         raise Refused("zstd", "more than one frame, or bytes behind it", [Range(frames.zstd_end(view, 0), len(view))])
-    window = 0
-    if not view.u8(4) & 0x20:
-        word = view.u8(5)
-        window = (1 << 10 + (word >> 3)) // 8 * (8 + (word & 7))
-    if window > 128 << 20 or head.dictionary:
+    single = bool(view.u8(4) & 0x20)
+    window = frames.zstd_window(view, 0)
+    if (window > _WINDOW and not single) or head.dictionary:
         raise Refused("zstd header", "a window of more than 128 MiB, or a dictionary")
-    return Head(exact={}, free={}, body=Range(4, len(view)))
+    return Head(exact={"one window of all": single and window > _WINDOW}, free={}, body=Range(4, len(view)))
 
 
 def _lz4(view: View) -> Head:
@@ -235,13 +246,27 @@ def _bunzip2(cursor: decoders.Cursor) -> decoders.Pieces:
     unused = next((n for n in range(8) if tail >> n + 32 & 0xFFFFFFFFFFFF == 0x177245385090), 8)
     if unused == 8 or tail & (1 << unused) - 1:
         raise Refused("bzip2", "bits behind the end of the stream are not zero", [Range(cursor.at - 1, cursor.at)])
+    _not_randomised(cursor.view.take(0, cursor.at))
+
+
+def _not_randomised(raw: bytes) -> None:
+    """Refuse blocks that were randomised, as bzip2 before 0.9.5 did: Linux and BusyBox do not read them. Blocks start
+    at any bit; what looks like one and is none is refused too, which no data does by chance."""
+    whole = int.from_bytes(raw, "big")
+    for shift in range(8):
+        moved = (whole << shift).to_bytes(len(raw) + 1, "big") + bytes(16)
+        at = moved.find(_BLOCK)
+        while at >= 0:
+            if moved[at + 10] & 0x80:
+                raise Refused("bzip2", "a block that was randomised, which some decoders do not know")
+            at = moved.find(_BLOCK, at + 1)
 
 
 def _lzma(view: View) -> Head:
     """LZMA-alone: the properties are those that the magic states; dictionary and size may differ."""
     if len(view) < 18 or view.u8(13):
         raise Refused("lzma", "no stream")
-    return Head(exact={}, free={}, body=Range(1, len(view)))
+    return Head(exact=_memory(view.u32(1)), free={}, body=Range(1, len(view)))
 
 
 class _Format(Struct, frozen=True):
@@ -278,11 +303,17 @@ def decoded(form: _Format, view: View) -> Iterator[Buffer]:
             raise Refused("zstd", "the frame states another size than it has")
 
 
+def _affordable(head: Head) -> None:
+    """Refuse what asks for more memory than the formats' own levels, where it is compared with nothing."""
+    if isinstance(head.exact.get("dictionary"), int) or head.exact.get("one window of all"):
+        raise Refused("stream", "a dictionary or window beyond what levels ask for", [head.body])
+
+
 def open_stream(view: View) -> Iterator[Buffer] | None:
     """The content of a compressed stream of any known format, checked strictly; ``None`` where it is none."""
     for form in _FORMATS:
         if view.startswith(form.magic):
-            form.head(view)
+            _affordable(form.head(view))
             return decoded(form, view)
     return None
 
@@ -313,8 +344,8 @@ def _compare_any(work: Work) -> None:
     one, other = forms
     if one is None or other is None or ANY_STREAM not in work.hints:
         raise Refused("stream", "compressed in another format")
-    one.head(work.a)
-    other.head(work.b)
+    _affordable(one.head(work.a))
+    _affordable(other.head(work.b))
     places = [work.spool.put(decoded(form, view)) for form, view in ((one, work.a), (other, work.b))]
     work.account.explain(
         "deb.compression", [Range(0, len(work.a))], [Range(0, len(work.b))], f"{one.name} against {other.name}"

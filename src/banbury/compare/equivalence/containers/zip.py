@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers._apk import block_start, verify
-from banbury.compare.equivalence.containers._jar import settle
+from banbury.compare.equivalence.containers._jar import MANIFEST, settle, stream_differs
 from banbury.compare.equivalence.containers.contract import Comparator, Free, Spool, Work
 from banbury.compare.equivalence.containers.streams import inflated
 from banbury.compare.equivalence.model import Range
@@ -86,6 +86,8 @@ def _entries(view: View, raw: bool) -> tuple[list[_Entry], tuple[int, int] | Non
         )  # fmt: skip
         out.append(entry)
         place = names + length + more
+    if view.startswith(b"PK\6\7", at - 20):
+        raise Refused("end of central directory", "a locator of ZIP64 before it", [Range(at - 20, at)])
     if place != at:
         raise Refused("central directory", "its records do not fill it", [Range(place, at)])
     end = 0
@@ -126,7 +128,7 @@ def _local(view: View, entry: _Entry) -> int:
     if (sign, needed, flags, method, date << 16 | time, name) != same:
         where = [Range(at, at + 30)]
         raise Refused(f"local header at {at}", "states something else than the central directory", where)
-    if entry.flags & ~_KNOWN_FLAGS or entry.method not in (0, 8) or (entry.method == 0 and entry.flags & 6):
+    if entry.flags & ~_KNOWN_FLAGS or entry.method not in (0, 8) or (entry.method == 0 and entry.flags & 0xE):
         raise Refused(f"local header at {at}", f"flags {entry.flags:#x} or method {entry.method} are not decided")
     entry.extra_local = _extra(view.take(at + _LOCAL.size + length, more))
     entry.start = at + _LOCAL.size + length + more
@@ -164,9 +166,9 @@ def _content(view: View, entry: _Entry) -> Iterator[Buffer]:
         raise Refused(f"member at {entry.local}", "its checksum or size is wrong", [Range(entry.start, entry.end)])
 
 
-def _tree(view: View, spool: Spool, raw: bool) -> tuple[Tree, tuple[int, int] | None]:
-    """The archive's members, and where its signing block stands. ``raw``: it is an APK; that keeps method
-    and extra fields exact (its alignment is)."""
+def _tree(view: View, spool: Spool, raw: bool) -> tuple[Tree, list[bytes], tuple[int, int] | None]:
+    """The archive's members, their names as the local headers follow one another, and where its signing block stands.
+    ``raw``: it is an APK; that keeps method, extra fields and alignment exact."""
     tree = Tree()
     entries, block = _entries(view, raw)
     for entry in entries:
@@ -190,7 +192,7 @@ def _tree(view: View, spool: Spool, raw: bool) -> tuple[Tree, tuple[int, int] | 
                     "internal attributes": entry.internal & ~1,
                     "flags": entry.flags & ~_FREE_FLAGS,
                     "extra fields": known,
-                    **({"method": entry.method} if raw else {}),
+                    **({"method": entry.method, **_alignment(entry)} if raw else {}),
                 },
                 place=None if folder else place,
                 free=(
@@ -204,7 +206,13 @@ def _tree(view: View, spool: Spool, raw: bool) -> tuple[Tree, tuple[int, int] | 
                 ),
             )
         )
-    return tree, block
+    return tree, [e.name for e in sorted(entries, key=lambda e: e.local)], block
+
+
+def _alignment(entry: _Entry) -> dict[str, object]:
+    """Whether an APK's stored member can be mapped: tables by four bytes, libraries by pages of either size."""
+    units = (4, 4096, 16384) if entry.name.endswith(b".so") else (4,)
+    return {} if entry.method else {f"aligned to {unit}": entry.start % unit == 0 for unit in units}
 
 
 def _digest(view: View, entry: _Entry) -> tuple[int, int]:
@@ -231,13 +239,25 @@ def _directory(view: View) -> int:
 def _compare(work: Work) -> None:
     views = [view for view, _ in work.sides]
     raw = any(view.find(b"AndroidManifest.xml", _directory(view)) >= 0 for view in views)
-    (a, block_a), (b, block_b) = (_tree(view, work.spool, raw) for view in views)
+    (a, stored_a, block_a), (b, stored_b, block_b) = (_tree(view, work.spool, raw) for view in views)
     _blocks(work, block_a, block_b)
-    heads = [next(iter(tree.nodes), b"") for tree in (a, b)]
-    if heads[0] != heads[1] and any(b"META-INF/MANIFEST.MF" in tree.nodes for tree in (a, b)):
-        work.account.refuse("order", "the first member differs: a streaming reader takes the manifest only there")
+    _stored(work, (a, stored_a), (b, stored_b))
     proved = {n: "whl.record" for n in a.nodes if _RECORD.fullmatch(n) and all(_recorded(work, t, n) for t in (a, b))}
     compare_trees(work, a, b, order="zip.order", proved=proved | settle(work, a, b))
+
+
+def _stored(work: Work, a: tuple[Tree, list[bytes]], b: tuple[Tree, list[bytes]]) -> None:
+    """The order of the local headers, by which a reader of the stream goes (JarInputStream, BusyBox)."""
+    if stream_differs(a[1], b[1]) and any(MANIFEST in tree.nodes for tree, _ in (a, b)):
+        work.account.refuse(
+            "order", "the first members differ: a reader of the stream takes manifest and signatures there"
+        )
+    ours, theirs = ([n for n in mine if n in other[0].nodes] for (_, mine), other in ((a, b), (b, a)))
+    if ours == theirs:
+        return
+    if a[0].through() or b[0].through():
+        work.account.refuse("order", "of the local headers differs, and a path leads through what is no directory")
+    work.account.explain("zip.order", [Range(0, len(work.a))], [Range(0, len(work.b))])
 
 
 def _blocks(work: Work, a: tuple[int, int] | None, b: tuple[int, int] | None) -> None:
