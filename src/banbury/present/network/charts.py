@@ -46,7 +46,8 @@ def named(value: object) -> str:
     return clip(value, _NAME)
 
 
-def _data(rows: Iterable[dict[str, Any]]) -> alt.InlineData:
+def of(rows: Iterable[dict[str, Any]]) -> alt.InlineData:
+    """Rows as a chart's data."""
     return alt.InlineData(values=list(rows))
 
 
@@ -68,7 +69,7 @@ def heat(shares: Sequence[RegionalShare]) -> Markup | None:
     if not rows:
         return None
     limit = shares[0].limit
-    base = alt.Chart(_data(rows)).encode(
+    base = alt.Chart(of(rows)).encode(
         x=alt.X("region:N", title=None, axis=alt.Axis(orient="top", labelAngle=-35, domain=False, ticks=False)),
         y=alt.Y("operator:N", title=None, axis=alt.Axis(domain=False, ticks=False)),
     )
@@ -92,7 +93,7 @@ def over_time(points: Sequence[Point]) -> Markup | None:
         return None
     limit, due = points[0].limit, points[0].due
     lines = (
-        alt.Chart(_data(rows))
+        alt.Chart(of(rows))
         .mark_line(point=True, strokeWidth=2)
         .encode(
             x=alt.X("day:T", title=None, axis=alt.Axis(format="%Y", tickCount="year", grid=False)),
@@ -103,15 +104,15 @@ def over_time(points: Sequence[Point]) -> Markup | None:
             strokeDash=alt.StrokeDash("subject:N", legend=None),
         )
     )
-    cap = alt.Chart(_data([{"y": limit}])).mark_rule(color=_COLOURS[-1], strokeDash=[5, 3]).encode(y="y:Q")
+    cap = alt.Chart(of([{"y": limit}])).mark_rule(color=_COLOURS[-1], strokeDash=[5, 3]).encode(y="y:Q")
     said = (
-        alt.Chart(_data([{"y": limit, "text": f"cap {limit:.0%}"}]))
+        alt.Chart(of([{"y": limit, "text": f"cap {limit:.0%}"}]))
         .mark_text(align="left", dx=4, dy=-6, color=_COLOURS[-1], fontSize=11)
         .encode(x=alt.value(0), y="y:Q", text="text:N")
     )
     layers = [lines, cap, said]
     if due is not None:
-        last = alt.Chart(_data([{"day": due.isoformat(), "text": f"by {due}"}]))
+        last = alt.Chart(of([{"day": due.isoformat(), "text": f"by {due}"}]))
         layers.append(last.mark_rule(color=_INK, strokeDash=[2, 2]).encode(x="day:T"))
         layers.append(
             last.mark_text(align="right", dx=-4, color=_INK, fontSize=11).encode(
@@ -148,7 +149,7 @@ def cells(areas: Sequence[Area], ground: Sequence[tuple[float, float]], limit: f
     )
     height = 300
     width = max(60, min(420, height * wide / (north - south)))
-    chart = alt.layer(land, share, data=_data(rows)).properties(width=width, height=height)
+    chart = alt.layer(land, share, data=of(rows)).properties(width=width, height=height)
     return drawn(chart.facet(facet=alt.Facet("operator:N", title=None), columns=4))
 
 
@@ -166,7 +167,7 @@ def readable(before: Sequence[Readable], after: Sequence[Readable] | None) -> Ma
     if not rows:
         return None
     order = ["before", "after"] if after is not None else ["before"]
-    base = alt.Chart(_data(rows)).encode(
+    base = alt.Chart(of(rows)).encode(
         y=alt.Y("network:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False)),
         yOffset=alt.YOffset("when:N", sort=order),
     )

@@ -16,6 +16,7 @@ from banbury.decide.cases.records import Story
 from banbury.decide.exposure.record import CLASSES
 from banbury.decide.policy.verdict import Verdict
 from banbury.present import page
+from banbury.present.network.chosen import Chosen, money, span
 from banbury.present.network.exposed import Exposed, way
 from banbury.present.network.judged import NAMES, Judged
 
@@ -32,15 +33,21 @@ class Basis(msgspec.Struct, frozen=True):
 
 
 def render(
-    title: str, *, judged: Judged | None = None, exposed: Exposed | None = None, story: Story | None = None
+    title: str,
+    *,
+    judged: Judged | None = None,
+    exposed: Exposed | None = None,
+    chosen: Chosen | None = None,
+    story: Story | None = None,
 ) -> str:
     """The page with the sections for which there is something; all of one inventory. Raises ValueError without any."""
     context: dict[str, Any] = {
         "title": title,
         "version": banbury.__version__,
-        "basis": _basis(judged, exposed, story),
+        "basis": _basis(judged, exposed, chosen, story),
         "judged": judged,
         "exposed": exposed,
+        "chosen": chosen,
         "story": story,
         "countries": [answer.country for answer in story.told[0].answers] if story else [],
         "classes": CLASSES,
@@ -48,16 +55,21 @@ def render(
         "badges": _BADGE,
     }
     style = page.read("report.css", "network.css")
-    return page.render("network.html.j2", context, style=style, figure=figure, way=way, part=part)
+    return page.render(
+        "network.html.j2", context, style=style, figure=figure, way=way, part=part, span=span, money=money
+    )
 
 
-def _basis(judged: Judged | None, exposed: Exposed | None, story: Story | None) -> Basis:
+def _basis(judged: Judged | None, exposed: Exposed | None, chosen: Chosen | None, story: Story | None) -> Basis:
     if judged is not None:
         a = judged.assessment
         return Basis(a.as_of, a.inventory, a.made_up, a.problems)
     if exposed is not None:
         e = exposed.exposure
         return Basis(e.as_of, e.inventory, e.made_up, e.problems)
+    if chosen is not None:
+        o = chosen.options
+        return Basis(o.as_of, o.inventory, o.made_up, o.problems)
     if story is not None:
         return Basis(None, story.inventory, story.made_up, story.problems)
     raise ValueError("a page without a section")
