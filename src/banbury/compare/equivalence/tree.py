@@ -15,6 +15,7 @@ from msgspec import Struct
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers.contract import BYTES, EXACT, Change, Free, Place, Work, shown
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.modules import same_choice, source_of
 from banbury.formats.contract import clean_name
 
 _LONGEST: Final = 4096  # bytes of a path, PATH_MAX of Linux
@@ -100,6 +101,7 @@ def compare_trees(
     lies in them. ``proved`` members were shown to follow from others, by the rule given: their content may differ.
     """
     _order(work, a, b, order, parents)
+    _compiled(work, a, b)
     freed: dict[str, tuple[list[Range], list[Range]]] = {}
     inherited = (BYTES,) if EXACT in work.hints else ()
     for name, one in a.nodes.items():
@@ -122,6 +124,31 @@ def compare_trees(
             work.member(name, None, other.place, changes=[Change(what="added", b=_summary(other))])
     for rule, (ours, theirs) in freed.items():
         work.account.explain(rule, ours, theirs)
+
+
+#: Rules of free fields whose value is the time of a member, in seconds since 1970.
+_SECONDS: Final = ("tar.mtime", "cpio.mtime", "squashfs.time")
+
+
+def _compiled(work: Work, a: Tree, b: Tree) -> None:
+    """Compiled Python modules that lie beside their source on both sides."""
+    for name in a.nodes:
+        source = source_of(name) if name.endswith((b".pyc", b".pyo")) else None
+        if source is None or any(n not in tree.nodes for tree in (a, b) for n in (name, source)):
+            continue
+        pairs = [(tree.nodes[name].place, tree.nodes[source].place, _time(tree.nodes[source])) for tree in (a, b)]
+        same_choice(work, pairs, name)
+
+
+def _time(node: Node) -> object:
+    """A member's time: in seconds, or as it stands where it is told otherwise."""
+    for field in node.free:
+        if field.rule in _SECONDS:
+            value = field.value
+            if isinstance(value, tuple) and len(value) == 2 and not value[1]:
+                value = value[0]
+            return value
+    return next((field.value for field in node.free if field.rule.endswith(".time")), None)
 
 
 def _within(whole: Place, part: Place) -> Range:

@@ -206,7 +206,7 @@ class Reader:
         parts = tuple(self._object(depth + 1) for _ in range(self._count()))
         if len(set(parts)) != len(parts):
             raise self._odd("is a set that holds a value twice")
-        if all(self.values.rows[p][0] in ("text", "bytes") for p in parts):
+        if {self.values.rows[p][0] for p in parts} in ({"text"}, {"bytes"}):  # of one kind: in 2.7, 'a' equals u'a'
             self.orders.append(parts)
             return self.values.add("set", *sorted(parts))
         return self.values.add("set", *parts)

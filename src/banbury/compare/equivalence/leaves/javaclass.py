@@ -129,7 +129,7 @@ class ClassFile:
             name = self.pool.text(self.view.u16(at, big=True))
             out.append(self._attribute(place, name, self.view.take(at + 6, size)))
             at += 6 + size
-        return tuple(out), at
+        return _once(out), at
 
     def _attribute(self, place: str, name: bytes, raw: bytes) -> Attribute:
         cursor = Cursor(raw, self.pool, name.decode() if name in _NAMES else "attribute")
@@ -158,7 +158,7 @@ class ClassFile:
                 out.append(self._debug(name, raw, *code))
             else:
                 out.append(self._attribute(place, name, raw))
-        return tuple(out)
+        return _once(out)
 
     def _record(self, cursor: Cursor) -> Attribute:
         below = []
@@ -204,6 +204,15 @@ class ClassFile:
                 odd = "an entry that compilers do not write"
             seen.add(row)
         return Attribute(name, cursor.end(), (), True, odd)
+
+
+def _once(attributes: list[Attribute]) -> tuple[Attribute, ...]:
+    """Attributes of one place. Only tables of lines and variables may stand twice (4.7.12 to 4.7.14): of any other,
+    machines take the last, or refuse the class."""
+    names = [a.name for a in attributes if a.name not in DEBUG[1:]]
+    if len(set(names)) != len(names):
+        raise Refused("attributes", "one that stands twice")
+    return tuple(attributes)
 
 
 def _bootstraps(raw: bytes) -> list[tuple[int, tuple[int, ...]]]:
