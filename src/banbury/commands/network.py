@@ -224,3 +224,62 @@ def expose(
             write(json_out, as_json(found))
         if json_out is None or str(json_out) != "-":
             click.echo("\n".join(plain(line) for line in lines(found)))
+
+
+@network.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    required=True,
+    metavar="ID",
+    help="A shipped pack's id, or a file; repeatable.",
+)
+@click.option("--from", "first", type=click.IntRange(1900, 2199), required=True, metavar="YEAR", help="The first year.")
+@click.option("--to", "last", type=click.IntRange(1900, 2199), required=True, metavar="YEAR", help="The last year.")
+@click.option(
+    "--costs", type=click.Path(path_type=Path), help="Costs and crews instead of the shipped ones; see docs/options.md."
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1, 86400),
+    default=120,
+    show_default=True,
+    help="How long solving may take; what is not solved by then is said not to be.",
+)
+@click.option(
+    "--json",
+    "json_out",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write it as JSON; - is standard output.",
+)
+@click.option("--accept-problems", is_flag=True, help="Use an inventory that has problems, and say so.")
+def options(
+    folder: Path,
+    policies: tuple[str, ...],
+    first: int,
+    last: int,
+    costs: Path | None,
+    seconds: float,
+    json_out: Path | None,
+    accept_problems: bool,
+) -> None:
+    """Accept, mitigate, cap or ban by a date, for the network in DIR under the policies, side by side.
+
+    Exit status 0: every option was answered (that it cannot be done is an answer); 2: unusable input; 4: something was
+    not solved in the time given.
+    """
+    with errors_as_exit_status():
+        from banbury.commands.output import write
+        from banbury.decide.options.study import as_json, study_folder
+        from banbury.decide.options.text import lines
+
+        found = study_folder(
+            folder, policies, first, last, costs=costs, seconds=seconds, accept_problems=accept_problems
+        )
+        if json_out is not None:
+            write(json_out, as_json(found))
+        if json_out is None or str(json_out) != "-":
+            click.echo("\n".join(plain(line) for line in lines(found)))
+    sys.exit(found.exit_status())

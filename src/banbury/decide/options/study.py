@@ -1,0 +1,385 @@
+"""The options of one network under some policies, over some years: solved, measured, and put side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from banbury.decide.exposure import precautions as known_precautions
+from banbury.decide.exposure.record import CLASSES
+from banbury.decide.network import Network
+from banbury.decide.options import compare, demands, estate, figures, judged, linear, money, schedule
+from banbury.decide.options.build import Built, Shop
+from banbury.decide.options.costs import Costs, costs_limits, load
+from banbury.decide.options.demands import Condition, Demands, Horizon, Share
+from banbury.decide.options.problem import Ints
+from banbury.decide.options.record import (
+    Asking,
+    Exposed,
+    Held,
+    Line,
+    Option,
+    Options,
+    Range,
+    Standing,
+    Step,
+    Verdicts,
+    Worth,
+)
+from banbury.decide.options.schedule import Plan
+from banbury.decide.options.specs import Spec, plain_ban, plain_cap, specs
+from banbury.decide.options.state import OUTSET, State
+from banbury.decide.policy.pack import Pack
+from banbury.decide.policy.read import load as load_pack
+from banbury.model.errors import InputError
+
+#: The longest horizon, in years, and how many of the policies' vendors exposure is asked of.
+LONGEST, VENDORS = 25, 3
+#: Part of the time that the options' schedules may take; then the frontier and what flips; each schedule by itself.
+SOLVING, AFTER = 0.5, 0.8
+
+
+class Study:
+    """One run. ``seconds``: how long solving may take in all; what is not solved by then is said not to be."""
+
+    def __init__(self, network: Network, packs: Sequence[Pack], costs: Costs, horizon: Horizon, seconds: float) -> None:
+        self.network, self.packs, self.costs, self.horizon = network, list(packs), costs, horizon
+        self.started, self.seconds = linear.clock(), seconds
+        estate.cover(network, packs)
+        self.estate = estate.read(network, costs)
+        self.demands: dict[str, Demands] = demands.Reader(network, horizon, self.estate.planned, self.estate.of).read(
+            self.packs
+        )
+        self.shares: list[Share] = demands.everywhere(network, self.estate.planned)
+        self.shop = Shop(self.estate, costs, horizon)
+        self.vendors = _vendors(self.estate)
+        self.today = network.as_of
+        self.disagreements: list[str] = []
+        self.precautions = [
+            name for name, p in known_precautions().items() if not any(act.on == "vendor" for act in p.acts)
+        ]
+
+    def left(self, part: float) -> float:
+        """Seconds until that part of the time is over."""
+        return self.seconds * part - (linear.clock() - self.started)
+
+    def run(self) -> Options:
+        """All of it."""
+        wanted = specs(self.packs, self.demands, self.shares, self.estate, self.horizon)
+        solved = [(spec, *self.solve(spec, self.left(SOLVING))) for spec in wanted]
+        solved = self._earliest(solved)
+        found = []
+        with State(self.network) as state:
+            start = figures.left(state.at(OUTSET - 1, self.today), self.vendors, [])
+            for spec, built, plan in solved:
+                found.append(self._option(spec, built, plan, state, start))
+        options = compare.dominated(found)
+        more = compare.Comparison(self.shop, self.shares, self.left(AFTER))
+        frontier = more.frontier()
+        flips = more.flips(options, {spec.id: spec for spec, _, _ in solved}, self.left(1.0))
+        conditions = sorted({c for d in self.demands.values() for c in d.conditions})
+        return Options(
+            as_of=self.today,
+            inventory=self.network.digest,
+            made_up=self.network.made_up,
+            problems=len(self.network.problems),
+            first=self.horizon.first,
+            last=self.horizon.last,
+            currency=self.costs.currency,
+            price_year=self.costs.price_year,
+            discount=self.costs.discount.rate,
+            policies=[Asking(p.id, p.version, p.title, p.jurisdiction, p.legal_status) for p in self.packs],
+            vendors=self.vendors,
+            held=self._held(),
+            planned=len(self.estate.planned),
+            doubtful=self.estate.doubtful,
+            options=options,
+            frontier=frontier,
+            flips=flips,
+            compared=compare.COMPARED,
+            anchors=list(self.costs.anchors),
+            conditions=conditions,
+            disagreements=self.disagreements,
+            limits=costs_limits(self.costs),
+        )
+
+    def solve(self, spec: Spec, seconds: float) -> tuple[Built, Plan]:
+        """The schedule of an option."""
+        built = self.shop.build(spec.asked)
+        if built.blocked:
+            return built, Plan("infeasible", reasons=built.blocked)
+        return built, schedule.plan(built.problem, seconds)
+
+    def _earliest(self, solved: list[tuple[Spec, Built, Plan]]) -> list[tuple[Spec, Built, Plan]]:
+        """After each plain cap or ban that cannot be, the first year by which it can; where that is none of them
+        yet."""
+        found: list[tuple[Spec, Built, Plan]] = []
+        ids = {spec.id for spec, _, _ in solved}
+        for spec, built, plan in solved:
+            found.append((spec, built, plan))
+            if plan.state != "infeasible" or spec.family not in {"cap", "ban"}:
+                continue
+            year = self.first_year(spec)
+            if year is not None and (other := self._plain(spec, year)).id not in ids:
+                ids.add(other.id)
+                found.append((other, *self.solve(other, self.left(SOLVING))))
+        return found
+
+    def first_year(self, spec: Spec) -> int | None:
+        """The position of the first year by which a plain cap or ban can be; None where none was found in time."""
+        for by in range(spec.by + 1, len(self.horizon.years)):
+            built = self.shop.build(self._plain(spec, by).asked)
+            if not built.blocked and schedule.plan(built.problem, self.left(SOLVING), whole=False).state == "optimal":
+                return by
+        return None
+
+    def _plain(self, spec: Spec, by: int) -> Spec:
+        if spec.family == "ban":
+            return plain_ban(self.estate, by, self.horizon)
+        return plain_cap(self.shares, spec.cap if spec.cap is not None else 0.0, by, self.horizon)
+
+    def swaps(self, built: Built, choice: Ints) -> dict[str, tuple[int, str]]:
+        """The year and the new vendor of each element that a plan swaps; planned ones come from elsewhere at once."""
+        year = built.problem.year_of()
+        found: dict[str, tuple[int, str]] = {}
+        for u, c in enumerate(choice):
+            if c < built.problem.choices - 1:
+                to = (int(year[c]), built.vendor(u, int(c)))
+                found.update(dict.fromkeys(self.estate.units[u].elements, to))
+        return found
+
+    def _elsewhere(self) -> dict[str, tuple[int, str]]:
+        """Planned elements of the policies' vendors, ordered of the nearest other vendor."""
+        if not self.estate.planned:
+            return {}
+        kinds = estate.kind_of(self.costs)
+        rows = self.network.sql("SELECT id, operator, function FROM elements WHERE status = 'planned'")
+        found = {}
+        for id_, operator, function in rows:
+            makers = self.estate.makers.get((str(operator), kinds.get(function, "")), [])
+            if id_ in self.estate.planned and makers:
+                found[id_] = (OUTSET, makers[0][0])
+        return found
+
+    def _option(self, spec: Spec, built: Built, plan: Plan, state: State, start: figures.Left) -> Option:
+        swaps: dict[str, tuple[int, str]] = {}
+        if plan.choice is not None and spec.family not in {"accept", "mitigate"}:
+            state.plan({})
+            state.at(OUTSET - 1, self.today)
+            swaps = {**self._elsewhere(), **self.swaps(built, plan.choice)}
+        cost, outlay, lines = self._money(spec, built, plan)
+        known = plan.choice is not None
+        used = self.precautions if spec.family == "mitigate" else []
+        lefts, verdicts, supply = self._years(spec, swaps, state, used) if known else ([], [], [])
+        steps = self._steps(built, plan)
+        units = sum(s.units for s in steps)
+        label = {"infeasible": "infeasible", "time": "no answer"}.get(plan.state, "plan" if units else "nothing to do")
+        if spec.family == "mitigate":
+            label = "plan"
+        return Option(
+            id=spec.id,
+            family=spec.family,
+            title=spec.title,
+            text=spec.text,
+            state=label,  # type: ignore[arg-type]
+            reasons=[list(r) for r in plan.reasons],
+            short=list(plan.short),
+            earliest=self._year(spec) if plan.state == "infeasible" else None,
+            cost=cost,
+            outlay=outlay,
+            costs=lines,
+            reference=round(plan.cost, 2) if known else None,
+            bound=round(plan.bound, 2) if known else None,
+            gap=round(plan.gap, 9) if known else None,
+            units=units,
+            schedule=steps,
+            verdicts=verdicts,
+            exposure=_exposed(start, lefts),
+            outage=[Range(x.outage_low, x.outage_high) for x in lefts],
+            supply=supply,
+            must_be_true=self._true(spec, steps, len(self.estate.planned)),
+            prices=self._prices(built, plan),
+        )
+
+    def _year(self, spec: Spec) -> int | None:
+        if spec.family not in {"cap", "ban"}:
+            return None
+        by = self.first_year(spec)
+        return None if by is None else self.horizon.first + by
+
+    def _money(self, spec: Spec, built: Built, plan: Plan) -> tuple[Range | None, Range | None, list[Line]]:
+        if plan.choice is None:
+            return None, None, []
+        if spec.family == "mitigate":
+            operators = len({u.operator for u in self.estate.units})
+            npv, outlay, lines, _ = money.precautions(self.costs, self.precautions, operators, len(self.horizon.years))
+            return npv, outlay, lines
+        some = money.amounts(self.shop, built, plan.choice)
+        return *money.spans(self.costs, some), money.lines(self.costs, some)
+
+    def _years(
+        self, spec: Spec, swaps: dict[str, tuple[int, str]], state: State, used: list[str]
+    ) -> tuple[list[figures.Left], list[Verdicts], list[figures.Supply]]:
+        """What is left, and what the policies say, at every year's end; the suppliers at the last."""
+        state.plan(swaps)
+        lefts: list[figures.Left] = []
+        supply: list[figures.Supply] = []
+        rows: dict[str, list[Standing]] = {p.id: [] for p in self.packs}
+        moved = {year for year, _ in swaps.values()}
+        for n, year in enumerate(self.horizon.years):
+            day = self.horizon.end(n)
+            network = state.at(n, day)
+            if not lefts or n in moved or OUTSET in moved or self._changes(n):
+                lefts.append(figures.left(network, self.vendors, used))
+            else:
+                lefts.append(lefts[-1])
+            said = judged.by_assess(network, self.packs, year)
+            model = judged.by_model(self.packs, self.demands, judged.gone(swaps, n), day)
+            self.disagreements += judged.disagreements(spec.id, said, model)
+            for policy, standing in said.items():
+                rows[policy].append(standing)
+            if n == len(self.horizon.years) - 1:
+                supply = figures.supply(network)
+        return lefts, [Verdicts(policy, some) for policy, some in rows.items()], supply
+
+    def _changes(self, position: int) -> bool:
+        """Whether the inventory itself changes in a year: what is planned for it, or an owner's dates."""
+        first, last = self.horizon.end(position - 1), self.horizon.end(position)
+        query = """SELECT (SELECT count(*) FROM elements WHERE (installed > $a AND installed <= $b)
+            OR (planned_removal > $a AND planned_removal <= $b))"""
+        return bool(self.network.sql(query, {"a": first, "b": last})[0][0])
+
+    def _steps(self, built: Built, plan: Plan) -> list[Step]:
+        if plan.choice is None:
+            return []
+        year = built.problem.year_of()
+        count: dict[tuple[int, str, str, str, str, str], int] = {}
+        for u, c in enumerate(plan.choice):
+            if c < built.problem.choices - 1:
+                unit = self.estate.units[u]
+                place = (unit.operator, unit.region, unit.kind, unit.vendor, built.vendor(u, int(c)))
+                key = (self.horizon.years[int(year[c])], *place)
+                count[key] = count.get(key, 0) + 1
+        return [Step(*key, n) for key, n in sorted(count.items())]
+
+    def _held(self) -> list[Held]:
+        count: dict[tuple[str, str, str], int] = {}
+        for u in self.estate.units:
+            key = (u.operator, u.kind, u.vendor)
+            count[key] = count.get(key, 0) + 1
+        return [Held(*key, n) for key, n in sorted(count.items())]
+
+    def _true(self, spec: Spec, steps: list[Step], planned: int) -> list[str]:
+        """What must be true, and nobody here can check."""
+        said: list[str] = []
+        if spec.family == "accept":
+            return ["somebody who may do so accepts the exposure as it stands, for all of these years"]
+        if spec.family == "mitigate":
+            known = known_precautions()
+            free = money.precautions(self.costs, self.precautions, 1, 1)[3]
+            said = [f"{name}: {need}" for name in self.precautions for need in known[name].needs]
+            return said + [f"{name}: costs nothing here, since it has no price" for name in free]
+        if planned:
+            said.append(f"{planned:,} planned elements are ordered of another vendor, which costs no more")
+        kinds = sorted({s.kind for s in steps})
+        for kind in kinds:
+            k = self.costs.kinds[kind]
+            said.append(
+                f"crews swap {k.crew:.0%} of an operator's units of kind {kind} a year, in the country and each region"
+            )
+        peaks: dict[tuple[str, str], dict[int, int]] = {}
+        for s in steps:
+            mine = peaks.setdefault((s.vendor_to, s.kind), {})
+            mine[s.year] = mine.get(s.year, 0) + s.units
+        for (vendor, kind), years in sorted(peaks.items()):
+            said.append(f"{vendor} delivers {max(years.values()):,} units of kind {kind} in its fullest year")
+        some = [c for p in spec.policies for c in self.demands[p].conditions]
+        return said + [_condition(c) for c in sorted(set(some))]
+
+    def _prices(self, built: Built, plan: Plan) -> list[Worth]:
+        """What one more crew for a year, or one point of a cap, saves; the ten that save most."""
+        found = []
+        for price in plan.prices:
+            year = None if price.year < 0 else self.horizon.years[price.year]
+            if price.kind == "crew":
+                kind = built.problem.crews[price.which].names[price.group].split(" / ")[1]
+                units = self.costs.kinds[kind].crew_units
+                what = f"one more crew ({units:g} units a year): {price.name}"
+                found.append(Worth(what, year, round(price.value * units, 2)))
+            elif price.kind == "cap":
+                point = price.value * linear.SCALE / 100
+                found.append(Worth(f"one point more: {price.name}", year, round(point, 2)))
+            else:
+                found.append(Worth(f"one unit: {price.name}", year, round(price.value, 2)))
+        return sorted(found, key=lambda w: (-w.value, w.what))[:10]
+
+
+def _condition(c: Condition) -> str:
+    return f"{c.policy}/{c.rule}: {c.text}" + (f" ({c.elements:,} elements)" if c.elements else "")
+
+
+def _vendors(some: estate.Estate) -> list[str]:
+    """The groups of the vendors that are to go, those with most units first."""
+    count: dict[str, int] = {}
+    for u in some.units:
+        for vendor in u.vendor.split("+"):
+            count[vendor] = count.get(vendor, 0) + 1
+    return sorted(count, key=lambda v: (-count[v], v))[:VENDORS]
+
+
+def _exposed(start: figures.Left, lefts: list[figures.Left]) -> list[Exposed]:
+    """By class of data; the area below the line from today's value through the years' ends."""
+    if not lefts:
+        return []
+    found = []
+    for key, title in CLASSES.items():
+        values = [x.read[key] for x in lefts]
+        before = [lefts[0].read[key] if values[0] > start.read[key] else start.read[key], *values[:-1]]
+        area = sum((a + b) / 2 for a, b in zip(before, values, strict=True))
+        found.append(Exposed(key, title, start.read[key], values, round(area, 6)))
+    return found
+
+
+def study(network: Network, packs: Sequence[Pack], costs: Costs, first: int, last: int, seconds: float) -> Options:
+    """The options of ``network`` under ``packs`` from year ``first`` to ``last``, solving no longer than ``seconds``.
+
+    Raises :class:`InputError` where years, inventory or policies leave nothing to plan.
+    """
+    if first > last:
+        raise InputError(f"--from {first} --to {last}: the years are the wrong way round")
+    if first < network.as_of.year:
+        raise InputError(f"--from {first}: before the inventory, which is as of {network.as_of}")
+    if last - first >= LONGEST:
+        raise InputError(f"--from {first} --to {last}: more than {LONGEST} years")
+    if not network.sql("SELECT 1 FROM elements_now LIMIT 1") or not network.sql("SELECT 1 FROM sites LIMIT 1"):
+        raise InputError("the inventory has no sites with equipment")
+    return Study(network, packs, costs, Horizon(first, last), seconds).run()
+
+
+def study_folder(
+    folder: Path,
+    policies: Sequence[str],
+    first: int,
+    last: int,
+    *,
+    costs: Path | None = None,
+    seconds: float = 120.0,
+    accept_problems: bool = False,
+) -> Options:
+    """The same of the inventory in ``folder`` and policies by id or file; ``costs``: a file instead of the shipped
+    ones."""
+    packs = [load_pack(name) for name in dict.fromkeys(policies)]
+    if len({pack.id for pack in packs}) < len(packs):
+        raise InputError("two of the policies have one id")
+    prices = load(costs)
+    if first > last:
+        raise InputError(f"--from {first} --to {last}: the years are the wrong way round")
+    with Network.open(folder, accept_problems=accept_problems) as network:
+        return study(network, packs, prices, first, last, seconds)
+
+
+def as_json(options: Options) -> bytes:
+    """The options as JSON (UTF-8), keys in a fixed order."""
+    return msgspec.json.format(msgspec.json.encode(options), indent=2)
