@@ -75,7 +75,11 @@ SELECT v.row, v.id, v.name, v.parent, v.jurisdiction, coalesce(v.class, 'unknown
 FROM valid v JOIN longest l USING (id)
 """
 
-_VIEWS = """
+#: SQL: what an element is on the date asked about.
+STATUS = """CASE WHEN e.installed > getvariable('as_of') THEN 'planned'
+         WHEN e.planned_removal <= getvariable('as_of') THEN 'removed' ELSE 'installed' END"""
+
+_VIEWS = f"""
 CREATE VIEW vendors AS SELECT * FROM data_owners;
 CREATE VIEW elements AS
 SELECT e.*, coalesce(v.name, e.vendor) AS vendor_name, coalesce(v.group_id, e.vendor) AS vendor_group,
@@ -83,8 +87,7 @@ SELECT e.*, coalesce(v.name, e.vendor) AS vendor_name, coalesce(v.group_id, e.ve
     CASE WHEN list_contains(v.classes, 'designated') THEN 'designated'
          WHEN list_contains(v.classes, 'high-risk') THEN 'high-risk' ELSE coalesce(v.class, 'unknown')
          END AS vendor_class,
-    CASE WHEN e.installed > getvariable('as_of') THEN 'planned'
-         WHEN e.planned_removal <= getvariable('as_of') THEN 'removed' ELSE 'installed' END AS status,
+    {STATUS} AS status,
     coalesce(getvariable('as_of') > e.as_of, false) AS projected
 FROM data_resolved e LEFT JOIN data_owners v ON v.id = e.vendor;
 CREATE VIEW elements_now AS SELECT * FROM elements WHERE status = 'installed';

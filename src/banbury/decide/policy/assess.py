@@ -23,13 +23,18 @@ from banbury.model.errors import InputError
 NOTHING = "every operator"
 
 
-def assess(network: Network, packs: Sequence[Pack]) -> Assessment:
-    """Hold ``network`` against ``packs`` as of the network's date. Raises :class:`InputError` for an ``sql`` rule that
+#: How many elements a row names where nothing else is asked for.
+LISTED = 100
+
+
+def assess(network: Network, packs: Sequence[Pack], *, listed: int | None = LISTED) -> Assessment:
+    """Hold ``network`` against ``packs`` as of the network's date. ``listed``: how many elements a row names at most
+    (None: all of them); it counts them all. Raises :class:`InputError` for an ``sql`` rule that
     is no SELECT of the columns asked for.
     """
     lines, rows = [], []
     for pack in packs:
-        found = _judge(network, pack) if network.as_of >= pack.dates.in_force else []
+        found = _judge(network, pack, listed) if network.as_of >= pack.dates.in_force else []
         rows += found
         lines.append(_line(pack, found, network.as_of))
     return Assessment(network.as_of, network.digest, network.made_up, lines, rows)
@@ -76,20 +81,21 @@ def _line(pack: Pack, rows: list[Verdict], as_of: dt.date) -> Overall:
     )
 
 
-def _judge(network: Network, pack: Pack) -> list[Verdict]:
+def _judge(network: Network, pack: Pack, listed: int | None) -> list[Verdict]:
     for statement in compiler.tables(pack):
         network.connection.execute(statement)
     rows: list[Verdict] = []
     for rule in pack.rules:
-        rows += _Rule(network, pack, rule).verdicts()
+        rows += _Rule(network, pack, rule, listed).verdicts()
     return rows
 
 
 class _Rule:
     """One rule of one pack on one network."""
 
-    def __init__(self, network: Network, pack: Pack, rule: model.AnyRule) -> None:
+    def __init__(self, network: Network, pack: Pack, rule: model.AnyRule, listed: int | None) -> None:
         self.network = network
+        self.listed = listed
         self.pack = pack
         self.rule = rule
         source = pack.sources[rule.source.ref]
@@ -130,9 +136,13 @@ class _Rule:
         """The rows; at least one."""
         rule = self.rule
         if isinstance(rule, model.ShareCap):
-            rows = list(self._figures(groups.caps(rule, self._ask(groups.cap(rule)), self._lacking(rule))))
+            rows = list(
+                self._figures(
+                    groups.caps(rule, self._ask(groups.cap(rule, self.listed)), self._lacking(rule), self.listed)
+                )
+            )
         elif isinstance(rule, model.Diversity):
-            rows = list(self._figures(groups.counts(rule, self._ask(groups.count(self.pack, rule)))))
+            rows = list(self._figures(groups.counts(rule, self._ask(groups.count(self.pack, rule, self.listed)))))
         else:
             rows = list(self._elements())
         if rows:
@@ -164,35 +174,39 @@ class _Rule:
                 limit=float(f.limit),
                 due=due,
                 assets=f.assets,
+                assets_total=f.total,
                 unit=f.unit,
                 text=f.text,
             )
 
     def _elements(self) -> Iterator[Verdict]:
         unit = "elements"
-        for operator, inside, hit, planned, day, unknown in self._ask(compiler.hits(self.pack, self.rule)):
+        query = compiler.hits(self.pack, self.rule, self.listed)
+        for operator, inside, hits, hit, plans, planned, day, doubts, unknown in self._ask(query):
             common = {"limit": 0.0, "unit": unit, "in_scope": inside}
             if not inside and self.rule.expect:
                 yield self._row("insufficient data", operator, text="none of its elements is in the scope", **common)
                 continue
-            if hit:
+            if hits:
                 status, due = self._breach()
-                yield self._row(status, operator, measured=float(len(hit)), assets=hit, **{**common, "due": due})
-            if planned:
-                plan = {**common, "due": day}
+                named = {"assets": hit, "assets_total": hits}
+                yield self._row(status, operator, measured=float(hits), **named, **{**common, "due": due})
+            if plans:
+                named = {"assets": planned, "assets_total": plans}
                 text = "planned: a breach when it is carried out"
-                yield self._row("due", operator, measured=float(len(planned)), assets=planned, text=text, **plan)
-            if unknown:
+                yield self._row("due", operator, measured=float(plans), text=text, **named, **{**common, "due": day})
+            if doubts:
+                named = {"assets": unknown, "assets_total": doubts}
                 yield self._row(
                     "insufficient data",
                     operator,
-                    measured=float(len(hit)),
-                    measured_high=float(len(hit) + len(unknown)),
-                    assets=unknown,
+                    measured=float(hits),
+                    measured_high=float(hits + doubts),
                     text="the inventory does not say what the rule needs of these",
+                    **named,
                     **common,
                 )
-            if not (hit or planned or unknown):
+            if not (hits or plans or doubts):
                 yield self._row("met", operator, measured=0.0, **common)
 
 

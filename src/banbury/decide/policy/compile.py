@@ -11,6 +11,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from banbury.decide.network.views import STATUS
 from banbury.decide.policy import pack as model
 from banbury.decide.policy.pack import Applies, Pack
 from banbury.decide.policy.read import chosen
@@ -72,18 +73,19 @@ def tables(pack: Pack) -> list[str]:
             AND k.covered AND k.role IN ({roles}))"""
     return [
         f"""CREATE OR REPLACE TEMP TABLE policy_vendors AS
-        SELECT l.id, {_some(_is_one(a))} AS covered
-        FROM (SELECT id, unnest(chain) AS up FROM vendors) l JOIN vendors p ON p.id = l.up GROUP BY l.id""",
+        SELECT l.id, any_value(l.group_id) AS group_id, {_some(_is_one(a))} AS covered
+        FROM (SELECT id, group_id, unnest(chain) AS up FROM vendors) l JOIN vendors p ON p.id = l.up GROUP BY l.id""",
         f"""CREATE OR REPLACE TEMP TABLE policy_parts AS
         SELECT k.product, k.release, k.role, CASE WHEN k.vendor IS NULL THEN {supplier} ELSE v.covered END AS covered
         FROM components k LEFT JOIN policy_vendors v ON v.id = k.vendor""",
         f"""CREATE OR REPLACE TEMP TABLE policy_elements AS
         SELECT e.id, e.operator, e.site, e.region, e.lat, e.lon, e.site_class, e.sensitive, e.function, e.layer, e.tech,
-            e.vendor, e.vendor_group, CASE WHEN v.id IS NULL THEN {absent} ELSE v.covered END OR {rebadged} AS covered,
-            e.status, e.purchased, e.installed, e.planned_removal, e.managed_by, e.product, e.release, e.as_of,
-            s.covered AS supporter, e.support_access
-        FROM elements e LEFT JOIN policy_vendors v ON v.id = e.vendor
-        LEFT JOIN policy_vendors s ON s.id = e.supported_by WHERE e.status <> 'removed'""",
+            e.vendor, coalesce(v.group_id, e.vendor) AS vendor_group,
+            CASE WHEN v.id IS NULL THEN {absent} ELSE v.covered END OR {rebadged} AS covered,
+            {STATUS} AS status, e.purchased, e.installed, e.planned_removal, e.managed_by, e.product, e.release,
+            e.release_sha256, e.as_of, s.covered AS supporter, e.support_access
+        FROM data_resolved e LEFT JOIN policy_vendors v ON v.id = e.vendor
+        LEFT JOIN policy_vendors s ON s.id = e.supported_by WHERE {STATUS} <> 'removed'""",
     ]
 
 
@@ -196,17 +198,35 @@ def _support(pack: Pack, rule: model.SupportRestriction) -> str:
     return _hits(pack, rule, f"({' OR '.join(parts)})")
 
 
+def _same_release(a: str, e: str) -> str:
+    """SQL: is evidence ``a`` about the release of element ``e``? By product and release; where both say what image it
+    is, by that as well: evidence of another image of the same name is none of this one.
+    """
+    return (
+        f"{a}.product = {e}.product AND {a}.release = {e}.release AND ({a}.vendor IS NULL OR {a}.vendor = {e}.vendor) "
+        f"AND ({a}.release_sha256 IS NULL OR {e}.release_sha256 IS NULL OR {a}.release_sha256 = {e}.release_sha256)"
+    )
+
+
+def _as_is(r: str, e: str) -> str:
+    keys = ("vendor", "product", "release")
+    return (
+        " AND ".join(f"{r}.{key} = {e}.{key}" for key in keys)
+        + f" AND {r}.release_sha256 IS NOT DISTINCT FROM {e}.release_sha256"
+    )
+
+
 def _requires(pack: Pack, rule: model.Requires) -> str:
     rank = "CASE level " + " ".join(f"WHEN '{name}' THEN {n}" for name, n in LEVELS.items()) + " END"
     fresh = (
         "" if rule.max_age_days is None else f"AND date + {rule.max_age_days}::INTEGER >= getvariable('as_of')::DATE"
     )
-    evidence = f"""SELECT product, release, vendor, max({rank}) AS rank FROM assurance
+    evidence = f"""SELECT product, release, release_sha256, vendor, max({rank}) AS rank FROM assurance
         WHERE kind IN ({listed(rule.evidence)}) AND date <= getvariable('as_of')
         AND (expires IS NULL OR expires >= getvariable('as_of')) {fresh} GROUP BY ALL"""
-    best = f"""SELECT e.id, max(a.rank) AS rank FROM policy_elements e JOIN ({evidence}) a
-        ON a.product = e.product AND a.release = e.release AND (a.vendor IS NULL OR a.vendor = e.vendor)
-        GROUP BY e.id"""
+    best = f"""SELECT e.vendor, e.product, e.release, e.release_sha256, max(a.rank) AS rank
+        FROM (SELECT DISTINCT vendor, product, release, release_sha256 FROM policy_elements) e JOIN ({evidence}) a
+        ON {_same_release("a", "e")} GROUP BY ALL"""
     since = "true"
     if rule.since is not None:
         day = _day(rule.since)
@@ -214,7 +234,7 @@ def _requires(pack: Pack, rule: model.Requires) -> str:
             WHEN e.status = 'installed' AND e.as_of < {day} THEN false END)"""
     inside = f"({scope(pack, rule)} AND e.covered AND {since})"
     return _hits(
-        pack, rule, f"r.rank < {LEVELS[rule.level]}", inside=inside, joins=f"LEFT JOIN ({best}) r ON r.id = e.id"
+        pack, rule, f"r.rank < {LEVELS[rule.level]}", inside=inside, joins=f"LEFT JOIN ({best}) r ON {_as_is('r', 'e')}"
     )
 
 
@@ -237,15 +257,19 @@ _COMPILERS: dict[type[Any], Callable[[Pack, Any], str]] = {
 }
 
 
-def hits(pack: Pack, rule: model.AnyRule) -> str:
-    """The SQL of a rule about elements, grouped: operator, how many in scope, and for each outcome the elements.
+def ids(condition: str, most: int | None) -> str:
+    """SQL: how many elements meet ``condition``, and the first ``most`` of their ids (all of them: None)."""
+    some = f"list(id ORDER BY id) FILTER ({condition})" if most is None else f"min(id, {most}) FILTER ({condition})"
+    return f"count(*) FILTER ({condition}), coalesce({some}, [])"
 
-    Columns: operator, inside, hit (list of ids), planned (list), day (the first day of those), unknown (list).
+
+def hits(pack: Pack, rule: model.AnyRule, most: int | None) -> str:
+    """The SQL of a rule about elements, grouped: operator, how many in scope, and for each outcome how many elements
+    and the ids of the first ``most``.
+
+    Columns: operator, inside, hits, their ids, planned, their ids, the first day of those, unknown, their ids.
     """
     return f"""WITH h AS ({_COMPILERS[type(rule)](pack, rule)})
-        SELECT operator, count(*) FILTER (inside IS NOT false) AS inside,
-            coalesce(list(id ORDER BY id) FILTER (hit AND NOT planned), []) AS hit,
-            coalesce(list(id ORDER BY id) FILTER (hit AND planned), []) AS planned,
-            min(day) FILTER (hit AND planned) AS day,
-            coalesce(list(id ORDER BY id) FILTER (hit IS NULL), []) AS unknown
+        SELECT operator, count(*) FILTER (inside IS NOT false) AS inside, {ids("hit AND NOT planned", most)},
+            {ids("hit AND planned", most)}, min(day) FILTER (hit AND planned) AS day, {ids("hit IS NULL", most)}
         FROM h GROUP BY operator ORDER BY operator"""

@@ -41,6 +41,7 @@ def _figure(v: Verdict) -> str:
     if v.text:
         parts.append(v.text)
     if v.assets and not v.restricted:
-        more = len(v.assets) - NAMED
-        parts.append(", ".join(v.assets[:NAMED]) + (f" and {more:,} more" if more > 0 else ""))
+        named = v.assets[:NAMED]
+        more = v.assets_total - len(named)
+        parts.append(", ".join(named) + (f" and {more:,} more" if more > 0 else ""))
     return "; ".join(parts) or "-"

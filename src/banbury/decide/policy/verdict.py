@@ -15,7 +15,9 @@ ORDER: tuple[Status, ...] = ("violation", "insufficient data", "due", "met")
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     """One row. ``measured`` in ``unit``; where the inventory leaves it open, it is the least it can be, and
     ``measured_high`` the most. ``limit``: what it may be at most (``at least``: in the text of ``unit``).
-    ``due``: the last day on which it may be so. ``restricted``: the assets tell where sensitive places are.
+    ``due``: the last day on which it may be so. ``assets``: the ids of the elements it is about, in their order, the
+    first of them where there are many; ``assets_total``: how many there are. ``restricted``: the assets tell where
+    sensitive places are.
     """
 
     policy: str
@@ -31,6 +33,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     measured_high: float | None = None
     in_scope: int | None = None
     text: str = ""
+    assets_total: int = 0
     restricted: bool = False
 
     def __post_init__(self) -> None:
