@@ -17,6 +17,7 @@ from banbury.compare.equivalence.model import Range, Substitution
 
 _TEXT = re.compile(rb"[\t\n\r\x20-\x7e]*")
 _PATH = rb"A-Za-z0-9_./~+-"
+_SHORT = re.compile(rb"[0-9]{1,3}\.[0-9]{1,3}")  # a version that a protocol may have too
 
 
 class Declared:
@@ -38,6 +39,10 @@ class Declared:
 
         return self._pattern.sub(put, text), names
 
+    def places(self, text: bytes) -> list[tuple[int, int]]:
+        """Where the first record's values stand in ``text`` (start, end)."""
+        return [match.span() for match in self._pattern.finditer(text)]
+
 
 def _delimited(sub: Substitution) -> bytes:
     body = re.escape(sub.old)
@@ -45,7 +50,9 @@ def _delimited(sub: Substitution) -> bytes:
         return rb"(?<![%b])%b(?=/|[^%b]|\Z)" % (_PATH, body, _PATH)
     if sub.name.startswith("name "):
         return rb"(?<![A-Za-z0-9_.-])%b(?![A-Za-z0-9_]|[.-][A-Za-z0-9])" % body
-    return rb"(?<![0-9.])%b(?![0-9])" % body
+    if sub.name.startswith("version ") and _SHORT.fullmatch(sub.old) is not None:
+        return rb"(?<![0-9A-Za-z./_-])%b(?!\.?[0-9])" % body  # "TLSv1.2", "HTTP/1.1"
+    return rb"(?<![0-9.])%b(?!\.?[0-9])" % body  # no part of an address, such as "1.1.1.1"
 
 
 def is_text(raw: bytes) -> bool:
