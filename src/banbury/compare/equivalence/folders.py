@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -23,6 +25,16 @@ _BATCH: Final = 64  # files put into one input
 _BATCH_BYTES: Final = 64 << 20
 
 
+@contextmanager
+def _supported() -> Iterator[None]:
+    """Where a file system keeps no attributes, there are none."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno != errno.EOPNOTSUPP:
+            raise
+
+
 class _Item:
     """One name below a folder."""
 
@@ -37,7 +49,7 @@ class _Item:
             del self.attributes["mode"]
         elif self.kind.endswith("device"):
             self.attributes["device"] = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
-        if self.kind in ("file", "directory"):
+        with _supported():
             for name in os.listxattr(path, follow_symlinks=False):
                 self.attributes[f"xattr {name}"] = os.getxattr(path, name, follow_symlinks=False)
 
@@ -67,7 +79,7 @@ def compare_folders(run: Recursion, a: Path, b: Path) -> Outcome:
 
 def _items(root: bytes) -> dict[bytes, _Item]:
     """Every name below a folder; links are not followed. Names of one file are listed with each of them."""
-    out: dict[bytes, _Item] = {}
+    out: dict[bytes, _Item] = {b".": _Item(os.path.realpath(root))}
     waiting = [b""]
     while waiting:
         at = waiting.pop()

@@ -1,0 +1,40 @@
+"""What two folders are compared by beside their files: the folder itself, and attributes of what is no file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from banbury.compare.equivalence.folders import _changes, _items
+
+
+def _both(folder: Path) -> tuple[Path, Path]:
+    for name in ("a", "b"):
+        (folder / name).mkdir(mode=0o755)
+        (folder / name / "link").symlink_to("target")
+    return folder / "a", folder / "b"
+
+
+def _differences(a: Path, b: Path) -> list[tuple[bytes, str]]:
+    ours, theirs = (_items(os.fsencode(path)) for path in (a, b))
+    return [(name, change.what) for name in ours for change in _changes(ours[name], theirs.get(name))]
+
+
+def test_the_top_folder_has_a_mode_too(tmp_path: Path) -> None:
+    """A root that all may write to is a difference, also where it is given through a link."""
+    a, b = _both(tmp_path)
+    (tmp_path / "through").symlink_to("b")
+    assert _differences(a, tmp_path / "through") == []
+    b.chmod(0o777)
+    assert _differences(a, b) == _differences(a, tmp_path / "through") == [(b".", "mode")]
+
+
+def test_links_have_attributes_too(tmp_path: Path) -> None:
+    a, b = _both(tmp_path)
+    try:
+        os.setxattr(b / "link", "trusted.gate", b"1", follow_symlinks=False)
+    except OSError as problem:
+        pytest.skip(f"no attributes of links here: {problem}")
+    assert _differences(a, b) == [(b"link", "xattr trusted.gate")]
