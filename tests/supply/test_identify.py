@@ -21,8 +21,8 @@ from banbury.model.supply import Identity, Standing, Technique
 from banbury.model.tree import Kind
 from banbury.supply.identify import Content, identities, of_content, within_bracket
 from banbury.supply.knowledge import bundle
-from banbury.supply.knowledge.bundle import Knowledge, Source, Symbols
-from banbury.supply.knowledge.mine import clean, merged, mine
+from banbury.supply.knowledge.bundle import Knowledge, Source, Symbols, merged
+from banbury.supply.knowledge.mine import clean, mine
 from tests.inspect.elf_builder import Linked
 
 _KNOWN = Knowledge(

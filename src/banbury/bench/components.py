@@ -152,7 +152,7 @@ def _look(where: str, content: bytes, knowledge: Knowledge, total: Measured) -> 
     total.files += 1
     plain = [msgspec.to_builtins(f) for f in facts]
     digest = hashlib.sha256(content).hexdigest()
-    return list(of_content(Content(sha256=digest, facts=plain, where=where, names=[where]), knowledge))
+    return list(of_content(Content(sha256=digest, facts=plain, where=where, names=[where], kind=view.kind), knowledge))
 
 
 def _judge(unit: Unit, found: Sequence[Identity]) -> None:

@@ -4,7 +4,8 @@
 inspector over every file of a folder in this one process. Both print how much they did. ``verdicts SHIPPED REBUILT``
 compares two files, or the files of two folders pair by pair, in this process and without the sandbox, and prints a
 JSON list of the seconds of CPU that each verdict took (copying and hashing included, starting left out); ``compared``
-does so for the comparison of two ELF files alone.
+does so for the comparison of two ELF files alone. ``identify FOLDER`` runs identification by bytes over every file and
+prints the seconds of CPU of the pass.
 """
 
 from __future__ import annotations
@@ -113,6 +114,23 @@ def compared(shipped: Path, rebuilt: Path) -> str:
     return json.dumps([time.process_time() - start])
 
 
+def identify(folder: Path) -> str:
+    """Identification by bytes of every file below a folder: seconds of CPU of the pass, start left out."""
+    from banbury.formats.view import View
+    from banbury.inspect.contract import FileView
+    from banbury.inspect.inspectors.components import Components
+
+    inspector = Components()
+    inspector.prepare()
+    start = time.process_time()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        file = FileView(View(path.read_bytes()), path.name)
+        if inspector.applies(file):
+            for _ in inspector.inspect(file):
+                pass
+    return json.dumps(time.process_time() - start)
+
+
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
     runs: dict[str, Callable[..., str]] = {
@@ -120,5 +138,6 @@ if __name__ == "__main__":
         "hardening": hardening,
         "verdicts": verdicts,
         "compared": compared,
+        "identify": identify,
     }
     sys.stdout.write(runs[what](*map(Path, arguments)) + "\n")

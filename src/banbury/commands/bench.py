@@ -13,7 +13,7 @@ from banbury.terminal import TerminalProgress, plain
 @click.command()
 @click.option(
     "--what",
-    type=click.Choice(["evaluation", "equivalence", "feeds"]),
+    type=click.Choice(["evaluation", "equivalence", "feeds", "components"]),
     default="evaluation",
     show_default=True,
     help="Which part of the laboratory to measure.",
@@ -38,10 +38,25 @@ from banbury.terminal import TerminalProgress, plain
     type=click.Path(path_type=Path),
     help="A gzip of NVD's JSON 1.1 for --what feeds (default: a made feed).",
 )
+@click.option(
+    "--suite",
+    "suites",
+    multiple=True,
+    help="Measure the sets of this release alone, for --what components (default: all).",
+)
+@click.option("--missed", is_flag=True, help="List what was missed, for --what components; not for held-out sets.")
 @click.option("--repeats", type=click.IntRange(1, 50), default=3, show_default=True, help="Runs of each command.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the table here as well.")
 def bench(
-    what: str, work: Path, cache: Path, image: Path | None, feed: Path | None, repeats: int, output: Path | None
+    what: str,
+    work: Path,
+    cache: Path,
+    image: Path | None,
+    feed: Path | None,
+    suites: tuple[str, ...],
+    missed: bool,
+    repeats: int,
+    output: Path | None,
 ) -> None:
     """Measure what an evaluation or a comparison costs, as ratios to sha256sum and to other tools, in one run."""
     with errors_as_exit_status():
@@ -53,6 +68,10 @@ def bench(
             from banbury.bench import feeds
 
             text = feeds.run(work, feed, tell=tell).markdown()
+        elif what == "components":
+            from banbury.bench import identification
+
+            text = identification.run(work, only=suites, tell=tell, details=missed).markdown()
         elif what == "equivalence":
             from banbury.bench import equivalence
 

@@ -33,12 +33,12 @@ def mine(folder: Path, out: Path, name: str, add: tuple[Path, ...], no_digests: 
     """Mine the packages (.deb, .ipk) below FOLDER into a bundle."""
     with errors_as_exit_status():
         from banbury.supply.knowledge import bundle
-        from banbury.supply.knowledge.mine import merged
         from banbury.supply.knowledge.mine import mine as dig
 
         tell = lambda line: click.echo(plain(str(line)), err=True)  # noqa: E731
         earlier = [bundle.read(path)[0] for path in add]
-        found = merged([*earlier, dig(_packages(folder), name or folder.name, digests=not no_digests, tell=tell)])
+        mined = dig(_packages(folder), name or folder.name, digests=not no_digests, tell=tell)
+        found = bundle.merged([*earlier, mined])
         data = bundle.pack(found)
         out.write_bytes(data)
         click.echo(

@@ -46,12 +46,14 @@ _GRADES: Final = {
 
 
 class Content(Struct, frozen=True, kw_only=True):
-    """One content's facts, and where it stands. ``within`` are the stretches that are contents of their own."""
+    """One content's facts, its sort (``kind``), and where it stands. ``within`` are the stretches that are contents of
+    their own."""
 
     sha256: str
     facts: Sequence[Fact]
     where: str = ""
     names: Sequence[str] = ()
+    kind: str = ""
     within: Sequence[tuple[int, int]] = ()
 
 
@@ -74,6 +76,7 @@ def identities(nodes: Iterable[Node], files: Mapping[str, File], knowledge: Know
                     facts=file.facts,
                     where=at[0].where,
                     names=[n.name for n in at],
+                    kind=file.kind,
                     within=inner.get(at[0].id, ()),
                 ),
                 knowledge,
@@ -87,8 +90,10 @@ def of_content(content: Content, knowledge: Knowledge) -> Iterator[Identity]:
         if not _elsewhere(fact, content.within):
             by_tag.setdefault(str(fact.get("fact")), []).append(fact)
     statements = by_tag.get("component.statement", [])
-    found = [*_exact(content, by_tag, knowledge), *_stated(content, statements), *_module(content)]
-    found += _alone(content, by_tag, statements, found, knowledge)
+    soname = _soname(by_tag, content.names)
+    mine = _own_product(content, soname, knowledge)
+    found = [*_exact(content, by_tag, knowledge), *_stated(content, statements, mine), *_module(content)]
+    found += _alone(content, by_tag, found, knowledge, soname, mine)
     yield from (structs.replace(i, confidence=CONFIDENCE.get((i.technique, i.standing), 0.0)) for i in found)
 
 
@@ -111,26 +116,40 @@ def _exact(content: Content, by_tag: Mapping[str, list[Fact]], knowledge: Knowle
             return
 
 
-def _stated(content: Content, statements: Sequence[Fact]) -> Iterator[Identity]:
-    """What the rules' marks say with a version in them."""
+def _own_product(content: Content, soname: str, knowledge: Knowledge) -> str:
+    """Whose file this is by its soname or, for a program, by its name; ``""`` where that is not known."""
+    if soname:
+        return knowledge.sonames.get(soname, "") if soname.startswith("lib") else ""
+    if content.kind != "elf":
+        return ""
+    bases = {name.rpartition("/")[2] for name in content.names}
+    found = {knowledge.programs.get(base, "") for base in bases}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _stated(content: Content, statements: Sequence[Fact], mine: str) -> Iterator[Identity]:
+    """What the rules' marks say with a version in them. The version that a file of ``mine`` was built with is its
+    own where it is that product's."""
     own: dict[str, list[Fact]] = {}
     for fact in statements:
         sort = str(fact.get("evidence"))
-        if sort in ("banner", "path", "metadata"):
+        if sort in ("banner", "path", "metadata") or (sort == "linked" and fact["product"] == mine):
             own.setdefault(str(fact["product"]), []).append(fact)
         elif sort == "linked":
             yield _identity(content, str(fact["product"]), *_GRADES[sort], version=_version(fact), fact=fact)
     for product, facts in own.items():
         best = _longest(facts)
         if len({_version(f) for f in best}) == 1:
-            yield from (
-                _identity(content, product, *_GRADES[str(f["evidence"])], version=_version(f), fact=f) for f in best
-            )
+            yield from (_identity(content, product, *_own_grade(f), version=_version(f), fact=f) for f in best)
         else:
             yield _identity(
                 content, product, Technique.CANDIDATES, Standing.CANDIDATE, fact=best[0],
                 versions=sorted({_version(f) for f in best}),
             )  # fmt: skip
+
+
+def _own_grade(fact: Fact) -> tuple[Technique, Standing]:
+    return _GRADES["banner" if fact["evidence"] == "linked" else str(fact["evidence"])]
 
 
 def _module(content: Content) -> Iterator[Identity]:
@@ -152,23 +171,25 @@ def _longest(facts: Sequence[Fact]) -> list[Fact]:
 def _alone(
     content: Content,
     by_tag: Mapping[str, list[Fact]],
-    statements: Sequence[Fact],
     found: Sequence[Identity],
     knowledge: Knowledge,
+    soname: str,
+    mine: str,
 ) -> Iterator[Identity]:
     """Products that are there and put no version beside their name: by versions that stand alone, by the file's own
     name, by symbols."""
     done = {i.product for i in found if i.standing in (Standing.ASSERTED, Standing.CANDIDATE)}
-    shown = {str(f["product"]): f for f in reversed(statements) if f.get("evidence") == "presence"}
-    soname = _soname(by_tag, content.names)
-    mine = knowledge.sonames.get(soname, "") if soname.startswith("lib") else ""
+    statements = reversed(by_tag.get("component.statement", []))
+    shown = {str(f["product"]): f for f in statements if f.get("evidence") == "presence"}
     bare = _bare(by_tag)
     for product in dict.fromkeys([mine, *shown]):
         if not product or product in done:
             continue
         fact = shown.get(product)
         fits = [v for v in bare if knowledge.knows(product, v.removeprefix("v"))]
-        named = [v for v in _from_names(content.names, soname) if product == mine and knowledge.knows(product, v)]
+        fits = [v for v in fits if v not in _COMMON] or fits
+        in_names = _from_names(content.names, soname) if soname and product == mine else []
+        named = [v for v in in_names if knowledge.knows(product, v)]
         if len(fits) == 1 and fits[0] not in _COMMON:
             yield _identity(
                 content, product, Technique.KNOWN_VERSION, Standing.ASSERTED, version=fits[0],
@@ -248,7 +269,7 @@ def _from_names(names: Iterable[str], soname: str) -> list[str]:
 
 
 def _rule(fact: Fact | None, soname: str) -> str:
-    return str(fact.get("rule")) if fact else f"soname {soname}"
+    return str(fact.get("rule")) if fact else f"soname {soname}" if soname else "name of the program"
 
 
 def _version(fact: Fact) -> str:

@@ -66,7 +66,15 @@ CASES = [
         never=[{"version": "1.39.0"}],
     ),
     Case(NAME, "negative", "prose that speaks of a product", lambda: b"Since BusyBox v1.35.0 this is fixed.\n" * 3),
-    Case(NAME, "negative", "bare versions alone", lambda: _program(b"1.2.3", b"4.5.6")),
+    Case(
+        NAME,
+        "positive",
+        "bare versions of a program that shows no product",
+        lambda: _program(b"1.2.3", b"4.5.6"),
+        expect=[{"fact": "component.bare-versions", "versions": ["1.2.3", "4.5.6"]}],
+        never=[{"fact": "component.statement"}],
+    ),
+    Case(NAME, "negative", "bare versions in what is no program", lambda: b"\x001.2.3\0" * 9),
     Case(
         NAME,
         "negative",

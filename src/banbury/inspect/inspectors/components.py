@@ -41,8 +41,8 @@ class Statement(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="compon
 
 
 class BareVersions(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="component.bare-versions"):
-    """Versions that stand alone as C strings, with the offset of each. Stated where the content shows a product that
-    keeps its version so, or is a library with a name of its own."""
+    """Versions that stand alone as C strings, with the offset of each. Stated of ELF files, and where the content shows
+    a product that keeps its version so."""
 
     versions: list[str]
     offsets: list[int]
@@ -92,7 +92,7 @@ class Components(FileInspector):
 
     def inspect(self, file: FileView) -> Iterator[Fact]:
         soname, exported, complete = _exports(file)
-        found = engine.scan(file.view, text=file.kind in TEXT_KINDS, bare=bool(soname))
+        found = engine.scan(file.view, text=file.kind in TEXT_KINDS, bare=file.kind == "elf")
         for statement in found.statements:
             yield Statement(
                 product=statement.rule.product,

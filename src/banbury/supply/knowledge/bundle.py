@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +20,7 @@ from msgspec import Struct, field, structs
 
 from banbury.model.errors import InputError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 #: A bundle's largest size, packed and unpacked, in bytes.
 _PACKED, _UNPACKED = 256 << 20, 1 << 30
 
@@ -41,13 +42,15 @@ class Symbols(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Knowledge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of it. ``versions``: those known of each product; ``sonames``: the product of each; ``symbols`` by soname;
-    ``files``: SHA-256 (raw) of a package's file, and ``build_ids``, to ``product@version``."""
+    """All of it. ``versions``: those known of each product; ``sonames``: the product of each; ``programs``: that of
+    each program's name which one product alone has; ``symbols`` by soname; ``files``: SHA-256 (raw) of a package's
+    file, and ``build_ids``, to ``product@version``."""
 
     format: int = FORMAT
     sources: list[Source] = []
     versions: dict[str, list[str]] = field(default_factory=dict)
     sonames: dict[str, str] = field(default_factory=dict)
+    programs: dict[str, str] = field(default_factory=dict)
     symbols: dict[str, Symbols] = field(default_factory=dict)
     files: dict[bytes, str] = field(default_factory=dict)
     build_ids: dict[str, str] = field(default_factory=dict)
@@ -91,16 +94,54 @@ def read(path: Path) -> tuple[Knowledge, str]:
     return unpack(data), hashlib.sha256(data).hexdigest()
 
 
+def merged(pieces: Sequence[Knowledge]) -> Knowledge:
+    """Knowledge of several sources as one. Where a soname, or a program's name, is of two products in them, it is of
+    neither; of two tables of symbols the later source's stands."""
+    versions: dict[str, set[str]] = {}
+    sonames: dict[str, set[str]] = {}
+    programs: dict[str, set[str]] = {}
+    symbols: dict[str, Symbols] = {}
+    files: dict[bytes, str] = {}
+    build_ids: dict[str, str] = {}
+    for piece in pieces:
+        for product, known in piece.versions.items():
+            versions.setdefault(product, set()).update(known)
+        for soname, product in piece.sonames.items():
+            sonames.setdefault(soname, set()).add(product)
+        for program, product in piece.programs.items():
+            programs.setdefault(program, set()).add(product)
+        symbols |= piece.symbols
+        files |= piece.files
+        build_ids |= piece.build_ids
+    return Knowledge(
+        sources=[s for piece in pieces for s in piece.sources],
+        versions={p: sorted(v) for p, v in sorted(versions.items())},
+        sonames=single(sonames),
+        programs=single(programs),
+        symbols=symbols,
+        files=files,
+        build_ids=build_ids,
+    )
+
+
+def single(claims: Mapping[str, set[str]]) -> dict[str, str]:
+    """The names that one product alone claims. ``""`` is a claim too: of nobody's."""
+    return {name: next(iter(by)) for name, by in sorted(claims.items()) if len(by) == 1}
+
+
 @cache
-def default() -> tuple[Knowledge, str]:
-    """The bundle that comes with the program with what was written by hand beside it, and the SHA-256 of both."""
+def default(without: str = "") -> tuple[Knowledge, str]:
+    """The bundles that come with the program with what was written by hand beside them, and the SHA-256 of all.
+    ``without`` names a source to leave out (a measurement on that very source's packages)."""
     folder = files("banbury.supply") / "data" / "knowledge"
-    data, text = (folder / "debian.bundle").read_bytes(), (folder / "more.toml").read_text("utf-8")
-    mined, more = unpack(data), tomllib.loads(text)
+    held = sorted((p for p in folder.iterdir() if p.name.endswith(".bundle")), key=lambda p: p.name)
+    packed, text = [p.read_bytes() for p in held], (folder / "more.toml").read_text("utf-8")
+    pieces, more = [unpack(data) for data in packed], tomllib.loads(text)
+    mined = merged([p for p in pieces if not without or all(s.name != without for s in p.sources)])
     versions = {p: sorted({*v, *mined.versions.get(p, [])}) for p, v in more["versions"].items()}
     found = structs.replace(
         mined,
         versions=mined.versions | versions,
         sonames={s: p for s, p in (mined.sonames | more["sonames"]).items() if p},
     )
-    return found, hashlib.sha256(data + text.encode()).hexdigest()
+    return found, hashlib.sha256(b"".join(packed) + text.encode()).hexdigest()

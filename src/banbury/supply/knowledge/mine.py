@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from banbury.formats.elf import ElfFile
 from banbury.formats.view import View
 from banbury.model.errors import BanburyError, InputError
-from banbury.supply.knowledge.bundle import Knowledge, Source, Symbols
+from banbury.supply.knowledge.bundle import Knowledge, Source, Symbols, single
 from banbury.supply.knowledge.packages import members
 from banbury.supply.products import by_package
 from banbury.supply.versions import key, upstream
@@ -27,6 +27,8 @@ _ENTRY: Final = re.compile(r"^[a-z0-9][a-z0-9+.-]{0,80} \(([0-9][\w.+:~-]{0,80})
 _FIELD: Final = re.compile(r"^([A-Za-z-]{1,40}): *(.{0,400})$", re.MULTILINE)
 _SONAME: Final = re.compile(r"^([\w.+-]{1,80}) [\w.+-]{1,80} ?#MINVER#")
 _SYMBOL: Final = re.compile(r"^ (?:\([^)\n]{1,200}\))?\"?([\w$.]{1,300})@[\w.+-]{1,80}\"? ([0-9][\w.+:~-]{0,80})")
+#: Where programs lie that are called by their names.
+_PROGRAM: Final = re.compile(r"data/(?:usr/)?s?bin/([\w.+-]{1,80})")
 #: Debian's names of sources where ours, in the rules, are others; beside the table of products.
 _OTHER_NAMES: Final = {
     "angular.js": "angularjs", "twitter-bootstrap3": "bootstrap", "twitter-bootstrap4": "bootstrap",
@@ -46,6 +48,7 @@ class _Found(Struct, kw_only=True):
 
     versions: dict[str, set[str]] = field(default_factory=dict)
     sonames: dict[str, set[str]] = field(default_factory=dict)
+    programs: dict[str, set[str]] = field(default_factory=dict)
     symbols: dict[str, dict[str, dict[int, str]]] = field(default_factory=dict)
     files: dict[bytes, str] = field(default_factory=dict)
     build_ids: dict[str, str] = field(default_factory=dict)
@@ -72,36 +75,11 @@ def mine(
     return Knowledge(
         sources=[source],
         versions={p: sorted(v)[:_VERSIONS] for p, v in sorted(found.versions.items())},
-        sonames={s: next(iter(p)) for s, p in sorted(found.sonames.items()) if len(p) == 1},
+        sonames=single(found.sonames),
+        programs=single(found.programs),
         symbols={s: t for s, by in sorted(found.symbols.items()) if (t := _table(by))},
         files=found.files,
         build_ids=found.build_ids,
-    )
-
-
-def merged(pieces: list[Knowledge]) -> Knowledge:
-    """Knowledge of several sources as one. Where a soname is of two products in them, it is of neither; of two tables
-    of symbols the later source's stands."""
-    versions: dict[str, set[str]] = {}
-    sonames: dict[str, set[str]] = {}
-    symbols: dict[str, Symbols] = {}
-    files: dict[bytes, str] = {}
-    build_ids: dict[str, str] = {}
-    for piece in pieces:
-        for product, known in piece.versions.items():
-            versions.setdefault(product, set()).update(known)
-        for soname, product in piece.sonames.items():
-            sonames.setdefault(soname, set()).add(product)
-        symbols |= piece.symbols
-        files |= piece.files
-        build_ids |= piece.build_ids
-    return Knowledge(
-        sources=[s for piece in pieces for s in piece.sources],
-        versions={p: sorted(v) for p, v in sorted(versions.items())},
-        sonames={s: next(iter(p)) for s, p in sorted(sonames.items()) if len(p) == 1},
-        symbols=symbols,
-        files=files,
-        build_ids=build_ids,
     )
 
 
@@ -124,6 +102,8 @@ def _package(path: Path, found: _Found, *, digests: bool) -> None:
         elif re.search(r"/changelog(\.Debian)?(\.[a-z0-9]+)?\.gz$", where):
             _changelog(content, found, product)
         elif where.startswith("data/") and content.startswith(b"\x7fELF"):
+            if program := _PROGRAM.fullmatch(where):
+                found.programs.setdefault(program[1], set()).add(product)
             _program(content, found, product, f"{product}@{version}", digests=digests)
 
 
