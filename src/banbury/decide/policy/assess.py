@@ -82,12 +82,10 @@ def _line(pack: Pack, rows: list[Verdict], as_of: dt.date) -> Overall:
 
 
 def _judge(network: Network, pack: Pack, listed: int | None) -> list[Verdict]:
-    for statement in compiler.tables(pack):
+    rules = [_Rule(network, pack, rule, listed) for rule in pack.rules]
+    for statement in compiler.tables(pack, [query for rule in rules for query in rule.queries()]):
         network.connection.execute(statement)
-    rows: list[Verdict] = []
-    for rule in pack.rules:
-        rows += _Rule(network, pack, rule, listed).verdicts()
-    return rows
+    return [row for rule in rules for row in rule.verdicts()]
 
 
 class _Rule:
@@ -132,26 +130,30 @@ class _Rule:
             return "due", first - dt.timedelta(days=1)
         return "violation", last
 
+    def queries(self) -> list[str]:
+        """What it asks."""
+        rule, most = self.rule, self.listed
+        if isinstance(rule, model.ShareCap):
+            return [groups.cap(rule, most), groups.without_shares(rule)]
+        if isinstance(rule, model.Diversity):
+            return [groups.count(self.pack, rule, most)]
+        return [compiler.hits(self.pack, rule, most)]
+
     def verdicts(self) -> list[Verdict]:
         """The rows; at least one."""
         rule = self.rule
+        found = [self._ask(query) for query in self.queries()]
         if isinstance(rule, model.ShareCap):
-            rows = list(
-                self._figures(
-                    groups.caps(rule, self._ask(groups.cap(rule, self.listed)), self._lacking(rule), self.listed)
-                )
-            )
+            lacking = [row[0] for row in found[1]]
+            rows = list(self._figures(groups.caps(rule, found[0], lacking, self.listed)))
         elif isinstance(rule, model.Diversity):
-            rows = list(self._figures(groups.counts(rule, self._ask(groups.count(self.pack, rule, self.listed)))))
+            rows = list(self._figures(groups.counts(rule, found[0])))
         else:
-            rows = list(self._elements())
+            rows = list(self._elements(found[0]))
         if rows:
             return rows
         status: Status = "insufficient data" if rule.expect else "met"
         return [self._row(status, NOTHING, text="nothing in the inventory is in its scope", in_scope=0)]
-
-    def _lacking(self, rule: model.ShareCap) -> list[str]:
-        return [row[0] for row in self._ask(groups.without_shares(rule))]
 
     def _ask(self, query: str) -> list[tuple[Any, ...]]:
         try:
@@ -179,10 +181,9 @@ class _Rule:
                 text=f.text,
             )
 
-    def _elements(self) -> Iterator[Verdict]:
+    def _elements(self, found: list[tuple[Any, ...]]) -> Iterator[Verdict]:
         unit = "elements"
-        query = compiler.hits(self.pack, self.rule, self.listed)
-        for operator, inside, hits, hit, plans, planned, day, doubts, unknown in self._ask(query):
+        for operator, inside, hits, hit, plans, planned, day, doubts, unknown in found:
             common = {"limit": 0.0, "unit": unit, "in_scope": inside}
             if not inside and self.rule.expect:
                 yield self._row("insufficient data", operator, text="none of its elements is in the scope", **common)

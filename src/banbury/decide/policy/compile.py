@@ -8,6 +8,7 @@ held against a closed list (functions, classes, countries, words of small letter
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -60,8 +61,23 @@ def _some(expression: str) -> str:
     return f"CASE WHEN bool_or({expression}) THEN true WHEN bool_or(({expression}) IS NULL) THEN NULL ELSE false END"
 
 
-def tables(pack: Pack) -> list[str]:
-    """The statements that make what the rules read: ``policy_vendors`` (id, covered) and ``policy_elements``."""
+#: The columns of ``policy_elements``, each with its SQL.
+COLUMNS = {
+    **{name: f"e.{name}" for name in ("id", "operator", "site", "region", "lat", "lon", "site_class", "sensitive")},
+    **{name: f"e.{name}" for name in ("function", "layer", "tech", "vendor")},
+    "vendor_group": "coalesce(v.group_id, e.vendor)",
+    "covered": "{covered}",
+    "status": STATUS,
+    **{name: f"e.{name}" for name in ("purchased", "installed", "planned_removal", "managed_by", "product", "release")},
+    **{name: f"e.{name}" for name in ("release_sha256", "as_of", "support_access")},
+    "supporter": "s.covered",
+}
+
+
+def tables(pack: Pack, queries: Iterable[str] | None = None) -> list[str]:
+    """The statements that make what the rules read: ``policy_vendors`` (id, group_id, covered), ``policy_parts`` and
+    ``policy_elements``, the last with those columns alone that a word of ``queries`` may name (None: all of them).
+    """
     a = pack.applies
     absent = "true" if a.everyone else "NULL"
     supplier = f"CASE WHEN {_named(a.names, 'k.supplier')} THEN true END" if a.names else "NULL::BOOLEAN"
@@ -71,6 +87,14 @@ def tables(pack: Pack) -> list[str]:
         roles = listed(a.components)
         rebadged = f"""EXISTS (SELECT 1 FROM policy_parts k WHERE k.product = e.product AND k.release = e.release
             AND k.covered AND k.role IN ({roles}))"""
+    covered = f"CASE WHEN v.id IS NULL THEN {absent} ELSE v.covered END OR {rebadged}"
+    words = {word for query in queries or () for word in re.findall(r"\w+|\*", query)} | {"id", "operator", "status"}
+    # A star that is no multiplication asks for every column.
+    every = queries is None or any(isinstance(rule, model.Sql) and "*" in rule.query for rule in pack.rules)
+    columns = ", ".join(
+        f"{sql.replace('{covered}', covered)} AS {name}" for name, sql in COLUMNS.items() if every or name in words
+    )
+    supporter = "LEFT JOIN policy_vendors s ON s.id = e.supported_by" if every or "supporter" in words else ""
     return [
         f"""CREATE OR REPLACE TEMP TABLE policy_vendors AS
         SELECT l.id, any_value(l.group_id) AS group_id, {_some(_is_one(a))} AS covered
@@ -78,14 +102,9 @@ def tables(pack: Pack) -> list[str]:
         f"""CREATE OR REPLACE TEMP TABLE policy_parts AS
         SELECT k.product, k.release, k.role, CASE WHEN k.vendor IS NULL THEN {supplier} ELSE v.covered END AS covered
         FROM components k LEFT JOIN policy_vendors v ON v.id = k.vendor""",
-        f"""CREATE OR REPLACE TEMP TABLE policy_elements AS
-        SELECT e.id, e.operator, e.site, e.region, e.lat, e.lon, e.site_class, e.sensitive, e.function, e.layer, e.tech,
-            e.vendor, coalesce(v.group_id, e.vendor) AS vendor_group,
-            CASE WHEN v.id IS NULL THEN {absent} ELSE v.covered END OR {rebadged} AS covered,
-            {STATUS} AS status, e.purchased, e.installed, e.planned_removal, e.managed_by, e.product, e.release,
-            e.release_sha256, e.as_of, s.covered AS supporter, e.support_access
-        FROM data_resolved e LEFT JOIN policy_vendors v ON v.id = e.vendor
-        LEFT JOIN policy_vendors s ON s.id = e.supported_by WHERE {STATUS} <> 'removed'""",
+        f"""CREATE OR REPLACE TEMP TABLE policy_elements AS SELECT {columns}
+        FROM data_resolved e LEFT JOIN policy_vendors v ON v.id = e.vendor {supporter}
+        WHERE {STATUS} <> 'removed'""",
     ]
 
 
