@@ -102,7 +102,7 @@ class Areas:
         self.master = self._masters()
 
     def _valid(self) -> None:
-        """What Linux asks of a superblock before it mounts (``sb.c``, validate_sb), grown to the most that it allows."""
+        """What Linux asks of a superblock before it mounts (``sb.c``, validate_sb), grown as far as it allows."""
         sb = self.sb
         room = sb.leb * max(sb.most - self.first, 0)
         good = sb.log >= 2 and sb.space >= 2 and sb.most - self.first >= 9 and 1 <= sb.heads <= 64

@@ -68,8 +68,8 @@ def check_outside(tree: Tree) -> None:
     images = [p for p, name in tree.props if not name and p.startswith(b"/images/") and p.count(b"/") == 2]
     places = sorted(place for p in images if (p, b"data-size") in tree.props and (place := data_place(tree, p)))
     for start, size in places:
-        if start < end or start + size > len(tree.view):
-            raise Refused("external data", "overlaps, or lies outside", [Range(start, start + size)])
+        if start < end or start + size > len(tree.view) or start % 4:
+            raise Refused("external data", "overlaps, lies outside or not at a word", [Range(start, start + size)])
         zero(tree.view, end, start, "padding")
         end = start + size
     if len(tree.view) - end >= 4096:

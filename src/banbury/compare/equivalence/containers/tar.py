@@ -214,7 +214,7 @@ class _Reader:
                     **hidden,
                     **{f"pax {n}": v for n, v in pax.items()},
                     "extensions": len(free),
-                },  # fmt: skip
+                },
                 place=Place(self.base + start, size, self.spool) if kind == "file" else None,
                 free=tuple(free),
                 hints=(EXACT,) if _CONTROL.fullmatch(plain_name(name)) else (),

@@ -24,6 +24,7 @@ SIZE: Final = "vendor.size"
 SQUASHFS: Final = b"hsqs"
 _KERNELS: Final = ("kernel", "part0", "image0")
 _FILLS: Final = (0x00, 0xFF)
+_UNITS: Final = (4096, 65536)  # bytes of erase blocks; Linux takes a partition between them for read-only
 _KINDS: Final = ("date ", "version ")
 _WORK: Final = 512 << 20
 _TAIL: Final = 1 << 17  # most bytes of fill behind a stream within its part
@@ -54,6 +55,12 @@ def compare_layouts(work: Work, one: Layout, other: Layout) -> None:
         raise Refused("parts", "other parts, or in another order")
     if not (one.packed and other.packed) and [p[1] for p in ours] != [p[1] for p in theirs]:
         raise Refused("parts", "at other places")
+    for (name, start, _), (_, begin, _) in zip(ours, theirs, strict=True):
+        if any((start % unit == 0) != (begin % unit == 0) for unit in _UNITS):
+            where = [Range(start, start)], [Range(begin, begin)]
+            raise Refused(
+                name, "starts at an erase block on one side alone: what is there can be written or not", *where
+            )
     gaps = zip(_gaps(work.a, ours), _gaps(work.b, theirs), strict=True)
     for (start, end), (begin, stop) in gaps:
         _between(work, one, other, Range(start, end), Range(begin, stop))

@@ -1,0 +1,549 @@
+"""Tampered pairs by the consumers that tell the two sides apart: what one reader passes over, another acts on.
+
+Each is the honest file but for one thing that a published rule lets differ in general: an order, a number, a name in a
+header that most readers replace.
+"""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import hashlib
+import io
+import lzma
+import marshal
+import shutil
+import struct
+import subprocess
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import zstandard
+
+from banbury.compare.corpus.trees import Node, Tree, base
+from banbury.compare.corpus.writers import cpio, jffs2, packed, squashfs, tar, ubi
+from banbury.compare.corpus.writers.zip import Part
+from banbury.compare.corpus.writers.zip import write as zipped
+from banbury.compare.equivalence import BuildRecord
+from tests.equivalence.container_pairs import harmless, pair, tampered
+from tests.equivalence.pairs import Sample
+
+_RECORDS = BuildRecord(versions={"gate": "1.2.3-1"}), BuildRecord(versions={"gate": "1.2.4-1"})
+
+
+def both(make: Callable[[str], bytes]) -> Sample:
+    """A text with each side's declared version in it, wherever ``make`` puts it."""
+    return Sample(make("1.2.3-1"), make("1.2.4-1"), *_RECORDS)
+
+
+# --- tar: who unpacks it ---------------------------------------------------------------------------------------------
+
+
+def archive(*members: bytes) -> bytes:
+    out = b"".join(members) + tar.END
+    return out + bytes(-len(out) % 10240)
+
+
+_ETC = tar.member("etc", Node(kind="dir", mode=0o755))
+_A, _B = (tar.member(f"etc/{name}", Node(data=name.encode())) for name in "ab")
+_LINK = tar.header("etc/c", Node(link="etc/a"), kind=b"1")
+
+
+@tampered("tar-link-first")
+def _() -> Sample:
+    """A hard link before its file: tar has nothing to link to, or links to the file that was there before."""
+    return Sample(archive(_ETC, _A, _LINK), archive(_ETC, _LINK, _A))
+
+
+@tampered("tar-links-swapped")
+def _() -> Sample:
+    """Two hard links of which each states another mode: the last one's stays."""
+    other = tar.header("etc/d", Node(link="etc/a", mode=0o4755), kind=b"1")
+    return Sample(archive(_ETC, _A, _LINK, other), archive(_ETC, _A, other, _LINK))
+
+
+@tampered("tar-directory-last")
+def _() -> Sample:
+    """A file before its directory: dpkg makes no directories of its own."""
+    return Sample(archive(_ETC, _A, _B), archive(_A, _B, _ETC))
+
+
+def _renamed(name: str, extended: bytes, mtime: int, uid: int = 0) -> bytes:
+    """A member whose name and owner stand in a pax header; ``name`` in its own."""
+    body = tar.record("path", extended) + tar.record("uid", b"0")
+    node = Node(data=b"hello\n", mtime=mtime, uid=uid)
+    head = tar.header("PaxHeaders/x", Node(data=body), kind=b"x") + body + bytes(-len(body) % 512)
+    return head + tar.header(name, node) + node.data.ljust(512, b"\0")
+
+
+@tampered("tar-name-under-pax")
+def _() -> Sample:
+    """BusyBox passes over pax headers: it writes another file."""
+    return Sample(archive(_renamed("etc/a", b"etc/a", 1)), archive(_renamed("etc/passwd", b"etc/a", 2)))
+
+
+@tampered("tar-owner-under-pax")
+def _() -> Sample:
+    return Sample(archive(_renamed("etc/a", b"etc/a", 1)), archive(_renamed("etc/a", b"etc/a", 2, uid=1000)))
+
+
+@tampered("tar-name-under-long")
+def _() -> Sample:
+    def member(name: str, mtime: int) -> bytes:
+        long = b"etc/" + b"a" * 120 + b"\0"
+        head = tar.header("././@LongLink", Node(data=long, mtime=0), kind=b"L", magic=b"ustar  \0")
+        node = Node(data=b"hello\n", mtime=mtime)
+        return head + long.ljust(512, b"\0") + tar.header(name, node, magic=b"ustar  \0") + node.data.ljust(512, b"\0")
+
+    return Sample(archive(member("etc/" + "a" * 95, 1)), archive(member("etc/passwd", 2)))
+
+
+@tampered("ipk-control-slash")
+def _() -> Sample:
+    """A package's control archive under a name that readers take for the plain one."""
+    return _package(lambda control: packed.gzip(archive(tar.member("/control.tar.gz", Node(data=control)))))
+
+
+@tampered("ipk-control-dots")
+def _() -> Sample:
+    return _package(lambda control: packed.gzip(archive(tar.member(".//control.tar.gz", Node(data=control)))))
+
+
+@tampered("deb-gnu-ar")
+def _() -> Sample:
+    """A package put together by GNU ar, which ends names with a slash; dpkg takes them."""
+
+    def package(control: bytes) -> bytes:
+        out = b"!<arch>\n"
+        data = packed.gzip(archive(_ETC))
+        for name, raw in ((b"debian-binary/", b"2.0\n"), (b"control.tar.gz/", control), (b"data.tar.gz/", data)):
+            out += (
+                b"%-16s%-12d%-6d%-6d%-8s%-10d`\n" % (name, 0, 0, 0, b"100644", len(raw)) + raw + b"\n" * (len(raw) % 2)
+            )
+        return out
+
+    return _package(package)
+
+
+def _package(wrap: Callable[[bytes], bytes]) -> Sample:
+    def package(version: str) -> bytes:
+        text = f"Package: gate\nVersion: 9\nDescription: gate {version} for all\n"
+        return wrap(packed.gzip(archive(tar.member("control", Node(data=text.encode())))))
+
+    return both(package)
+
+
+# --- cpio: what the kernel links -------------------------------------------------------------------------------------
+
+
+def _newc(name: str, data: bytes, inode: int, links: int, mode: int = 0o100644) -> bytes:
+    values = (inode, mode, 0, 0, links, 1, len(data), 0, 0, 0, 0, len(name) + 1, 0)
+    out = b"070701" + b"".join(b"%08X" % v for v in values) + name.encode() + b"\0"
+    out += bytes(-len(out) % 4) + data
+    return out + bytes(-len(out) % 4)
+
+
+def _initramfs(*members: bytes) -> bytes:
+    out = b"".join(members) + cpio.member("TRAILER!!!", Node(mtime=0), 0, mode=0)
+    return out + bytes(-len(out) % 512)
+
+
+@tampered("cpio-groups-joined")
+def _() -> Sample:
+    """Two groups of links with one inode number and other counts: the kernel does not look at the counts."""
+
+    def made(second: int) -> bytes:
+        return _initramfs(
+            _newc("a", b"AAAA", 5, 2), _newc("b", b"", 5, 2),
+            _newc("c", b"CCCC", second, 3), _newc("d", b"", second, 3), _newc("e", b"", second, 3),
+        )  # fmt: skip
+
+    return Sample(made(6), made(5))
+
+
+@tampered("cpio-link-modes")
+def _() -> Sample:
+    """Two names of one file with other modes: the last one's stays."""
+    one, other = _newc("a", b"AAAA", 5, 2, 0o104755), _newc("b", b"", 5, 2)
+    return Sample(_initramfs(one, other), _initramfs(other, one))
+
+
+# --- file systems: what a mounted one writes next ---------------------------------------------------------------------
+
+
+@tampered("jffs2-version-top")
+def _() -> Sample:
+    """The next change of a file gets version 0 and is older than the image's: it is gone after a restart."""
+    tree = base()
+    return Sample(jffs2.write(tree), jffs2.write(tree, start=0xFFFFFFFF - len(tree)))
+
+
+@tampered("jffs2-content-version-top")
+def _() -> Sample:
+    def made(version: int) -> bytes:
+        flash = jffs2.Flash()
+        flash.add("a", Node(data=b"hello\n"), version=version)
+        return flash.done()
+
+    return Sample(made(1), made(0xFFFFFFFF))
+
+
+@tampered("jffs2-inode-top")
+def _() -> Sample:
+    """The next new file gets inode 0, which marks a deleted name."""
+    tree = base()
+    return Sample(jffs2.write(tree), jffs2.write(tree, first=0xFFFFFFFE - len(tree)))
+
+
+_VOLUMES = [ubi.Volume(name="rootfs", data=b"hello" * 1000)]
+
+
+@tampered("ubi-sequence-top")
+def _() -> Sample:
+    """The next block that is written gets sequence number 0: after a power cut, the older one counts."""
+    return Sample(ubi.write(_VOLUMES), ubi.write(_VOLUMES, sequence=(1 << 64) - 2))
+
+
+@tampered("ubi-counter-top")
+def _() -> Sample:
+    """The first erasure overflows the counter, and Linux writes nothing any more."""
+    return Sample(ubi.write(_VOLUMES), ubi.write(_VOLUMES, erasures=0x7FFFFFFF))
+
+
+def _squashed(pack: Callable[[bytes], bytes], compressor: int, tree: Tree | None = None) -> bytes:
+    with mock.patch.object(squashfs._Image, "_pack", lambda self, raw: pack(raw)):
+        raw = bytearray(squashfs.write(tree or base()))
+    struct.pack_into("<H", raw, 20, compressor)
+    return bytes(raw)
+
+
+def _xz(check: int = lzma.CHECK_CRC32, size: int = 1 << 17, *before: dict[str, int]) -> Callable[[bytes], bytes]:
+    filters = [*before, {"id": lzma.FILTER_LZMA2, "dict_size": size}]
+    return lambda raw: lzma.compress(raw, lzma.FORMAT_XZ, check=check, filters=filters)
+
+
+def _squashed_xz(pack: Callable[[bytes], bytes]) -> Sample:
+    return Sample(_squashed(_xz(), 4), _squashed(pack, 4))
+
+
+@harmless("squashfs-xz-dictionary")
+def _() -> Sample:
+    return _squashed_xz(_xz(size=1 << 16))
+
+
+@tampered("squashfs-xz-check")
+def _() -> Sample:
+    """Linux's decoder knows CRC-32 alone: files cannot be read."""
+    return _squashed_xz(_xz(lzma.CHECK_CRC64))
+
+
+@tampered("squashfs-xz-memory")
+def _() -> Sample:
+    """Linux sets memory aside for a dictionary of the size of a block."""
+    return _squashed_xz(_xz(size=1 << 26))
+
+
+@tampered("squashfs-xz-filter")
+def _() -> Sample:
+    """A kernel has the filter of its own processor."""
+    return _squashed_xz(_xz(lzma.CHECK_CRC32, 1 << 17, {"id": lzma.FILTER_SPARC}))
+
+
+def _streamed(log: int) -> Callable[[bytes], bytes]:
+    def pack(raw: bytes) -> bytes:
+        chosen = zstandard.ZstdCompressionParameters(window_log=log, write_content_size=False)
+        engine = zstandard.ZstdCompressor(compression_params=chosen).compressobj()
+        return engine.compress(raw) + engine.flush()
+
+    return pack
+
+
+@tampered("squashfs-zstd-window")
+def _() -> Sample:
+    return Sample(_squashed(_streamed(17), 6), _squashed(_streamed(24), 6))
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+_TEXT = b"hello world, hello world\n" * 10
+
+
+@tampered("bzip2-randomised")
+def _() -> Sample:
+    """Linux and BusyBox do not know blocks that were randomised; libbzip2 does. (The block is too short to change.)"""
+    honest = bz2.compress(_TEXT)
+    raw = bytearray(honest)
+    raw[14] |= 0x80  # behind the magic, the block's mark and its checksum
+    assert bz2.decompress(raw) == _TEXT
+    return Sample(honest, bytes(raw))
+
+
+@tampered("xz-memory")
+def _() -> Sample:
+    """A dictionary that no level of xz asks for: a small machine cannot unpack it."""
+    honest = packed.xz(_TEXT)
+    raw = bytearray(honest)
+    end = (raw[12] + 1) * 4 + 12
+    raw[raw.index(b"\x21\x01", 12) + 2] = 29
+    raw[end - 4 : end] = struct.pack("<I", zlib.crc32(raw[12 : end - 4]))
+    return Sample(honest, bytes(raw))
+
+
+@tampered("lzma-memory")
+def _() -> Sample:
+    honest = lzma.compress(_TEXT, lzma.FORMAT_ALONE)
+    return Sample(honest, honest[:1] + struct.pack("<I", 96 << 20) + honest[5:])
+
+
+# --- zip: who reads which directory ----------------------------------------------------------------------------------
+
+_CLASS = Part(name="A.class", data=b"abc" * 20)
+_OTHER = Part(name="B.class", data=b"abd" * 20)
+_FOLDER = Part(name="META-INF/", mode=0o40755, method=0)
+
+
+def _manifest(tool: str = "javac") -> Part:
+    return Part(name="META-INF/MANIFEST.MF", data=f"Manifest-Version: 1.0\r\nCreated-By: {tool}\r\n\r\n".encode())
+
+
+@tampered("zip-locator")
+def _() -> Sample:
+    """An extra field that reads as ZIP64's locator where it stands last: another directory for Java and Python."""
+    locator = struct.pack("<HHIIQI", 0x9999, 20, 0x07064B50, 0, 0, 1)
+    parts = [Part(name="a", data=b"A" * 50, extra=locator), Part(name="b", data=b"B" * 50)]
+    return Sample(zipped(parts), zipped(parts[::-1]))
+
+
+@tampered("zip-stored-descriptor")
+def _() -> Sample:
+    """Readers of a stream do not know where a stored member with a descriptor ends."""
+    parts = [Part(name="a", data=b"A" * 50, method=0), Part(name="a", data=b"A" * 50, method=0, descriptor=True)]
+    return pair(zipped([part]) for part in parts)
+
+
+@tampered("jar-manifest-second")
+def _() -> Sample:
+    """The directory lists the manifest first; a reader of the stream (JarInputStream) meets a class before it."""
+    later = Part(name="A.class", data=b"abc" * 20, stamp=0x5A216001)
+    return Sample(zipped([_manifest(), _CLASS, _OTHER]), zipped([later, _manifest(), _OTHER], listed=[1, 0, 2]))
+
+
+@tampered("jar-manifest-third")
+def _() -> Sample:
+    rest = [_manifest(), _CLASS, _OTHER]
+    return Sample(zipped([_FOLDER, *rest]), zipped([_FOLDER, _CLASS, _manifest(), _OTHER]))
+
+
+def _signed(names: Sequence[str]) -> Sample:
+    """A manifest with another declared tool under signature files that are of the first."""
+    first = _manifest("17.0.1 (Debian)")
+    listed = base64.b64encode(hashlib.sha256(first.data).digest())
+    made = b"Signature-Version: 1.0\r\nSHA-256-Digest-Manifest: " + listed + b"\r\n\r\n"
+    files = [Part(name=f"META-INF/{name}", data=made) for name in names]
+    a, b = (zipped([m, *files, _CLASS]) for m in (first, _manifest("17.0.2 (Debian)")))
+    return Sample(a, b, *(BuildRecord(producers=[f"17.0.{n} (Debian)"]) for n in (1, 2)))
+
+
+@tampered("jar-signature-case")
+def _() -> Sample:
+    """Java takes signature files in small letters too."""
+    return _signed(["gate.SF", "Gate.rsa"])
+
+
+@tampered("jar-signature-dsa")
+def _() -> Sample:
+    return _signed(["GATE.DSA"])
+
+
+@tampered("jar-signature-prefix")
+def _() -> Sample:
+    return _signed(["SIG-GATE"])
+
+
+@tampered("jar-signature-last")
+def _() -> Sample:
+    """A reader of the stream verifies only what follows the signature files."""
+    files = [Part(name=f"META-INF/GATE.{kind}", data=b"x") for kind in ("SF", "RSA")]
+    return Sample(zipped([_manifest(), *files, _CLASS]), zipped([_manifest(), _CLASS, *files]))
+
+
+@tampered("apk-alignment")
+def _() -> Sample:
+    """A stored table that does not stand at a multiple of four: Android 11 does not install the package."""
+
+    def made(level: int) -> bytes:
+        manifest = Part(name="AndroidManifest.xml", data=b"x" * 50)
+        code = Part(name="classes.dex", data=bytes(range(200)) * 9, level=level)
+        return zipped([manifest, code, Part(name="resources.arsc", data=b"r" * 64, method=0)])
+
+    def place(raw: bytes) -> int:
+        return zipfile.ZipFile(io.BytesIO(raw)).getinfo("resources.arsc").header_offset + 44
+
+    sides = made(1), made(9)
+    assert [place(raw) % 4 for raw in sides] == [0, 3]
+    return pair(sides)
+
+
+# --- compiled programs -----------------------------------------------------------------------------------------------
+
+
+@tampered("pyc-set-of-two-kinds")
+def _() -> Sample:
+    """In Python 2.7, 'a' and u'a' are equal: of two in a set, the first stays."""
+
+    def long(kind: bytes, raw: bytes) -> bytes:
+        return kind + struct.pack("<I", len(raw)) + raw
+
+    def made(parts: Sequence[bytes]) -> bytes:
+        empty = b"(\0\0\0\0"
+        code = b"c" + struct.pack("<4I", 0, 0, 1, 64) + long(b"s", b"d\0\0S")
+        code += b"(" + struct.pack("<I", 1) + b">" + struct.pack("<I", 2) + b"".join(parts) + 4 * empty
+        code += long(b"s", b"/b/x.py") + long(b"s", b"<module>") + struct.pack("<I", 1) + long(b"s", b"")
+        return struct.pack("<H", 62211) + b"\r\n\0\0\0\0" + code
+
+    parts = [long(b"s", b"a"), long(b"u", b"a")]
+    return Sample(made(parts), made(parts[::-1]))
+
+
+def pyc_beside(source: bytes, time: int) -> bytes:
+    """A tar archive with a source and a compiled module that was made of another source."""
+    code = compile("print('other')\n", "/b/x.py", "exec")
+    made = b"\xa7\x0d\x0d\n" + struct.pack("<III", 0, time, len(source)) + marshal.dumps(code)
+    cache = "gate/__pycache__/x.cpython-311.pyc"
+    folders = [tar.member(name, Node(kind="dir", mode=0o755)) for name in ("gate", "gate/__pycache__")]
+    return archive(*folders, tar.member("gate/x.py", Node(data=source)), tar.member(cache, Node(data=made)))
+
+
+# --- texts that are run ----------------------------------------------------------------------------------------------
+
+
+@tampered("text-path")
+def _() -> Sample:
+    """A text without an interpreter's line that a shell reads in: the version is part of a path."""
+    return both(lambda version: f". /lib/gate/{version}/start.sh\n".encode())
+
+
+@tampered("text-place")
+def _() -> Sample:
+    return both(lambda version: f"update_from=https://gate.example/{version}/image.bin\n".encode())
+
+
+@tampered("text-needs")
+def _() -> Sample:
+    return both(lambda version: f"Package: gate\nDepends: libgate (>= {version})\n".encode())
+
+
+@tampered("text-compared")
+def _() -> Sample:
+    return both(lambda version: f'if [ "$release" != "{version}" ]; then reset_all; fi\n'.encode())
+
+
+@tampered("text-host")
+def _() -> Sample:
+    return both(lambda version: f"server gate-{version}.example iburst\n".encode())
+
+
+# --- UBIFS: what Linux does after mounting, or before -----------------------------------------------------------------
+
+
+def _ubifs(*edits: tuple[int, int, str, int]) -> Sample:
+    """An image that mkfs.ubifs made, and the same with fields of nodes set (eraseblock, offset, form, value)."""
+    leb = 126976
+    honest = made_by_tool("mkfs.ubifs", "-m", "2048", "-e", str(leb), "-c", "200", "-x", "lzo")
+    raw = bytearray(honest)
+    for block, offset, form, value in edits:
+        at = block * leb
+        struct.pack_into(form, raw, at + offset, value)
+        (size,) = struct.unpack_from("<I", raw, at + 16)
+        struct.pack_into("<I", raw, at + 4, zlib.crc32(raw[at + 8 : at + size]) ^ 0xFFFFFFFF)
+    return Sample(honest, bytes(raw))
+
+
+def made_by_tool(tool: str, *options: str) -> bytes:
+    """A file system of two files, as ``tool -r folder -o image`` makes it."""
+    found = shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/sbin")
+    if found is None:
+        pytest.skip(f"{tool} is not installed")
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name) / "root"
+        root.mkdir()
+        (root / "a").write_bytes(b"hello\n" * 900)
+        (root / "b").write_bytes(b"other\n")
+        image = Path(name) / "image"
+        subprocess.run([found, "-r", str(root), "-o", str(image), *options], check=True, capture_output=True)
+        return image.read_bytes()
+
+
+@tampered("ubifs-inodes-used-up")
+def _() -> Sample:
+    """Inode numbers at INUM_WATERMARK: no file can be made."""
+    return _ubifs((1, 24, "<Q", 0xFFFFFF00), (2, 24, "<Q", 0xFFFFFF00))
+
+
+@tampered("ubifs-sequence-top")
+def _() -> Sample:
+    """A sequence number at SQNUM_WATERMARK: the first change ends in read-only mode."""
+    return _ubifs((1, 8, "<Q", 0xFFFFFFFFFF000000), (2, 8, "<Q", 0xFFFFFFFFFF000000))
+
+
+@tampered("ubifs-reserve")
+def _() -> Sample:
+    """All room is kept for root."""
+    return _ubifs((0, 96, "<Q", 4 << 20))
+
+
+@tampered("ubifs-journal-size")
+def _() -> Sample:
+    """A journal of a size that Linux does not mount."""
+    return _ubifs((0, 48, "<Q", 1 << 62))
+
+
+@tampered("pyc-beside-source")
+def _() -> Sample:
+    """The source's time is the header's on one side alone: there the code is run, and it is of another source."""
+    source = b"print('honest')\n"
+    return Sample(pyc_beside(source, Node().mtime - 1), pyc_beside(source, Node().mtime))
+
+
+@harmless("pyc-beside-older-source")
+def _() -> Sample:
+    source = b"print('honest')\n"
+    return Sample(pyc_beside(source, Node().mtime - 1), pyc_beside(source, Node().mtime - 2))
+
+
+@tampered("class-twice")
+def _() -> Sample:
+    """A class states two generic signatures: the last one is taken, if the class is not refused."""
+    return pair(_java(order) for order in ((3, 0, 1), (1, 3, 0)))
+
+
+def _java(order: Sequence[int]) -> bytes:
+    """An empty class with two signatures and the name of its source, in an order."""
+    texts = [b"A", b"java/lang/Object", b"Signature", b"SourceFile", b"A.java", b"LB<LC;>;", b"LB<LD;>;"]
+    pool = b"".join(b"\1" + struct.pack(">H", len(t)) + t for t in texts) + b"\7\0\1\7\0\2"
+    attributes = [struct.pack(">HIH", name, 2, value) for name, value in ((3, 6), (3, 7), (0, 0), (4, 5))]
+    head = b"\xca\xfe\xba\xbe\0\0\0\x34" + struct.pack(">H", len(texts) + 3) + pool
+    head += struct.pack(">7H", 0x21, 8, 9, 0, 0, 0, len(order))
+    return head + b"".join(attributes[n] for n in order)
+
+
+# --- vendors' images: where flash can be written ----------------------------------------------------------------------
+
+
+@tampered("trx-between-blocks")
+def _() -> Sample:
+    """The root file system no longer starts at an erase block: Linux takes its partition for read-only."""
+
+    def made(start: int) -> bytes:
+        root = jffs2.write(base())
+        kernel = packed.gzip(b"kernel" * 1000).ljust(start - 28, b"\0")
+        tail = struct.pack("<HH3I", 0, 1, 28, start, 0) + kernel + root
+        size = struct.pack("<I", 12 + len(tail))
+        return b"HDR0" + size + struct.pack("<I", zlib.crc32(tail) ^ 0xFFFFFFFF) + tail
+
+    return pair(made(start) for start in (65536, 65536 + 512))
