@@ -46,7 +46,7 @@ from banbury.supply.declared.reading import read_bills
 from banbury.supply.identify import identities
 from banbury.supply.inventory import make_inventory
 from banbury.supply.knowledge.bundle import default
-from banbury.supply.match.rematch import decisions, keep
+from banbury.supply.match.rematch import decisions, keep, remember
 from banbury.supply.products import digest as products_digest
 
 #: The feed store in a workspace.
@@ -249,7 +249,9 @@ def _supply(
     known = store if feeds is not None or store.exists() else None
     bills = read_bills(release.artefacts, workspace.blobs)
     words = decisions(workspace.database)
-    return supply_chain(inventory, as_of, known, until=release.support_until, decisions=words, bills=bills)
+    chain = supply_chain(inventory, as_of, known, until=release.support_until, decisions=words, bills=bills)
+    remember(workspace.database, chain)
+    return chain
 
 
 def identify(assembled: Assembled, release: Release, *, package_databases: bool = True) -> Inventory:

@@ -137,6 +137,29 @@ def test_custody_is_in_order_and_nobody_changes_it(database: Database, url: str)
     assert database.custody_of("other") == []
 
 
+def test_inventories_keep_their_order_and_what_was_matched(database: Database) -> None:
+    for release, record in (("r2", b"2"), ("r1", b"1"), ("r2", b"3")):
+        database.save_inventory(release, "label \0", record)
+    database.save_first_matched("r1", b"first")
+    database.save_first_matched("r1", b"later")
+    database.save_matched({"r2": b"x"})
+
+    assert [(r, record, matched) for r, _, record, matched in database.inventories()] == [
+        ("r2", b"3", b"x"),
+        ("r1", b"1", b"first"),
+    ]
+
+
+def test_decisions_are_in_order_and_nobody_changes_them(database: Database, url: str) -> None:
+    for record in (b"1", b"2"):
+        database.add_decision("CVE-2030-0001", "curl", record)
+    for statement in ("UPDATE decision SET product = 'x'", "DELETE FROM decision"):
+        with pytest.raises(sa.exc.DBAPIError, match="append-only"), connected(url) as connection:
+            connection.execute(sa.text(statement))
+
+    assert database.decisions() == [b"1", b"2"]
+
+
 def test_one_writer_in_postgres(postgres: str) -> None:
     first = Database(postgres)
     with pytest.raises(StoreError, match="in use by another run"):

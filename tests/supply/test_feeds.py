@@ -45,7 +45,7 @@ class Bench:
 
     def ids(self, name: str, version: str = "") -> list[str]:
         key = versions.key(version, versions.scheme_of(name)) if version else b""
-        return [hit.advisory.id for hit in self.store.candidates([Wanted("x", name, key)])]
+        return sorted(hit.advisory.id for hit in self.store.candidates([Wanted("x", name, key)]))
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from msgspec import structs
 from banbury.commands.vulnerabilities import vulnerabilities
 from banbury.lab.database import Database
 from banbury.model.errors import StoreError
-from banbury.model.supply import Decision, Inventory, Justification, State
+from banbury.model.supply import Decision, Inventory, Justification, State, SupplyChain
 from banbury.supply.feeds.store import FeedStore
-from banbury.supply.match.rematch import decide, find, inventories, keep, rematch
+from banbury.supply.match import run
+from banbury.supply.match.rematch import decide, find, inventories, keep, rematch, remember
 from tests.supply.matching import Feeds, component, inventory, leaf
 
 ID = "CVE-2024-0001"
@@ -56,6 +57,29 @@ def test_what_changed(database: Database) -> None:
     (one,) = rematch(database, feeds)  # type: ignore[arg-type]
     (changed,) = one.difference.changed
     assert (changed.before, changed.after) == (State.CANDIDATE, State.FIXED)
+
+
+def test_an_evaluation_is_a_matching(database: Database) -> None:
+    """What came after an evaluation is new at the first matching again; a later evaluation hides nothing of it."""
+    feeds = curl()
+
+    def evaluated(*, fed: bool = True) -> None:
+        keep(database, made())
+        found = run(made(), feeds) if fed else None  # type: ignore[arg-type]
+        chain = SupplyChain(inventory=made())
+        if found:
+            chain = structs.replace(chain, feeds=found.snapshots, matches=found.matches)
+        remember(database, chain)
+
+    evaluated(fed=False)
+    evaluated()
+    feeds.say("CVE-2024-0002", leaf("cpe:haxx:curl", "7", "8"))
+    evaluated()
+    (one,) = rematch(database, feeds)  # type: ignore[arg-type]
+    assert (one.difference.first, one.difference.new) == (False, [("CVE-2024-0002", "curl@7.38")])
+    assert (one.difference.gone, one.difference.changed) == ([], [])
+    (one,) = rematch(database, feeds)  # type: ignore[arg-type]
+    assert one.difference.new == []
 
 
 def test_the_feed_that_came_is_named(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -258,6 +258,13 @@ class Database:
                 change = inventory.update().where(inventory.c.release == release_id)
                 connection.execute(change.values(matched=matched))
 
+    def save_first_matched(self, release_id: str, matched: bytes) -> None:
+        """Keep what was matched against a release where nothing was kept yet."""
+        table = inventory.c
+        change = inventory.update().where(table.release == release_id, table.matched == b"")
+        with self._begin() as connection:
+            connection.execute(change.values(matched=matched))
+
     def add_decision(self, vulnerability: str, product: str, record: bytes) -> None:
         """Append one decision."""
         row = {"vulnerability": _storable(vulnerability)[:80], "product": _storable(product), "record": record}

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from banbury.model.errors import InputError, StoreError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 #: Tells a feed store from any other SQLite file: "bnbF".
 APPLICATION: Final = 0x626E6246
 
@@ -79,6 +79,8 @@ record = sa.Table(
     sa.UniqueConstraint("id", "source"),
 )
 sa.Index("record_by_snapshot", record.c.snapshot)
+#: Few records say that their vulnerability is exploited: they are found without a look at the others.
+sa.Index("record_exploited", record.c.id, sqlite_where=record.c.exploited != "")
 
 alias = sa.Table(
     "alias",
@@ -177,7 +179,9 @@ release = sa.Table(
 )
 
 #: What brings an older schema up by one; the key is the version that it starts from.
-MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {}
+MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
+    1: ("CREATE INDEX record_exploited ON record (id) WHERE exploited != ''",),
+}
 
 
 def connect(path: Path, *, create: bool) -> Engine:

@@ -34,16 +34,29 @@ from banbury.supply.feeds.query import (
     Wanted,
 )
 
-_PART: Final = 500  # SQLite limits the number of bound values
 _RAW: Final = 64 << 20
 _FIND: Final = """
-SELECT w.place, r.record, r.low, r.high, r.stated, r.tree, r.part, r.says, r.narrowed, t.data
+SELECT w.place, r.record, r.low, r.high, r.stated, r.part, r.says, r.narrowed, t.data
 FROM temp.wanted AS w CROSS JOIN leaf AS r INDEXED BY leaf_by_product
 LEFT JOIN tree AS t ON r.tree >= 0 AND t.record = r.record AND t.place = r.tree
 WHERE r.product = w.product AND r.low <= w.above AND r.high > w.version
 """
-#: Reading many scattered rows is twice as quick from a mapping; an import has no use for it.
-_MAPPED: Final = f"PRAGMA mmap_size = {1 << 30}"
+_EXPLOITED: Final = (
+    "SELECT e.id, e.added, e.due, e.ransomware, e.name, s.sha256 FROM exploited AS e "
+    "JOIN snapshot AS s ON s.number = e.snapshot WHERE e.id IN"
+)
+_SAID_EXPLOITED: Final = (
+    "SELECT r.id, r.exploited, s.sha256 FROM record AS r JOIN snapshot AS s ON s.number = r.snapshot "
+    "WHERE r.exploited != '' AND r.id IN"
+)
+_PROBABLE: Final = (
+    "SELECT p.id, p.score, p.percentile, p.day, s.sha256 FROM probability AS p "
+    "JOIN snapshot AS s ON s.number = p.snapshot WHERE p.id IN"
+)
+_FILES: Final = "SELECT r.id, f.path FROM record AS r JOIN file AS f ON f.record = r.number WHERE r.id IN"
+#: Reading many scattered rows is twice as quick from a mapping; an import has no use for it. What is mapped counts as
+#: memory of the process, so it is bounded.
+_MAPPED: Final = f"PRAGMA mmap_size = {256 << 20}"
 #: What a wanted product without a version is compared with: above every low end.
 _ANY: Final = b"\xff\xff"
 
@@ -89,8 +102,10 @@ class FeedStore:
 
     def candidates(self, wanted: Sequence[Wanted]) -> list[Hit]:
         """Every statement that speaks of a wanted name with that version in its bounds (or with none stated), and is
-        marked vulnerable. Rejected advisories are left out; disputed ones are kept, with the flag. Sorted by tag, id,
-        source. Configurations are *not* evaluated here: see :class:`banbury.supply.feeds.query.Hit`."""
+        marked vulnerable. Rejected advisories are left out; disputed ones are kept, with the flag. In no order, save
+        that statements of one record on one product stand as their bounds do. Statements and configurations that are
+        the same are one object. Configurations are *not* evaluated here: see
+        :class:`banbury.supply.feeds.query.Hit`."""
         with self.begin() as connection:
             connection.exec_driver_sql(_MAPPED)
             products = _numbers(connection, {one.name for one in wanted})
@@ -111,16 +126,7 @@ class FeedStore:
             connection.exec_driver_sql("INSERT INTO temp.wanted VALUES (?, ?, ?, ?)", rows)
             found = _fetched(connection, _FIND)
             heads = _heads(connection, {row[1] for row in found})
-        hits = [
-            Hit(
-                wanted[at],
-                Leaf(wanted[at].name, low, high, stated, True, part, says, narrowed),
-                heads[record],
-                tree,
-            )
-            for at, record, low, high, stated, _, part, says, narrowed, tree in found
-        ]
-        return sorted(hits, key=lambda hit: (hit.wanted.tag, hit.advisory.id, hit.advisory.source, hit.leaf.low))
+        return _hits(wanted, found, heads)
 
     def names(self, names: Iterable[str]) -> set[str]:
         """Those of the names that any feed speaks of: a component with none of its names known was not matched."""
@@ -129,16 +135,10 @@ class FeedStore:
 
     def advisories(self, ids: Iterable[str]) -> dict[str, list[Advisory]]:
         """What each source says of each id (or of a record that has it as an alias), rejected ones too."""
-        table, other = schema.record.c, schema.alias.c
-        asked = sorted(set(ids))
-        pairs: set[tuple[str, int]] = set()
+        asked = set(ids)
         with self.begin() as connection:
-            for part in _parts(asked):
-                pairs |= {
-                    tuple(r) for r in connection.execute(sa.select(table.id, table.number).where(table.id.in_(part)))
-                }
-                query = sa.select(other.alias, other.record).where(other.alias.in_(part))
-                pairs |= {tuple(r) for r in connection.execute(query)}
+            pairs = {*_fetched(connection, "SELECT id, number FROM record WHERE id IN", asked)}
+            pairs.update(_fetched(connection, "SELECT alias, record FROM alias WHERE alias IN", asked))
             heads = _heads(connection, {number for _, number in pairs})
         found: dict[str, list[Advisory]] = defaultdict(list)
         for id_, number in sorted(pairs):
@@ -164,42 +164,35 @@ class FeedStore:
 
     def kev(self, ids: Iterable[str]) -> dict[str, Exploited]:
         """The rows of the KEV catalogue for the ids; where there is none, the day that a CVE record names."""
-        table = schema.exploited.c
-        asked = sorted(set(ids))
-        query = sa.select(table.id, table.added, table.due, table.ransomware, table.name, schema.snapshot.c.sha256)
-        query = query.join_from(schema.exploited, schema.snapshot, table.snapshot == schema.snapshot.c.number)
+        asked = set(ids)
         with self.begin() as connection:
-            rows = _in_parts(connection, query, table.id, asked)
-            other = schema.record.c
-            joined = sa.select(other.id, other.exploited, schema.snapshot.c.sha256).where(other.exploited != "")
-            joined = joined.join_from(schema.record, schema.snapshot, other.snapshot == schema.snapshot.c.number)
-            said = _in_parts(connection, joined, other.id, asked)
+            rows = _fetched(connection, _EXPLOITED, asked)
+            said = _fetched(connection, _SAID_EXPLOITED, asked)
         found = {
             row[0]: Exploited(id=row[0], added=row[1], due="", ransomware=False, name="", snapshot=row[2])
-            for row in sorted(map(tuple, said), reverse=True)
+            for row in sorted(said, reverse=True)
         }
-        names = ("id", "added", "due", "ransomware", "name", "snapshot")
-        return found | {row[0]: Exploited(**dict(zip(names, row, strict=True))) for row in rows}
+        return found | {
+            row[0]: Exploited(
+                id=row[0], added=row[1], due=row[2], ransomware=bool(row[3]), name=row[4], snapshot=row[5]
+            )
+            for row in rows
+        }
 
     def epss(self, ids: Iterable[str]) -> dict[str, Probability]:
         """The rows of EPSS for the ids."""
-        table = schema.probability.c
-        query = sa.select(table.id, table.score, table.percentile, table.day, schema.snapshot.c.sha256)
-        query = query.join_from(schema.probability, schema.snapshot, table.snapshot == schema.snapshot.c.number)
         with self.begin() as connection:
-            rows = _in_parts(connection, query, table.id, sorted(set(ids)))
-        names = ("id", "score", "percentile", "day", "snapshot")
-        return {row[0]: Probability(**dict(zip(names, row, strict=True))) for row in rows}
+            rows = _fetched(connection, _PROBABLE, set(ids))
+        return {
+            row[0]: Probability(id=row[0], score=row[1], percentile=row[2], day=row[3], snapshot=row[4]) for row in rows
+        }
 
     def files(self, ids: Iterable[str]) -> dict[str, list[str]]:
         """For each id, the source files that the CVE record names (``programFiles``): for the kernel, nearly always."""
-        query = sa.select(schema.record.c.id, schema.file.c.path).join_from(
-            schema.record, schema.file, schema.record.c.number == schema.file.c.record
-        )
         with self.begin() as connection:
-            rows = _in_parts(connection, query, schema.record.c.id, sorted(set(ids)))
+            rows = _fetched(connection, _FILES, set(ids))
         found: dict[str, list[str]] = defaultdict(list)
-        for id_, path in sorted(map(tuple, rows)):
+        for id_, path in sorted(rows):
             found[id_].append(path)
         return dict(found)
 
@@ -264,44 +257,54 @@ def _cycle(source: str, data: bytes, snapshot: str) -> Cycle:
     return Cycle(**fields, source=source, snapshot=snapshot)
 
 
-def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for at in range(0, len(values), _PART):
-        yield values[at : at + _PART]
-
-
-def _in_parts(connection: Connection, query: sa.Select[Any], column: Any, values: Sequence[Any]) -> list[Any]:
-    return [row for part in _parts(values) for row in connection.execute(query.where(column.in_(part)))]
+def _fetched(connection: Connection, statement: str, among: Iterable[str | int] | None = None) -> list[Any]:
+    """Rows as the driver gives them: for the statements that return tens of thousands. Where ``among`` is given, the
+    statement ends with ``IN`` and what it holds: in one list, since SQLite limits the number of bound values."""
+    driver: Any = connection.connection.dbapi_connection
+    if among is None:
+        rows: list[Any] = driver.execute(statement).fetchall()
+    else:
+        values = msgspec.json.encode(list(among)).decode()
+        rows = driver.execute(statement + " (SELECT value FROM json_each(?))", (values,)).fetchall()  # noqa: S608
+    return rows
 
 
 def _numbers(connection: Connection, names: set[str]) -> dict[str, int]:
-    query = sa.select(schema.product.c.name, schema.product.c.number)
-    return {row[0]: row[1] for row in _in_parts(connection, query, schema.product.c.name, sorted(names))}
+    return dict(_fetched(connection, "SELECT name, number FROM product WHERE name IN", names))
 
 
-def _fetched(connection: Connection, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-    """Rows as the driver gives them: for the statements that return tens of thousands."""
-    driver: Any = connection.connection.dbapi_connection
-    rows: list[Any] = driver.execute(statement, values).fetchall()
-    return rows
+def _hits(wanted: Sequence[Wanted], found: list[Any], heads: dict[int, Advisory]) -> list[Hit]:
+    leaves: dict[tuple[Any, ...], Leaf] = {}
+    trees: dict[bytes, bytes] = {}
+    hits = []
+    for at, record, *span, tree in found:
+        asked = wanted[at]
+        key = (asked.name, *span)
+        leaf = leaves.get(key)
+        if leaf is None:
+            low, high, stated, part, says, narrowed = span
+            leaf = leaves[key] = Leaf(asked.name, low, high, stated, True, part, says, narrowed)
+        hits.append(Hit(asked, leaf, heads[record], trees.setdefault(tree, tree) if tree is not None else None))
+    return hits
 
 
 _HEADS: Final = (
     "SELECT number, source, id, modified, published, summary, cvss, vector, flags, aliases, ssvc, weaknesses, snapshot "
-    "FROM record WHERE number IN "
+    "FROM record WHERE number IN"
 )
 
 
-def _heads(connection: Connection, numbers: set[int]) -> dict[int, Advisory]:
-    query = sa.select(schema.snapshot.c.number, schema.snapshot.c.sha256)
-    digests = {row[0]: row[1] for row in connection.execute(query)}
+#: Shared by the many records that have none.
+_NONE: Final[list[str]] = []
+
+
+def _heads(connection: Connection, numbers: Iterable[int]) -> dict[int, Advisory]:
+    digests = dict(_fetched(connection, "SELECT number, sha256 FROM snapshot"))
     found: dict[int, Advisory] = {}
-    for part in _parts(sorted(numbers)):
-        marks = ",".join("?" * len(part))
-        for row in _fetched(connection, f"{_HEADS}({marks})", part):
-            flags, aliases, ssvc, weaknesses = (many.split("\n") if many else [] for many in row[8:12])
-            found[row[0]] = Advisory(
-                number=row[0], source=row[1], id=row[2], modified=row[3], published=row[4], summary=row[5], cvss=row[6],
-                vector=row[7], flags=flags, aliases=aliases, ssvc=ssvc, weaknesses=weaknesses,
-                snapshot=digests[row[12]],
-            )  # fmt: skip
+    for row in _fetched(connection, _HEADS, sorted(numbers)):
+        flags, aliases, ssvc, weaknesses = (many.split("\n") if many else _NONE for many in row[8:12])
+        found[row[0]] = Advisory(
+            number=row[0], source=row[1], id=row[2], modified=row[3], published=row[4], summary=row[5], cvss=row[6],
+            vector=row[7], flags=flags, aliases=aliases, ssvc=ssvc, weaknesses=weaknesses, snapshot=digests[row[12]],
+        )  # fmt: skip
     return found

@@ -6,8 +6,11 @@ makes it affected, not affected, fixed, or something for a person. Nothing is ma
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,7 +19,7 @@ from msgspec import Struct
 from banbury.model.supply import Component, Decision, Inventory, Match, Snapshot
 from banbury.supply.feeds.query import Advisory, Hit, Wanted
 from banbury.supply.match.conditions import key_of, known, names_of
-from banbury.supply.match.weigh import VENDORS, Facts, weigh
+from banbury.supply.match.weigh import VENDORS, Facts, Scales
 
 if TYPE_CHECKING:
     from banbury.supply.feeds.store import FeedStore
@@ -48,21 +51,35 @@ def run(inventory: Inventory, store: FeedStore, decisions: Sequence[Decision] = 
     ``decisions`` are analysts' words; the newest on the same product and vulnerability is put with a match, stale
     where the match's evidence is another than that it was given on.
     """
+    with _uncollected():
+        return _run(inventory, store, _told(decisions))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Matching makes tens of thousands of objects, all of which stay and none of which refers to itself: the collector
+    would walk them again and again, and took nearly half of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _run(inventory: Inventory, store: FeedStore, told: Mapping[tuple[str, str], list[Decision]]) -> Matched:
     names = {component.id: names_of(component) for component in inventory.components}
     wanted = [item for component in inventory.components for item in _wanted(component, names[component.id])]
-    hits = store.candidates(wanted)
-    groups: dict[tuple[str, str], list[Hit]] = {}
-    for hit in hits:
-        groups.setdefault((hit.wanted.tag, canonical(hit.advisory)), []).append(hit)
-    facts = _facts(inventory, store, groups)
+    groups = _grouped(store.candidates(wanted))
+    scales = Scales(_facts(inventory, store, groups))
     components = {component.id: component for component in inventory.components}
-    told = _told(decisions)
     found = []
     for (tag, vulnerability), group in groups.items():
-        made = weigh(components[tag], vulnerability, group, facts)
+        made = scales.weigh(components[tag], vulnerability, group)
         if made is not None:
-            found.append(_decided(made, components[tag], told))
-    found.sort(key=lambda item: (item.rank, item.vulnerability, item.component))
+            found.append(_decided(made, components[tag], told) if told else made)
+    found.sort(key=attrgetter("rank", "vulnerability", "component"))
     heard = store.names({name for own in names.values() for name in own})
     return Matched(
         release=inventory.release,
@@ -70,6 +87,22 @@ def run(inventory: Inventory, store: FeedStore, decisions: Sequence[Decision] = 
         unmatched=sorted(tag for tag, own in names.items() if heard.isdisjoint(own)),
         snapshots=store.snapshots(),
     )
+
+
+def _grouped(hits: Iterable[Hit]) -> dict[tuple[str, str], list[Hit]]:
+    """The hits on each component and vulnerability, those of several in an order of their own."""
+    groups: dict[tuple[str, str], list[Hit]] = {}
+    ids: dict[int, str] = {}
+    for hit in hits:
+        head = hit.advisory
+        vulnerability = ids.get(head.number)
+        if vulnerability is None:
+            vulnerability = ids[head.number] = canonical(head)
+        groups.setdefault((hit.wanted.tag, vulnerability), []).append(hit)
+    for group in groups.values():
+        if len(group) > 1:
+            group.sort(key=lambda hit: (hit.advisory.id, hit.advisory.source, hit.leaf.low))
+    return groups
 
 
 def canonical(advisory: Advisory) -> str:

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from banbury.model.supply import Component, Match, Standing, State
+from banbury.model.supply import Component, Standing, State
 
 #: CVSS vectors: version 2 has no prefix ("AV:N/AC:L/Au:N/C:P/I:P/A:P"; CVSS v2 guide, 2.4), 3.0 to 4.0 have one.
 _VECTOR: Final = re.compile(r"(?:CVSS:(?:3\.[01]|4\.0)/)?\(?AV:([NALP])/[A-Za-z0-9:/.]{3,400}\)?\Z")
@@ -29,27 +29,23 @@ def reach(vector: str) -> str:
     return match[1] if match else ""
 
 
-def networked(vector: str) -> bool | None:
-    """Whether it is reached over a network, an adjacent one included: a router's LAN is one."""
-    letter = reach(vector)
-    return letter in "NA" if letter else None
-
-
-def rank(match: Match, component: Component) -> int:
+def key(
+    state: State,
+    exploited: str,
+    epss: float,
+    letter: str,
+    listens: bool,
+    certainty: int,
+    unstated: bool,
+    cvss: float,
+) -> int:
     """The sort key, smaller first. Its digits, from the left: settled, known to be exploited, band of EPSS, reach,
-    standing of the identity, version stated by the feed, and 100 less ten times the CVSS score (three digits)."""
-    digits = (
-        int(match.state in _SETTLED),
-        int(not match.exploited),
-        _band(match.epss),
-        _reach(match, component),
-        _standing(component),
-        int("no version stated" in match.flags),
-    )
-    key = 0
-    for digit in digits:
-        key = key * 10 + digit
-    return key * 1000 + round(100 - 10 * min(max(match.cvss, 0.0), 10.0))
+    standing of the identity (``certainty``), version stated by the feed, and 100 less ten times the CVSS score (three
+    digits)."""
+    made = (10 if state in _SETTLED else 0) + (0 if exploited else 1)
+    made = (made * 10 + _band(epss)) * 10 + _reach(letter, listens)
+    made = (made * 10 + certainty) * 10 + unstated
+    return made * 1000 + round(100 - 10 * min(max(cvss, 0.0), 10.0))
 
 
 def _band(score: float) -> int:
@@ -58,12 +54,12 @@ def _band(score: float) -> int:
     return next((at for at, least in enumerate(BANDS) if score >= least), len(BANDS) + 1)
 
 
-def _reach(match: Match, component: Component) -> int:
-    letter = reach(match.vector)
+def _reach(letter: str, listens: bool) -> int:
     if letter in ("N", "A"):
-        return (0 if letter == "N" else 1) if "listens" in component.facts else (1 if letter == "N" else 2)
+        return (0 if letter == "N" else 1) if listens else (1 if letter == "N" else 2)
     return 3 if letter == "" else 4
 
 
-def _standing(component: Component) -> int:
+def standing(component: Component) -> int:
+    """How sure the component's identity is, 0 the surest."""
     return min((_ORDER[item.standing] for item in component.identities), default=0)

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from banbury.lab.database import Database
 from banbury.model.errors import StoreError
-from banbury.model.supply import Decision, Inventory, Match, State
+from banbury.model.supply import Decision, Inventory, Match, Snapshot, State, SupplyChain
 from banbury.supply.feeds.store import FeedStore
 from banbury.supply.match.engine import VERSION, Matched, product_of, run
 
@@ -125,11 +125,23 @@ def rematch(database: Database, store: FeedStore, releases: Iterable[str] | None
 
 def held(matched: Matched) -> Last:
     """What is kept of a matching."""
+    return _last(matched.snapshots, matched.matches, matched.engine)
+
+
+def _last(snapshots: Iterable[Snapshot], matches: Iterable[Match], engine: int) -> Last:
     return Last(
-        snapshots=sorted({item.sha256 for item in matched.snapshots}),
-        engine=matched.engine,
-        held=[Held(item.vulnerability, item.component, item.state, item.evidence) for item in matched.matches],
+        snapshots=sorted({item.sha256 for item in snapshots}),
+        engine=engine,
+        held=[Held(item.vulnerability, item.component, item.state, item.evidence) for item in matches],
     )
+
+
+def remember(database: Database, chain: SupplyChain) -> None:
+    """Keep what an evaluation matched a release to as what the next matching is compared with. Where something is kept
+    already it stays: what came since then was in a report, and nobody was told that it is new."""
+    if chain.matched:
+        last = _last(chain.feeds, chain.matches, VERSION)
+        database.save_first_matched(chain.inventory.release, _packed(last))
 
 
 def difference(last: Last | None, matched: Matched) -> Difference:

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from banbury.model.supply import Component, KernelParts, Match, Parts, Reason, State
-from banbury.supply import versions
-from banbury.supply.feeds.query import Advisory, Exploited, Hit, Leaf, Probability, Stated
+from banbury.model.supply import Component, Justification, KernelParts, Match, Parts, Reason, State
+from banbury.supply.feeds.query import Advisory, Exploited, Hit, Probability
 from banbury.supply.match import rank
 from banbury.supply.match.code import applet_reason, function_reason, kernel_reason
-from banbury.supply.match.conditions import Known, holds, target
+from banbury.supply.match.conditions import Known
 from banbury.supply.match.reasons import reason, settled
-from banbury.supply.products import products
+from banbury.supply.match.shape import LOOSE, condition_reasons, possible, said, version_reasons
 
 #: The projects that publish a list of their own, by product: where it speaks, it is preferred.
 VENDORS: Final = {"openssl": "openssl", "curl": "curl"}
 #: Package managers of distributions that patch without changing the upstream version.
 _DISTRIBUTIONS: Final = frozenset({"dpkg", "rpm", "apk"})
-_KINDS: Final = {
-    Stated.RANGE: "version-in-range",
-    Stated.EXACT: "version-exact",
-    Stated.EVERY: "version-every",
-    Stated.NOT_STATED: "version-not-stated",
-}
 #: Reasons that show the vulnerable code to be there. A function that is there is not one: records also name what the
 #: vulnerable code merely calls, which every program has.
 _CODE_THERE: Final = frozenset({"applet-present", "kernel-file-built"})
 _DOUBTS: Final = frozenset({"distribution-revision", "sources-disagree", "component-version-bracket"})
+_UNSTATED: Final = "no version stated"
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -47,174 +40,189 @@ class Facts(Struct, frozen=True, kw_only=True):
     probable: Mapping[str, Probability]
 
 
-def weigh(component: Component, vulnerability: str, hits: list[Hit], facts: Facts) -> Match | None:
-    """One vulnerability against one component; ``None`` where what is known of its version excludes every hit."""
-    hits = [hit for hit in hits if _possible(component, hit)]
-    if not hits:
-        return None
-    reasons, conditional = _versions(component, hits, facts)
-    reasons += conditional
-    reasons += _vendor(component, vulnerability, hits, facts)
-    text = max((hit.advisory.summary for hit in hits), key=len, default="")
-    reasons += _package(component, vulnerability, hits)
-    reasons += _code(component, vulnerability, text, facts)
-    flags = sorted({flag for hit in hits for flag in hit.advisory.flags} | _version_flags(hits))
-    reasons += [
-        reason(flag, f"{flag}, says {_sources(hits, flag)}") for flag in ("disputed", "deferred") if flag in flags
-    ]
-    reasons += [
-        reason(fact, f"{fact}, by the start-up files") for fact in ("started", "listens") if fact in component.facts
-    ]
-    state, justification = settled(reasons)
-    if state is State.CANDIDATE and _shown(reasons, flags):
-        state = State.AFFECTED
-    made = Match(
-        vulnerability=vulnerability,
-        component=component.id,
-        state=state,
-        justification=justification,
-        reasons=reasons,
-        snapshots=sorted(
-            {(hit.advisory.snapshot, f"{hit.advisory.source}: {hit.leaf.name} {hit.leaf.says}") for hit in hits}
-        ),
-        why="; ".join(dict.fromkeys(f"{hit.leaf.name} {hit.leaf.says}".strip() for hit in hits))[:400],
-        aliases=sorted({a for hit in hits for a in (hit.advisory.id, *hit.advisory.aliases)} - {vulnerability}),
-        summary=text,
-        flags=flags,
-        **_scores(vulnerability, hits, facts),  # type: ignore[arg-type]
-    )
-    return msgspec.structs.replace(made, rank=rank.rank(made, component), evidence=evidence(component, made))
+class _Verdict(Struct, frozen=True, gc=False):
+    """What a list of reasons comes to. ``evidence`` is the end of the text that the evidence digest is of."""
+
+    state: State
+    justification: Justification | None
+    reasons: list[Reason]
+    evidence: bytes
 
 
-def _possible(component: Component, hit: Hit) -> bool:
-    """Whether a statement can hold for a component of which no version is known, only bounds or candidates."""
-    if hit.wanted.key or hit.leaf.stated in (Stated.EVERY, Stated.NOT_STATED):
-        return True
-    bounds = [bound for item in component.identities if (bound := _bounds(item.low, item.high, hit.leaf))]
-    if not bounds:
-        return True
-    return any(low < hit.leaf.high and hit.leaf.low < high for low, high in bounds)
+class _Shape(Struct, frozen=True, gc=False):
+    """What the same statements say of one component, for every vulnerability that rests on them. ``before`` and
+    ``after`` stand around the reasons that a vulnerability has of its own; ``plain`` is what comes of them where it has
+    none. ``hits`` keeps alive what the shape is found by."""
+
+    hits: list[Hit]
+    before: list[Reason]
+    after: list[Reason]
+    flags: list[str]
+    why: str
+    plain: _Verdict
 
 
-def _bounds(low: str, high: str, leaf: Leaf) -> tuple[bytes, bytes] | None:
-    scheme = versions.scheme_of(leaf.name)
-    try:
-        return (versions.key(low, scheme), versions.key(high, scheme)) if low and high else None
-    except ValueError:
-        return None
+class _Own(Struct, frozen=True):
+    """What is asked of a component again and again. ``head`` is the beginning of the evidence's text, ``individual``
+    whether a vulnerability can have reasons of its own there."""
+
+    component: Component
+    head: bytes
+    individual: bool
+    standing: int
+    listens: bool
 
 
-def _versions(component: Component, hits: list[Hit], facts: Facts) -> tuple[list[Reason], list[Reason]]:
-    """The reasons that lie in versions and names, and those that lie in the configurations of the best hits."""
-    found: dict[tuple[str, str], Reason] = {}
-    for hit in hits:
-        kind = _KINDS[Stated(hit.leaf.stated)]
-        says = f"{hit.advisory.source}: {hit.leaf.name} {hit.leaf.says}".strip()
-        found.setdefault(
-            (kind, says),
-            reason(kind, says, source=hit.advisory.source, name=hit.leaf.name, range=hit.leaf.says),
+class Scales:
+    """Weighs the vulnerabilities of one inventory. What repeats is made once."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._shapes: dict[tuple[Any, ...], _Shape] = {}
+        self._own: dict[str, _Own] = {}
+        self._snapshots: dict[tuple[str, str, int], list[tuple[str, str]]] = {}
+
+    def weigh(self, component: Component, vulnerability: str, hits: list[Hit]) -> Match | None:
+        """One vulnerability against one component; ``None`` where what is known of its version excludes every hit."""
+        if not component.version:
+            hits = [hit for hit in hits if possible(component, hit)]
+            if not hits:
+                return None
+        own = self._own.get(component.id) or self._learn(component)
+        shape = self._shape(own, hits)
+        first = hits[0].advisory
+        single = len(hits) == 1
+        text = first.summary if single else max((hit.advisory.summary for hit in hits), key=len)
+        verdict = shape.plain
+        if own.individual and (found := self._individual(component, vulnerability, hits, text)):
+            verdict = _verdict([*shape.before, *found, *shape.after], shape.flags)
+        scored = first
+        if not single:
+            scored = max(
+                (hit.advisory for hit in hits), key=lambda item: (item.cvss, item.source == "nvd", item.number)
+            )
+        listed, probable = self._facts.exploited.get(vulnerability), self._facts.probable.get(vulnerability)
+        exploited, epss = listed.added if listed else "", probable.score if probable else -1.0
+        letter = rank.reach(scored.vector)
+        digest = sha256(own.head + msgspec.json.encode(vulnerability) + verdict.evidence)
+        return Match(
+            vulnerability=vulnerability,
+            component=component.id,
+            state=verdict.state,
+            justification=verdict.justification,
+            reasons=verdict.reasons,
+            snapshots=self._told(hits),
+            why=shape.why,
+            aliases=_aliases(vulnerability, hits),
+            summary=text,
+            published=first.published if single else _earliest(hits),
+            cvss=scored.cvss,
+            vector=scored.vector,
+            epss=epss,
+            exploited=exploited,
+            network=letter in "NA" if letter else None,
+            rank=rank.key(
+                verdict.state, exploited, epss, letter, own.listens, own.standing, _UNSTATED in shape.flags, scored.cvss
+            ),
+            flags=shape.flags,
+            evidence=digest.hexdigest(),
         )
-    reasons = list(found.values())
-    if not component.version:
-        bounded = any(item.low or item.versions for item in component.identities)
-        kind = "component-version-bracket" if bounded else "component-version-unknown"
-        reasons.append(reason(kind, "no version of it is known for sure"))
-    pairs = {hit.leaf.name for hit in hits if hit.leaf.name.startswith("cpe:")}
-    first = f"cpe:{component.cpes[0]}" if component.cpes else _first(component.product)
-    if pairs and first not in pairs:
-        name = min(pairs)
-        reasons.append(reason("alias", f"known there as {name}", name=name))
-    return reasons, _conditions(hits, facts)
 
+    def _learn(self, component: Component) -> _Own:
+        start = [component.product, component.version, component.package_version]
+        own = self._own[component.id] = _Own(
+            component=component,
+            head=msgspec.json.encode(start)[:-1] + b",",
+            individual=bool(component.patched)
+            or component.product in VENDORS
+            or component.id in self._facts.kernels
+            or component.id in self._facts.parts,
+            standing=rank.standing(component),
+            listens="listens" in component.facts,
+        )
+        return own
 
-@cache
-def _first(product: str) -> str:
-    """The first of a product's CPE names: its usual one."""
-    row = products().get(product)
-    return next((f"cpe:{pair}" for pair in row.cpes), "") if row else ""
+    def _shape(self, own: _Own, hits: list[Hit]) -> _Shape:
+        """The shape of these statements; statements and configurations are told apart as objects."""
+        mark: tuple[Any, ...] = (own.component.id,)
+        for hit in hits:
+            mark += (hit.advisory.source, id(hit.leaf), id(hit.tree), *hit.advisory.flags)
+        found = self._shapes.get(mark)
+        if found is None:
+            found = self._shapes[mark] = self._make(own.component, hits)
+        return found
 
+    def _make(self, component: Component, hits: list[Hit]) -> _Shape:
+        before = version_reasons(component, hits) + condition_reasons(hits, self._facts.known)
+        flags = {flag for hit in hits for flag in hit.advisory.flags}
+        if all(hit.leaf.stated in LOOSE for hit in hits):
+            flags.add(_UNSTATED)
+        after = _flagged(component, hits, flags)
+        listed = sorted(flags)
+        return _Shape(
+            hits=hits,
+            before=before,
+            after=after,
+            flags=listed,
+            why="; ".join(dict.fromkeys(f"{hit.leaf.name} {hit.leaf.says}".strip() for hit in hits))[:400],
+            plain=_verdict([*before, *_revision(component), *after], listed),
+        )
 
-def _conditions(hits: list[Hit], facts: Facts) -> list[Reason]:
-    """What the configurations say. One that holds without doubt settles it; then one that cannot be told."""
-    judged = [_condition(hit, facts) for hit in hits]
-    for wish in (True, None, False):
-        chosen = [reasons for value, reasons in judged if value is wish]
-        if chosen:
-            unique = {(item.kind, item.says): item for reasons in chosen for item in reasons}
-            return list(unique.values())
-    return []
+    def _individual(self, component: Component, vulnerability: str, hits: list[Hit], text: str) -> list[Reason]:
+        """The reasons that a vulnerability has of its own, with the one on the component's package."""
+        found = self._vendor(component, vulnerability, hits)
+        found += _package(component, vulnerability, hits)
+        found += self._code(component, vulnerability, text)
+        return found
 
-
-def _condition(hit: Hit, facts: Facts) -> tuple[bool | None, list[Reason]]:
-    narrowed = target(hit.leaf.narrowed, facts.known) if hit.leaf.narrowed else True
-    if narrowed is False:
-        return False, [reason("narrowed-absent", f"only where {hit.leaf.narrowed}", needs=hit.leaf.narrowed)]
-    reasons = []
-    if narrowed is None:
-        reasons.append(reason("narrowed-unknown", f"only where {hit.leaf.narrowed}", needs=hit.leaf.narrowed))
-    if hit.configuration is None:
-        return narrowed, reasons
-    value, unknown = holds(hit.configuration, hit.leaf, facts.known)
-    needs = ", ".join(unknown[:6]) + (f" and {len(unknown) - 6} more" if len(unknown) > 6 else "")
-    if value is False:
-        return False, [reason("running-on-absent", "what it must run on or with is not in the release")]
-    if value is None:
-        reasons.append(reason("running-on-unknown", f"not known to be there: {needs}", needs=needs))
-        return None, reasons
-    reasons.append(reason("running-on-present", "what it must run on or with is in the release"))
-    return narrowed, reasons
-
-
-def _vendor(component: Component, vulnerability: str, hits: list[Hit], facts: Facts) -> list[Reason]:
-    """The project's own list against the others', where both speak of the vulnerability."""
-    vendor = VENDORS.get(component.product)
-    speaking = {item.source for item in facts.spoken.get(vulnerability, ()) if "rejected" not in item.flags}
-    if vendor is None or vendor not in speaking or not component.version:
-        return []
-    counted = {hit.advisory.source for hit in hits}
-    others = sorted(counted - {vendor})
-    if vendor not in counted:
+    def _vendor(self, component: Component, vulnerability: str, hits: list[Hit]) -> list[Reason]:
+        """The project's own list against the others', where both speak of the vulnerability."""
+        vendor = VENDORS.get(component.product)
+        if vendor is None or not component.version:
+            return []
+        speaking = {item.source for item in self._facts.spoken.get(vulnerability, ()) if "rejected" not in item.flags}
+        counted = {hit.advisory.source for hit in hits}
+        if vendor not in speaking or vendor in counted:
+            return []
+        others = sorted(counted)
         says = f"{vendor}'s own list does not count {component.version} among the affected; {', '.join(others)} does"
         return [
             reason("vendor-excludes", says, vendor=vendor, version=component.version),
             reason("sources-disagree", says, count=" ".join(others), deny=vendor),
         ]
-    return []
+
+    def _code(self, component: Component, vulnerability: str, text: str) -> list[Reason]:
+        facts = self._facts
+        found: list[Reason | None] = []
+        if component.id in facts.kernels:
+            kernel = facts.kernels[component.id]
+            found.append(kernel_reason(facts.files.get(vulnerability, []), kernel))
+            found.append(function_reason(text, kernel))
+        elif component.id in facts.parts:
+            parts = facts.parts[component.id]
+            if component.product == "busybox":
+                found.append(applet_reason(text, parts))
+            found.append(function_reason(text, parts))
+        return [item for item in found if item is not None]
+
+    def _told(self, hits: list[Hit]) -> list[tuple[str, str]]:
+        """The feeds that say so, each with how it matched."""
+        if len(hits) > 1:
+            return sorted({(hit.advisory.snapshot, said(hit)) for hit in hits})
+        (hit,) = hits
+        mark = (hit.advisory.snapshot, hit.advisory.source, id(hit.leaf))
+        found = self._snapshots.get(mark)
+        if found is None:
+            found = self._snapshots[mark] = [(hit.advisory.snapshot, said(hit))]
+        return found
 
 
-def _package(component: Component, vulnerability: str, hits: list[Hit]) -> list[Reason]:
-    names = {vulnerability} | {hit.advisory.id for hit in hits} | {a for hit in hits for a in hit.advisory.aliases}
-    named = sorted(names & set(component.patched))
-    if named:
-        says = f"package data of {component.manager or 'the component'} name {named[0]} as fixed"
-        return [reason("backported-patch", says, package=component.package_version, named=named[0])]
-    if component.manager in _DISTRIBUTIONS:
-        says = f"{component.package_version or component.version} is the distribution's own revision"
-        return [reason("distribution-revision", says, manager=component.manager, version=component.package_version)]
-    return []
-
-
-def _code(component: Component, vulnerability: str, text: str, facts: Facts) -> list[Reason]:
-    found: list[Reason | None] = []
-    if component.id in facts.kernels:
-        kernel = facts.kernels[component.id]
-        found.append(kernel_reason(facts.files.get(vulnerability, []), kernel))
-        found.append(function_reason(text, kernel))
-    elif component.id in facts.parts:
-        parts = facts.parts[component.id]
-        if component.product == "busybox":
-            found.append(applet_reason(text, parts))
-        found.append(function_reason(text, parts))
-    return [item for item in found if item is not None]
-
-
-def _version_flags(hits: list[Hit]) -> set[str]:
-    loose = all(hit.leaf.stated in (Stated.EVERY, Stated.NOT_STATED) for hit in hits)
-    return {"no version stated"} if loose else set()
-
-
-def _sources(hits: list[Hit], flag: str) -> str:
-    return ", ".join(sorted({hit.advisory.source for hit in hits if flag in hit.advisory.flags}))
+def _verdict(reasons: list[Reason], flags: list[str]) -> _Verdict:
+    state, justification = settled(reasons)
+    if state is State.CANDIDATE and _shown(reasons, flags):
+        state = State.AFFECTED
+    rest = [str(state), sorted((item.kind, sorted(item.evidence.items())) for item in reasons)]
+    return _Verdict(state, justification, reasons, b"," + msgspec.json.encode(rest)[1:])
 
 
 def _shown(reasons: list[Reason], flags: list[str]) -> bool:
@@ -224,22 +232,43 @@ def _shown(reasons: list[Reason], flags: list[str]) -> bool:
     return stated and bool(kinds & _CODE_THERE) and not kinds & _DOUBTS and "disputed" not in flags
 
 
-def _scores(vulnerability: str, hits: list[Hit], facts: Facts) -> dict[str, object]:
-    scored = max((hit.advisory for hit in hits), key=lambda item: (item.cvss, item.source == "nvd", item.number))
-    listed, probable = facts.exploited.get(vulnerability), facts.probable.get(vulnerability)
-    return {
-        "published": min((hit.advisory.published for hit in hits if hit.advisory.published), default=""),
-        "cvss": scored.cvss,
-        "vector": scored.vector,
-        "network": rank.networked(scored.vector),
-        "epss": probable.score if probable else -1.0,
-        "exploited": listed.added if listed else "",
-    }
+def _flagged(component: Component, hits: list[Hit], flags: set[str]) -> list[Reason]:
+    told = [reason(flag, f"{flag}, says {_sources(hits, flag)}") for flag in ("disputed", "deferred") if flag in flags]
+    return told + [
+        reason(fact, f"{fact}, by the start-up files") for fact in ("started", "listens") if fact in component.facts
+    ]
 
 
-def evidence(component: Component, made: Match) -> str:
-    """The digest that a decision is bound to: product, versions, vulnerability, state and the reasons' evidence. No
-    snapshot is in it: a new feed that says the same changes nothing."""
-    parts: list[object] = [component.product, component.version, component.package_version, made.vulnerability]
-    parts += [str(made.state), sorted((item.kind, sorted(item.evidence.items())) for item in made.reasons)]
-    return sha256(msgspec.json.encode(parts)).hexdigest()
+def _sources(hits: list[Hit], flag: str) -> str:
+    return ", ".join(sorted({hit.advisory.source for hit in hits if flag in hit.advisory.flags}))
+
+
+def _package(component: Component, vulnerability: str, hits: list[Hit]) -> list[Reason]:
+    """What package data say of a vulnerability."""
+    if component.patched:
+        names = {vulnerability} | {hit.advisory.id for hit in hits} | {a for hit in hits for a in hit.advisory.aliases}
+        named = sorted(names & set(component.patched))
+        if named:
+            says = f"package data of {component.manager or 'the component'} name {named[0]} as fixed"
+            return [reason("backported-patch", says, package=component.package_version, named=named[0])]
+    return _revision(component)
+
+
+def _revision(component: Component) -> list[Reason]:
+    if component.manager not in _DISTRIBUTIONS:
+        return []
+    says = f"{component.package_version or component.version} is the distribution's own revision"
+    return [reason("distribution-revision", says, manager=component.manager, version=component.package_version)]
+
+
+_NONE: Final[list[str]] = []
+
+
+def _aliases(vulnerability: str, hits: list[Hit]) -> list[str]:
+    if len(hits) == 1 and not hits[0].advisory.aliases and hits[0].advisory.id == vulnerability:
+        return _NONE
+    return sorted({a for hit in hits for a in (hit.advisory.id, *hit.advisory.aliases)} - {vulnerability})
+
+
+def _earliest(hits: list[Hit]) -> str:
+    return min((hit.advisory.published for hit in hits if hit.advisory.published), default="")
