@@ -188,7 +188,7 @@ class Justification(StrEnum):
     MITIGATED = "inline_mitigations_already_exist"
 
 
-class Reason(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Reason(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One machine-readable reason: ``kind`` is an id of the published table of reasons, ``says`` the sentence,
     ``evidence`` what it rests on (digests, symbols, options, versions)."""
 
@@ -197,7 +197,7 @@ class Reason(Struct, frozen=True, kw_only=True, omit_defaults=True):
     evidence: dict[str, str] = {}
 
 
-class Match(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Match(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A vulnerability against a component.
 
     ``snapshots`` are the feeds that say so, each with how it matched; ``why`` the range or configuration that held.
