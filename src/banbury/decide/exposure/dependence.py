@@ -53,9 +53,10 @@ def _ways(n: int, source: Ints, target: Ints, sideways: tuple[Ints, Ints] | None
     tops = ~served
     if sideways is not None:
         source, target = np.concatenate([source, sideways[0]]), np.concatenate([target, sideways[1]])
-    order = np.argsort(source, kind="stable")
-    counts = np.bincount(source, minlength=n)
-    found = Ways(np.concatenate([[0], np.cumsum(counts)]), target[order], tops)
+    # Each once, and in order: scipy 1.17's strong components do not end where an entry of the matrix is there twice.
+    pairs = np.unique(source.astype(np.int64) << 32 | target)
+    counts = np.bincount(pairs >> 32, minlength=n)
+    found = Ways(np.concatenate([[0], np.cumsum(counts)]), (pairs & 0xFFFFFFFF).astype(np.int32), tops)
     left = ~found.works(np.ones(n, dtype=bool))
     if left.any():
         # Circles that nothing serves from outside: each of their members stands for the way onwards.
