@@ -13,7 +13,7 @@ from banbury.terminal import TerminalProgress, plain
 @click.command()
 @click.option(
     "--what",
-    type=click.Choice(["evaluation", "equivalence", "feeds", "components"]),
+    type=click.Choice(["evaluation", "equivalence", "feeds", "components", "network"]),
     default="evaluation",
     show_default=True,
     help="Which part of the laboratory to measure.",
@@ -64,7 +64,11 @@ def bench(
 
         work.mkdir(parents=True, exist_ok=True)
         tell = lambda line: click.echo(plain(str(line)), err=True)  # noqa: E731
-        if what == "feeds":
+        if what == "network":
+            from banbury.bench import network
+
+            text = network.run(work, repeats=repeats, tell=tell).markdown()
+        elif what == "feeds":
             from banbury.bench import feeds
 
             text = feeds.run(work, feed, tell=tell).markdown()
