@@ -547,3 +547,15 @@ def _() -> Sample:
         return b"HDR0" + size + struct.pack("<I", zlib.crc32(tail) ^ 0xFFFFFFFF) + tail
 
     return pair(made(start) for start in (65536, 65536 + 512))
+
+
+@tampered("text-command")
+def _() -> Sample:
+    return both(lambda version: f"ExecStart=/usr/sbin/gate --accept {version}\n".encode())
+
+
+@tampered("text-short")
+def _() -> Sample:
+    """A version of few characters stands for other things too: here, for what a device may be upgraded from."""
+    records = BuildRecord(versions={"gate": "1.0"}), BuildRecord(versions={"gate": "1.1"})
+    return Sample(b'{"compat_version": "1.0"}\n', b'{"compat_version": "1.1"}\n', *records)

@@ -32,7 +32,8 @@ _JOINED_RIGHT: Final = re.compile(rb"[\w/\\@$%~:?&#+-]|\.\S")
 _COMPARED: Final = re.compile(
     rb"(?:[=!<>~^]=|=~|<|(?<![\w\"'/])>|<<|>>|\s-(?:eq|ne|lt|gt|le|ge)|\b(?:in|is|not|than|since|until|before))\s*[\"'(\[]*\Z"
 )
-_COMMANDS: Final = re.compile(rb"[$`;|]|&&|\bif\b|\bcase\b|\bexec\b|\bimport\b")
+_SHORTEST: Final = 5  # characters of a value: 1.1 may be any number's
+_COMMANDS: Final = re.compile(rb"[$`;|]|(?:\A|[\s=\"'(])/\w|&&|\bif\b|\bcase\b|\bexec\b|\bimport\b")
 _COMMENT: Final = re.compile(rb"[ \t]*#[\t -~]*|[ \t]*")
 
 
@@ -54,7 +55,8 @@ def compare_text(a: View, b: View, record_a: BuildRecord | None, record_b: Build
     """The verdict on two different texts: ``functional`` where the difference is not declared."""
     ours, theirs = a.take(0, len(a)), b.take(0, len(b))
     if not ours.startswith(b"#!") and not theirs.startswith(b"#!"):
-        declared = Declared([s for s in substitutions(record_a, record_b) if s.name.startswith(_KINDS)])
+        known = [s for s in substitutions(record_a, record_b) if s.name.startswith(_KINDS)]
+        declared = Declared([s for s in known if min(len(s.old), len(s.new)) >= _SHORTEST])
         made, names = declared.apply(ours)
         places = declared.places(ours) if made == theirs else []
         if 0 < len(places) <= _MOST and all(_only_stated(ours, *place) for place in places):
