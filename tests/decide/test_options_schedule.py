@@ -4,9 +4,9 @@ finite difference, and what cannot be is named."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -53,7 +53,7 @@ def cheapest(p: Problem) -> float | None:
 
 
 @st.composite
-def problems(draw: Callable[..., Any]) -> Problem:
+def problems(draw: st.DrawFn) -> Problem:
     years, vendors, most = draw(st.sampled_from([(2, 1, 11), (3, 1, 8), (2, 2, 6), (1, 1, 12), (3, 2, 5)]))
     n = draw(st.integers(1, most))
     classes = draw(st.integers(1, 3))
@@ -193,27 +193,17 @@ def test_prices_are_what_one_more_saves(kind: str) -> None:
             crews = list(p.crews)
             old = crews[price.which]
             crews[price.which] = Crew(old.title, old.names, old.of, capacity)
-            other = plan(replaced(p, crews=crews), 30, whole=False)
+            other = plan(msgspec.structs.replace(p, crews=crews), 30, whole=False)
         else:
             step = 0.01  # of the scale: a thousandth of the whole
             caps = list(p.caps)
             old_cap = caps[price.which]
-            caps[price.which] = Cap(
-                *(getattr(old_cap, f) for f in ("name", "weight", "fixed", "whole")),
-                old_cap.limit + step / 1000,
-                old_cap.at_limit,
-                old_cap.by,
-            )
-            other = plan(replaced(p, caps=caps), 30, whole=False)
+            caps[price.which] = msgspec.structs.replace(old_cap, limit=old_cap.limit + step / 1000)
+            other = plan(msgspec.structs.replace(p, caps=caps), 30, whole=False)
         saved = (found.linear - other.linear) / step
         # The value is convex: one more saves at most its price, and here about as much.
         assert saved <= price.value * (1 + 1e-3) + 1
         assert saved >= price.value * 0.5 - 50, price
-
-
-def replaced(p: Problem, **changes: Any) -> Problem:
-    fields = {name: getattr(p, name) for name in p.__struct_fields__}
-    return Problem(**{**fields, **changes})
 
 
 def test_no_time_is_no_answer() -> None:

@@ -148,8 +148,7 @@ class Comparison:
             built = shop.build(spec.asked)
             if built.blocked:
                 return False
-            state = schedule.plan(built.problem, until - linear.clock(), whole=False).state
-            return None if state == "time" else state == "optimal"
+            return schedule.feasible(built.problem, until - linear.clock())
 
         at = least(works, round(1 / CREW))
         kinds = {s.kind for s in o.schedule} or {u.kind for u in self.shop.estate.units}
@@ -162,7 +161,7 @@ class Comparison:
             return [Flip("crews", [o.id], None, low, high, False, text)]
         part = at * CREW
         inside = low <= part <= high
-        text = f"{o.title} can be done from {part:.0%} of an operator's units a year on, for every kind"
+        text = f"{o.title} can be done from crews for {part:.0%} of an operator's units of every kind a year"
         return [Flip("crews", [o.id], round(part, 4), low, high, inside, text)]
 
 

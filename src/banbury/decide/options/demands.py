@@ -165,6 +165,7 @@ class Reader:
                 self._out(pack, rule, by, due, late, got)
 
     def _at(self, pack: Pack, day: dt.date) -> None:
+        """What rules read, as of a day."""
         self.network.at(day)
         for statement in compiler.tables(pack):
             self.network.connection.execute(statement)
@@ -172,10 +173,9 @@ class Reader:
     def _out(self, pack: Pack, rule: model.AnyRule, by: int, due: dt.date | None, late: bool, got: Demands) -> None:
         hit: set[str] = set()
         unknown: set[str] = set()
-        for id_, is_hit in self.network.sql(
-            f"SELECT id, hit FROM ({compiler._COMPILERS[type(rule)](pack, rule)}) WHERE hit IS NOT false"
-        ):
-            (unknown if is_hit is None else hit).add(id_)
+        for _, _, _, there, _, planned, _, _, open_ in self.network.sql(compiler.hits(pack, rule, None)):
+            hit |= {*there, *planned}
+            unknown |= set(open_)
         movable = frozenset(i for i in hit if i in self.of)
         old = next((o for o in got.out if o.name == f"{pack.id}/{rule.id}"), None)
         secret = isinstance(rule, model.KeepAway) or bool(

@@ -23,7 +23,7 @@ def _rank(status: str) -> int:
 
 def by_assess(network: Network, packs: Sequence[Pack], year: int) -> dict[str, Standing]:
     """Each policy's standing, from its verdicts on the network as it is."""
-    found = assess(network, packs)
+    found = assess(network, packs, listed=1)
     rules: dict[str, dict[str, str]] = {p.id: {} for p in packs}
     for v in found.verdicts:
         mine = rules[v.policy]

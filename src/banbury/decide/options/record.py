@@ -81,11 +81,13 @@ class Exposed(msgspec.Struct, frozen=True):
 
 
 class Worth(msgspec.Struct, frozen=True):
-    """A price: what the cost (at the reference anchors) falls by for one more of ``what``."""
+    """What the cost (at the reference anchors, in parts of units) falls by for one more of ``what``. ``how``: ``price
+    at the margin`` (the first of it), or ``solved again`` (all of it)."""
 
     what: str
     year: int | None
     value: float
+    how: str
 
 
 class Option(msgspec.Struct, frozen=True):

@@ -90,7 +90,8 @@ def plan(problem: Problem, seconds: float = 60.0, *, whole: bool = True) -> Plan
         if part.choice is not None:
             choice[block] = part.choice
     reasons = [r for part in parts for r in part.reasons]
-    empty = [c.name for c in problem.caps if not (c.weight > 0).any() and c.breached(0.0)]
+    empty = [c.name for c in problem.caps if c.breached(0.0)]
+    reasons = [r for r in reasons if not set(r) & set(empty)]
     reasons += [(name, "nothing that is swapped changes it") for name in empty]
     short = [s for part in parts for s in part.short]
     if reasons:
@@ -108,6 +109,28 @@ def plan(problem: Problem, seconds: float = 60.0, *, whole: bool = True) -> Plan
     if whole and (broken := violations(problem, choice)):
         raise AssertionError(f"a plan that breaks {broken[:3]}")
     return total
+
+
+def feasible(problem: Problem, seconds: float) -> bool | None:
+    """Whether there is a plan (in parts of units); None where there was no time to tell."""
+    until = linear.clock() + seconds
+    if any(cap.breached(0.0) for cap in problem.caps):
+        return False
+    for block in blocks(problem):
+        part = problem.subset(block)
+        of = bins(part)
+        model = linear.build(part, of)
+        state = linear.solve(model, until - linear.clock()).state
+        if state == "infeasible":
+            got = _infeasible(part, of, model, until, named=False)
+            while not isinstance(got, Plan):
+                finer = linear.build(part, got)
+                state = linear.solve(finer, until - linear.clock()).state
+                got = Plan(state) if state != "infeasible" else _infeasible(part, got, finer, until, named=False)
+            state = got.state
+        if state != "optimal":
+            return None if state == "time" else False
+    return True
 
 
 def _block(problem: Problem, until: float, whole: bool) -> Plan:
@@ -166,15 +189,15 @@ def relaxed(problem: Problem, until: float) -> tuple[Ints, Model, Found, float] 
     return of, model, found, max(least, 0.0)
 
 
-def _infeasible(problem: Problem, of: Ints, model: Model, until: float) -> Plan | Ints:
-    """Is there no plan at all, or are the bins too coarse? The proof and its reasons, or finer bins."""
+def _infeasible(problem: Problem, of: Ints, model: Model, until: float, *, named: bool = True) -> Plan | Ints:
+    """Is there no plan at all, or are the bins too coarse? The proof and its reasons (``named``), or finer bins."""
     first = linear.build(problem, of, late=True)
     found = linear.solve(first, until - linear.clock())
     if found.state != "optimal":
         return Plan("time")
     least, best = linear.bound(problem, of, first, found.dual, late=True)
     if least > LATE:
-        reasons = tuple(linear.irreducible(model))
+        reasons = tuple(linear.irreducible(model)) if named else ()
         return Plan("infeasible", reasons=(reasons or ("not named",),), short=_short(problem, first, found))
     finer = split(of, best)
     if finer.max() == of.max():

@@ -8,25 +8,21 @@ from pathlib import Path
 import msgspec
 
 from banbury.decide.exposure import precautions as known_precautions
-from banbury.decide.exposure.record import CLASSES
 from banbury.decide.network import Network
-from banbury.decide.options import compare, demands, estate, figures, judged, linear, money, schedule
+from banbury.decide.options import compare, demands, estate, linear, money, prices, schedule
 from banbury.decide.options.build import Built, Shop
 from banbury.decide.options.costs import Costs, costs_limits, load
 from banbury.decide.options.demands import Condition, Demands, Horizon, Share
+from banbury.decide.options.measure import Measure, Measured
 from banbury.decide.options.problem import Ints
 from banbury.decide.options.record import (
     Asking,
-    Exposed,
     Held,
     Line,
     Option,
     Options,
     Range,
-    Standing,
     Step,
-    Verdicts,
-    Worth,
 )
 from banbury.decide.options.schedule import Plan
 from banbury.decide.options.specs import Spec, plain_ban, plain_cap, specs
@@ -38,7 +34,7 @@ from banbury.model.errors import InputError
 #: The longest horizon, in years, and how many of the policies' vendors exposure is asked of.
 LONGEST, VENDORS = 25, 3
 #: Part of the time that the options' schedules may take; then the frontier and what flips; each schedule by itself.
-SOLVING, AFTER = 0.5, 0.8
+SOLVING, PRICES, AFTER = 0.5, 0.6, 0.8
 
 
 class Study:
@@ -71,10 +67,11 @@ class Study:
         solved = [(spec, *self.solve(spec, self.left(SOLVING))) for spec in wanted]
         solved = self._earliest(solved)
         found = []
+        elsewhere = self._elsewhere()
         with State(self.network) as state:
-            start = figures.left(state.at(OUTSET - 1, self.today), self.vendors, [])
+            measure = Measure(self.network, self.packs, self.demands, self.vendors, self.horizon, state)
             for spec, built, plan in solved:
-                found.append(self._option(spec, built, plan, state, start))
+                found.append(self._option(spec, built, plan, measure, elsewhere))
         options = compare.dominated(found)
         more = compare.Comparison(self.shop, self.shares, self.left(AFTER))
         frontier = more.frontier()
@@ -131,7 +128,7 @@ class Study:
         """The position of the first year by which a plain cap or ban can be; None where none was found in time."""
         for by in range(spec.by + 1, len(self.horizon.years)):
             built = self.shop.build(self._plain(spec, by).asked)
-            if not built.blocked and schedule.plan(built.problem, self.left(SOLVING), whole=False).state == "optimal":
+            if not built.blocked and schedule.feasible(built.problem, self.left(SOLVING)):
                 return by
         return None
 
@@ -163,16 +160,17 @@ class Study:
                 found[id_] = (OUTSET, makers[0][0])
         return found
 
-    def _option(self, spec: Spec, built: Built, plan: Plan, state: State, start: figures.Left) -> Option:
+    def _option(
+        self, spec: Spec, built: Built, plan: Plan, measure: Measure, elsewhere: dict[str, tuple[int, str]]
+    ) -> Option:
         swaps: dict[str, tuple[int, str]] = {}
         if plan.choice is not None and spec.family not in {"accept", "mitigate"}:
-            state.plan({})
-            state.at(OUTSET - 1, self.today)
-            swaps = {**self._elsewhere(), **self.swaps(built, plan.choice)}
+            swaps = {**elsewhere, **self.swaps(built, plan.choice)}
         cost, outlay, lines = self._money(spec, built, plan)
         known = plan.choice is not None
         used = self.precautions if spec.family == "mitigate" else []
-        lefts, verdicts, supply = self._years(spec, swaps, state, used) if known else ([], [], [])
+        found = measure.plan(spec.id, swaps, used) if known else Measured([], [], [], [])
+        self.disagreements += found.disagreements
         steps = self._steps(built, plan)
         units = sum(s.units for s in steps)
         label = {"infeasible": "infeasible", "time": "no answer"}.get(plan.state, "plan" if units else "nothing to do")
@@ -195,12 +193,12 @@ class Study:
             gap=round(plan.gap, 9) if known else None,
             units=units,
             schedule=steps,
-            verdicts=verdicts,
-            exposure=_exposed(start, lefts),
-            outage=[Range(x.outage_low, x.outage_high) for x in lefts],
-            supply=supply,
+            verdicts=found.verdicts,
+            exposure=measure.exposed(found.lefts),
+            outage=[Range(x.outage_low, x.outage_high) for x in found.lefts],
+            supply=found.supply,
             must_be_true=self._true(spec, steps, len(self.estate.planned)),
-            prices=self._prices(built, plan),
+            prices=prices.worths(self.costs, built, plan, self.started + self.seconds * PRICES) if known else [],
         )
 
     def _year(self, spec: Spec) -> int | None:
@@ -218,38 +216,6 @@ class Study:
             return npv, outlay, lines
         some = money.amounts(self.shop, built, plan.choice)
         return *money.spans(self.costs, some), money.lines(self.costs, some)
-
-    def _years(
-        self, spec: Spec, swaps: dict[str, tuple[int, str]], state: State, used: list[str]
-    ) -> tuple[list[figures.Left], list[Verdicts], list[figures.Supply]]:
-        """What is left, and what the policies say, at every year's end; the suppliers at the last."""
-        state.plan(swaps)
-        lefts: list[figures.Left] = []
-        supply: list[figures.Supply] = []
-        rows: dict[str, list[Standing]] = {p.id: [] for p in self.packs}
-        moved = {year for year, _ in swaps.values()}
-        for n, year in enumerate(self.horizon.years):
-            day = self.horizon.end(n)
-            network = state.at(n, day)
-            if not lefts or n in moved or OUTSET in moved or self._changes(n):
-                lefts.append(figures.left(network, self.vendors, used))
-            else:
-                lefts.append(lefts[-1])
-            said = judged.by_assess(network, self.packs, year)
-            model = judged.by_model(self.packs, self.demands, judged.gone(swaps, n), day)
-            self.disagreements += judged.disagreements(spec.id, said, model)
-            for policy, standing in said.items():
-                rows[policy].append(standing)
-            if n == len(self.horizon.years) - 1:
-                supply = figures.supply(network)
-        return lefts, [Verdicts(policy, some) for policy, some in rows.items()], supply
-
-    def _changes(self, position: int) -> bool:
-        """Whether the inventory itself changes in a year: what is planned for it, or an owner's dates."""
-        first, last = self.horizon.end(position - 1), self.horizon.end(position)
-        query = """SELECT (SELECT count(*) FROM elements WHERE (installed > $a AND installed <= $b)
-            OR (planned_removal > $a AND planned_removal <= $b))"""
-        return bool(self.network.sql(query, {"a": first, "b": last})[0][0])
 
     def _steps(self, built: Built, plan: Plan) -> list[Step]:
         if plan.choice is None:
@@ -298,23 +264,6 @@ class Study:
         some = [c for p in spec.policies for c in self.demands[p].conditions]
         return said + [_condition(c) for c in sorted(set(some))]
 
-    def _prices(self, built: Built, plan: Plan) -> list[Worth]:
-        """What one more crew for a year, or one point of a cap, saves; the ten that save most."""
-        found = []
-        for price in plan.prices:
-            year = None if price.year < 0 else self.horizon.years[price.year]
-            if price.kind == "crew":
-                kind = built.problem.crews[price.which].names[price.group].split(" / ")[1]
-                units = self.costs.kinds[kind].crew_units
-                what = f"one more crew ({units:g} units a year): {price.name}"
-                found.append(Worth(what, year, round(price.value * units, 2)))
-            elif price.kind == "cap":
-                point = price.value * linear.SCALE / 100
-                found.append(Worth(f"one point more: {price.name}", year, round(point, 2)))
-            else:
-                found.append(Worth(f"one unit: {price.name}", year, round(price.value, 2)))
-        return sorted(found, key=lambda w: (-w.value, w.what))[:10]
-
 
 def _condition(c: Condition) -> str:
     return f"{c.policy}/{c.rule}: {c.text}" + (f" ({c.elements:,} elements)" if c.elements else "")
@@ -327,19 +276,6 @@ def _vendors(some: estate.Estate) -> list[str]:
         for vendor in u.vendor.split("+"):
             count[vendor] = count.get(vendor, 0) + 1
     return sorted(count, key=lambda v: (-count[v], v))[:VENDORS]
-
-
-def _exposed(start: figures.Left, lefts: list[figures.Left]) -> list[Exposed]:
-    """By class of data; the area below the line from today's value through the years' ends."""
-    if not lefts:
-        return []
-    found = []
-    for key, title in CLASSES.items():
-        values = [x.read[key] for x in lefts]
-        before = [lefts[0].read[key] if values[0] > start.read[key] else start.read[key], *values[:-1]]
-        area = sum((a + b) / 2 for a, b in zip(before, values, strict=True))
-        found.append(Exposed(key, title, start.read[key], values, round(area, 6)))
-    return found
 
 
 def study(network: Network, packs: Sequence[Pack], costs: Costs, first: int, last: int, seconds: float) -> Options:
@@ -373,11 +309,11 @@ def study_folder(
     packs = [load_pack(name) for name in dict.fromkeys(policies)]
     if len({pack.id for pack in packs}) < len(packs):
         raise InputError("two of the policies have one id")
-    prices = load(costs)
+    chosen = load(costs)
     if first > last:
         raise InputError(f"--from {first} --to {last}: the years are the wrong way round")
     with Network.open(folder, accept_problems=accept_problems) as network:
-        return study(network, packs, prices, first, last, seconds)
+        return study(network, packs, chosen, first, last, seconds)
 
 
 def as_json(options: Options) -> bytes:

@@ -11,8 +11,8 @@ SHOWN = 4
 
 
 def money(amount: float) -> str:
-    """An amount in millions."""
-    return f"{amount / 1e6:,.1f}"
+    """An amount in millions, to about three figures."""
+    return f"{amount / 1e6:,.{0 if amount >= 1e9 else 1 if amount >= 1e7 else 2 if amount >= 1e6 else 3}f}"
 
 
 def span(r: Range | None) -> str:
@@ -76,7 +76,7 @@ def _more(o: Option) -> Iterator[str]:
     if o.dominated_by:
         yield f"  dominated by {', '.join(o.dominated_by[:SHOWN])}"
     for price in o.prices[:SHOWN]:
-        yield f"  {price.what}: saves {money(price.value)}"
+        yield f"  {price.what}: saves {money(price.value)} ({price.how})"
     for text in o.must_be_true[:SHOWN]:
         yield f"  must be true: {text}"
     if len(o.must_be_true) > SHOWN:
@@ -84,7 +84,7 @@ def _more(o: Option) -> Iterator[str]:
 
 
 def _standings(o: Option, policy: str) -> str:
-    """Years with one status together."""
+    """Years with one status together; of the last, the rules that are not kept."""
     years = next(v.years for v in o.verdicts if v.policy == policy)
     parts: list[tuple[int, int, str]] = []
     for s in years:
@@ -92,7 +92,9 @@ def _standings(o: Option, policy: str) -> str:
             parts[-1] = (parts[-1][0], s.year, s.status)
         else:
             parts.append((s.year, s.year, s.status))
-    return "; ".join(f"{a if a == b else f'{a} to {b}'} {status}" for a, b, status in parts)
+    said = "; ".join(f"{a if a == b else f'{a} to {b}'} {status}" for a, b, status in parts)
+    broken = sorted(rule for rule, status in years[-1].rules.items() if status == "violation") if years else []
+    return said + (f" ({', '.join(broken[:SHOWN])})" if broken else "")
 
 
 def _frontier(cells: list[Cell]) -> Iterator[str]:
