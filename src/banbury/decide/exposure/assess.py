@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from banbury.decide.exposure import claims
-from banbury.decide.exposure.closure import Closure, Start, close, start
+from banbury.decide.exposure.closure import Closure, Start, arcs, close, start
 from banbury.decide.exposure.dependence import dependence
 from banbury.decide.exposure.graph import Bools, Graph, graph
 from banbury.decide.exposure.outage import LOSSES, Core, outage, shares
@@ -71,6 +71,23 @@ def assess(network: Network | Graph, vendor: str, precautions: Sequence[str] = (
         limits=LIMITS,
         problems=len(g.network.problems),
     )
+
+
+def prepared(network: Network) -> Graph:
+    """The graph of a network with everything that is derived from the inventory alone."""
+    g = graph(network)
+    arcs(g)
+    dependence(g)
+    shares(g)
+    return g
+
+
+def closure_and_outage(g: Graph, vendor: str) -> tuple[int, int]:
+    """(elements that the vendor reaches, elements that fall if what it made is off): the two alone, to be measured."""
+    begin = start(g, resolve(g, vendor)[1])
+    reached = close(g, begin)
+    off = outage(g, begin.by_kind["supplies"])
+    return int((reached.held("control") | reached.held("tap") | reached.held("view")).sum()), off.fallen
 
 
 def assess_folder(
