@@ -559,3 +559,59 @@ def _() -> Sample:
     """A version of few characters stands for other things too: here, for what a device may be upgraded from."""
     records = BuildRecord(versions={"gate": "1.0"}), BuildRecord(versions={"gate": "1.1"})
     return Sample(b'{"compat_version": "1.0"}\n', b'{"compat_version": "1.1"}\n', *records)
+
+
+# --- numbers beyond what a consumer can keep --------------------------------------------------------------------------
+
+
+@tampered("ext4-all-reserved")
+def _() -> Sample:
+    """All blocks are kept for root."""
+    honest = ext4_image()
+    return Sample(honest, honest[:0x408] + honest[0x404:0x408] + honest[0x40C:])
+
+
+def ext4_image() -> bytes:
+    tool = shutil.which("mkfs.ext4") or shutil.which("mkfs.ext4", path="/usr/sbin:/sbin")
+    if tool is None:
+        pytest.skip("mkfs.ext4 is not installed")
+    with tempfile.TemporaryDirectory() as name:
+        image = Path(name) / "image"
+        options = ["-q", "-F", "-O", "^metadata_csum,^64bit,^has_journal"]
+        subprocess.run([tool, *options, str(image), "2M"], check=True, capture_output=True)
+        return image.read_bytes()
+
+
+@tampered("tar-late")
+def _() -> Sample:
+    """A time that does not fit into 32 bits: there, tar ends with an error."""
+    a, b = (tar.member("a", Node(data=b"a", mtime=time)) for time in (1, 0o77777777777))
+    return Sample(archive(a), archive(b))
+
+
+@tampered("ubifs-nanoseconds")
+def _() -> Sample:
+    """A time that cannot be set again: copies with their times fail."""
+    honest = made_by_tool("mkfs.ubifs", "-m", "2048", "-e", "126976", "-c", "200")
+    leb, raw = 126976, bytearray(honest)
+    at = next(a for a in range(3 * leb, len(raw), 8) if raw[a : a + 4] == b"\x31\x18\x10\x06" and raw[a + 20] == 0)
+    struct.pack_into("<I", raw, at + 80, 0xFFFFFFFF)
+    (size,) = struct.unpack_from("<I", raw, at + 16)
+    struct.pack_into("<I", raw, at + 4, zlib.crc32(raw[at + 8 : at + size]) ^ 0xFFFFFFFF)
+    return Sample(honest, bytes(raw))
+
+
+@tampered("dtb-order")
+def _() -> Sample:
+    """A tree whose strings stand before its structure: libfdt reads it and does not write to it."""
+    structure = struct.pack(">II", 1, 0) + struct.pack(">IIII", 3, 4, 0, 7) + struct.pack(">II", 2, 9)
+    strings = b"cells\0\0\0"
+
+    def made(first: bytes, second: bytes) -> bytes:
+        at = {id(first): 56, id(second): 56 + len(first)}
+        total = 56 + len(first) + len(second)
+        places = at[id(structure)], at[id(strings)]
+        head = struct.pack(">10I", 0xD00DFEED, total, *places, 40, 17, 16, 0, len(strings), len(structure))
+        return head + bytes(16) + first + second
+
+    return Sample(made(structure, strings), made(strings, structure))

@@ -228,7 +228,9 @@ def test_ext(tmp_path: Path) -> None:
         if within(at, (1024, 2048)):
             if within(at, (1024 + 0x248, 1024 + 0x24C)):
                 return int.from_bytes(mutant[1024 + 0x248 : 1024 + 0x24C], "little") <= 256
-            spans = ((0x8, 0xC), (0x2C, 0x36), (0x40, 0x44), (0x68, 0x78), (0xEC, 0xFC), (0x108, 0x10C))
+            if within(at, (1024 + 0x8, 1024 + 0xC)):
+                return int.from_bytes(mutant[1024 + 0x8 : 1024 + 0xC], "little") <= 128
+            spans = ((0x2C, 0x36), (0x40, 0x44), (0x68, 0x78), (0xEC, 0xFC), (0x108, 0x10C))
             return within(at - 1024, *spans, (0x178, 0x180), (0x274, 0x278))
         number, place = divmod(at - table, 256)
         if number not in used:

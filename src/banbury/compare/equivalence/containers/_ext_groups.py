@@ -71,6 +71,10 @@ class Disk:
             raise Refused("superblock", "not clean, of another group, or with a wrong checksum")
         if self.raw[0x20:0x24] != self.raw[0x24:0x28]:
             raise Refused("superblock", "clusters that are no blocks", [Range(SUPER_AT + 0x20, SUPER_AT + 0x28)])
+        kept = int.from_bytes(self.raw[8:12], "little")
+        kept |= int.from_bytes(self.raw[0x154:0x158], "little") << 32 if sb.has("64bit") else 0
+        if kept > sb.blocks // 2:  # the most that mke2fs takes: what is kept for root, others cannot write to
+            raise Refused("superblock", "most of its blocks are reserved", [Range(SUPER_AT + 8, SUPER_AT + 12)])
         self._check_zero()
         constant(view, 0, SUPER_AT, (0,), "boot block")
         constant(view, SUPER_AT + 1024, (sb.first_data_block + 1) * self.block, (0,), "behind the superblock")

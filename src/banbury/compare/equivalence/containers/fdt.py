@@ -92,8 +92,8 @@ def read(view: View) -> Blob:
         if start != total or start - last > 3:
             zero(view, end, start, "padding")
         end = stop
-    if struct_at % 4 or reserved_at % 8:
-        raise Refused("header", "parts that are not aligned")
+    if struct_at % 4 or reserved_at % 8 or not reserved_at < struct_at < strings_at:
+        raise Refused("header", "parts that are not aligned, or in an order that libfdt does not write to")
     strings = view.take(strings_at, strings_size)
     remnants = {b"": rest} if any(rest := view.take(last, min(total - last, 3))) else {}
     props = _structure(view, struct_at, struct_at + struct_size, strings, remnants)

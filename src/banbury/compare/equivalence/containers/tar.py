@@ -27,6 +27,7 @@ _KINDS: Final = {
 }  # fmt: skip
 _OWN: Final = {"uname": "user", "gname": "group"}  # names of pax records that fields of a header have others for
 _TIMES: Final = frozenset(("mtime", "atime", "ctime"))
+_LAST: Final = 1 << 31  # seconds since 1970 that fit into 32 bits with a sign
 _LONGEST: Final = 1 << 20  # bytes of a pax header or long name
 _CONTROL: Final = re.compile(rb"control\.tar(\.(gz|xz|zst|bz2|lzma))?")
 
@@ -201,6 +202,12 @@ class _Reader:
             fixed["link"] = link
         times = tuple((n, pax.pop(n)) for n in sorted(_TIMES) if n in pax)
         free.append(Free("tar.mtime", (head.mtime, times), Range(head.at + 136, head.at + 148)))
+        if late := [
+            t for t in (head.mtime, *(int(value.partition(b".")[0]) for _, value in times)) if not 0 <= t < _LAST
+        ]:
+            extra["times that some readers cannot keep"] = (
+                late  # dpkg, and tar where time has 32 bits, end with an error
+            )
         start = head.at + BLOCK
         zero(self.view, start + size, _rounded(start + size), "padding")
         self.view.mem(start, size)

@@ -270,6 +270,8 @@ class _Image(Areas):
             raise Refused(f"inode {number}", "reserved bytes in use, or data of another size", [where])
         if flags & ~(_SHOWN | _XATTR | 1):
             raise Refused(f"inode {number}", f"flags {flags:#x} that are not decided", [where])
+        if max(f[2:5]) >> 33 or max(f[5:8]) >= 1_000_000_000:
+            raise Refused(f"inode {number}", "times that are none", [where])
         kind = kind_of(mode, f"inode {number}")
         inode = Inode(
             number=number, kind=kind, mode=mode & 0o7777, uid=uid, gid=gid, links=links, size=size,
