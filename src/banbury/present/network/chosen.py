@@ -26,11 +26,13 @@ class Year(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One option with what the page adds: units by year, and its outage at the end of the last year."""
+    """One option with what the page adds: units by year, its outage at the end of the last year, and the numbers of the
+    options that dominate it."""
 
     option: Option
     by_year: list[Year]
     outage: Range | None
+    dominated_by: list[int]
 
 
 class Chosen(msgspec.Struct, frozen=True):
@@ -45,7 +47,11 @@ class Chosen(msgspec.Struct, frozen=True):
 
 def chosen(found: Options) -> Chosen:
     """The pictures and tables of ``found``."""
-    rows = [Row(o, _by_year(o), o.outage[-1] if o.outage else None) for o in found.options]
+    numbers = {option.id: number for number, option in enumerate(found.options, 1)}
+    rows = [
+        Row(o, _by_year(o), o.outage[-1] if o.outage else None, [numbers[i] for i in o.dominated_by if i in numbers])
+        for o in found.options
+    ]
     return Chosen(found, rows, scatter(found), over_time(found), frontier(found.frontier, found.currency))
 
 
@@ -74,15 +80,15 @@ def span(cost: Range | None, currency: str) -> str:
 
 
 def scatter(found: Options) -> Markup | None:
-    """Cost (from the lowest anchors to the highest) against exposure-years of user content, for options with a plan."""
+    """Cost, from the lowest anchors to the highest, against exposure-years, for options with a plan, by number."""
     rows = []
-    for option in found.options:
+    for number, option in enumerate(found.options, 1):
         years = next((e.years for e in option.exposure if e.data == SCATTERED), None)
         if option.cost is None or years is None:
             continue
         rows.append(
             {
-                "option": named(option.title),
+                "option": str(number),
                 "years": years,
                 "low": option.cost.low / 1e6,
                 "high": option.cost.high / 1e6,
@@ -97,21 +103,22 @@ def scatter(found: Options) -> Markup | None:
         color=alt.condition("datum.dominated", alt.value(_PALE), alt.value(_BLUE)),
     )
     title = f"cost to {found.last}, {found.currency} million, lowest to highest anchor"
-    line = base.mark_rule(strokeWidth=3, opacity=0.75).encode(x=alt.X("low:Q", title=title), x2="high:Q")
+    scale = alt.Scale(type="symlog", constant=10)
+    line = base.mark_rule(strokeWidth=3, opacity=0.75).encode(x=alt.X("low:Q", title=title, scale=scale), x2="high:Q")
     ends = base.mark_point(filled=True, size=36, opacity=1).encode(x="low:Q")
     other = base.mark_point(filled=True, size=36, opacity=1).encode(x="high:Q")
-    text = base.mark_text(align="left", dx=8, fontSize=11).encode(x="high:Q", text="option:N")
+    text = base.mark_text(align="left", dx=7, fontSize=11, fontWeight="bold").encode(x="high:Q", text="option:N")
     return drawn((line + ends + other + text).properties(width=620, height=320))
 
 
 def over_time(found: Options) -> Markup | None:
     """Exposure of user content at each year's end, by option."""
     rows: list[dict[str, Any]] = []
-    for option in found.options:
+    for number, option in enumerate(found.options, 1):
         for e in option.exposure:
             if e.data == SCATTERED and option.state in ("plan", "nothing to do"):
                 for year, value in enumerate([e.start, *e.by_year], found.first - 1):
-                    rows.append({"option": named(option.title), "year": f"{year}-12-31", "part": value})
+                    rows.append({"option": f"{number} {named(option.title)}", "year": f"{year}-12-31", "part": value})
     if not rows:
         return None
     chart = (
@@ -121,7 +128,7 @@ def over_time(found: Options) -> Markup | None:
             x=alt.X("year:T", title=None, axis=alt.Axis(format="%Y", tickCount="year", grid=False)),
             y=alt.Y("part:Q", title=None, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
             color=alt.Color("option:N", title=None, sort=None, scale=alt.Scale(scheme="tableau10")),
-            strokeDash=alt.StrokeDash("option:N", legend=None, sort=None),
+            strokeDash=alt.StrokeDash("option:N", title=None, sort=None),
         )
     )
     return drawn(chart.properties(width=560, height=240))
