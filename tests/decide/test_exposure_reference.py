@@ -224,7 +224,7 @@ def test_a_precaution_and_a_relation_less_never_add_a_capability(said: dict[str,
     for name in precautions():
         before, after = (counted(e) for e in (assess(g, "bad"), assess(g, "bad", [name])))
         assert all(after[key] <= before[key] for key in after), name
-        taken, _ = apply(g, begin, [name])
+        taken, _ = apply(g, begin, full, [name])
         left = close(g, taken.left(begin), taken.edges)
         assert not ((left.rank >= 0) & (full.rank < 0)).any(), name
     together = list(precautions())

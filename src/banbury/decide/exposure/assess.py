@@ -51,7 +51,7 @@ def assess(network: Network | Graph, vendor: str, precautions: Sequence[str] = (
     applied: list[Applied] = []
     changed: list[Change] = []
     if names:
-        taken, applied = apply(g, begin, names)
+        taken, applied = apply(g, begin, first, names)
         left = taken.left(begin)
         second = close(g, left, taken.edges)
         later = claims.found(g, second, taken)

@@ -74,12 +74,12 @@ def arcs(g: Graph) -> Arcs:
         sources.append(g.source[rows] + np.int32(powers.index(rule.before) * g.n))
         targets.append(g.target[rows] + np.int32(powers.index(rule.after) * g.n))
         edges.append(rows)
-    source = np.concatenate(sources)
-    # Rows of one source stay in the order of rules and of relations: the same inventory gives the same paths.
-    order = np.argsort(source, kind="stable")
+    source, target = np.concatenate(sources), np.concatenate(targets)
+    # By source, target and rule: the same inventory gives the same paths, and an arc is found by bisection.
+    order = np.argsort(source.astype(np.int64) << 32 | target, kind="stable")
     counts = np.bincount(source, minlength=len(powers) * g.n)
     indptr = np.concatenate([[0], np.cumsum(counts)])
-    found = Arcs(powers, indptr, np.concatenate(targets)[order], np.concatenate(edges)[order])
+    found = Arcs(powers, indptr, target[order], np.concatenate(edges)[order])
     g.cache["arcs"] = found
     return found
 
@@ -135,8 +135,7 @@ def trail(closure: Closure, state: int) -> tuple[list[int], bool]:
 def edge_between(closure: Closure, a: int, b: int) -> int:
     """The relation (its row in the graph) by which state ``b`` follows from ``a``: the first of several."""
     low, high = closure.arcs.indptr[a], closure.arcs.indptr[a + 1]
-    row = closure.arcs.target[low:high]
-    return int(closure.arcs.edge[low + int(np.argmax(row == b))])
+    return int(closure.arcs.edge[low + int(np.searchsorted(closure.arcs.target[low:high], b))])
 
 
 def ways_in(closure: Closure, states: Longs) -> Longs:

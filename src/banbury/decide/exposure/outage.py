@@ -109,6 +109,7 @@ def outage(
         kept, pools = core.capacity(operator, name)
         # Where no core is left, what still has a way there is lost as well.
         by_core = total[i] - gone[i] if kept == 0.0 else 0.0
+        by_core = max(min(by_core, 1.0 - float(gone[i])), 0.0)
         low = min(float(gone[i] + by_core), 1.0)
         rows.append(
             Loss(

@@ -188,9 +188,9 @@ class NotApplied(msgspec.Struct, frozen=True):
 
 class Applied(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of one precaution. ``state``: ``applied``, ``partly`` (it does not hold everywhere), ``not
-    applied``, or ``nothing to act on``. ``cuts``: how many relations of each kind it cuts, and ``holds X`` for
-    elements that class X is taken out of. ``not_applied``: where it does not hold. ``needs``: what must be true and
-    cannot be looked up here.
+    applied``, or ``nothing to act on``. ``cuts``: of what the vendor could use, how many relations of each kind it
+    cuts, and ``holds X`` for elements that class X is taken out of. ``not_applied``: where it does not hold.
+    ``needs``: what must be true and cannot be looked up here.
     """
 
     id: str

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from banbury.decide.exposure.closure import Start
-from banbury.decide.exposure.graph import CLEAR, EDGES, Bools, Graph, Longs
+from banbury.decide.exposure.closure import Closure, Start
+from banbury.decide.exposure.graph import CLEAR, EDGES, Bools, Graph, Ints, Longs
 from banbury.decide.exposure.precautions import Act, precautions
 from banbury.decide.exposure.record import CLASSES, Applied, NotApplied
 from banbury.decide.network.catalogue import functions
@@ -54,12 +54,18 @@ class Taken:
         return Start({kind: mask & ~self.own[kind] for kind, mask in begin.by_kind.items()})
 
 
-def apply(g: Graph, begin: Start, names: list[str]) -> tuple[Taken, list[Applied]]:
-    """What the precautions ``names`` take away together, and what became of each. ``begin``: the vendor's relations."""
+def apply(g: Graph, begin: Start, closure: Closure, names: list[str]) -> tuple[Taken, list[Applied]]:
+    """What the precautions ``names`` take away together, and what became of each.
+
+    ``begin``: the vendor's own relations; ``closure``: what it reaches without precautions. All relations are taken
+    away; counted are those that the vendor could use.
+    """
     together = Taken.nothing(g)
+    usable = used(closure, len(g.kind))
+    held = np.logical_or.reduce([closure.held(power) for power in closure.powers])
     reports = []
     for name in names:
-        one = _One(g, begin, name)
+        one = _One(g, begin, usable, held, name)
         one.act()
         together.add(one.taken)
         reports.append(one.report())
@@ -69,8 +75,11 @@ def apply(g: Graph, begin: Start, names: list[str]) -> tuple[Taken, list[Applied
 class _One:
     """One precaution at work."""
 
-    def __init__(self, g: Graph, begin: Start, name: str) -> None:
+    def __init__(self, g: Graph, begin: Start, usable: Bools, held: Bools, name: str) -> None:
         self.g = g
+        self.usable = usable
+        self.held = held
+        self.held_of = np.bincount(g.group[held], minlength=len(g.group_size))
         self.begin = begin
         self.name = name
         self.precaution = precautions()[name]
@@ -128,25 +137,23 @@ class _One:
         if act.on not in EDGES:
             return
         rows = np.flatnonzero(g.kind == EDGES.index(act.on))
-        good = self._where(act.on, g.target[rows])
+        good, why = self._where(g.target[rows])
         self.taken.edges[rows[good]] = True
-        self._count(act.on, int(good.sum()))
+        self._count(act.on, int(self.usable[rows[good]].sum()))
+        left = rows[~good & self.usable[rows]]
+        self._refuse(act.on, np.unique(g.target[left]).astype(np.int64), len(left), why)
 
-    def _where(self, what: str, elements: Any) -> Bools:
-        """Where the precaution's condition holds, for each of ``elements``; elsewhere the reason is entered."""
+    def _where(self, elements: Ints) -> tuple[Bools, str]:
+        """Where the precaution's condition holds, for each of ``elements``; and why it does not elsewhere."""
         condition = self.precaution.holds_if
         if condition == "release-equivalent":
-            good = equivalent(self.g)[elements]
             why = "the inventory holds no equivalence verdict for the release: unknown, not passed"
-            self._refuse(what, np.unique(elements[~good]), int((~good).sum()), why)
-            return np.asarray(good)
+            return equivalent(self.g)[elements], why
         if condition in {"other-segw", "other-hsm"}:
             function = condition.removeprefix("other-").upper()
             good = self._other(function)[self.g.operator[elements]]
-            why = f"every {function} of the operator is this vendor's own"
-            self._refuse(what, np.unique(elements[~good]), int((~good).sum()), why)
-            return np.asarray(good)
-        return np.ones(len(elements), dtype=bool)
+            return np.asarray(good), f"every {function} of the operator is this vendor's own"
+        return np.ones(len(elements), dtype=bool), ""
 
     def _other(self, function: str) -> Bools:
         """The operators that have such an element of somebody else, or have none; the latter are told what they
@@ -176,9 +183,9 @@ class _One:
             column = list(CLASSES).index(c)
             there = g.holds[groups, column] > 0
             self.taken.holds[groups[there & where], column] = True
-            self._count(f"holds {c}", int(g.group_size[groups[there & where]].sum()))
+            self._count(f"holds {c}", int(self.held_of[groups[there & where]].sum()))
             bad = groups[there & ~where]
-            elements = np.flatnonzero(np.isin(g.group, bad))
+            elements = np.flatnonzero(np.isin(g.group, bad) & self.held)
             self._refuse(f"holds {c}", elements, len(elements), "every HSM of the operator is this vendor's own")
 
     def _ciphertext(self, act: Act) -> None:
@@ -194,7 +201,7 @@ class _One:
             column = list(CLASSES).index(c)
             there = groups[g.holds[groups, column] > 0]
             self.taken.holds[there, column] = True
-            self._count(f"holds {c}", int(g.group_size[there].sum()))
+            self._count(f"holds {c}", int(self.held_of[there].sum()))
 
     def _vendor(self, act: Act) -> None:
         """Make elements somebody else's: they are neither supplied nor supported by this vendor any more."""
@@ -235,6 +242,14 @@ class _One:
         found = np.zeros(g.n, dtype=bool)
         found[order[odd]] = True
         return found
+
+
+def used(closure: Closure, edges: int) -> Bools:
+    """The relations that what is held could be used over: those of a state that is reached, by any rule."""
+    source = np.repeat(closure.rank >= 0, np.diff(closure.arcs.indptr))
+    found = np.zeros(edges, dtype=bool)
+    found[closure.arcs.edge[source]] = True
+    return found
 
 
 def equivalent(g: Graph) -> Bools:

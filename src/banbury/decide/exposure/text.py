@@ -8,6 +8,7 @@ from typing import TypeVar
 from banbury.decide.exposure.law import Jurisdiction
 from banbury.decide.exposure.record import (
     Applied,
+    Change,
     Claim,
     Exposure,
     Loss,
@@ -20,12 +21,13 @@ from banbury.decide.exposure.record import (
 Row = TypeVar("Row", Readable, Loss)
 
 #: Rows shown of each kind.
-CLAIMS = 12
+CLAIMS = 16
 ROWS = 12
 LAWS = 12
 #: Characters of a name, and steps of a path, that are shown.
 NAME = 60
 STEPS = 9
+READ = {"primary": "read", "secondary": "as a secondary source says", "memory": "from memory"}
 WORDS = {"read": "read", "steer": "steer", "off": "switch off"}
 
 
@@ -177,7 +179,7 @@ def _claims(e: Exposure) -> Iterator[str]:
     yield f"{total:,} claims; the gravest, each with a shortest path (* needs a weakness in what it reaches)"
     state = {c.claim: c for c in e.changes}
     later = {c.id: c for c in e.after.claims} if e.after else {}
-    shown = _spread(e.before.claims)
+    shown = _spread(e.before.claims, state)
     for claim in shown:
         ways = f", {claim.ways:,} other ways in" if claim.ways else ""
         yield (
@@ -197,11 +199,12 @@ def _claims(e: Exposure) -> Iterator[str]:
         yield "  of all claims: " + ", ".join(f"{n:,} {s}" for s, n in counts.items())
 
 
-def _spread(claims: list[Claim]) -> list[Claim]:
-    """The gravest claim of each class and capability."""
+def _spread(claims: list[Claim], state: dict[str, Change]) -> list[Claim]:
+    """The gravest claim of each class, and where there are precautions of each fate that claims of the class have."""
     first: dict[tuple[str, str], Claim] = {}
     for claim in claims:
-        first.setdefault((claim.data, claim.capability), claim)
+        change = state.get(claim.id)
+        first.setdefault((claim.data, change.state if change else ""), claim)
     return list(first.values())[:CLAIMS]
 
 
@@ -214,7 +217,7 @@ def _precaution(one: Applied) -> Iterator[str]:
         yield f"    not applied to {row.count:,} {row.what}: {row.why} ({named}{', …' if row.count > 3 else ''})"
     if one.cuts:
         yield "    needs: " + "; ".join(one.needs)
-    yield f"    asked for by: {one.source} ({one.read} source)"
+    yield f"    asked for by: {one.source} ({READ[one.read]})"
 
 
 def _jurisdiction(j: Jurisdiction) -> Iterator[str]:
@@ -228,7 +231,7 @@ def _jurisdiction(j: Jurisdiction) -> Iterator[str]:
         )
     yield from _more(len(j.owners) - ROWS)
     for law in j.laws[:LAWS]:
-        mark = "" if law.read == "primary" else f" [{law.read}]"
+        mark = "" if law.read == "primary" else f" ({READ[law.read]})"
         yield f"  {law.country} {law.law}, {law.clause}, {law.date}: {law.by} -> {law.who}: {law.duty}{mark}"
     yield from _more(len(j.laws) - LAWS)
     for country in j.countries_without:
