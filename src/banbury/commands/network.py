@@ -113,9 +113,21 @@ def import_(
     type=click.Path(path_type=Path, allow_dash=True),
     help="Write it as JSON; - is standard output.",
 )
+@click.option(
+    "--workspace",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A workspace whose evaluations say what is known of the releases.",
+)
+@click.option("--all-assets", "every", is_flag=True, help="Name every element of a row, not the first hundred.")
 @click.option("--accept-problems", is_flag=True, help="Judge an inventory that has problems, and say so.")
 def assess(
-    folder: Path, policies: tuple[str, ...], as_of: str | None, json_out: Path | None, accept_problems: bool
+    folder: Path,
+    policies: tuple[str, ...],
+    as_of: str | None,
+    json_out: Path | None,
+    workspace: Path | None,
+    every: bool,
+    accept_problems: bool,
 ) -> None:
     """Hold the network in DIR against policies, each for itself, as of a date.
 
@@ -124,10 +136,17 @@ def assess(
     """
     with errors_as_exit_status():
         from banbury.commands.output import write
-        from banbury.decide.policy.assess import as_json, assess_folder
+        from banbury.decide.policy.assess import LISTED, as_json, assess_folder
         from banbury.decide.policy.text import lines
 
-        found = assess_folder(folder, policies, as_of, accept_problems=accept_problems)
+        found = assess_folder(
+            folder,
+            policies,
+            as_of,
+            accept_problems=accept_problems,
+            workspace=workspace,
+            listed=None if every else LISTED,
+        )
         if json_out is not None:
             write(json_out, as_json(found))
         if json_out is None or str(json_out) != "-":

@@ -40,7 +40,8 @@ from typing import Any
 
 import duckdb
 
-from banbury.decide.network import load, values, views
+from banbury.decide.network import evaluated, load, values, views
+from banbury.decide.network.evaluated import Evaluated
 from banbury.decide.network.problems import Problems
 from banbury.decide.network.relations import Checker
 from banbury.decide.network.tables import tables
@@ -66,10 +67,19 @@ class Network:
         self.as_of = as_of
         #: How many rows of each table were read.
         self.rows = rows
+        #: The workspace's evaluations, with the number of elements that run what they are about; what was not used.
+        self.evaluations: list[Evaluated] = []
+        self.remarks: list[str] = []
 
     @classmethod
     def open(
-        cls, path: Path, *, as_of: dt.date | None = None, accept_problems: bool = False, thorough: bool = False
+        cls,
+        path: Path,
+        *,
+        as_of: dt.date | None = None,
+        accept_problems: bool = False,
+        thorough: bool = False,
+        workspace: Path | None = None,
     ) -> Network:
         """Load and check the tables in folder ``path`` (``NAME.csv`` or ``NAME.parquet``).
 
@@ -77,6 +87,7 @@ class Network:
         Raises :class:`~banbury.model.errors.InputError` where the tables cannot be read at all, and where they have
         problems, unless ``accept_problems``: whoever sets that must say with every result that it rests on an inventory
         with problems. ``thorough``: read every table in the way that names wrong cells, sound or not.
+        ``workspace``: a folder of ``banbury evaluate``, whose evaluations go into ``assurance`` and ``components``.
         """
         problems = Problems()
         connection = load.connect()
@@ -97,13 +108,17 @@ class Network:
                 _refuse(path, problems)
             date = as_of or _latest(connection)
             views.build(connection, date, single="elements" in loaded.sound and not problems.of("duplicate"))
+            some, remarks = evaluated.read(workspace) if workspace is not None else ([], [])
+            joined, more = evaluated.join(connection, some) if some else ([], [])
         except duckdb.Error as problem:
             connection.close()
             raise InputError(f"{path}: {str(problem).partition(chr(10))[0][:300]}") from problem
         except BaseException:
             connection.close()
             raise
-        return cls(connection, loaded.digests, problems, said, date, rows)
+        network = cls(connection, loaded.digests, problems, said, date, rows)
+        network.evaluations, network.remarks = joined, remarks + more
+        return network
 
     @property
     def digest(self) -> str:

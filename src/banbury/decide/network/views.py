@@ -60,16 +60,18 @@ WITH RECURSIVE valid AS (
         AND (valid_to IS NULL OR valid_to > getvariable('as_of'))
     QUALIFY row_number() OVER (PARTITION BY id ORDER BY row) = 1
 ), up AS (
-    SELECT id, id AS at, parent, [id] AS chain, [jurisdiction] AS countries, [class] AS classes FROM valid
+    SELECT id, id AS at, parent, [id] AS chain, [name] AS names, [jurisdiction] AS countries,
+        [class] AS classes FROM valid
     UNION ALL
-    SELECT up.id, v.id, v.parent, list_append(up.chain, v.id), list_append(up.countries, v.jurisdiction),
+    SELECT up.id, v.id, v.parent, list_append(up.chain, v.id), list_append(up.names, v.name),
+        list_append(up.countries, v.jurisdiction),
         list_append(up.classes, v.class)
     FROM up JOIN valid v ON v.id = up.parent WHERE len(up.chain) < {OWNERS} AND NOT list_contains(up.chain, v.id)
 ), longest AS (
     SELECT * FROM up QUALIFY row_number() OVER (PARTITION BY id ORDER BY len(chain) DESC) = 1
 )
 SELECT v.row, v.id, v.name, v.parent, v.jurisdiction, coalesce(v.class, 'unknown') AS class, l.classes,
-    l.at AS group_id, l.chain,
+    l.at AS group_id, l.chain, l.names,
     list_sort(list_distinct(l.countries)) AS jurisdictions, v.valid_from, v.valid_to,
     v.asserted_by, v.as_of
 FROM valid v JOIN longest l USING (id)

@@ -17,7 +17,7 @@ from banbury.decide.policy import groups
 from banbury.decide.policy import pack as model
 from banbury.decide.policy.pack import Pack
 from banbury.decide.policy.read import load
-from banbury.decide.policy.verdict import ORDER, Assessment, Overall, Status, Verdict
+from banbury.decide.policy.verdict import ORDER, Assessment, Known, Overall, Status, Verdict
 from banbury.model.errors import InputError
 
 NOTHING = "every operator"
@@ -41,9 +41,16 @@ def assess(network: Network, packs: Sequence[Pack], *, listed: int | None = LIST
 
 
 def assess_folder(
-    folder: Path, policies: Sequence[str], as_of: str | None, *, accept_problems: bool = False
+    folder: Path,
+    policies: Sequence[str],
+    as_of: str | None,
+    *,
+    accept_problems: bool = False,
+    workspace: Path | None = None,
+    listed: int | None = LISTED,
 ) -> Assessment:
-    """The inventory in ``folder`` against the policies of these ids or files, as of a date (YYYY-MM-DD).
+    """The inventory in ``folder`` against the policies of these ids or files, as of a date (YYYY-MM-DD), with what the
+    evaluations in ``workspace`` say of its releases.
 
     Raises :class:`InputError` where the inventory, a policy or the date cannot be used.
     """
@@ -54,9 +61,22 @@ def assess_folder(
     packs = [load(name) for name in dict.fromkeys(policies)]
     if len({pack.id for pack in packs}) < len(packs):
         raise InputError("two of the policies have one id")
-    with Network.open(folder, as_of=day, accept_problems=accept_problems) as network:
-        found = assess(network, packs)
-        return msgspec.structs.replace(found, problems=len(network.problems))
+    if workspace is not None and not workspace.is_dir():
+        raise InputError(f"{workspace}: is no workspace")
+    with Network.open(folder, as_of=day, accept_problems=accept_problems, workspace=workspace) as network:
+        found = assess(network, packs, listed=listed)
+        known = [
+            Known(one.release, one.product, one.version, one.date, one.evidence, one.elements)
+            for one in network.evaluations
+        ]
+        later = [
+            f"{one.product or one.release[:16]} {one.version}: evaluated as of {one.date}, after {network.as_of}"
+            for one in network.evaluations
+            if one.elements and one.date > network.as_of
+        ]
+        return msgspec.structs.replace(
+            found, problems=len(network.problems), evaluations=known, remarks=network.remarks + later
+        )
 
 
 def _line(pack: Pack, rows: list[Verdict], as_of: dt.date) -> Overall:

@@ -16,6 +16,10 @@ def lines(found: Assessment) -> Iterator[str]:
     yield f"as of {found.as_of}, inventory {found.inventory[:16]}{made_up}"
     if found.problems:
         yield f"the inventory has {found.problems:,} problems: this rests on what could be read of it"
+    for one in found.evaluations:
+        said = "; ".join(f"{kind}: {level} ({words})" for kind, (level, words) in sorted(one.evidence.items()))
+        yield f"{one.product or one.release[:16]} {one.version}, {one.elements:,} elements: {said}"
+    yield from (f"not used: {remark}" for remark in found.remarks)
     for line in found.policies:
         note = f" ({line.note})" if line.note else ""
         yield ""

@@ -56,9 +56,22 @@ class Overall(msgspec.Struct, frozen=True):
     note: str
 
 
+class Known(msgspec.Struct, frozen=True):
+    """An evaluation of the workspace: what it is about, its evidence (kind: level and its own words), and how many
+    elements of the inventory run that release."""
+
+    release: str
+    product: str
+    version: str
+    date: dt.date
+    evidence: dict[str, tuple[str, str]]
+    elements: int
+
+
 class Assessment(msgspec.Struct, frozen=True):
     """Verdicts of one or more policies on a network, side by side. ``inventory``: its digest;
-    ``problems``: how many its check found, where they were accepted."""
+    ``problems``: how many its check found, where they were accepted. ``evaluations``: of
+    the workspace, where one was given; ``remarks``: which of them were not used, and why."""
 
     as_of: dt.date
     inventory: str
@@ -66,6 +79,8 @@ class Assessment(msgspec.Struct, frozen=True):
     policies: list[Overall]
     verdicts: list[Verdict]
     problems: int = 0
+    evaluations: list[Known] = []
+    remarks: list[str] = []
 
     def exit_status(self) -> int:
         """0 nothing is violated or open, 1 a violation, 4 insufficient data (or no policy in force on the date)."""
