@@ -45,6 +45,9 @@ def test_nothing_goes_undocumented() -> None:
     assert all(f"]({name}.md)" in PAGES["rules/README.md"] for name in rules())
     assert all(f"`{code}`" in PAGES["notes.md"] for code in NOTE_CODES)
     assert all(f"## banbury {name}\n" in PAGES["cli.md"] for name in main.commands)
+    below = [(name, one) for name, group in main.commands.items() for one in getattr(group, "commands", {})]
+    assert below
+    assert all(f"## banbury {name} {one}\n" in PAGES["cli.md"] for name, one in below)
     for name, inspector in inspectors().items():
         for kind in inspector.facts:
             assert f"### {_types.tag_of(kind)}\n" in PAGES[f"inspectors/{name}.md"]

@@ -47,6 +47,7 @@ class Feeds:
         self.listed: dict[str, Exploited] = {}
         self.scores: dict[str, Probability] = {}
         self.named: dict[str, list[str]] = {}
+        self.called: dict[str, list[str]] = {}
         self.number = 0
 
     def say(
@@ -129,6 +130,10 @@ class Feeds:
     def epss(self, ids: Iterable[str]) -> dict[str, Probability]:
         """The scored."""
         return {id_: self.scores[id_] for id_ in ids if id_ in self.scores}
+
+    def routines(self, ids: Iterable[str]) -> dict[str, list[str]]:
+        """The functions."""
+        return {id_: self.called[id_] for id_ in ids if id_ in self.called}
 
     def files(self, ids: Iterable[str]) -> dict[str, list[str]]:
         """The files."""

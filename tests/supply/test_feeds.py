@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner
 
 from banbury.cli import main
@@ -211,6 +212,8 @@ def test_what_cisa_adds(bench: Bench) -> None:
         ("17.1.0-17.12.12", [], ["17.2"]),
         ("17.1.0 - 17.12.12", ["17.2"], ["17.12.13"]),
         ("3.0.0 p8", ["3.0.0p8"], ["3.0.0p9"]),
+        ("Fixed in OpenSSL 1.0.2y (Affected 1.0.2s-1.0.2x)", ["1.0.2s", "1.0.2x"], ["1.0.2r", "1.0.2y", "1.0.1"]),
+        ("Fixed in OpenSSL 3.0.1 (Affected 3.0.0)", ["3.0.0"], ["3.0.1"]),
         ("Snapdragon X5 LTE Modem", ["1.0"], []),
     ],
 )
@@ -423,6 +426,22 @@ def test_what_is_no_store(tmp_path: Path) -> None:
         connection.exec_driver_sql(f"PRAGMA user_version = {schema.SCHEMA_VERSION + 1}")
     with pytest.raises(StoreError, match="schema"):
         FeedStore(tmp_path / "new.db")
+
+
+def test_a_store_of_the_first_schema_is_brought_up_to_date(bench: Bench) -> None:
+    """What it holds stays; what came with later schemas is there."""
+    bench.take(made.page(made.nvd()))
+    held = bench.store.snapshots()
+    with bench.store.begin() as connection:
+        for statement in ("DROP INDEX record_exploited", "DROP TABLE routine", "PRAGMA user_version = 1"):
+            connection.exec_driver_sql(statement)
+    with FeedStore(bench.store.path) as store:
+        assert store.snapshots() == held
+        assert store.routines(["CVE-2030-0001"]) == {}
+        with store.begin() as connection:
+            assert connection.exec_driver_sql("PRAGMA user_version").scalar() == schema.SCHEMA_VERSION
+            tables = sa.inspect(connection)
+            assert "record_exploited" in {index["name"] for index in tables.get_indexes("record")}
 
 
 def test_the_commands(tmp_path: Path) -> None:

@@ -169,6 +169,52 @@ def test_vendor_is_preferred_and_the_disagreement_said() -> None:
     assert found["CVE-2024-0002"].state is State.CANDIDATE
 
 
+@pytest.mark.parametrize(
+    ("version", "ranges", "state"),
+    [
+        ("1.0.1j", [("1.0.2", "1.0.2y"), ("1.1.1", "1.1.1j")], State.CANDIDATE),  # 1.0.1 had ended: left out
+        ("1.0.2z", [("1.0.2", "1.0.2y"), ("1.1.1", "1.1.1j")], State.NOT_AFFECTED),  # mended
+        ("3.0.1", [("1.0.2", "1.0.2y"), ("1.1.1", "1.1.1j")], State.NOT_AFFECTED),  # newer than all of them
+        ("1.1.0k", [("1.0.2", "1.0.2y"), ("1.1.1", "1.1.1j")], State.CANDIDATE),
+        ("3.0.7", [("3.0.0", "3.0.7")], State.NOT_AFFECTED),
+        ("3.1.4", [("3.0.0", "3.0.7"), ("3.2.0", "3.2.1")], State.CANDIDATE),
+    ],
+)
+def test_a_branch_that_a_list_leaves_out(version: str, ranges: list[tuple[str, str]], state: State) -> None:
+    """OpenSSL's list says nothing of branches that had ended when it was written: silence is no exclusion."""
+    feeds = Feeds()
+    feeds.say(ID, leaf("cpe:openssl:openssl", "0.9.8", "4.0"))
+    feeds.say(ID, *(leaf("cna:openssl:openssl", *bounds) for bounds in ranges), source="openssl")
+    found = only(feeds, component("openssl", version))
+    assert found.state is state
+    assert ("vendor-silent" in kinds(found)) == (state is State.CANDIDATE)
+
+
+def test_a_range_without_a_beginning_makes_nothing_affected() -> None:
+    """Where nobody found out when a flaw came in, the code that is there may be older than it."""
+    feeds = Feeds()
+    feeds.say(ID, leaf("cna:linux:linux", "", "6.1"), files=["drivers/net/tun.c"])
+    feeds.say("CVE-2024-0002", leaf("cna:linux:linux", "2.6.35", "6.1"), files=["drivers/net/tun.c"])
+    kernel = KernelParts(component=LINUX.id, files=["drivers/net/tun.c"])
+    found = {item.vulnerability: item for item in matched(feeds, LINUX, kernels=[kernel]).matches}
+    assert [found[id_].state for id_ in (ID, "CVE-2024-0002")] == [State.CANDIDATE, State.AFFECTED]
+    assert "kernel-file-built" in kinds(found[ID])
+
+
+def test_routines_of_a_record() -> None:
+    """Functions that a record lists are looked for as those of its text are; they decide nothing."""
+    feeds = Feeds()
+    for number, names in enumerate((["tcp_v4_rcv"], ["nft_do_chain"], ["Manager.Get", "no name"])):
+        id_ = f"CVE-2024-000{number}"
+        feeds.say(id_, leaf("cna:linux:linux", "2.6.35", "6.1"))
+        feeds.called[id_] = names
+    kernel = KernelParts(component=LINUX.id, names=[pack(["tcp_v4_rcv", "tcp_sendmsg"])])
+    found = {item.vulnerability: item for item in matched(feeds, LINUX, kernels=[kernel]).matches}
+    said = [sorted(k for k in kinds(found[f"CVE-2024-000{n}"]) if k.startswith("function")) for n in range(3)]
+    assert said == [["function-present"], ["function-not-seen"], []]
+    assert {item.state for item in found.values()} == {State.CANDIDATE}
+
+
 def test_collisions_and_strangers() -> None:
     """Another ecosystem's product of the same name is not matched; what no feed knows is listed as such."""
     feeds = Feeds()
@@ -189,6 +235,8 @@ APPLETS = Parts(component="busybox@1.22.1", applets=["ash", "sh", "tar", "wget"]
         ("A flaw in the awk applet and the tar applet", State.AFFECTED, "applet-present"),
         ("A flaw in networking/udhcp/dhcpc.c allows", State.NOT_AFFECTED, "applet-absent"),
         ("A flaw in archival/libarchive/decompress_gunzip.c allows", State.AFFECTED, "applet-present"),
+        ("In wget in BusyBox through 1.37.0, local users can", State.AFFECTED, "applet-present"),
+        ("In netstat in BusyBox through 1.37.0, local users can", State.NOT_AFFECTED, "applet-absent"),
         ("A flaw in the frobnicate applet", State.CANDIDATE, ""),
         ("A flaw that names nothing", State.CANDIDATE, ""),
     ],

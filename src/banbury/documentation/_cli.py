@@ -16,13 +16,20 @@ def cli_page(program: click.Group) -> str:
     return page(
         "The command line",
         code(program.get_help(top), "text"),
-        *(section(f"banbury {name}", code(_help(top, name, command), "text")) for name, command in commands if command),
+        *(part for name, command in commands if command for part in _command(top, name, command)),
         section("Exit status", table(("status", "when"), _statuses(program))),
     )
 
 
-def _help(top: click.Context, name: str, command: click.Command) -> str:
-    return command.get_help(click.Context(command, info_name=name, parent=top, terminal_width=_WIDTH))
+def _command(parent: click.Context, name: str, command: click.Command) -> list[str]:
+    """A section on a command; where it is a group, one on each of its commands after it."""
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=_WIDTH)
+    found = [section(context.command_path, code(command.get_help(context), "text"))]
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            one = command.get_command(context, below)
+            found += _command(context, below, one) if one is not None else []
+    return found
 
 
 def _statuses(program: click.Group) -> list[tuple[str, str]]:

@@ -35,7 +35,7 @@ _FILE_NAME: Final = re.compile(r"(?:\.so\.|-)(\d{1,4}(?:\.\d{1,6}){1,3}[a-z]?)(?
 _COMMON: Final = frozenset({"1.0", "1.1", "2.0"})
 _UNNAMED: Final = re.compile(r"lib[\w+-]{1,60}\.so")
 _MODULE: Final = re.compile(
-    r"(?:^|/)lib/modules/(\d{1,2}\.\d{1,3}(?:\.\d{1,4})?)[^/]{0,80}/(?:.{1,200}/)?[^/]{1,100}\.ko$"
+    r"(?:^|/)lib/modules/(\d{1,2}\.\d{1,3}(?:\.\d{1,4}){0,2})[^/]{0,80}/(?:.{1,200}/)?[^/]{1,100}\.ko$"
 )
 _GRADES: Final = {
     "banner": (Technique.BANNER, Standing.ASSERTED),

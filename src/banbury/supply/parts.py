@@ -24,6 +24,8 @@ def parts_of(components: Iterable[Component], files: Mapping[str, File]) -> list
     components = list(components)
     boxes = [item.id for item in components if item.product == "busybox"]
     for component in components:
+        if component.product == _KERNEL:  # its files are never all here: see kernels_of
+            continue
         digests = sorted({item.sha256 for item in component.identities if item.sha256 in files})
         if boxes == [component.id]:  # where there is one, every file with a table of applets is it
             digests = sorted({*digests, *_with(files, "busybox.applets")})

@@ -54,6 +54,7 @@ class Vulnerability(Struct, array_like=True, tag=1):
     digest: bytes = b""
     block: int = -1
     index: int = -1
+    routines: list[str] = []
 
 
 class ExploitedRow(Struct, frozen=True, array_like=True, tag=2):

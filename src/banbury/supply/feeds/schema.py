@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from banbury.model.errors import InputError, StoreError
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 #: Tells a feed store from any other SQLite file: "bnbF".
 APPLICATION: Final = 0x626E6246
 
@@ -126,6 +126,15 @@ file = sa.Table(
     sqlite_with_rowid=False,
 )
 
+#: Functions that a record names (``programRoutines``).
+routine = sa.Table(
+    "routine",
+    metadata,
+    sa.Column("record", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
 exploited = sa.Table(
     "exploited",
     metadata,
@@ -181,6 +190,9 @@ release = sa.Table(
 #: What brings an older schema up by one; the key is the version that it starts from.
 MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
     1: ("CREATE INDEX record_exploited ON record (id) WHERE exploited != ''",),
+    2: (
+        "CREATE TABLE routine (record INTEGER NOT NULL, name VARCHAR NOT NULL, PRIMARY KEY (record, name)) WITHOUT ROWID",
+    ),
 }
 
 

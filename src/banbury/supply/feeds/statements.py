@@ -31,6 +31,11 @@ _BEFORE: Final = re.compile(
 )
 _FROM_TO: Final = re.compile(r"v?([0-9][0-9a-z.]*)\s*(?:-|–|to|through|up to|~)\s+v?([0-9][0-9a-z.]*)\Z", re.IGNORECASE)
 
+#: OpenSSL's own way until 2022 (openssl.org/news/vulnerabilities.xml).
+_AFFECTED: Final = re.compile(
+    r"Fixed in OpenSSL [0-9a-z.]{1,20} \(Affected ([0-9][0-9a-z.]{0,20})(?:-([0-9][0-9a-z.]{0,20}))?\)\Z"
+)
+
 
 class Changed(Struct, frozen=True):
     """A point within a range at which the status changes."""
@@ -223,11 +228,16 @@ def _from_to(scheme: str, first: str, last: str) -> Span:
     return Span(versions.key(first, scheme), versions.after(versions.key(last, scheme)), f">={first}", f"<={last}")
 
 
+def _affected(scheme: str, first: str, last: str | None) -> Span:
+    return _from_to(scheme, first, last or first)
+
+
 _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., Span]], ...]] = (
     (_SERIES, _series),
     (_UP_TO, _up_to),
     (_BEFORE, _earlier),
     (_FROM_TO, _from_to),
+    (_AFFECTED, _affected),
 )
 _SUFFIX: Final = re.compile(r"\s+(?=(?:rc|p|patch|sp|sr|beta|alpha|update|build|r)\s?[0-9])", re.IGNORECASE)
 _PROSE: Final = re.compile(r"\s|,|<|>")

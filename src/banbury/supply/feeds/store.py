@@ -54,6 +54,7 @@ _PROBABLE: Final = (
     "JOIN snapshot AS s ON s.number = p.snapshot WHERE p.id IN"
 )
 _FILES: Final = "SELECT r.id, f.path FROM record AS r JOIN file AS f ON f.record = r.number WHERE r.id IN"
+_ROUTINES: Final = "SELECT r.id, f.name FROM record AS r JOIN routine AS f ON f.record = r.number WHERE r.id IN"
 #: Reading many scattered rows is twice as quick from a mapping; an import has no use for it. What is mapped counts as
 #: memory of the process, so it is bounded.
 _MAPPED: Final = f"PRAGMA mmap_size = {256 << 20}"
@@ -194,6 +195,15 @@ class FeedStore:
         found: dict[str, list[str]] = defaultdict(list)
         for id_, path in sorted(rows):
             found[id_].append(path)
+        return dict(found)
+
+    def routines(self, ids: Iterable[str]) -> dict[str, list[str]]:
+        """For each id, the functions that the CVE record names (``programRoutines``): few records do."""
+        with self.begin() as connection:
+            rows = _fetched(connection, _ROUTINES, set(ids))
+        found: dict[str, list[str]] = defaultdict(list)
+        for id_, name in sorted(rows):
+            found[id_].append(name)
         return dict(found)
 
     def cycles(self, product: str) -> list[Cycle]:

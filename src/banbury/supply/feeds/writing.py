@@ -82,7 +82,7 @@ def known_snapshots(store: FeedStore, sha256: str) -> list[Snapshot]:
 def _check(one: Vulnerability) -> None:
     """``ValueError`` where a record is out of the bounds that an honest worker keeps."""
     texts = (one.source, one.modified, one.published, one.vector, one.exploited)
-    lists = (one.flags, one.aliases, one.ssvc, one.weaknesses, one.files)
+    lists = (one.flags, one.aliases, one.ssvc, one.weaknesses, one.files, one.routines)
     if (
         len(one.summary) > items.SUMMARY
         or any(len(text) > items.TEXT for text in texts)
@@ -244,13 +244,13 @@ class Writer:
 
     def _withdraw(self, number: int) -> None:
         """Take away all that hangs on a record."""
-        for table in ("leaf", "tree", "file", "alias"):
+        for table in ("leaf", "tree", "file", "routine", "alias"):
             self._run(f"DELETE FROM {table} WHERE record = ?", (number,))  # noqa: S608
 
     def _write(self, fresh: list[tuple[int, int, Vulnerability]], snapshot: int) -> None:
         if not fresh:
             return
-        records, leaves, trees, files, aliases = [], [], [], [], []
+        records, leaves, trees, files, aliases, routines = [], [], [], [], [], []
         for number, first, one in fresh:
             _check(one)
             records.append(
@@ -273,12 +273,14 @@ class Writer:
                     raise ValueError("a configuration that is not there")
             trees += [(number, place, msgspec.msgpack.encode(tree)) for place, tree in enumerate(one.trees)]
             files += [(number, path) for path in dict.fromkeys(one.files)]
+            routines += [(number, name) for name in dict.fromkeys(one.routines)]
             aliases += [(name, number) for name in dict.fromkeys(one.aliases)]
         self._run(_RECORD, records)
         for statement, rows in (
             (_LEAF, leaves),
             ("INSERT INTO tree VALUES (?, ?, ?)", trees),
             ("INSERT INTO file VALUES (?, ?)", files),
+            ("INSERT INTO routine VALUES (?, ?)", routines),
             ("INSERT INTO alias VALUES (?, ?)", aliases),
         ):
             if rows:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files as resources
 from typing import Final
@@ -24,6 +25,7 @@ _APPLET: Final = re.compile(
     r"loginutils|mailutils|miscutils|modutils|networking(?:/udhcp)?|printutils|procps|runit|selinux|shell|sysklogd|"
     r"util-linux(?:/volume_id)?)/([a-z0-9_]{1,24})\.c\b"
 )
+_IN_BUSYBOX: Final = re.compile(r"\bin ([a-z0-9_.+-]{1,24}) in busybox\b")
 _NO_APPLET: Final = frozenset(
     {"the", "an", "this", "busybox", "some", "that", "which", "other", "shell", "applet", "of"}
 )
@@ -44,6 +46,7 @@ _WORDED: Final = re.compile(
 )
 #: Stems of this length and shorter ("core", "main") are no module's name.
 _SHORT: Final = 4
+_C_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,127}\Z")
 _PLAIN: Final = re.compile(r"[a-z]+\Z|[A-Z][a-z]+\Z")
 
 
@@ -62,6 +65,7 @@ def applets_named(text: str) -> list[str]:
         name = next(group for group in match.groups() if group)
         if name not in _NO_APPLET:
             found += _SOURCES.get(name, (name,))
+    found += [name for name in _IN_BUSYBOX.findall(text.lower()) if name in _applets()]
     return list(dict.fromkeys(found))
 
 
@@ -89,9 +93,11 @@ def applet_reason(text: str, parts: Parts) -> Reason | None:
     return None
 
 
-def function_reason(text: str, parts: Parts | KernelParts) -> Reason | None:
-    """What the names of functions say of a description."""
-    named = functions_named(text)
+def function_reason(text: str, parts: Parts | KernelParts, routines: Sequence[str] = ()) -> Reason | None:
+    """What the names of functions say of a vulnerability: those of its description, and those that its record lists
+    (``programRoutines`` of the CVE list). It decides nothing: a function that is there may be mended, one that is not
+    seen may be part of another."""
+    named = list(dict.fromkeys([*(name for name in routines if _C_NAME.match(name)), *functions_named(text)]))
     if not named:
         return None
     known = frozenset(parts.functions) if isinstance(parts, Parts) else frozenset()

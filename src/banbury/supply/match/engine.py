@@ -17,15 +17,16 @@ import msgspec
 from msgspec import Struct
 
 from banbury.model.supply import Component, Decision, Inventory, Match, Snapshot
-from banbury.supply.feeds.query import Advisory, Hit, Wanted
+from banbury.supply.feeds.query import Advisory, Hit, Leaf, Wanted
 from banbury.supply.match.conditions import key_of, known, names_of
-from banbury.supply.match.weigh import VENDORS, Facts, Scales
+from banbury.supply.match.vendors import NAMES, VENDORS
+from banbury.supply.match.weigh import Facts, Scales
 
 if TYPE_CHECKING:
     from banbury.supply.feeds.store import FeedStore
 
 #: Raised when the same inventory and feeds can give other matches.
-VERSION: Final = 1
+VERSION: Final = 2
 _CVE: Final = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}\Z")
 
 
@@ -119,7 +120,6 @@ def _wanted(component: Component, names: Iterable[str]) -> list[Wanted]:
 def _facts(inventory: Inventory, store: FeedStore, groups: Mapping[tuple[str, str], list[Hit]]) -> Facts:
     ids = {vulnerability for _, vulnerability in groups}
     products = {component.id: component.product for component in inventory.components}
-    spoken = {vulnerability for tag, vulnerability in groups if products[tag] in VENDORS}
     kernels = {item.component: item for item in inventory.kernels}
     of_kernels = {vulnerability for tag, vulnerability in groups if tag in kernels or products[tag] == "linux"}
     return Facts(
@@ -127,10 +127,20 @@ def _facts(inventory: Inventory, store: FeedStore, groups: Mapping[tuple[str, st
         parts={item.component: item for item in inventory.parts},
         kernels=kernels,
         files=store.files(of_kernels),
-        spoken=store.advisories(spoken),
+        routines=store.routines(ids),
+        vendors=_vendors(store, {products[tag] for tag, _ in groups} & VENDORS.keys()),
         exploited=store.kev(ids),
         probable=store.epss(ids),
     )
+
+
+def _vendors(store: FeedStore, products: Iterable[str]) -> dict[str, list[Leaf]]:
+    """What the lists of the projects themselves state, by vulnerability."""
+    found: dict[str, list[Leaf]] = {}
+    for hit in store.candidates([Wanted(product, NAMES[product]) for product in sorted(products)]):
+        if hit.advisory.source == VENDORS[hit.wanted.tag]:
+            found.setdefault(canonical(hit.advisory), []).append(hit.leaf)
+    return found
 
 
 def _told(decisions: Iterable[Decision]) -> dict[tuple[str, str], list[Decision]]:

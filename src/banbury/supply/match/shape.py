@@ -43,6 +43,12 @@ def _bounds(low: str, high: str, leaf: Leaf) -> tuple[bytes, bytes] | None:
         return None
 
 
+def begun(hits: list[Hit]) -> bool:
+    """Whether a range with a beginning, or a version by itself, holds for a component. A range without a beginning is
+    what remains where nobody found out when a flaw came in: the code may be younger than the component."""
+    return any(hit.leaf.stated == Stated.EXACT or (hit.leaf.stated == Stated.RANGE and hit.leaf.low) for hit in hits)
+
+
 def said(hit: Hit) -> str:
     """A statement as a sentence: who says it, of what name, in what bounds."""
     return f"{hit.advisory.source}: {hit.leaf.name} {hit.leaf.says}".strip()

@@ -10,15 +10,14 @@ import msgspec
 from msgspec import Struct
 
 from banbury.model.supply import Component, Justification, KernelParts, Match, Parts, Reason, State
-from banbury.supply.feeds.query import Advisory, Exploited, Hit, Probability
+from banbury.supply.feeds.query import Exploited, Hit, Leaf, Probability
 from banbury.supply.match import rank
 from banbury.supply.match.code import applet_reason, function_reason, kernel_reason
 from banbury.supply.match.conditions import Known
 from banbury.supply.match.reasons import reason, settled
-from banbury.supply.match.shape import LOOSE, condition_reasons, possible, said, version_reasons
+from banbury.supply.match.shape import LOOSE, begun, condition_reasons, possible, said, version_reasons
+from banbury.supply.match.vendors import VENDORS, speaks_of
 
-#: The projects that publish a list of their own, by product: where it speaks, it is preferred.
-VENDORS: Final = {"openssl": "openssl", "curl": "curl"}
 #: Package managers of distributions that patch without changing the upstream version.
 _DISTRIBUTIONS: Final = frozenset({"dpkg", "rpm", "apk"})
 #: Reasons that show the vulnerable code to be there. A function that is there is not one: records also name what the
@@ -29,13 +28,15 @@ _UNSTATED: Final = "no version stated"
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """All that is asked while one group of hits is weighed."""
+    """All that is asked while one group of hits is weighed. ``vendors``: what the projects' own lists state of the
+    versions of their products, by vulnerability."""
 
     known: Known
     parts: Mapping[str, Parts]
     kernels: Mapping[str, KernelParts]
     files: Mapping[str, list[str]]
-    spoken: Mapping[str, list[Advisory]]
+    routines: Mapping[str, list[str]]
+    vendors: Mapping[str, list[Leaf]]
     exploited: Mapping[str, Exploited]
     probable: Mapping[str, Probability]
 
@@ -95,7 +96,7 @@ class Scales:
         text = first.summary if single else max((hit.advisory.summary for hit in hits), key=len)
         verdict = shape.plain
         if own.individual and (found := self._individual(component, vulnerability, hits, text)):
-            verdict = _verdict([*shape.before, *found, *shape.after], shape.flags)
+            verdict = _verdict([*shape.before, *found, *shape.after], shape.flags, begun(hits))
         scored = first
         if not single:
             scored = max(
@@ -165,7 +166,7 @@ class Scales:
             after=after,
             flags=listed,
             why="; ".join(dict.fromkeys(f"{hit.leaf.name} {hit.leaf.says}".strip() for hit in hits))[:400],
-            plain=_verdict([*before, *_revision(component), *after], listed),
+            plain=_verdict([*before, *_revision(component), *after], listed, begun(hits)),
         )
 
     def _individual(self, component: Component, vulnerability: str, hits: list[Hit], text: str) -> list[Reason]:
@@ -180,15 +181,18 @@ class Scales:
         vendor = VENDORS.get(component.product)
         if vendor is None or not component.version:
             return []
-        speaking = {item.source for item in self._facts.spoken.get(vulnerability, ()) if "rejected" not in item.flags}
+        leaves = self._facts.vendors.get(vulnerability, [])
         counted = {hit.advisory.source for hit in hits}
-        if vendor not in speaking or vendor in counted:
+        if not leaves or vendor in counted:
             return []
-        others = sorted(counted)
-        says = f"{vendor}'s own list does not count {component.version} among the affected; {', '.join(others)} does"
+        others = ", ".join(sorted(counted))
+        if not speaks_of(component.product, component.version, leaves):
+            says = f"{vendor}'s own list says nothing of the branch of {component.version}, which {others} counts"
+            return [reason("vendor-silent", says, vendor=vendor, version=component.version)]
+        says = f"{vendor}'s own list does not count {component.version} among the affected; {others} does"
         return [
             reason("vendor-excludes", says, vendor=vendor, version=component.version),
-            reason("sources-disagree", says, count=" ".join(others), deny=vendor),
+            reason("sources-disagree", says, count=" ".join(sorted(counted)), deny=vendor),
         ]
 
     def _code(self, component: Component, vulnerability: str, text: str) -> list[Reason]:
@@ -197,12 +201,12 @@ class Scales:
         if component.id in facts.kernels:
             kernel = facts.kernels[component.id]
             found.append(kernel_reason(facts.files.get(vulnerability, []), kernel))
-            found.append(function_reason(text, kernel))
+            found.append(function_reason(text, kernel, facts.routines.get(vulnerability, [])))
         elif component.id in facts.parts:
             parts = facts.parts[component.id]
             if component.product == "busybox":
                 found.append(applet_reason(text, parts))
-            found.append(function_reason(text, parts))
+            found.append(function_reason(text, parts, facts.routines.get(vulnerability, [])))
         return [item for item in found if item is not None]
 
     def _told(self, hits: list[Hit]) -> list[tuple[str, str]]:
@@ -217,19 +221,18 @@ class Scales:
         return found
 
 
-def _verdict(reasons: list[Reason], flags: list[str]) -> _Verdict:
+def _verdict(reasons: list[Reason], flags: list[str], begins: bool) -> _Verdict:
     state, justification = settled(reasons)
-    if state is State.CANDIDATE and _shown(reasons, flags):
+    if state is State.CANDIDATE and begins and _shown(reasons, flags):
         state = State.AFFECTED
     rest = [str(state), sorted((item.kind, sorted(item.evidence.items())) for item in reasons)]
     return _Verdict(state, justification, reasons, b"," + msgspec.json.encode(rest)[1:])
 
 
 def _shown(reasons: list[Reason], flags: list[str]) -> bool:
-    """Whether a candidate is affected: its version is in a range, the vulnerable code is seen, nothing is in doubt."""
+    """Whether a candidate that lies in a stated range is affected: the vulnerable code is seen, nothing is in doubt."""
     kinds = {item.kind for item in reasons}
-    stated = bool(kinds & {"version-in-range", "version-exact"})
-    return stated and bool(kinds & _CODE_THERE) and not kinds & _DOUBTS and "disputed" not in flags
+    return bool(kinds & _CODE_THERE) and not kinds & _DOUBTS and "disputed" not in flags
 
 
 def _flagged(component: Component, hits: list[Hit], flags: set[str]) -> list[Reason]:

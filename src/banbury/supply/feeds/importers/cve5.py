@@ -33,6 +33,12 @@ from banbury.supply.feeds.items import Item, Vulnerability
 from banbury.supply.feeds.streams import Document
 
 
+class Routine(Struct, frozen=True):
+    """A function that is named."""
+
+    name: str = ""
+
+
 class Affected(Struct, frozen=True, rename="camel"):
     """What one entry says of one product."""
 
@@ -42,6 +48,7 @@ class Affected(Struct, frozen=True, rename="camel"):
     default_status: str | None = None
     cpes: list[str] = []
     program_files: list[str] = []
+    program_routines: list[Routine] = []
 
 
 class Other(Struct, frozen=True):
@@ -123,23 +130,24 @@ def _build(raw: bytes, record: Record) -> Item:
     flags = ["rejected"] if meta.state == "REJECTED" else []
     tags = {tag for one in containers for tag in one.tags}
     flags += [name for name in ("disputed", "unsupported-when-assigned") if name in tags]
-    found, files = Collected(), dict[str, None]()
+    found, files, routines = Collected(), dict[str, None](), dict[str, None]()
     for container in containers if "rejected" not in flags else ():
-        _container(container, found, files)
+        _container(container, found, files, routines)
     value, vector = best(_scores(containers))
     content = [m.other.content for one in containers for m in one.metrics if m.other and m.other.type == "ssvc"]
     return Vulnerability(
         "openssl" if own else "cve", items.identifier(meta.cve_id), items.day(meta.date_updated),
         items.day(meta.date_published), english(cna.descriptions or cna.rejected_reasons), value, vector, flags, [],
         ssvc(content), _weaknesses(containers), found.stated, list(found.ranges), found.trees, list(files),
-        _exploited(containers), fingerprint(raw),
+        _exploited(containers), fingerprint(raw), routines=list(routines)[: items.LIST],
     )  # fmt: skip
 
 
-def _container(container: Container, found: Collected, files: dict[str, None]) -> None:
+def _container(container: Container, found: Collected, files: dict[str, None], routines: dict[str, None]) -> None:
     for one in container.affected:
         _product(one, found)
         files |= {items.text(name): None for name in one.program_files[: items.LIST] if name}
+        routines |= {items.text(each.name): None for each in one.program_routines[: items.LIST] if each.name}
     for configuration in container.cpe_applicability:
         nodes = [_group2(node) for node in configuration.nodes]
         found.group(Group(configuration.operator, configuration.negate, [], nodes))
@@ -212,7 +220,7 @@ def _claims(head: bytes, _: str) -> bool:
 
 IMPORTERS = (
     Importer(
-        name="cve-5", version=1, kind=FeedKind.VULNERABILITIES, claims=_claims, read=_read, rank=10,
+        name="cve-5", version=2, kind=FeedKind.VULNERABILITIES, claims=_claims, read=_read, rank=10,
         licence="terms of use of the CVE Program (CISA's containers: CC0)",
     ),
 )  # fmt: skip
