@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from banbury.compare import equivalence
-from banbury.compare.equivalence import BuildRecord, FileVerdict, Verdict, compare_elf, compare_leaf, worst
+from banbury.compare.equivalence import BuildRecord, FileVerdict, Verdict, worst
+from banbury.compare.equivalence.leaf import compare_elf, compare_leaf
 from banbury.compare.equivalence.rules import rules
 from banbury.formats.view import View
 from banbury.model.errors import InputError
@@ -18,6 +19,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_moved_exceptions,
     pairs_moved_fixed,
     pairs_moved_fixed_risc,
+    pairs_moved_objects,
     pairs_moved_risc,
 )
 from tests.equivalence.pairs import HARMLESS, TAMPERED, Sample

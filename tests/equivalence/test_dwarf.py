@@ -14,11 +14,12 @@ from collections.abc import Callable
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from banbury.compare.equivalence import BuildRecord, Verdict, compare_elf
+from banbury.compare.equivalence import BuildRecord, Verdict
 from banbury.compare.equivalence.dwarf.info import InfoWalker
 from banbury.compare.equivalence.dwarf.line import LineWalker
 from banbury.compare.equivalence.dwarf.shape import ADDRESS, LINE_STRING, STRING, Malformed, Walk
 from banbury.compare.equivalence.dwarf.tables import Tables
+from banbury.compare.equivalence.leaf import compare_elf
 from banbury.formats.view import View
 from tests.equivalence import build
 from tests.equivalence.pairs import HARMLESS, Sample

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from banbury.compare.equivalence import BuildRecord, compare_elf
+from banbury.compare.equivalence import BuildRecord
 from banbury.compare.equivalence.accounting import Account, Refused
 from banbury.compare.equivalence.elf_map import OwnedElf
 from banbury.compare.equivalence.elf_same import Pair
+from banbury.compare.equivalence.leaf import compare_elf
 from banbury.compare.equivalence.literals import Declared
 from banbury.compare.equivalence.relayout import compare_moved
 from banbury.compare.equivalence.relayout_exceptions import parse

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from banbury.compare.equivalence import FileVerdict, Verdict, compare_elf
+from banbury.compare.equivalence import FileVerdict, Verdict
+from banbury.compare.equivalence.leaf import compare_elf
 from banbury.formats.view import View
 from tests.equivalence import build
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from banbury.compare.equivalence import BuildRecord, compare_elf
+from banbury.compare.equivalence import BuildRecord
+from banbury.compare.equivalence.leaf import compare_elf
 from banbury.formats.view import View
 from tests.equivalence import build, pairs_moved
 from tests.equivalence.pairs import HARMLESS, Sample

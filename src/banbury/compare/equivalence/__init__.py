@@ -5,7 +5,7 @@ be taken by one rule (:mod:`rules`, data), and what is left over is *unexplained
 never masked: where the layout moved, every reference must agree with one address map (:mod:`relayout`).
 Values that may differ (build roots, dates, versions, toolchain) come only from the two build records.
 
-The decision for one pair of single files is :func:`compare_leaf` (``leaf.py``), for ELF :func:`compare_elf`:
+The decision for one pair of single files is ``leaf.compare_leaf``, for ELF ``leaf.compare_elf``:
 
 - ``elf_map``: who owns each byte, and whether the loader sees what the section table says; any machine.
 - ``elf_same``, ``elf_meta``, ``elf_symbols``, ``literals``, ``signature``: files of one layout; any machine.
@@ -22,7 +22,6 @@ not shipped, fewer names of source files, more zeros at a section's end) hold on
 Containers and trees stand on top of this, in their own modules.
 """
 
-from banbury.compare.equivalence.leaf import compare_elf, compare_leaf
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Verdict, worst
 
-__all__ = ["BuildRecord", "FileVerdict", "Verdict", "compare_elf", "compare_leaf", "worst"]
+__all__ = ["BuildRecord", "FileVerdict", "Verdict", "worst"]

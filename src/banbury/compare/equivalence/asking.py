@@ -9,7 +9,7 @@ import msgspec
 
 from banbury.compare.equivalence.containers.contract import Place
 from banbury.compare.equivalence.explained import Explanation
-from banbury.compare.equivalence.worker import Asked, Request
+from banbury.compare.equivalence.protocol import Asked, Request
 from banbury.lab.sandbox import Limits
 from banbury.lab.supervisor import Supervisor
 

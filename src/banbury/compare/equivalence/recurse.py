@@ -21,7 +21,7 @@ from banbury.compare.equivalence.asking import explanation, measured
 from banbury.compare.equivalence.containers.contract import Change, Member, Place
 from banbury.compare.equivalence.explained import Explanation
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Unexplained, Verdict, worst
-from banbury.compare.equivalence.worker import Answer, Asked, Request
+from banbury.compare.equivalence.protocol import Answer, Asked, Request
 from banbury.lab.sandbox import Limits
 from banbury.lab.supervisor import Supervisor
 from banbury.model.errors import StoreError

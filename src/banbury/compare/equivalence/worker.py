@@ -13,7 +13,6 @@ from functools import partial
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers import kernel
@@ -37,12 +36,12 @@ from banbury.compare.equivalence.leaf import compare_elf
 from banbury.compare.equivalence.leaves import registry as leaves
 from banbury.compare.equivalence.model import (
     BuildRecord,
-    ChangedFunction,
     FileVerdict,
     Range,
     Unexplained,
     Verdict,
 )
+from banbury.compare.equivalence.protocol import Answer, Asked, Request
 from banbury.compare.equivalence.rules import rules
 from banbury.compare.equivalence.text import compare_text, differing, is_text
 from banbury.formats import _elf_types as t
@@ -51,39 +50,8 @@ from banbury.formats.registry import readers
 from banbury.formats.view import View
 from banbury.model.errors import BudgetExceeded, Malformed
 
-TASK: Final = "banbury.compare.equivalence.worker:run"
 _ELF: Final = b"\x7fELF"
 _LOOKED_AT: Final = 256 << 20  # bytes of unknown files in which the first and last difference are found
-
-
-class Asked(Struct, frozen=True, kw_only=True):
-    """One pair: where both files stand in the input, their path (to choose by only), and hints from above.
-    ``functions`` are those that were found to differ, where the pair is to be explained."""
-
-    a: Place
-    b: Place
-    path: str = ""
-    hints: list[str] = []
-    functions: list[ChangedFunction] = []
-
-
-class Request(Struct, frozen=True, kw_only=True):
-    """Pairs to compare, the build records, and how many bytes of output there may be. ``task`` is ``compare``,
-    ``explain`` (the answers are explanations) or ``measure`` (they are bytes of program code of each ``b``)."""
-
-    pairs: list[Asked]
-    record_a: BuildRecord | None
-    record_b: BuildRecord | None
-    room: int
-    task: str = "compare"
-
-
-class Answer(Struct, frozen=True, kw_only=True):
-    """The verdict on one pair beside its members, and the members. ``format`` is ``""`` where no reader knows it."""
-
-    format: str
-    verdict: FileVerdict
-    members: list[Member] = []
 
 
 def prepare() -> None:

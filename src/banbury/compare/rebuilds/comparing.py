@@ -17,8 +17,8 @@ from msgspec import Struct
 from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.equivalence.decide import EXPLAINED
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Verdict
+from banbury.compare.equivalence.protocol import TASK
 from banbury.compare.equivalence.recurse import Content, Outcome, Recursion, unexplained
-from banbury.compare.equivalence.worker import TASK
 from banbury.compare.rebuilds.cache import VerdictCache
 from banbury.compare.rebuilds.matching import Counterparts, Match, Trees, Unit, matches
 from banbury.compare.rebuilds.premises import premises
