@@ -64,7 +64,8 @@ def dominated(options: Sequence[Option]) -> list[Option]:
 class Comparison:
     """The frontier and what flips, of one estate. ``seconds``: how long the frontier may take."""
 
-    def __init__(self, shop: Shop, shares: Sequence[Share], seconds: float) -> None:
+    def __init__(self, shop: Shop, shares: Sequence[Share], seconds: float, memo: schedule.Memo) -> None:
+        self.memo = memo
         self.shop = shop
         self.shares = [s for s in shares if s.about[1] in {"traffic", "premises", "sites"}]
         self.until = linear.clock() + seconds
@@ -83,7 +84,7 @@ class Comparison:
         built = self.shop.build(spec.asked)
         if built.blocked:
             return Cell(cap, year, "infeasible", None, None, [x for r in built.blocked for x in r])
-        plan = schedule.plan(built.problem, self.until - linear.clock())
+        plan = schedule.plan(built.problem, self.until - linear.clock(), memo=self.memo)
         if plan.state == "infeasible":
             return Cell(cap, year, "infeasible", None, None, list(plan.reasons[0]))
         if plan.choice is None:

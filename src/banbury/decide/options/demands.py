@@ -106,6 +106,10 @@ class Horizon(msgspec.Struct, frozen=True):
         """The last day of a year."""
         return dt.date(self.first + position, 12, 31)
 
+    def asked(self, position: int) -> dt.date:
+        """The day on which a year is judged: the first after it, when what was due on its last is late."""
+        return dt.date(self.first + position + 1, 1, 1)
+
 
 class Reader:
     """Rules into demands, for one network and horizon. Leaves the network at the date it had."""
@@ -151,7 +155,7 @@ class Reader:
             got.conditions.append(Condition(pack.id, rule.id, f"{rule.title}: due {due}, after the horizon"))
             return
         late, by = by < 0, max(by, 0)
-        days = sorted({max(due or self.today, self.today), self.horizon.end(len(self.horizon.years) - 1)})
+        days = sorted({max(due or self.today, self.today), self.horizon.asked(len(self.horizon.years) - 1)})
         for day in days:
             self._at(pack, day)
             if isinstance(rule, model.ShareCap):

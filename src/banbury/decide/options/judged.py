@@ -32,7 +32,7 @@ def by_assess(network: Network, packs: Sequence[Pack], year: int) -> dict[str, S
 
 
 def by_model(
-    packs: Sequence[Pack], demands: Mapping[str, Demands], gone: frozenset[str], day: dt.date
+    packs: Sequence[Pack], demands: Mapping[str, Demands], gone: frozenset[str], day: dt.date, year: int
 ) -> dict[str, Standing]:
     """The same from the demands alone, where ``gone`` are the elements that are swapped by then."""
     found = {}
@@ -40,7 +40,7 @@ def by_model(
         rules: dict[str, str] = {}
         d = demands.get(pack.id)
         if day < pack.dates.in_force or d is None:
-            found[pack.id] = Standing(day.year, "not in force", {}, "model")
+            found[pack.id] = Standing(year, "not in force", {}, "model")
             continue
         for out in d.out:
             _worse(rules, out.name.split("/", 1)[1], _status(not out.elements <= gone, out.due, day))
@@ -48,7 +48,7 @@ def by_model(
             rule = share.label.split("/", 1)[1].partition(": ")[0]
             _worse(rules, rule, _status(_over(share, gone), share.due, day))
         worst = min(rules.values(), key=_rank, default="met")
-        found[pack.id] = Standing(day.year, worst, rules, "model")
+        found[pack.id] = Standing(year, worst, rules, "model")
     return found
 
 

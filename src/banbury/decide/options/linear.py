@@ -203,6 +203,8 @@ def solver(model: Model, seconds: float) -> Any:
 
 def solve(model: Model, seconds: float) -> Found:
     """The optimum, within so many seconds."""
+    if seconds <= 0:
+        return Found("time")
     if not len(model.cost):
         if (model.low > 1e-9).any() or (model.high < -1e-9).any():
             return Found("infeasible")

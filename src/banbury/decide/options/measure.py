@@ -88,12 +88,12 @@ class Measure:
         rows: dict[str, list[Standing]] = {p.id: [] for p in self.packs}
         last = len(self.horizon.years) - 1
         for n, year in enumerate(self.horizon.years):
-            day = self.horizon.end(n)
+            day = self.horizon.asked(n)
             gone = judged.gone(swaps, n)
             what = sorted((i, swaps[i][1]) for i in gone)
             key = (hashlib.sha256(repr(what).encode()).hexdigest(), self._phase(day))
             again = (*key, *precautions)
-            modelled = judged.by_model(self.packs, self.demands, gone, day)
+            modelled = judged.by_model(self.packs, self.demands, gone, day, year)
             if again not in self._left or key not in self._said or n == last:
                 self.state.at(n, day)
             if again not in self._left:

@@ -17,7 +17,7 @@ from banbury.decide.options.schedule import Plan, Price
 TOLD, AGAIN = 8, 3
 
 
-def worths(costs: Costs, built: Built, plan: Plan, until: float) -> list[Worth]:
+def worths(costs: Costs, built: Built, plan: Plan, until: float, memo: schedule.Memo) -> list[Worth]:
     """What one more of each scarce thing saves, at the reference anchors; what saves most first."""
     problem = built.problem
     prices = sorted((p for p in plan.prices if p.value >= 0.01), key=lambda p: (-_value(p), p.name))
@@ -29,7 +29,7 @@ def worths(costs: Costs, built: Built, plan: Plan, until: float) -> list[Worth]:
     for name in list(crews)[:AGAIN]:
         units = costs.kinds[name.split(" / ")[1]].crew_units
         other = _more_crews(problem, name, int(units))
-        saved = _saved(problem, other, until)
+        saved = _saved(problem, other, until, memo)
         if saved is not None:
             what = f"one crew more for {name} in every year ({units:g} units a year, in any region)"
             found.append(Worth(what, None, round(saved, 2), "solved again"))
@@ -38,7 +38,7 @@ def worths(costs: Costs, built: Built, plan: Plan, until: float) -> list[Worth]:
         # Which cap of a block it was is told by its name.
         which = next(i for i, c in enumerate(caps) if c.name == p.name)
         caps[which] = msgspec.structs.replace(caps[which], limit=min(caps[which].limit + 0.01, 1.0))
-        saved = _saved(problem, msgspec.structs.replace(problem, caps=caps), until)
+        saved = _saved(problem, msgspec.structs.replace(problem, caps=caps), until, memo)
         if saved is not None:
             found.append(Worth(f"one point more: {p.name}", None, round(saved, 2), "solved again"))
     return found
@@ -64,8 +64,8 @@ def _more_crews(problem: Problem, name: str, units: int) -> Problem:
     return msgspec.structs.replace(problem, crews=crews)
 
 
-def _saved(problem: Problem, other: Problem, until: float) -> float | None:
+def _saved(problem: Problem, other: Problem, until: float, memo: schedule.Memo) -> float | None:
     """How much less the blocks that differ cost, in parts of units; None where there was no time."""
-    a = schedule.plan(problem, until - linear.clock(), whole=False)
-    b = schedule.plan(other, until - linear.clock(), whole=False)
+    a = schedule.plan(problem, until - linear.clock(), whole=False, memo=memo)
+    b = schedule.plan(other, until - linear.clock(), whole=False, memo=memo)
     return max(a.linear - b.linear, 0.0) if a.state == b.state == "optimal" else None

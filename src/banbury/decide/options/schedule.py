@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import msgspec
@@ -53,6 +54,10 @@ class Plan(msgspec.Struct, frozen=True):
         return max(self.cost - self.bound, 0.0) / self.bound if self.bound > 1e-9 else 0.0
 
 
+#: Blocks that were solved, by what they are.
+Memo = dict[bytes, Plan]
+
+
 def blocks(problem: Problem) -> list[Ints]:
     """The units in groups that no constraint joins."""
     groups: list[tuple[Ints, Ints]] = []
@@ -77,7 +82,7 @@ def blocks(problem: Problem) -> list[Ints]:
     return sorted(found, key=lambda part: int(part[0]))
 
 
-def plan(problem: Problem, seconds: float = 60.0, *, whole: bool = True) -> Plan:
+def plan(problem: Problem, seconds: float = 60.0, *, whole: bool = True, memo: Memo | None = None) -> Plan:
     """The cheapest plan of ``problem``, within so many seconds. ``whole``: in whole units; else the bound and prices
     alone. What is not solved in time is said to be so, and has no plan.
     """
@@ -85,7 +90,7 @@ def plan(problem: Problem, seconds: float = 60.0, *, whole: bool = True) -> Plan
     choice = np.full(problem.units, problem.choices - 1, dtype=np.int64)
     parts = []
     for block in blocks(problem):
-        part = _block(problem.subset(block), until, whole)
+        part = _remembered(problem.subset(block), until, whole, memo)
         parts.append(part)
         if part.choice is not None:
             choice[block] = part.choice
@@ -109,6 +114,38 @@ def plan(problem: Problem, seconds: float = 60.0, *, whole: bool = True) -> Plan
     if whole and (broken := violations(problem, choice)):
         raise AssertionError(f"a plan that breaks {broken[:3]}")
     return total
+
+
+def _remembered(problem: Problem, until: float, whole: bool, memo: Memo | None) -> Plan:
+    """The block's plan, from ``memo`` where the same block was solved before; what ran out of time is not kept."""
+    if memo is None:
+        return _block(problem, until, whole)
+    key = _digest(problem, whole)
+    if key not in memo:
+        found = _block(problem, until, whole)
+        if found.state == "time":
+            return found
+        memo[key] = found
+    return memo[key]
+
+
+def _digest(problem: Problem, whole: bool) -> bytes:
+    """SHA-256 over all that a block's plan follows from."""
+    said: list[object] = [whole, problem.years, problem.vendors, problem.demands]
+    arrays = [problem.klass, problem.cost, problem.deadline, problem.demand]
+    for crew in problem.crews:
+        said += [crew.title, crew.names]
+        arrays += [crew.of, crew.capacity]
+    for cap in problem.caps:
+        said += [cap.name, cap.fixed, cap.whole, cap.limit, cap.at_limit, cap.by]
+        arrays.append(cap.weight)
+    for rule in problem.rules:
+        said += [rule.name, rule.kind, rule.vendor, rule.bound, rule.by]
+        arrays.append(rule.of)
+    hasher = hashlib.sha256(repr([*said, *(a.shape for a in arrays)]).encode())
+    for array in arrays:
+        hasher.update(np.ascontiguousarray(array).tobytes())
+    return hasher.digest()
 
 
 def feasible(problem: Problem, seconds: float) -> bool | None:

@@ -43,6 +43,7 @@ class Study:
     def __init__(self, network: Network, packs: Sequence[Pack], costs: Costs, horizon: Horizon, seconds: float) -> None:
         self.network, self.packs, self.costs, self.horizon = network, list(packs), costs, horizon
         self.started, self.seconds = linear.clock(), seconds
+        self.memo: schedule.Memo = {}
         estate.cover(network, packs)
         self.estate = estate.read(network, costs)
         self.demands: dict[str, Demands] = demands.Reader(network, horizon, self.estate.planned, self.estate.of).read(
@@ -73,7 +74,7 @@ class Study:
             for spec, built, plan in solved:
                 found.append(self._option(spec, built, plan, measure, elsewhere))
         options = compare.dominated(found)
-        more = compare.Comparison(self.shop, self.shares, self.left(AFTER))
+        more = compare.Comparison(self.shop, self.shares, self.left(AFTER), self.memo)
         frontier = more.frontier()
         flips = more.flips(options, {spec.id: spec for spec, _, _ in solved}, self.left(1.0))
         conditions = sorted({c for d in self.demands.values() for c in d.conditions})
@@ -107,7 +108,7 @@ class Study:
         built = self.shop.build(spec.asked)
         if built.blocked:
             return built, Plan("infeasible", reasons=built.blocked)
-        return built, schedule.plan(built.problem, seconds)
+        return built, schedule.plan(built.problem, seconds, memo=self.memo)
 
     def _earliest(self, solved: list[tuple[Spec, Built, Plan]]) -> list[tuple[Spec, Built, Plan]]:
         """After each plain cap or ban that cannot be, the first year by which it can; where that is none of them
@@ -198,7 +199,9 @@ class Study:
             outage=[Range(x.outage_low, x.outage_high) for x in found.lefts],
             supply=found.supply,
             must_be_true=self._true(spec, steps, len(self.estate.planned)),
-            prices=prices.worths(self.costs, built, plan, self.started + self.seconds * PRICES) if known else [],
+            prices=prices.worths(self.costs, built, plan, self.started + self.seconds * PRICES, self.memo)
+            if known
+            else [],
         )
 
     def _year(self, spec: Spec) -> int | None:
