@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from banbury.cli import main
-from banbury.decide.exposure import assess, assess_folder, graph, outage
+from banbury.decide.exposure import assess, assess_folder, graph, outage, precautions
+from banbury.decide.exposure.kinds import kinds
 from banbury.decide.exposure.kinds import parse as parse_kinds
 from banbury.decide.exposure.precautions import parse as parse_precautions
 from banbury.decide.exposure.record import Claim, Exposure, Loss, Outage, Picture
@@ -471,3 +473,23 @@ def test_wrong_data_is_named() -> None:
     for wrong_text in (text, text.replace('"ACT"', '"holds"'), text.replace('"ACT"', '"vendor", layers = ["attic"]')):
         with pytest.raises(ValueError, match="precaution x"):
             parse_precautions(wrong_text)
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "exposure.md"
+
+
+def test_the_page_shows_what_is_printed_and_every_precaution(small: Path) -> None:
+    said = PAGE.read_text("utf-8")
+    result = CliRunner().invoke(
+        main, ["network", "expose", str(small), "--vendor", "hrv", "--precaution", "segmented-management"]
+    )
+    printed = result.output.splitlines()
+    shown = said.partition("--vendor hrv --precaution segmented-management\n\n")[2].partition("\nAlpha loses")[0]
+    rows = [line[4:] for line in shown.splitlines() if line.strip() and line.strip() != "…"]
+    assert len(rows) > 10
+    at = -1
+    for row in rows:
+        assert row in printed[at + 1 :], row
+        at = printed.index(row, at + 1)
+    assert all(f"`{name}`" in said for name in precautions())
+    assert all(re.search(rf"\b{kind}\b", said) for kind in kinds().kinds)

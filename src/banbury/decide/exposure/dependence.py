@@ -53,10 +53,9 @@ def _ways(n: int, source: Ints, target: Ints, sideways: tuple[Ints, Ints] | None
     tops = ~served
     if sideways is not None:
         source, target = np.concatenate([source, sideways[0]]), np.concatenate([target, sideways[1]])
-    # Each once, and in order: scipy 1.17's strong components do not end where an entry of the matrix is there twice.
-    pairs = np.unique(source.astype(np.int64) << 32 | target)
-    counts = np.bincount(pairs >> 32, minlength=n)
-    found = Ways(np.concatenate([[0], np.cumsum(counts)]), (pairs & 0xFFFFFFFF).astype(np.int32), tops)
+    order = np.argsort(source, kind="stable")
+    counts = np.bincount(source, minlength=n)
+    found = Ways(np.concatenate([[0], np.cumsum(counts)]), target[order], tops)
     left = ~found.works(np.ones(n, dtype=bool))
     if left.any():
         # Circles that nothing serves from outside: each of their members stands for the way onwards.
@@ -67,9 +66,12 @@ def _ways(n: int, source: Ints, target: Ints, sideways: tuple[Ints, Ints] | None
 def _sources(ways: Ways, among: Bools) -> Bools:
     """The elements of circles (strong components) into which no way leads from outside."""
     n = len(among)
-    matrix = csr_array((np.ones(len(ways.target)), ways.target, ways.indptr), shape=(n, n))
+    row = np.repeat(np.arange(n, dtype=np.int64), np.diff(ways.indptr))
+    # Each once, and in order: scipy 1.17's strong components do not end where an entry of the matrix is there twice.
+    pairs = np.unique(row << 32 | ways.target)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(pairs >> 32, minlength=n))])
+    matrix = csr_array((np.ones(len(pairs)), (pairs & 0xFFFFFFFF).astype(np.int32), indptr), shape=(n, n))
     _, component = connected_components(matrix, directed=True, connection="strong")
-    row = np.repeat(np.arange(n), np.diff(ways.indptr))
     outside = component[row] != component[ways.target]
     entered = np.zeros(n, dtype=bool)
     entered[component[ways.target[outside]]] = True
