@@ -13,17 +13,17 @@ from banbury.decide.cases.tell import tell
 from banbury.decide.exposure import assess_folder
 from banbury.decide.network.generate import generate
 from banbury.decide.policy import trial
+from banbury.decide.policy.assess import opened
 from banbury.decide.policy.pack import Trial
-from banbury.decide.policy.read import load
 from banbury.decide.policy.verdict import Verdict
 from banbury.present.network.exposed import exposed
-from banbury.present.network.judged import decides, judged_folder
+from banbury.present.network.judged import decides, judged
 from banbury.present.network.page import render
 from banbury.present.network.svg import admitted
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{}</svg>'
 ATTACK = '"><script>window.owned=1</script><img src=x onerror=window.owned=1>'
-DAY = dt.date(2020, 7, 31)
+DAY = "2020-07-31"
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(network: Path) -> str:
-    judged = judged_folder(network, [load(p) for p in ("gb-2020-01", "gb-2020-07", "de-2024")], DAY)
+    with opened(network, ["gb-2020-01", "gb-2020-07", "de-2024"], DAY) as (held, packs):
+        shown = judged(held, packs)
     could = assess_folder(network, "hrv", ["segmented-management"], None)
-    return render("A network", judged=judged, exposed=exposed(could), story=tell(network, load_case("uk-2018-2020")))
+    return render("A network", judged=shown, exposed=exposed(could), story=tell(network, load_case("uk-2018-2020")))
 
 
 def test_verdicts_shares_ways_and_the_case_are_there(page: str, open_page: Any) -> None:
@@ -75,15 +76,16 @@ def _hostile(folder: Path) -> Path:
 
 def test_names_of_an_inventory_run_nothing_and_fetch_nothing(tmp_path: Path, open_page: Any) -> None:
     folder = _hostile(tmp_path / "n")
-    judged = judged_folder(folder, [load("gb-2020-01")], DAY)
-    assert judged.caps[0].heat is not None
-    html = render(ATTACK, judged=judged, exposed=exposed(assess_folder(folder, "v", [], None)))
-    opened = open_page(html)
-    assert opened.page.evaluate("() => window.owned") is None
-    assert opened.page.locator("script, img").count() == 0
-    assert [url.partition("#")[0] for url in opened.asked] == [opened.page.url.partition("#")[0]]
-    assert opened.said == []
-    assert "<script>" in opened.page.inner_text("body")
+    with opened(folder, ["gb-2020-01"], DAY) as (held, packs):
+        shown = judged(held, packs)
+    assert shown.caps[0].heat is not None
+    html = render(ATTACK, judged=shown, exposed=exposed(assess_folder(folder, "v", [], None)))
+    shown_page = open_page(html)
+    assert shown_page.page.evaluate("() => window.owned") is None
+    assert shown_page.page.locator("script, img").count() == 0
+    assert [url.partition("#")[0] for url in shown_page.asked] == [shown_page.page.url.partition("#")[0]]
+    assert shown_page.said == []
+    assert "<script>" in shown_page.page.inner_text("body")
 
 
 @pytest.mark.parametrize(

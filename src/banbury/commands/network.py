@@ -114,6 +114,9 @@ def import_(
     help="Write it as JSON; - is standard output.",
 )
 @click.option(
+    "--html", "html_out", type=click.Path(path_type=Path, dir_okay=False), help="Write it as one offline page."
+)
+@click.option(
     "--workspace",
     type=click.Path(path_type=Path, file_okay=False),
     help="A workspace whose evaluations say what is known of the releases.",
@@ -125,6 +128,7 @@ def assess(
     policies: tuple[str, ...],
     as_of: str | None,
     json_out: Path | None,
+    html_out: Path | None,
     workspace: Path | None,
     every: bool,
     accept_problems: bool,
@@ -136,17 +140,20 @@ def assess(
     """
     with errors_as_exit_status():
         from banbury.commands.output import write
-        from banbury.decide.policy.assess import LISTED, as_json, assess_folder
+        from banbury.decide.policy.assess import LISTED, as_json, opened, stated
         from banbury.decide.policy.text import lines
 
-        found = assess_folder(
-            folder,
-            policies,
-            as_of,
-            accept_problems=accept_problems,
-            workspace=workspace,
-            listed=None if every else LISTED,
-        )
+        listed = None if every else LISTED
+        with opened(folder, policies, as_of, accept_problems=accept_problems, workspace=workspace) as (held, packs):
+            if html_out is None:
+                found = stated(held, packs, listed=listed)
+            else:
+                from banbury.present.network.judged import judged
+                from banbury.present.network.page import render
+
+                shown = judged(held, packs, listed)
+                found = shown.assessment
+                write(html_out, render("A network under policies", judged=shown).encode())
         if json_out is not None:
             write(json_out, as_json(found))
         if json_out is None or str(json_out) != "-":
@@ -273,6 +280,9 @@ def expose(
     type=click.Path(path_type=Path, allow_dash=True),
     help="Write it as JSON; - is standard output.",
 )
+@click.option(
+    "--html", "html_out", type=click.Path(path_type=Path, dir_okay=False), help="Write it as one offline page."
+)
 @click.option("--accept-problems", is_flag=True, help="Use an inventory that has problems, and say so.")
 def options(
     folder: Path,
@@ -282,6 +292,7 @@ def options(
     costs: Path | None,
     seconds: float,
     json_out: Path | None,
+    html_out: Path | None,
     accept_problems: bool,
 ) -> None:
     """Accept, mitigate, cap or ban by a date, for the network in DIR under the policies, side by side.
@@ -297,6 +308,11 @@ def options(
         found = study_folder(
             folder, policies, first, last, costs=costs, seconds=seconds, accept_problems=accept_problems
         )
+        if html_out is not None:
+            from banbury.present.network.chosen import chosen
+            from banbury.present.network.page import render
+
+            write(html_out, render("Options for a network", chosen=chosen(found)).encode())
         if json_out is not None:
             write(json_out, as_json(found))
         if json_out is None or str(json_out) != "-":

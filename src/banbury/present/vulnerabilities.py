@@ -71,6 +71,8 @@ def _changes(found: Difference) -> list[str]:
     if found.first:
         return ["  matched for the first time"]
     told = f"  since last time: {len(found.new)} new, {len(found.gone)} gone, {len(found.changed)} changed"
+    if found.engine:
+        told += "; this version of the program matches in another way"
     if not found.by and not found.without:
         return [told + " (the feeds are the same)"]
     return [told, *(f"    by {name}" for name in found.by[:8])]

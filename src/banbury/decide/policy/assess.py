@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,20 @@ def assess_folder(
 
     Raises :class:`InputError` where the inventory, a policy or the date cannot be used.
     """
+    with opened(folder, policies, as_of, accept_problems=accept_problems, workspace=workspace) as (network, packs):
+        return stated(network, packs, listed=listed)
+
+
+@contextmanager
+def opened(
+    folder: Path,
+    policies: Sequence[str],
+    as_of: str | None,
+    *,
+    accept_problems: bool = False,
+    workspace: Path | None = None,
+) -> Iterator[tuple[Network, list[Pack]]]:
+    """The inventory and the packs, as :func:`assess_folder` takes and refuses them."""
     try:
         day = None if as_of is None else dt.date.fromisoformat(as_of)
     except ValueError as problem:
@@ -64,19 +79,24 @@ def assess_folder(
     if workspace is not None and not workspace.is_dir():
         raise InputError(f"{workspace}: is no workspace")
     with Network.open(folder, as_of=day, accept_problems=accept_problems, workspace=workspace) as network:
-        found = assess(network, packs, listed=listed)
-        known = [
-            Known(one.release, one.product, one.version, one.date, one.evidence, one.elements)
-            for one in network.evaluations
-        ]
-        later = [
-            f"{one.product or one.release[:16]} {one.version}: evaluated as of {one.date}, after {network.as_of}"
-            for one in network.evaluations
-            if one.elements and one.date > network.as_of
-        ]
-        return msgspec.structs.replace(
-            found, problems=len(network.problems), evaluations=known, remarks=network.remarks + later
-        )
+        yield network, packs
+
+
+def stated(network: Network, packs: Sequence[Pack], *, listed: int | None = LISTED) -> Assessment:
+    """:func:`assess`, with what it rests on: problems that were accepted, evaluations that were used."""
+    found = assess(network, packs, listed=listed)
+    known = [
+        Known(one.release, one.product, one.version, one.date, one.evidence, one.elements)
+        for one in network.evaluations
+    ]
+    later = [
+        f"{one.product or one.release[:16]} {one.version}: evaluated as of {one.date}, after {network.as_of}"
+        for one in network.evaluations
+        if one.elements and one.date > network.as_of
+    ]
+    return msgspec.structs.replace(
+        found, problems=len(network.problems), evaluations=known, remarks=network.remarks + later
+    )
 
 
 def _line(pack: Pack, rows: list[Verdict], as_of: dt.date) -> Overall:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Final
 
 import msgspec
 from markupsafe import Markup
 
 from banbury.decide.network import Network
-from banbury.decide.policy.assess import assess
+from banbury.decide.policy.assess import LISTED, stated
 from banbury.decide.policy.geography import areas, ground, regional
 from banbury.decide.policy.pack import Pack
 from banbury.decide.policy.timeline import timeline
@@ -55,9 +54,9 @@ class Judged(msgspec.Struct, frozen=True):
     mapped: str
 
 
-def judged(network: Network, packs: Sequence[Pack], problems: int = 0) -> Judged:
+def judged(network: Network, packs: Sequence[Pack], listed: int | None = LISTED) -> Judged:
     """``network`` held against ``packs``, with pictures. Raises :class:`InputError` as :func:`assess` does."""
-    found = msgspec.structs.replace(assess(network, packs), problems=problems)
+    found = stated(network, packs, listed=listed)
     picture, mapped = _map(network, packs)
     return Judged(found, _policies(found, packs), list(_caps(network, packs)), picture, mapped)
 
@@ -116,11 +115,3 @@ def _map(network: Network, packs: Sequence[Pack]) -> tuple[Markup | None, str]:
         if rule is not None and (picture := charts.cells(cells, ground(network), rule.max)) is not None:
             return picture, f"{rule.title} ({pack.id}, {rule.id})"
     return None, ""
-
-
-def judged_folder(
-    folder: Path, packs: Sequence[Pack], as_of: dt.date | None, *, accept_problems: bool = False
-) -> Judged:
-    """The same of the inventory in ``folder``."""
-    with Network.open(folder, as_of=as_of, accept_problems=accept_problems) as network:
-        return judged(network, packs, len(network.problems))
