@@ -4,12 +4,35 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from banbury.commands.common import errors_as_exit_status
+from banbury.commands.output import write
 from banbury.terminal import plain
+
+_JSON = click.option(
+    "--json",
+    "json_out",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write it as JSON; - is standard output.",
+)
+_HTML = click.option(
+    "--html", "html_out", type=click.Path(path_type=Path, dir_okay=False), help="Write it as one offline page."
+)
+_ACCEPT = click.option(
+    "--accept-problems", is_flag=True, help="Go on with an inventory that has problems, and say so with each result."
+)
+
+
+def _say(lines: Iterable[str], data: bytes, json_out: Path | None) -> None:
+    """The answer as JSON where that is asked for, and as text where standard output is free."""
+    if json_out is not None:
+        write(json_out, data)
+    if str(json_out) != "-":
+        click.echo("\n".join(plain(line) for line in lines))
 
 
 @click.group()
@@ -107,22 +130,15 @@ def import_(
     help="A shipped pack's id, or a file; repeatable.",
 )
 @click.option("--as-of", metavar="YYYY-MM-DD", help="The date asked about; by default the inventory's latest.")
-@click.option(
-    "--json",
-    "json_out",
-    type=click.Path(path_type=Path, allow_dash=True),
-    help="Write it as JSON; - is standard output.",
-)
-@click.option(
-    "--html", "html_out", type=click.Path(path_type=Path, dir_okay=False), help="Write it as one offline page."
-)
+@_JSON
+@_HTML
 @click.option(
     "--workspace",
     type=click.Path(path_type=Path, file_okay=False),
     help="A workspace whose evaluations say what is known of the releases.",
 )
 @click.option("--all-assets", "every", is_flag=True, help="Name every element of a row, not the first hundred.")
-@click.option("--accept-problems", is_flag=True, help="Judge an inventory that has problems, and say so.")
+@_ACCEPT
 def assess(
     folder: Path,
     policies: tuple[str, ...],
@@ -139,7 +155,6 @@ def assess(
     inventory does not say enough, or no policy is in force on the date.
     """
     with errors_as_exit_status():
-        from banbury.commands.output import write
         from banbury.decide.policy.assess import LISTED, as_json, opened, stated
         from banbury.decide.policy.text import lines
 
@@ -154,10 +169,7 @@ def assess(
                 shown = judged(held, packs, listed)
                 found = shown.assessment
                 write(html_out, render("A network under policies", judged=shown).encode())
-        if json_out is not None:
-            write(json_out, as_json(found))
-        if json_out is None or str(json_out) != "-":
-            click.echo("\n".join(plain(line) for line in lines(found)))
+        _say(lines(found), as_json(found), json_out)
     sys.exit(found.exit_status())
 
 
@@ -166,16 +178,9 @@ def assess(
 @click.option(
     "--case", "name", default="uk-2018-2020", show_default=True, metavar="ID", help="A shipped case, or a .toml file."
 )
-@click.option(
-    "--json",
-    "json_out",
-    type=click.Path(path_type=Path, allow_dash=True),
-    help="Write it as JSON; - is standard output.",
-)
-@click.option(
-    "--html", "html_out", type=click.Path(path_type=Path, dir_okay=False), help="Write it as one offline page."
-)
-@click.option("--accept-problems", is_flag=True, help="Judge an inventory that has problems, and say so.")
+@_JSON
+@_HTML
+@_ACCEPT
 def case(folder: Path, name: str, json_out: Path | None, html_out: Path | None, accept_problems: bool) -> None:
     """Tell a public story in data: what each country's rules said of the network in DIR on each day, and what
     changed the answer.
@@ -183,7 +188,6 @@ def case(folder: Path, name: str, json_out: Path | None, html_out: Path | None, 
     with errors_as_exit_status():
         import msgspec
 
-        from banbury.commands.output import write
         from banbury.decide.cases.read import load
         from banbury.decide.cases.tell import tell
         from banbury.decide.cases.text import lines
@@ -193,10 +197,7 @@ def case(folder: Path, name: str, json_out: Path | None, html_out: Path | None, 
             from banbury.present.network.page import render
 
             write(html_out, render(story.title, story=story).encode())
-        if json_out is not None:
-            write(json_out, msgspec.json.format(msgspec.json.encode(story), indent=2))
-        if json_out is None or str(json_out) != "-":
-            click.echo("\n".join(plain(line) for line in lines(story)))
+        _say(lines(story), msgspec.json.format(msgspec.json.encode(story), indent=2), json_out)
 
 
 @network.command()
@@ -210,16 +211,9 @@ def case(folder: Path, name: str, json_out: Path | None, html_out: Path | None, 
     help="What if this were in place (docs/exposure.md lists them); repeatable, all together.",
 )
 @click.option("--as-of", metavar="YYYY-MM-DD", help="The date asked about; by default the inventory's latest.")
-@click.option(
-    "--json",
-    "json_out",
-    type=click.Path(path_type=Path, allow_dash=True),
-    help="Write it as JSON; - is standard output.",
-)
-@click.option(
-    "--html", "html_out", type=click.Path(path_type=Path, dir_okay=False), help="Write it as one offline page."
-)
-@click.option("--accept-problems", is_flag=True, help="Use an inventory that has problems, and say so.")
+@_JSON
+@_HTML
+@_ACCEPT
 def expose(
     folder: Path,
     vendor: str,
@@ -235,7 +229,6 @@ def expose(
     Exit status 0: told; 2: unusable input, an unknown vendor or precaution.
     """
     with errors_as_exit_status():
-        from banbury.commands.output import write
         from banbury.decide.exposure import as_json, assess_folder
         from banbury.decide.exposure.text import lines
 
@@ -246,10 +239,7 @@ def expose(
 
             title = f"What {found.vendor.name} could do in a network"
             write(html_out, render(title, exposed=exposed(found)).encode())
-        if json_out is not None:
-            write(json_out, as_json(found))
-        if json_out is None or str(json_out) != "-":
-            click.echo("\n".join(plain(line) for line in lines(found)))
+        _say(lines(found), as_json(found), json_out)
 
 
 @network.command()
@@ -274,16 +264,9 @@ def expose(
     show_default=True,
     help="How long solving may take; what is not solved by then is said not to be.",
 )
-@click.option(
-    "--json",
-    "json_out",
-    type=click.Path(path_type=Path, allow_dash=True),
-    help="Write it as JSON; - is standard output.",
-)
-@click.option(
-    "--html", "html_out", type=click.Path(path_type=Path, dir_okay=False), help="Write it as one offline page."
-)
-@click.option("--accept-problems", is_flag=True, help="Use an inventory that has problems, and say so.")
+@_JSON
+@_HTML
+@_ACCEPT
 def options(
     folder: Path,
     policies: tuple[str, ...],
@@ -301,7 +284,6 @@ def options(
     not solved in the time given.
     """
     with errors_as_exit_status():
-        from banbury.commands.output import write
         from banbury.decide.options.study import as_json, study_folder
         from banbury.decide.options.text import lines
 
@@ -313,8 +295,5 @@ def options(
             from banbury.present.network.page import render
 
             write(html_out, render("Options for a network", chosen=chosen(found)).encode())
-        if json_out is not None:
-            write(json_out, as_json(found))
-        if json_out is None or str(json_out) != "-":
-            click.echo("\n".join(plain(line) for line in lines(found)))
+        _say(lines(found), as_json(found), json_out)
     sys.exit(found.exit_status())
