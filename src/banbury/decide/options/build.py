@@ -10,9 +10,10 @@ import msgspec
 import numpy as np
 
 from banbury.decide.options.costs import Costs
-from banbury.decide.options.demands import Horizon, Out, Share, Vendors
+from banbury.decide.options.demands import Horizon, Out, Vendors
 from banbury.decide.options.estate import Estate, Unit
 from banbury.decide.options.problem import Cap, Crew, Ints, Problem, VendorRule
+from banbury.decide.options.shares import Share
 
 #: What stands for "the nearest maker" where it does not matter which vendor comes.
 NEAREST = "nearest"

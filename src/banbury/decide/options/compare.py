@@ -10,9 +10,9 @@ import numpy as np
 
 from banbury.decide.options import linear, money, schedule
 from banbury.decide.options.build import Built, Shop
-from banbury.decide.options.demands import Share
 from banbury.decide.options.problem import Ints
 from banbury.decide.options.record import Cell, Flip, Option
+from banbury.decide.options.shares import Share
 from banbury.decide.options.specs import Spec, plain_cap
 
 #: What dominance is told by. An option is dominated where another is nowhere worse on these, and somewhere better.

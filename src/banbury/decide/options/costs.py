@@ -110,10 +110,11 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def factor(self, kind: str, refresh: int | None, year: int) -> float:
         """The part of an anchor that a swap in ``year`` costs, where natural refresh is in ``refresh`` (None: not
-        known, and then the whole)."""
+        known, and then one). An anchor is an average over equipment of every age: what a swap costs with half a life
+        to go."""
         k = self.kinds[kind]
-        lost = k.life if refresh is None else min(max(refresh - year, 0), k.life)
-        return k.at_refresh + (1.0 - k.at_refresh) * lost / k.life
+        lost = k.life / 2 if refresh is None else min(max(refresh - year, 0), k.life)
+        return k.at_refresh + (1.0 - k.at_refresh) * lost / (k.life / 2)
 
 
 def parse(text: str, name: str) -> Costs:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from banbury.decide.network import Network
+from banbury.decide.options.shares import Share, caps, same
 from banbury.decide.policy import compile as compiler
 from banbury.decide.policy import pack as model
 from banbury.decide.policy.pack import Pack
@@ -29,29 +30,6 @@ class Out(msgspec.Struct, frozen=True):
     elements: frozenset[str]
     late: bool = False
     restricted: bool = False
-
-
-class Share(msgspec.Struct, frozen=True):
-    """A cap from the end of year ``by`` on. ``weight``: what each element takes from the share when it goes; ``about``:
-    the network and the metric."""
-
-    label: str
-    about: tuple[str, str]
-    policy: str
-    by: int
-    due: dt.date | None
-    weight: dict[str, float]
-    fixed: float
-    whole: float
-    limit: float
-    at_limit: bool
-    late: bool = False
-
-    @property
-    def name(self) -> str:
-        """The cap in words."""
-        sign = "below" if self.at_limit else "at most"
-        return f"{self.label} {sign} {self.limit * 100:.6g} % of {' '.join(self.about)}"
 
 
 class Vendors(msgspec.Struct, frozen=True):
@@ -111,6 +89,15 @@ class Horizon(msgspec.Struct, frozen=True):
         return dt.date(self.first + position + 1, 1, 1)
 
 
+class _When(msgspec.Struct, frozen=True):
+    """When a rule binds: its last day, the year's position, whether that had passed, and the days to ask about."""
+
+    due: dt.date | None
+    by: int
+    late: bool
+    days: tuple[dt.date, ...]
+
+
 class Reader:
     """Rules into demands, for one network and horizon. Leaves the network at the date it had."""
 
@@ -126,10 +113,7 @@ class Reader:
         found = {}
         try:
             for pack in packs:
-                got = Demands([], [], [], [])
-                for rule in pack.rules:
-                    self._rule(pack, rule, got)
-                found[pack.id] = got
+                found[pack.id] = self._pack(pack)
         finally:
             self.network.at(self.today)
         return found
@@ -141,32 +125,54 @@ class Reader:
         days = [d for d in (rule.due, before) if d is not None]
         return max(days) if days else None
 
-    def _rule(self, pack: Pack, rule: model.AnyRule, got: Demands) -> None:
+    def _pack(self, pack: Pack) -> Demands:
+        """The demands of one pack, rule by rule in its order. Each day is asked about once for all rules."""
+        parts = {rule.id: Demands([], [], [], []) for rule in pack.rules}
+        tasks: dict[dt.date, list[tuple[model.AnyRule, _When]]] = {}
+        for rule in pack.rules:
+            when = self._when(pack, rule, parts[rule.id])
+            if when is not None:
+                for day in when.days:
+                    tasks.setdefault(day, []).append((rule, when))
+        for day in sorted(tasks):
+            self._at(pack, day)
+            for rule, when in tasks[day]:
+                self._rule(pack, rule, when, day, parts[rule.id])
+        some = parts.values()
+        return Demands(
+            [o for d in some for o in d.out],
+            [s for d in some for s in d.share],
+            [v for d in some for v in d.vendors],
+            [c for d in some for c in d.conditions],
+        )
+
+    def _when(self, pack: Pack, rule: model.AnyRule, got: Demands) -> _When | None:
+        """When a rule binds; None where no schedule can meet it, and then a condition says so."""
+        said = ""
         if pack.applies.everyone:
-            text = f"{rule.title} (the policy is about every vendor: no swap settles it)"
-            got.conditions.append(Condition(pack.id, rule.id, text))
-            return
-        if isinstance(rule, model.Requires | model.SupportRestriction | model.NoInstallAfter):
-            got.conditions.append(Condition(pack.id, rule.id, rule.title))
-            return
+            said = f"{rule.title} (the policy is about every vendor: no swap settles it)"
+        elif isinstance(rule, model.Requires | model.SupportRestriction | model.NoInstallAfter):
+            said = rule.title
         due = self._due(pack, rule)
         by = self.horizon.by(due) if due is not None else -1
-        if by > self.horizon.last - self.horizon.first:
-            got.conditions.append(Condition(pack.id, rule.id, f"{rule.title}: due {due}, after the horizon"))
-            return
-        late, by = by < 0, max(by, 0)
-        days = sorted({max(due or self.today, self.today), self.horizon.asked(len(self.horizon.years) - 1)})
-        for day in days:
-            self._at(pack, day)
-            if isinstance(rule, model.ShareCap):
-                for cap in caps(self.network, pack.id, rule, self.planned):
-                    new = msgspec.structs.replace(cap, by=by, due=due, late=late)
-                    if not any(same(new, old) for old in got.share):
-                        got.share.append(new)
-            elif isinstance(rule, model.Diversity):
-                got.vendors += self._diversity(pack, rule, by) if day == days[0] else []
-            else:
-                self._out(pack, rule, by, due, late, got)
+        if not said and by > self.horizon.last - self.horizon.first:
+            said = f"{rule.title}: due {due}, after the horizon"
+        if said:
+            got.conditions.append(Condition(pack.id, rule.id, said))
+            return None
+        days = {max(due or self.today, self.today), self.horizon.asked(len(self.horizon.years) - 1)}
+        return _When(due, max(by, 0), by < 0, tuple(sorted(days)))
+
+    def _rule(self, pack: Pack, rule: model.AnyRule, when: _When, day: dt.date, got: Demands) -> None:
+        if isinstance(rule, model.ShareCap):
+            for cap in caps(self.network, pack.id, rule, self.planned):
+                new = msgspec.structs.replace(cap, by=when.by, due=when.due, late=when.late)
+                if not any(same(new, old) for old in got.share):
+                    got.share.append(new)
+        elif isinstance(rule, model.Diversity):
+            got.vendors += self._diversity(pack, rule, when.by) if day == when.days[0] else []
+        else:
+            self._out(pack, rule, when, got)
 
     def _at(self, pack: Pack, day: dt.date) -> None:
         """What rules read, as of a day."""
@@ -174,7 +180,7 @@ class Reader:
         for statement in compiler.tables(pack):
             self.network.connection.execute(statement)
 
-    def _out(self, pack: Pack, rule: model.AnyRule, by: int, due: dt.date | None, late: bool, got: Demands) -> None:
+    def _out(self, pack: Pack, rule: model.AnyRule, when: _When, got: Demands) -> None:
         hit: set[str] = set()
         unknown: set[str] = set()
         for _, _, _, there, _, planned, _, _, open_ in self.network.sql(compiler.hits(pack, rule, None)):
@@ -189,7 +195,8 @@ class Reader:
             got.out.remove(old)
             movable |= old.elements
         if movable:
-            got.out.append(Out(f"{pack.id}/{rule.id}", pack.id, by, due, movable, late, secret))
+            name = f"{pack.id}/{rule.id}"
+            got.out.append(Out(name, pack.id, when.by, when.due, movable, when.late, secret))
         left = len([i for i in hit if i not in self.of and i not in self.planned])
         notes = [(left, f"{rule.title}: elements that another vendor's would not settle")]
         notes.append((len(unknown), f"{rule.title}: the inventory does not say what the rule needs"))
@@ -212,85 +219,3 @@ class Reader:
             name = f"{pack.id}/{rule.id}: {operator}{f' / {place}' if place else ''}"
             ids = frozenset(i for i in theirs if i in self.of)
             yield Vendors(name, pack.id, by, str(operator), frozenset(there), ids, rule.min_vendors, rule.min_trusted)
-
-
-def same(a: Share, b: Share) -> bool:
-    """Whether two caps say the same, but for their date."""
-    return (a.name, a.weight, a.fixed, a.whole) == (b.name, b.weight, b.fixed, b.whole)
-
-
-def caps(network: Network, policy: str, rule: model.ShareCap, planned: frozenset[str]) -> Iterator[Share]:
-    """One cap for each group that the rule is about, on the network's date, from ``policy_elements``.
-
-    What the inventory leaves open counts as theirs: a plan is to keep the cap whatever the open figures are.
-    """
-    region = "e.region" if "region" in rule.group else "NULL::VARCHAR"
-    each = rule.reading == "per-vendor"
-    rows = network.sql(_PARTS.format(network=rule.network, metric=rule.metric, region=region))
-    whole: dict[tuple[str, str | None], float] = {}
-    open_: dict[tuple[str, str | None], float] = {}
-    theirs: dict[tuple[str, str | None, str | None], dict[str, float]] = {}
-    missing: dict[str, float] = {}
-    for operator, place, vendor, id_, value, covered, doubt, lacking in rows:
-        key = (str(operator), place)
-        missing[str(operator)] = lacking
-        whole[key] = whole.get(key, 0.0) + value
-        if covered is None or (each and doubt):
-            open_[key] = open_.get(key, 0.0) + value
-        if covered and id_ not in planned:
-            mine = theirs.setdefault((*key, vendor if each else None), {})
-            mine[id_] = mine.get(id_, 0.0) + value
-    for (operator, place, vendor), weight in sorted(theirs.items(), key=lambda item: str(item[0])):
-        subject = " / ".join(x for x in (operator, place, vendor) if x)
-        total = whole[operator, place] + missing[operator]
-        if total <= 0:
-            continue
-        fixed = open_.get((operator, place), 0.0) + missing[operator]
-        label, about = f"{policy}/{rule.id}: {subject}", (rule.network, rule.metric)
-        yield Share(label, about, policy, 0, None, weight, fixed, total, rule.max, rule.breach == ">=")
-
-
-# One row for each counted cell (a site where sites are counted, else an element): the first of the covered elements
-# there.
-_PARTS = """WITH taken AS (
-        SELECT operator, coalesce(max(period) FILTER (period <= left(getvariable('as_of')::VARCHAR, length(period))),
-            min(period)) AS period
-        FROM shares WHERE network = '{network}' AND metric = '{metric}' GROUP BY operator),
-    parts AS (
-        SELECT s.operator, s.unit, s.value, e.id, {region} AS region, e.site, e.vendor_group, e.covered
-        FROM shares s JOIN taken t ON t.operator = s.operator AND t.period = s.period
-        JOIN policy_elements e ON e.id = s.element AND e.status = 'installed'
-        WHERE s.network = '{network}' AND s.metric = '{metric}'),
-    sums AS (SELECT operator, CASE any_value(unit) WHEN 'fraction' THEN greatest(0, round(1 - sum(value), 12)) ELSE 0.0
-        END AS missing FROM parts GROUP BY operator)
-    SELECT p.operator, p.region, min(p.vendor_group) FILTER (p.covered),
-        coalesce(min(p.id) FILTER (p.covered), min(p.id)), max(p.value),
-        CASE WHEN bool_or(p.covered) THEN true WHEN bool_or(p.covered IS NULL) THEN NULL ELSE false END,
-        bool_or(p.covered IS NULL), any_value(m.missing)
-    FROM parts p JOIN sums m ON m.operator = p.operator
-    GROUP BY p.operator, p.region, CASE WHEN '{metric}' = 'sites' AND p.unit = 'count' THEN p.site ELSE p.id END
-    ORDER BY ALL"""
-
-
-def everywhere(network: Network, planned: frozenset[str]) -> list[Share]:
-    """A cap for each operator's access network and each metric that the inventory has, of all that any policy
-    covers."""
-    network.connection.execute(
-        """CREATE OR REPLACE TEMP TABLE policy_elements AS SELECT e.*, c.covered FROM elements e
-        JOIN option_cover c ON c.id = e.id WHERE e.status <> 'removed'"""
-    )
-    pairs = network.sql("SELECT DISTINCT network, metric FROM shares ORDER BY 1, 2")
-    found = []
-    for net, metric in pairs:
-        rule = model.ShareCap(
-            id=f"{net.lower()}-{metric}",
-            title="",
-            source=model.Reference("", ""),
-            network=net,
-            metric=metric,
-            max=1.0,
-            breach=">",
-            reading="collective",
-        )
-        found += list(caps(network, "cap", rule, planned))
-    return found

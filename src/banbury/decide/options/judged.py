@@ -7,8 +7,9 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from banbury.decide.network import Network
-from banbury.decide.options.demands import Demands, Share
+from banbury.decide.options.demands import Demands
 from banbury.decide.options.record import Standing
+from banbury.decide.options.shares import Share
 from banbury.decide.policy.assess import assess
 from banbury.decide.policy.pack import Pack
 from banbury.decide.policy.verdict import ORDER

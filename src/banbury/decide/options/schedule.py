@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -132,7 +133,7 @@ def _remembered(problem: Problem, until: float, whole: bool, memo: Memo | None) 
 def _digest(problem: Problem, whole: bool) -> bytes:
     """SHA-256 over all that a block's plan follows from."""
     said: list[object] = [whole, problem.years, problem.vendors, problem.demands]
-    arrays = [problem.klass, problem.cost, problem.deadline, problem.demand]
+    arrays: list[Any] = [problem.klass, problem.cost, problem.deadline, problem.demand]
     for crew in problem.crews:
         said += [crew.title, crew.names]
         arrays += [crew.of, crew.capacity]

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from banbury.decide.options.build import Asked
-from banbury.decide.options.demands import Demands, Horizon, Out, Share
+from banbury.decide.options.demands import Demands, Horizon, Out
 from banbury.decide.options.estate import Estate
 from banbury.decide.options.record import Family
+from banbury.decide.options.shares import Share
 from banbury.decide.policy import pack as model
 from banbury.decide.policy.pack import Pack
 from banbury.model.errors import InputError

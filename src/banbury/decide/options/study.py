@@ -9,10 +9,10 @@ import msgspec
 
 from banbury.decide.exposure import precautions as known_precautions
 from banbury.decide.network import Network
-from banbury.decide.options import compare, demands, estate, linear, money, prices, schedule
+from banbury.decide.options import compare, demands, estate, linear, money, prices, schedule, shares
 from banbury.decide.options.build import Built, Shop
 from banbury.decide.options.costs import Costs, costs_limits, load
-from banbury.decide.options.demands import Condition, Demands, Horizon, Share
+from banbury.decide.options.demands import Demands, Horizon
 from banbury.decide.options.measure import Measure, Measured
 from banbury.decide.options.problem import Ints
 from banbury.decide.options.record import (
@@ -25,8 +25,10 @@ from banbury.decide.options.record import (
     Step,
 )
 from banbury.decide.options.schedule import Plan
+from banbury.decide.options.shares import Share
 from banbury.decide.options.specs import Spec, plain_ban, plain_cap, specs
 from banbury.decide.options.state import OUTSET, State
+from banbury.decide.options.words import must_be_true
 from banbury.decide.policy.pack import Pack
 from banbury.decide.policy.read import load as load_pack
 from banbury.model.errors import InputError
@@ -49,7 +51,7 @@ class Study:
         self.demands: dict[str, Demands] = demands.Reader(network, horizon, self.estate.planned, self.estate.of).read(
             self.packs
         )
-        self.shares: list[Share] = demands.everywhere(network, self.estate.planned)
+        self.shares: list[Share] = shares.everywhere(network, self.estate.planned)
         self.shop = Shop(self.estate, costs, horizon)
         self.vendors = _vendors(self.estate)
         self.today = network.as_of
@@ -198,7 +200,9 @@ class Study:
             exposure=measure.exposed(found.lefts),
             outage=[Range(x.outage_low, x.outage_high) for x in found.lefts],
             supply=found.supply,
-            must_be_true=self._true(spec, steps, len(self.estate.planned)),
+            must_be_true=must_be_true(
+                self.costs, self.demands, spec, steps, self.precautions, len(self.estate.planned)
+            ),
             prices=prices.worths(self.costs, built, plan, self.started + self.seconds * PRICES, self.memo)
             if known
             else [],
@@ -239,37 +243,6 @@ class Study:
             key = (u.operator, u.kind, u.vendor)
             count[key] = count.get(key, 0) + 1
         return [Held(*key, n) for key, n in sorted(count.items())]
-
-    def _true(self, spec: Spec, steps: list[Step], planned: int) -> list[str]:
-        """What must be true, and nobody here can check."""
-        said: list[str] = []
-        if spec.family == "accept":
-            return ["somebody who may do so accepts the exposure as it stands, for all of these years"]
-        if spec.family == "mitigate":
-            known = known_precautions()
-            free = money.precautions(self.costs, self.precautions, 1, 1)[3]
-            said = [f"{name}: {need}" for name in self.precautions for need in known[name].needs]
-            return said + [f"{name}: costs nothing here, since it has no price" for name in free]
-        if planned:
-            said.append(f"{planned:,} planned elements are ordered of another vendor, which costs no more")
-        kinds = sorted({s.kind for s in steps})
-        for kind in kinds:
-            k = self.costs.kinds[kind]
-            said.append(
-                f"crews swap {k.crew:.0%} of an operator's units of kind {kind} a year, in the country and each region"
-            )
-        peaks: dict[tuple[str, str], dict[int, int]] = {}
-        for s in steps:
-            mine = peaks.setdefault((s.vendor_to, s.kind), {})
-            mine[s.year] = mine.get(s.year, 0) + s.units
-        for (vendor, kind), years in sorted(peaks.items()):
-            said.append(f"{vendor} delivers {max(years.values()):,} units of kind {kind} in its fullest year")
-        some = [c for p in spec.policies for c in self.demands[p].conditions]
-        return said + [_condition(c) for c in sorted(set(some))]
-
-
-def _condition(c: Condition) -> str:
-    return f"{c.policy}/{c.rule}: {c.text}" + (f" ({c.elements:,} elements)" if c.elements else "")
 
 
 def _vendors(some: estate.Estate) -> list[str]:
