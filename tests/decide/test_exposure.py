@@ -226,6 +226,9 @@ UPDATED: Rows = [
         ({"expires": "2020-01-01"}, "not applied"),
         ({"vendor": "bad"}, "not applied"),
         ({"vendor": "good"}, "applied"),
+        ({"verdict": "equivalent/by-rebuild"}, "applied"),
+        ({"verdict": "unexplained"}, "not applied"),
+        ({"release_sha256": "0" * 64}, "not applied"),
     ],
 )
 def test_an_update_is_cut_by_a_verdict_for_this_release_alone(
@@ -242,6 +245,34 @@ def test_an_update_is_cut_by_a_verdict_for_this_release_alone(
     if state != "applied":
         assert e.precautions[0].not_applied[0].examples == ["udm"]
         assert "unknown, not passed" in e.precautions[0].not_applied[0].why
+
+
+@pytest.mark.parametrize(
+    ("day", "level", "state"),
+    [
+        ("2019-12-01", "none", "applied"),
+        ("2020-01-01", "none", "not applied"),
+        ("2020-01-02", "limited", "not applied"),
+    ],
+)
+def test_of_several_verdicts_the_latest_counts_and_of_a_day_the_weakest(
+    build: Build, day: str, level: str, state: str
+) -> None:
+    row = {"product": "P", "release": "1", "kind": "equivalence"}
+    rows = [
+        {**row, "finding_set": "f", "level": "sufficient", "date": "2020-01-01"},
+        {**row, "finding_set": "g", "level": level, "date": day},
+    ]
+    folder = build(UPDATED, [link("server", "updates", "udm")], assurance=rows)
+    assert assess_folder(folder, "bad", ["verified-build"]).precautions[0].state == state
+
+
+def test_shares_that_are_none_stay_within_the_whole(build: Build) -> None:
+    shares = traffic("c", value=-5.0) + traffic("d", value=7.0)
+    e = assess_folder(build([cell("c", "bad"), cell("d", "bad")], shares=shares), "bad", [], accept_problems=True)
+    found = loss(e.before, "made")
+    assert 0 <= found.low <= found.high <= 1
+    assert e.problems
 
 
 def test_a_verified_build_says_nothing_of_the_vendors_own_elements(build: Build) -> None:

@@ -211,6 +211,11 @@ def case(folder: Path, name: str, json_out: Path | None, html_out: Path | None, 
     help="What if this were in place (docs/exposure.md lists them); repeatable, all together.",
 )
 @click.option("--as-of", metavar="YYYY-MM-DD", help="The date asked about; by default the inventory's latest.")
+@click.option(
+    "--workspace",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A workspace whose evaluations say what is known of the releases.",
+)
 @_JSON
 @_HTML
 @_ACCEPT
@@ -219,6 +224,7 @@ def expose(
     vendor: str,
     precautions: tuple[str, ...],
     as_of: str | None,
+    workspace: Path | None,
     json_out: Path | None,
     html_out: Path | None,
     accept_problems: bool,
@@ -232,7 +238,7 @@ def expose(
         from banbury.decide.exposure import as_json, assess_folder
         from banbury.decide.exposure.text import lines
 
-        found = assess_folder(folder, vendor, precautions, as_of, accept_problems=accept_problems)
+        found = assess_folder(folder, vendor, precautions, as_of, accept_problems=accept_problems, workspace=workspace)
         if html_out is not None:
             from banbury.present.network.exposed import exposed
             from banbury.present.network.page import render

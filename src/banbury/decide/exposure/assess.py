@@ -70,6 +70,7 @@ def assess(network: Network | Graph, vendor: str, precautions: Sequence[str] = (
         unknown=g.unknown,
         limits=LIMITS,
         problems=len(g.network.problems),
+        evaluations=[one.release for one in g.network.evaluations if one.elements],
     )
 
 
@@ -91,9 +92,16 @@ def closure_and_outage(g: Graph, vendor: str) -> tuple[int, int]:
 
 
 def assess_folder(
-    folder: Path, vendor: str, precautions: Sequence[str], as_of: str | None = None, *, accept_problems: bool = False
+    folder: Path,
+    vendor: str,
+    precautions: Sequence[str],
+    as_of: str | None = None,
+    *,
+    accept_problems: bool = False,
+    workspace: Path | None = None,
 ) -> Exposure:
-    """The same of the inventory in ``folder``, as of a date (YYYY-MM-DD).
+    """The same of the inventory in ``folder``, as of a date (YYYY-MM-DD). ``workspace``: a folder of ``banbury
+    evaluate``, whose evaluations say what is known of releases.
 
     Raises :class:`InputError` where inventory, vendor, precaution or date cannot be used.
     """
@@ -102,7 +110,9 @@ def assess_folder(
         day = None if as_of is None else dt.date.fromisoformat(as_of)
     except ValueError as problem:
         raise InputError(f"--as-of: {(as_of or '')[:40]!r} is no date (YYYY-MM-DD)") from problem
-    with Network.open(folder, as_of=day, accept_problems=accept_problems) as network:
+    if workspace is not None and not workspace.is_dir():
+        raise InputError(f"{workspace}: is no workspace")
+    with Network.open(folder, as_of=day, accept_problems=accept_problems, workspace=workspace) as network:
         return assess(network, vendor, precautions)
 
 

@@ -16,7 +16,6 @@ import numpy as np
 from banbury.decide.exposure.record import CLASSES, Unknown
 from banbury.decide.network import Network
 from banbury.decide.network.catalogue import functions
-from banbury.decide.network.tables import tables
 
 Ints = np.ndarray[Any, np.dtype[np.int32]]
 Longs = np.ndarray[Any, np.dtype[np.int64]]
@@ -143,14 +142,12 @@ def graph(network: Network) -> Graph:
 
 def _nodes(network: Network) -> None:
     run = network.connection.execute
-    updated = "updated_by" if "updated_by" in tables()["elements"].columns else "NULL::VARCHAR AS updated_by"
-    digest = "release_sha256" if "release_sha256" in tables()["elements"].columns else "NULL::VARCHAR AS release_sha256"
     run(
-        f"""CREATE OR REPLACE TEMP TABLE exposure_nodes AS
+        """CREATE OR REPLACE TEMP TABLE exposure_nodes AS
         SELECT (row_number() OVER (ORDER BY id) - 1)::INTEGER AS n, id, coalesce(operator, '') AS operator,
             coalesce(function, '') AS function, coalesce(vendor, '') AS vendor, supported_by,
             coalesce(support_access, 'unknown') AS support_access, coalesce(region, '') AS region, lat, lon,
-            product, release, {digest}, managed_by, hosted_on, {updated}
+            product, release, release_sha256, managed_by, hosted_on, updated_by
         FROM elements_now WHERE id IS NOT NULL"""
     )
     run("CREATE OR REPLACE TEMP TABLE exposure_ids AS SELECT id, n FROM exposure_nodes")

@@ -71,7 +71,8 @@ def shares(g: Graph) -> Shares:
     found = Shares(
         element,
         group,
-        np.ma.getdata(columns["share"]).astype(np.float64),
+        # Only an inventory with problems that were accepted has a share that is none.
+        np.clip(np.nan_to_num(np.ma.getdata(columns["share"]).astype(np.float64)), 0.0, 1.0),
         [(str(o), str(n), str(m), str(p), float(c)) for o, n, m, p, c in rows],
         _parts(group, g.square[element]),
         _parts(group, g.region[element]),
@@ -109,8 +110,9 @@ def outage(
         kept, pools = core.capacity(operator, name)
         # Where no core is left, what still has a way there is lost as well.
         by_core = total[i] - gone[i] if kept == 0.0 else 0.0
-        by_core = max(min(by_core, 1.0 - float(gone[i])), 0.0)
         low = min(float(gone[i] + by_core), 1.0)
+        itself = min(float(direct[i]), low)
+        dependent = min(float(gone[i] - direct[i]), low - itself)
         rows.append(
             Loss(
                 operator=operator,
@@ -118,10 +120,10 @@ def outage(
                 metric=metric,
                 period=period,
                 low=low,
-                high=min(low + float(total[i] - gone[i] - by_core) * (1.0 - kept), 1.0),
-                direct=float(direct[i]),
-                dependent=float(gone[i] - direct[i]),
-                core=float(by_core),
+                high=min(low + max(float(total[i] - gone[i] - by_core), 0.0) * (1.0 - kept), 1.0),
+                direct=itself,
+                dependent=max(dependent, 0.0),
+                core=max(low - itself - max(dependent, 0.0), 0.0) if kept == 0.0 else 0.0,
                 covered=covered,
                 elements=int(elements[i]),
                 elements_lost=int(elements[i] if kept == 0.0 else dark[i]),

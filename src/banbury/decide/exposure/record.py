@@ -228,9 +228,9 @@ class Unknown(msgspec.Struct, frozen=True):
 class Exposure(msgspec.Struct, frozen=True):
     """What a vendor could read, steer or switch off in a network, before and after precautions.
 
-    ``inventory``: its digest. ``problems``: how many its check found, where they were accepted. ``after`` and
-    ``changes`` are of all ``precautions`` together; without any, ``after`` is null. ``jurisdiction`` stands beside,
-    never within.
+    ``inventory``: its digest. ``problems``: how many its check found, where they were accepted. ``evaluations``:
+    digests of the releases whose evaluations say something of its elements. ``after`` and ``changes`` are of all
+    ``precautions`` together; without any, ``after`` is null. ``jurisdiction`` stands beside, never within.
     """
 
     as_of: dt.date
@@ -245,3 +245,4 @@ class Exposure(msgspec.Struct, frozen=True):
     unknown: list[Unknown]
     limits: list[str]
     problems: int = 0
+    evaluations: list[str] = []

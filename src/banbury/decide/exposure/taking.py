@@ -4,7 +4,6 @@ What a precaution takes away depends on the inventory and the vendor alone, neve
 does not matter.
 """
 
-# ruff: noqa: S608 - the names in these queries are our own; an inventory's text is never among them
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from banbury.decide.exposure.graph import CLEAR, EDGES, Bools, Graph, Ints, Long
 from banbury.decide.exposure.precautions import Act, precautions
 from banbury.decide.exposure.record import CLASSES, Applied, NotApplied
 from banbury.decide.network.catalogue import functions
-from banbury.decide.network.tables import tables
 
 #: Names given for what a precaution does not hold for.
 EXAMPLES = 5
@@ -255,19 +253,23 @@ def used(closure: Closure, edges: int) -> Bools:
 def equivalent(g: Graph) -> Bools:
     """The elements whose release has, on the date, sufficient evidence that it is what its reviewed source builds.
 
-    By product and release; where the evidence names an image or a vendor, the element must be of it. Kept with the
-    graph.
+    By product and release; where the evidence names an image or a vendor, the element must be of it. Of several the
+    latest counts, of one day the weakest; evidence whose own verdict is another word than its level is not sufficient.
+    Kept with the graph.
     """
     if "equivalent" in g.cache:
         known: Bools = g.cache["equivalent"]
         return known
-    image = "release_sha256" in tables()["assurance"].columns
-    same = "AND (a.release_sha256 IS NULL OR a.release_sha256 = e.release_sha256)" if image else ""
     rows = g.network.columns(
-        f"""SELECT DISTINCT e.n AS n FROM exposure_nodes e JOIN assurance a
-        ON a.product = e.product AND a.release = e.release AND (a.vendor IS NULL OR a.vendor = e.vendor) {same}
-        WHERE a.kind = 'equivalence' AND a.level = 'sufficient' AND a.date <= getvariable('as_of')
-        AND (a.expires IS NULL OR a.expires >= getvariable('as_of'))"""
+        """WITH evidence AS (SELECT *, level = 'sufficient'
+                AND (verdict IS NULL OR verdict = 'identical' OR starts_with(verdict, 'equivalent/')) AS good
+            FROM assurance WHERE kind = 'equivalence' AND date <= getvariable('as_of')
+            AND (expires IS NULL OR expires >= getvariable('as_of'))),
+        about AS (SELECT e.n, a.date, a.good FROM exposure_nodes e JOIN evidence a
+            ON a.product = e.product AND a.release = e.release AND (a.vendor IS NULL OR a.vendor = e.vendor)
+            AND (a.release_sha256 IS NULL OR a.release_sha256 = e.release_sha256))
+        SELECT n FROM (SELECT n, date, bool_and(good) AS good FROM about GROUP BY n, date
+            QUALIFY row_number() OVER (PARTITION BY n ORDER BY date DESC) = 1) WHERE good"""
     )
     found = np.zeros(g.n, dtype=bool)
     found[np.ma.getdata(rows["n"])] = True
