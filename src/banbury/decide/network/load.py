@@ -44,6 +44,7 @@ def connect() -> duckdb.DuckDBPyConnection:
         config={
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
+            "python_enable_replacements": "false",
             "memory_limit": "6GB",
             "temp_directory": "",
         },

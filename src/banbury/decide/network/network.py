@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -137,23 +138,49 @@ class Network:
         self.as_of = as_of
         return self
 
-    def sql(self, query: str, params: dict[str, Any] | list[Any] | None = None) -> list[tuple[Any, ...]]:
-        """The rows of one read-only query. Values go in ``params`` (``$name`` or ``?``), never into the text.
+    def sql(
+        self, query: str, params: dict[str, Any] | list[Any] | None = None, *, seconds: float | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The rows of one read-only query. Values go in ``params`` (``$name`` or ``?``), never into the text. With
+        ``seconds`` it is a stranger's: broken off after that time, in a transaction that may not write and is undone.
 
-        Raises :class:`~banbury.model.errors.InputError` where it is not one ``SELECT``, or fails.
+        Raises :class:`~banbury.model.errors.InputError` where it is not one ``SELECT``, fails, or takes too long.
         """
-        return self._run(query, params).fetchall()
+        if seconds is None:
+            return self._run(query, params).fetchall()
+        timer = threading.Timer(seconds, self.connection.interrupt)
+        timer.daemon = True
+        self.connection.execute("BEGIN TRANSACTION READ ONLY")
+        timer.start()
+        try:
+            return self._run(query, params).fetchall()
+        except duckdb.InterruptException as problem:
+            raise InputError(f"query: broken off after {seconds:g} s") from problem
+        finally:
+            timer.cancel()
+            timer.join()
+            self.connection.execute("ROLLBACK")
 
     def columns(self, query: str, params: dict[str, Any] | list[Any] | None = None) -> dict[str, Any]:
         """The same as numpy arrays by column (masked where there are nulls): for graphs of a million nodes."""
         return self._run(query, params).fetchnumpy()
 
-    def _run(self, query: str, params: dict[str, Any] | list[Any] | None) -> duckdb.DuckDBPyConnection:
+    def one_select(self, query: str) -> Any:
+        """The statement in ``query``, not run. Raises :class:`InputError` where it is not one ``SELECT``."""
         try:
             statements = self.connection.extract_statements(query)
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise InputError("a query of the network is one SELECT")
-            return self.connection.execute(statements[0], params)
+        except duckdb.Error as problem:
+            raise InputError(f"query: {str(problem).partition(chr(10))[0][:300]}") from problem
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise InputError("a query of the network is one SELECT")
+        return statements[0]
+
+    def _run(self, query: str, params: dict[str, Any] | list[Any] | None) -> duckdb.DuckDBPyConnection:
+        statement = self.one_select(query)
+        try:
+            return self.connection.execute(statement, params)
+        except duckdb.InterruptException:
+            raise
         except duckdb.Error as problem:
             raise InputError(f"query: {str(problem).partition(chr(10))[0][:300]}") from problem
 

@@ -14,7 +14,7 @@ import msgspec
 
 from banbury.decide.network import Network
 from banbury.decide.policy import compile as compiler
-from banbury.decide.policy import groups
+from banbury.decide.policy import escape, groups
 from banbury.decide.policy import pack as model
 from banbury.decide.policy.pack import Pack
 from banbury.decide.policy.read import load
@@ -197,6 +197,9 @@ class _Rule:
 
     def _ask(self, query: str) -> list[tuple[Any, ...]]:
         try:
+            if isinstance(self.rule, model.Sql):
+                escape.check(self.network, self.rule.query)
+                return self.network.sql(query, seconds=escape.SECONDS)
             return self.network.sql(query)
         except InputError as problem:
             raise InputError(f"pack {self.pack.id}, rule {self.rule.id}: {problem}") from problem

@@ -258,9 +258,11 @@ def _requires(pack: Pack, rule: model.Requires) -> str:
 
 
 def _sql(pack: Pack, rule: model.Sql) -> str:
-    return f"""SELECT operator::VARCHAR AS operator, id::VARCHAR AS id, false AS planned, NULL::DATE AS day,
-        true AS inside, hit::BOOLEAN AS hit FROM ({rule.query}
-        )"""
+    # What it names is an element of the pack's network, so that no text of its own gets into a report.
+    return f"""SELECT e.operator, e.id, false AS planned, NULL::DATE AS day, true AS inside,
+        CASE WHEN e.id IS NULL THEN error('names what is no element of that operator') ELSE q.hit::BOOLEAN END AS hit
+        FROM (SELECT operator::VARCHAR AS operator, id::VARCHAR AS id, hit FROM ({rule.query}
+        )) q LEFT JOIN policy_elements e ON e.id = q.id AND e.operator IS NOT DISTINCT FROM q.operator"""
 
 
 _COMPILERS: dict[type[Any], Callable[[Pack, Any], str]] = {
