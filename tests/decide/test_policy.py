@@ -264,8 +264,10 @@ ATTACKS = (
     "SET memory_limit = '1TB'",
     "CALL enable_logging()",
     "WITH x AS (DELETE FROM policy_elements RETURNING *) SELECT operator, id, false AS hit FROM x",
-    "WITH x AS (INSERT INTO policy_vendors VALUES ('a', 'b', true) RETURNING *) "
-    "SELECT '' AS operator, id, true AS hit FROM x",
+    (
+        "WITH x AS (INSERT INTO policy_vendors VALUES ('a', 'b', true) RETURNING *) "
+        "SELECT '' AS operator, id, true AS hit FROM x"
+    ),
     "SELECT operator, id, true AS hit FROM query('SELECT * FROM policy_elements')",
     "SELECT name AS operator, value AS id, true AS hit FROM duckdb_settings()",
     "SELECT operator, id, getenv('PATH') IS NULL AS hit FROM policy_elements",
@@ -308,8 +310,10 @@ def test_the_sql_escape_refuses(tmp_path: Path, query: str) -> None:
     [
         "SELECT operator, id, covered AS hit FROM policy_elements",
         "WITH n AS (SELECT operator, id FROM policy_elements WHERE covered) SELECT operator, id, true AS hit FROM n",
-        "SELECT operator, id, vendor IN (SELECT v.id FROM vendors v WHERE jurisdiction = 'CN') AS hit "
-        "FROM policy_elements",
+        (
+            "SELECT operator, id, vendor IN (SELECT v.id FROM vendors v WHERE jurisdiction = 'CN') AS hit "
+            "FROM policy_elements"
+        ),
     ],
 )
 def test_the_sql_escape_reads(tmp_path: Path, query: str) -> None:
@@ -320,8 +324,10 @@ def test_the_sql_escape_reads(tmp_path: Path, query: str) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM x) "
-        "SELECT '' AS operator, '' AS id, max(n) > 1 AS hit FROM x",
+        (
+            "WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM x) "
+            "SELECT '' AS operator, '' AS id, max(n) > 1 AS hit FROM x"
+        ),
         "SELECT a.operator, a.id, true AS hit FROM policy_elements a"
         + "".join(f" CROSS JOIN functions f{i}" for i in range(30)),
     ],
