@@ -18,6 +18,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from banbury.bench import network_options
 from banbury.decide import exposure
 from banbury.decide.network import Network
 from banbury.decide.network.generate import generate
@@ -160,6 +161,8 @@ STEPS = [
     Step("exposure: the graph", _graph),
     Step("exposure: closure and vendor off", _closure, exposure.prepared),
     Step("exposure: whole, 2 precautions", _expose, exposure.prepared),
+    Step("options: cheapest ban by 2027", network_options.ban, network_options.prepare),
+    Step("options: cheapest cap of 35 % by 2024", network_options.cap, network_options.prepare),
 ]
 
 
