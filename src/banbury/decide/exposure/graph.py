@@ -108,7 +108,7 @@ def graph(network: Network) -> Graph:
     lists = {key: _list(network, key) for key in ("operator", "function", "entity", "region")}
     columns = _fetch(network)
     n = len(columns["operator"])
-    source, target, kind, unsaid = _edges(network)
+    source, target, kind, unsaid = _edges(network, n)
     found = Graph(
         network=network,
         n=n,
@@ -183,7 +183,7 @@ def _fetch(network: Network) -> dict[str, Ints]:
     return {key: np.ma.getdata(value).astype(np.int32) for key, value in found.items()}
 
 
-def _edges(network: Network) -> tuple[Ints, Ints, Ints, Bools]:
+def _edges(network: Network, n: int) -> tuple[Ints, Ints, Ints, Bools]:
     """Source, target, kind and whether its protection is not said; ordered, each once."""
     code = {name: i for i, name in enumerate(EDGES)}
     protected = ", ".join(f"'{p}'" for p in PROTECTED)
@@ -208,16 +208,17 @@ def _edges(network: Network) -> tuple[Ints, Ints, Ints, Bools]:
                     ELSE {code["carries"]} END END,
                 coalesce(l.encrypted, 'unknown') IN ('unknown', 'other')
             FROM links l JOIN exposure_ids x ON x.id = l.a JOIN exposure_nodes y ON y.id = l.b)
-        SELECT a::INTEGER AS a, b::INTEGER AS b, kind::INTEGER AS kind, bool_or(unsaid) AS unsaid
-        FROM said WHERE kind IS NOT NULL AND a <> b GROUP BY a, b, kind ORDER BY a, b, kind"""
+        SELECT a::INTEGER AS a, b::INTEGER AS b, kind::INTEGER AS kind, unsaid FROM said
+        WHERE kind IS NOT NULL AND a <> b"""
     )
-    plainly = {key: np.ma.getdata(value) for key, value in rows.items()}
-    return (
-        plainly["a"].astype(np.int32),
-        plainly["b"].astype(np.int32),
-        plainly["kind"].astype(np.int32),
-        plainly["unsaid"].astype(bool),
-    )
+    a, b, kind = (np.ma.getdata(rows[key]).astype(np.int64) for key in ("a", "b", "kind"))
+    # Each relation once, in order of its ends and kind: as one number (elements are fewer than 2^31).
+    key, place = np.unique((a * n + b) * len(EDGES) + kind, return_inverse=True)
+    unsaid = np.zeros(len(key), dtype=bool)
+    unsaid[place[np.ma.getdata(rows["unsaid"]).astype(bool)]] = True
+    ends, kinds = np.divmod(key, len(EDGES))
+    source, target = np.divmod(ends, max(n, 1))
+    return source.astype(np.int32), target.astype(np.int32), kinds.astype(np.int32), unsaid
 
 
 def planes(names: list[str]) -> np.ndarray[Any, np.dtype[np.int8]]:
