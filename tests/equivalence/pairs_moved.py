@@ -23,7 +23,7 @@ def built(version: str, *flags: str) -> bytes:
 
 
 def sample(shipped: bytes, rebuilt: bytes | None = None) -> Sample:
-    return Sample(build.strip(rebuilt or built(SHORT)), build.strip(shipped), *RECORDS)
+    return Sample(rebuilt or built(SHORT), build.strip(shipped), *RECORDS)
 
 
 class Field(NamedTuple):
@@ -103,6 +103,7 @@ def _() -> Sample:
 def _() -> Sample:
     flags = "-nostdlib", "-static-pie", "-fPIE", "-ffreestanding", "-fno-builtin"
     source = """
+    __attribute__((used)) static int own(void) { return 1; }
     __attribute__((noinline)) long say(const char *t) { long n = 0; while (t[n]) n++; return n; }
     const char *texts[] = {"one text of this program",
       VERSION " is the version of it, as it was declared", "and another text of it"};
@@ -339,7 +340,7 @@ EIGHT = "1.2.3-deb12u1"
 def _vector(version: str, align: int, section: str = ".rodata.cst16") -> bytes:
     raw = build.program("x86_64", f'-DVERSION="{version}"', "-c", source=VECTOR)
     raw = build.tool(raw, "x86_64", "objcopy", f"--set-section-alignment={section}={align}")
-    return build.strip(build.linked(raw))
+    return build.linked(raw)
 
 
 @tampered("moved-constant-unaligned")
@@ -348,13 +349,13 @@ def _() -> Sample:
     raw = _vector(EIGHT, 8)
     index = [s.name for s in build.elf(raw).iter_sections()].index(".rodata")
     raw = build.header_field(raw, index, 48, "<Q", 16)
-    return Sample(_vector("1.2.3", 16), raw, BuildRecord(versions={"p": "1.2.3"}), BuildRecord(versions={"p": EIGHT}))
+    return Sample(_vector("1.2.3", 16), build.strip(raw), BuildRecord(versions={"p": "1.2.3"}), BuildRecord(versions={"p": EIGHT}))
 
 
 @harmless("moved-constant-aligned")
 def _() -> Sample:
     a, b = _vector("1.2.3", 16), _vector(EIGHT, 16)
-    return Sample(a, b, BuildRecord(versions={"p": "1.2.3"}), BuildRecord(versions={"p": EIGHT}))
+    return Sample(a, build.strip(b), BuildRecord(versions={"p": "1.2.3"}), BuildRecord(versions={"p": EIGHT}))
 
 
 @tampered("moved-segment-unaligned")

@@ -37,7 +37,7 @@ def built(arch: str, version: str, *flags: str) -> bytes:
 
 
 def sample(arch: str, shipped: bytes, rebuilt: bytes | None = None) -> Sample:
-    return Sample(build.strip(rebuilt or built(arch, SHORT), arch), build.strip(shipped, arch), *RECORDS)
+    return Sample(rebuilt or built(arch, SHORT), build.strip(shipped, arch), *RECORDS)
 
 
 def words(raw: bytes, name: str = "") -> list[tuple[int, int]]:

@@ -54,7 +54,7 @@ def built(version: str, *flags: str) -> bytes:
 
 
 def sample(shipped: bytes, *flags: str) -> Sample:
-    return Sample(build.strip(built(SHORT, *flags)), build.strip(shipped), *RECORDS)
+    return Sample(built(SHORT, *flags), build.strip(shipped), *RECORDS)
 
 
 @cache
@@ -63,7 +63,8 @@ def undone(arch: str, version: str, *flags: str) -> bytes:
 
 
 def undone_pair(arch: str, *flags: str) -> Sample:
-    return Sample(*(build.strip(undone(arch, v, *flags), arch) for v in (SHORT, LONG)), *RECORDS)
+    a, b = (undone(arch, v, *flags) for v in (SHORT, LONG))
+    return Sample(a, build.strip(b, arch), *RECORDS)
 
 
 @harmless("moved-exceptions")

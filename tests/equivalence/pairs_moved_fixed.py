@@ -28,7 +28,7 @@ def built(version: str, *flags: str, source: str = SOURCE) -> bytes:
 
 
 def sample(shipped: bytes, rebuilt: bytes | None = None) -> Sample:
-    return Sample(build.strip(rebuilt or built(SHORT)), build.strip(shipped), *RECORDS)
+    return Sample(rebuilt or built(SHORT), build.strip(shipped), *RECORDS)
 
 
 def address(raw: bytes, name: str) -> int:
@@ -53,7 +53,7 @@ def _() -> Sample:
 
 
 _STATIC = """
-__attribute__((noinline)) long say(const char *t) { long n = 0; while (t[n]) n++; return n; }
+static __attribute__((noinline)) long say(const char *t) { long n = 0; while (t[n]) n++; return n; }
 const char *const texts[] = {"one text of this program",
   VERSION " is the version of it, as it was declared", "more"};
 __attribute__((noinline)) long pick(long k) {
@@ -74,7 +74,8 @@ def _() -> Sample:
 
 @harmless("moved-fixed-unoptimised")
 def _() -> Sample:
-    return sample(built(LONG, "-O0"), built(SHORT, "-O0"))
+    source = SOURCE.replace('"a "', '"the "').replace('"b "', '"thb "').replace('"c "', '"thc "')
+    return sample(built(LONG, "-O0", source=source), built(SHORT, "-O0", source=source))
 
 
 @tampered("moved-fixed-left-behind")

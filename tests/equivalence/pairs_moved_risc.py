@@ -23,7 +23,7 @@ def built(arch: str, version: str, *flags: str) -> bytes:
 
 def sample(arch: str, shipped: bytes, rebuilt: bytes | None = None) -> Sample:
     a = rebuilt or built(arch, SHORT)
-    return Sample(build.strip(a, arch), build.strip(shipped, arch), *RECORDS)
+    return Sample(a, build.strip(shipped, arch), *RECORDS)
 
 
 def words(raw: bytes, arch: str, at: int, count: int = 1) -> tuple[int, ...]:

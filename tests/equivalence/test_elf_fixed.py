@@ -52,8 +52,8 @@ def test_a_program_with_its_c_library_moves() -> None:
     """A statically linked program of the C library, with its hand-written code: thirty thousand references."""
     records = tuple(BuildRecord(versions={"p": v}) for v in ("1.2.3", "1.2.3-1.x86"))
     flags = "-fno-pie", "-no-pie", "-static"
-    a, b = (build.strip(build.program("x86_64", f'-DVERSION="{r.versions["p"]}"', *flags)) for r in records)
-    sample = Sample(a, b, *records)
+    a, b = (build.program("x86_64", f'-DVERSION="{r.versions["p"]}"', *flags) for r in records)
+    sample = Sample(a, build.strip(b), *records)
     verdict = compare_elf(View(sample.a), View(sample.b), *records, locate=False)
     assert verdict.verdict.equivalent, verdict.unexplained
 

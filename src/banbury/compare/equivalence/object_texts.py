@@ -50,6 +50,11 @@ class Texts:
             return place - start + start_b
         raise Refused(self.name, "a reference leads into the middle of a text that differs")
 
+    def changed(self, place: int) -> tuple[int, int] | None:
+        """The lengths of the text at ``place`` in both files, without its NUL, where they differ."""
+        start, end, start_b, end_b = self._item(place)
+        return (end - start, end_b - start_b) if end - start != end_b - start_b else None
+
     def symbol(self, value: int) -> int:
         """The value of a symbol in this section."""
         return self.place(value)

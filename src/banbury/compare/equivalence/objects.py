@@ -24,6 +24,7 @@ from banbury.compare.equivalence.elf_map import SHT_STRTAB, SHT_SYMTAB, OwnedElf
 from banbury.compare.equivalence.elf_meta import compare_build_id, compare_section_names, compare_toolchain
 from banbury.compare.equivalence.elf_same import Pair, compare_header, span
 from banbury.compare.equivalence.elf_symbols import check_symbols, files_agree, symbols_of
+from banbury.compare.equivalence.object_lengths import check_site, functions_of
 from banbury.compare.equivalence.object_texts import Texts, texts_of
 from banbury.formats import _elf_types as t
 
@@ -151,7 +152,7 @@ class _Objects:
         (local, named, files), (local_b, named_b, files_b) = self._listed(0), self._listed(1)
         if named != named_b or local_b - local:
             raise Refused(one.table.name, "symbols differ", *whole)
-        if local - local_b and not one.dropped:
+        if local - local_b and (not one.dropped or any(_is_mark(name) for name, *_ in local - local_b)):
             raise Refused(one.table.name, "symbols differ", *whole)
         if not files_agree(self.pair, files, files_b):
             raise Refused(one.table.name, "names of source files differ and are neither declared nor temporary", *whole)
@@ -227,7 +228,17 @@ class _Objects:
                 continue
             if one.type != t.SHT_RELA:
                 raise Refused(one.name, "it refers to a text that moved, in a way that is not read here")
-            rows[row, 3] = texts.addend(a.elf.header.machine, found, int(rows[row, 1]), int(rows[row, 3]))
+            old = int(rows[row, 3])
+            rows[row, 3] = texts.addend(a.elf.header.machine, found, int(rows[row, 1]), old)
+            lengths = texts.changed(old if found[1] & 15 == _SECTION else found[4] + old)
+            if lengths:
+                held = a.elf.sections[one.info]
+                check_site(a.elf, held, functions_of(a.symbols, one.info), int(rows[row, 0]), lengths)
+
+
+def _is_mark(name: str) -> bool:
+    """Whether a symbol says what is code and what is data (AAELF32 4.5.5, AAELF64 5.5.4): linkers go by it."""
+    return name[:1] == "$" and name[1:2].isalpha() and name[2:3] in ("", ".")
 
 
 class _Side:

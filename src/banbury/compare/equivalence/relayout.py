@@ -38,9 +38,11 @@ from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_exceptions import exceptions
 from banbury.compare.equivalence.relayout_fixed import Fixed
 from banbury.compare.equivalence.relayout_headers import check_headers
-from banbury.compare.equivalence.relayout_items import check_aligned, compare_items, constant, labels, pieces_of
+from banbury.compare.equivalence.relayout_items import Text, check_aligned, compare_items, constant, labels, pieces_of
+from banbury.compare.equivalence.relayout_lengths import check_lengths
 from banbury.compare.equivalence.relayout_map import AddressMap, Piece, is_template, paired
-from banbury.compare.equivalence.relayout_tables import check_distances
+from banbury.compare.equivalence.relayout_objects import Objects, boundary
+from banbury.compare.equivalence.relayout_tables import check_code_distances, check_distances
 from banbury.formats import _elf_types as t
 
 U8 = npt.NDArray[np.uint8]
@@ -74,6 +76,8 @@ class _Proof:
         self.refs, self.masks = self.sides.refs, self.sides.masks
         self.caught: list[tuple[int, int, int, int]] = []  # functions with tables of exceptions, and these
         self.bits: dict[int, U8] = {}  # of code: the bits that are references
+        self.objects = Objects(self.a)
+        self.texts: list[Text] = []  # that changed their length
         self.fixed = Fixed(self.sides, self.machine.entered) if header.type == t.ET_EXEC else None
 
     @staticmethod
@@ -106,8 +110,10 @@ class _Proof:
         if self.fixed is not None:
             self.fixed.finish(the_map)
         self._boundaries()
+        boundary(self.pairs, self._held())
         for one, other in self.pairs:
             self._contents(one, other, split.get(one.index))
+        check_lengths(self.sides, self.objects, self.texts)
         self._distances(the_map)
         check_headers(self.pair, self.pairs, the_map)
         compare_header(self.pair, loaded=False)
@@ -174,15 +180,17 @@ class _Proof:
             ):
                 raise Refused("relocations", f"the place {place:#x} is not stored in the file")
             held.setdefault(part.index, []).append((place - part.addr, place_b - part_b.addr))
-        for index, places in held.items():
+        for index, rows in held.items():
             raw, raw_b = self.raw[index]
-            at, at_b = np.array(places, np.int64).T
+            at, at_b = np.array(rows, np.int64).T
             old = data.same_words(raw, raw, at, width, self.sides.big)[0]
             new = data.same_words(raw_b, raw_b, at_b, width, self.sides.big)[0]
             if ((old == 0) != (new == 0)).any():
                 raise Refused(self.a.sections[index].name, "a relocated word is stored in one file only")
             some = old != 0
             self.refs.add(f"{self.a.sections[index].name}, stored words", old[some], new[some])
+            places = at[some] + self.a.sections[index].addr
+            self.sides.pointers += zip(places.tolist(), old[some].tolist(), strict=True)
             mask = self.masks.get(index)
             if mask is None:
                 raise Refused(self.a.sections[index].name, "a table that is relocated")
@@ -257,7 +265,10 @@ class _Proof:
 
     def _distances(self, the_map: AddressMap) -> None:
         """Data that the tables' readers do not know: no distances that were left behind."""
-        old = self.refs.old
+        old, machine = self.refs.old, self.a.header.machine
+        for one, _, _ in self.sides.code:
+            if not self.sides.big:
+                check_code_distances(one, self.raw[one.index][0], machine, old, the_map)
         for one, _ in self.pairs:
             mask = self.masks.get(one.index)
             if mask is not None and one.type == SHT_PROGBITS and one.addr % 4 == 0:
@@ -269,7 +280,8 @@ class _Proof:
         old, new = split
         shifts = (new - old)[np.searchsorted(old, at + one.addr, "right") - 1] + one.addr - other.addr
         fixed[at] = raw_b[np.minimum(at + shifts, len(raw_b) - 1)]
-        compare_items(self.pair, (one, other), (fixed, raw_b), split, self._made(), self.masks[one.index])
+        parts, mask = (one, other), self.masks[one.index]
+        self.texts += compare_items(self.pair, parts, (fixed, raw_b), split, self._made(), mask, self.objects)
         check_aligned(one, raw, old, new)
 
     def _made(self) -> Ints:
@@ -279,6 +291,15 @@ class _Proof:
         stored = self.a.header.machine == t.EM_PPC
         held = [old for w, old, _ in self.refs.groups() if w in names or (stored and w.endswith(", addends"))]
         return np.concatenate(held) if held else np.zeros(0, np.int64)
+
+    def _held(self) -> Ints:
+        """All addresses that code makes or data hold: not those of the loader's own tables."""
+        names = {part.name for part, _, _ in self.sides.code}
+        held = [self._made()]
+        for where, old, _ in self.refs.groups():
+            if where not in names and where.endswith((", addends", ", stored words", ", words", ".dynsym")):
+                held.append(old)
+        return np.concatenate(held)
 
     def _note(self, one: Part, other: Part) -> None:
         if np.array_equal(*self.raw[one.index]):

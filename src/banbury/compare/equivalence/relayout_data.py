@@ -119,6 +119,7 @@ def relocations(sides: Sides, machine: Machine, one: Part, other: Part) -> Mask:
     based = machine.relative(types, symbols) & ~none
     if x.rela:
         refs.add(f"{one.name}, addends", x.addends[based], y.addends[based])
+        sides.pointers += zip(x.offsets[based].tolist(), x.addends[based].tolist(), strict=True)
         if not np.array_equal(x.addends[~based], y.addends[~based]):
             raise Refused(one.name, "an addend differs")
     held = based | np.isin(types, list(machine.kinds.lazy))

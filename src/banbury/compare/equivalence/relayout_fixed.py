@@ -87,6 +87,7 @@ class Fixed:
         for one, other in self.plain:
             at, at_b, a, b = self._find(one, other, old, new, sure=False)
             sides.refs.add(f"{one.name}, words", a, b)
+            sides.pointers += zip((at + one.addr).tolist(), a.tolist(), strict=True)
             for k in range(sides.word):
                 sides.masks[one.index][at + k] = True
             self._explain(one, other, at, at_b, sides.word, a != b)

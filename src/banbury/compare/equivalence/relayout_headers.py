@@ -24,8 +24,7 @@ def check_headers(pair: Pair, pairs: Parts, the_map: AddressMap) -> None:
         where = f"program header {number}"
         if (x.type, x.flags, x.align) != (y.type, y.flags, y.align) or x.paddr - x.vaddr != y.paddr - y.vaddr:
             raise Refused(where, "its type, flags, alignment or physical address differs")
-        if x.type == t.PT_TLS and (x.filesz, x.memsz) != (y.filesz, y.memsz):
-            raise Refused(where, "thread-local memory differs")
+        _check_thread_local(where, x, y)
         if not x.filesz and not _same_place(x.offset, x.vaddr, y.offset, y.vaddr):
             raise Refused(where, "it is empty and stands elsewhere in the file")
         _check_protected(where, x, y)
@@ -46,6 +45,14 @@ def check_headers(pair: Pair, pairs: Parts, the_map: AddressMap) -> None:
     size = a.header.phnum * a.header.phentsize
     here = [Range(a.header.phoff, a.header.phoff + size), Range(0x18, 0x20)]
     pair.account.explain("elf.moved-section", here, here, "headers")
+
+
+def _check_thread_local(where: str, x: t.Segment, y: t.Segment) -> None:
+    """Code holds distances within thread-local memory, which follow from its size and its place within alignment."""
+    if x.type != t.PT_TLS:
+        return
+    if (x.filesz, x.memsz) != (y.filesz, y.memsz) or (x.vaddr - y.vaddr) % max(x.align, 1):
+        raise Refused(where, "thread-local memory differs, or is aligned otherwise")
 
 
 def _check_protected(where: str, x: t.Segment, y: t.Segment) -> None:
@@ -76,6 +83,7 @@ def _check_point(where: str, kind: int, old: int, new: int, pairs: Parts, the_ma
         return
     if new in allowed:
         return
-    if kind == t.PT_GNU_RELRO and not allowed and old % PAGE == new % PAGE == 0:
+    within = any(y.addr < new < y.addr + y.size for _, y in pairs)
+    if kind == t.PT_GNU_RELRO and not allowed and old % PAGE == new % PAGE == 0 and not within:
         return
     raise Refused(where, f"it begins or ends elsewhere: {old:#x} in one file, {new:#x} in the other")

@@ -18,9 +18,12 @@ from banbury.compare.equivalence.elf_same import Pair
 from banbury.compare.equivalence.literals import declared_texts, is_text
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_map import Piece
+from banbury.compare.equivalence.relayout_objects import Objects
 
 U8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+#: A text that changed its length: its address in the first file, and its length with the NUL in both.
+Text = tuple[int, int, int]
 _MOST_ALIGN = 64
 _SCALARS = (1, 2, 4, 8, 16)  # bytes of one element that is no structure
 _ELEMENT = 64  # bytes of one element of an array, of which a compiler may point before the first
@@ -64,12 +67,20 @@ def pieces_of(one: Part, other: Part, old: Ints, new: Ints) -> list[Piece]:
 
 
 def compare_items(
-    pair: Pair, parts: tuple[Part, Part], sides: tuple[U8, U8], split: tuple[Ints, Ints], made: Ints, words: Mask
-) -> None:
+    pair: Pair,
+    parts: tuple[Part, Part],
+    sides: tuple[U8, U8],
+    split: tuple[Ints, Ints],
+    made: Ints,
+    words: Mask,
+    objects: Objects,
+) -> list[Text]:
     """Compare the contents of a section that moved in pieces. ``sides``: its bytes, the first file's with every
     reference already replaced by the second file's; ``split``: its labels; ``made``: all addresses that code makes;
-    ``words``: which bytes are references. Raises :class:`Refused`."""
+    ``words``: which bytes are references; ``objects``: of the first file. Returns the texts that changed their length:
+    see :data:`Text`. Raises :class:`Refused`."""
     (one, other), (a, b), (old, new) = parts, sides, split
+    texts: list[Text] = []
     begin = np.append(old - one.addr, one.size)
     begin_b = np.append(new - other.addr, other.size)
     for index in _suspects(a, b, begin, begin_b):
@@ -79,6 +90,12 @@ def compare_items(
             continue
         shut = x2 < len(a) and y2 < len(b) and not a[x2] and not b[y2]
         grown = _item(pair, one, other, item, item_b, (x1, y1), shut=shut)
+        if grown:
+            content = item.rstrip(b"\0")
+            first = content.rfind(b"\0") + 1
+            length = len(content) - first + 1
+            texts.append((one.addr + x1 + first, length, length + grown))
+            objects.alone(one, one.addr + x1 + first, length, one.addr + x2)
         if index + 2 == len(begin):
             _tail(pair, one, other, len(item_b) - len(item) - grown)
             continue
@@ -86,7 +103,11 @@ def compare_items(
         if shift != after:
             inside = bool(x1 and a[x1 - 1] and not words[x1 - 1])
             _check_meant(one, a, (x1, x2, int(begin[index + 2])), inside, int((made == old[index]).sum()))
+            _check_before(one, a, words, (int(old[index + 1]), one.addr + int(begin[index + 2])), made)
+        if shift + grown != after:
+            objects.apart(one, int(old[index]), int(old[index + 1]))
         _padding(pair, one, other, shift + grown, after, int(old[index + 1]), (x2, y2))
+    return texts
 
 
 def check_aligned(one: Part, raw: U8, old: Ints, new: Ints) -> None:
@@ -118,6 +139,21 @@ def _check_meant(one: Part, a: U8, where: tuple[int, int, int], inside: bool, co
     near = end - start <= _ELEMENT if count > 1 else end - start in _SCALARS
     if near:
         raise Refused(one.name, "a text that changed its length may be one element before other data", at)
+
+
+def _check_before(one: Part, a: U8, words: Mask, item: tuple[int, int], made: Ints) -> None:
+    """No address that code makes lies close before a place where the shift changes, but the beginnings of texts and
+    data (before what is no text, those that it makes once): it might be one before the ``item`` behind that place."""
+    label, end = item
+    text = is_text(a[label - one.addr : end - one.addr].tobytes().replace(b"\0", b""))
+    near, count = np.unique(made[(made >= max(label - _ELEMENT, one.addr)) & (made < label)], return_counts=True)
+    at = near - one.addr
+    before = np.maximum(at - 1, 0)
+    inside = (at > 0) & (a[before] >= 0x20) & (a[before] < 0x7F) & (a[at] >= 0x20) & (a[at] < 0x7F) & ~words[before]
+    wrong = at[inside | ((count > 1) & ~words[at] & (not text))]
+    if len(wrong):
+        where = [Range(int(x) + one.offset, int(x) + one.offset + 1) for x in wrong[:16]]
+        raise Refused(one.name, "an address in front of what moved may mean an element before it", where)
 
 
 def _suspects(a: U8, b: U8, begin: Ints, begin_b: Ints) -> list[int]:

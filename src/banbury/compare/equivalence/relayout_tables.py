@@ -16,6 +16,7 @@ from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.elf_same import Pair
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_map import AddressMap, References
+from banbury.formats import _elf_types as t
 
 U8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -80,12 +81,29 @@ def jump_tables(
     if len(wrong):
         where = [Range(int(x) + one.offset, int(x) + one.offset + 4) for x in at[wrong[:64]]]
         raise Refused(one.name, "a jump table does not follow the address map", where)
+    behind = begin[tables] + 4 * np.bincount(owner, minlength=len(tables))
+    _check_ends(one, other, raw_b, behind, base[tables] - one.addr, base_b[tables] - other.addr, code)
     refs.add(f"{one.name}, jump tables", targets, targets_b)
     for k in range(4):
         mask[at + k] = True
     changed = _words(raw, at) != _words(raw_b, there)
     if changed.any():
         pair.account.explain("elf.moved-table", _spans(at[changed] + one.offset), _spans(there[changed] + other.offset))
+
+
+def _check_ends(one: Part, other: Part, raw_b: U8, behind: Ints, base: Ints, base_b: Ints, code: Codes) -> None:
+    """No table goes on in the second file where it ends in the first: there its words would be looked at by nobody."""
+    place = behind - base + base_b
+    fits = (place + 4 <= len(raw_b)) & ~np.isin(behind, base)
+    place, start = place[fits], base_b[fits]
+    target = _words(raw_b, place) + start + other.addr
+    longer = np.zeros(len(place), bool)
+    for _, part, starts in code:
+        inside = (target >= part.addr) & (target < part.addr + part.size)
+        longer[inside] |= starts[target[inside] - part.addr]
+    if longer.any():
+        where = [Range(int(x) + other.offset, int(x) + other.offset + 4) for x in place[longer][:16]]
+        raise Refused(one.name, "a jump table is longer in the second file", [], where)
 
 
 def check_distances(one: Part, raw: U8, big: bool, old: Ints, mask: Mask, the_map: AddressMap) -> None:
@@ -114,6 +132,24 @@ def check_distances(one: Part, raw: U8, big: bool, old: Ints, mask: Mask, the_ma
         if (leading & (the_map.many(target) - target != shifts[index])).any():
             where = [Range(int(label[0]) - one.addr + one.offset, int(stop[0]) - one.addr + one.offset)]
             raise Refused(one.name, "words that may be distances to what moved against them", where)
+
+
+def check_code_distances(one: Part, raw: U8, machine: int, old: Ints, the_map: AddressMap) -> None:
+    """Refuse a table of distances to data that stands among code (hand-written code has such): a label in code whose
+    first words (on AArch64 the first, which is no instruction), added to it, lead to data that moved against it."""
+    count = 1 if machine == t.EM_AARCH64 else 2
+    label = np.unique(old[(old >= one.addr) & (old + 4 * count <= one.addr + one.size)])
+    likely, left = np.ones(len(label), bool), np.zeros(len(label), bool)
+    shift = the_map.many(label) - label
+    for k in range(count):
+        target = label + _words(raw, label - one.addr + 4 * k)
+        made = the_map.many(target)
+        likely &= ((target < one.addr) | (target >= one.addr + one.size)) & (made >= 0)
+        left |= made - target != shift
+    lost = label[likely & left]
+    if len(lost):
+        where = [Range(int(x) - one.addr + one.offset, int(x) - one.addr + one.offset + 8) for x in lost[:16]]
+        raise Refused(one.name, "words among code that may be distances to what moved against it", where)
 
 
 def _runs(starts: Ints, size: int, mask: Mask) -> tuple[Ints, Ints]:

@@ -83,7 +83,8 @@ def _debug_link(target: str) -> Made:
 def _path(target: str, *, long: bool) -> Made:
     """The name of the source file, with its folder, is a string of the program."""
     roots = ["/build/laboratory", "/srv/vendor/project/build" if long else "/srv/vendor/build"]
-    a, b = (gate(target, vendor=i == 1, root=root, options=("-DORIGIN=__FILE__",)) for i, root in enumerate(roots))
+    origin = ("-DORIGIN=__FILE__",)
+    a, b = (gate(target, vendor=i, root=x, options=origin, strip=i) for i, x in zip((False, True), roots, strict=True))
     return _pair(target, a, b, side={"roots": roots[1:]})
 
 
@@ -93,7 +94,7 @@ def _clock(target: str) -> Made:
 
 
 def _user(target: str) -> Made:
-    a = gate(target, options=(f'-DBUILDER="{LAB["user"]}@{LAB["host"]}"',))
+    a = gate(target, options=(f'-DBUILDER="{LAB["user"]}@{LAB["host"]}"',), strip=False)
     b = gate(target, vendor=True, options=(f'-DBUILDER="{VENDOR["user"]}@{VENDOR["host"]}"',))
     return _pair(target, a, b)
 
@@ -101,7 +102,8 @@ def _user(target: str) -> Made:
 def _version(target: str) -> Made:
     longer = "2.4.1+b1-vendor"
     b = gate(target, vendor=True, options=(f'-DVERSION="{longer}"',))
-    return _pair(target, gate(target), b, side={"versions": {"gate": longer}}, behaviour="")
+    a = gate(target, strip=False)  # its symbols say that the version is no part of something else
+    return _pair(target, a, b, side={"versions": {"gate": longer}}, behaviour="")
 
 
 def _padding(target: str) -> Made:

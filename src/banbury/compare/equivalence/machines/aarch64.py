@@ -33,6 +33,7 @@ from banbury.compare.equivalence.relayout_map import AddressMap
 from banbury.compare.equivalence.relayout_tables import jump_tables
 
 _PAGE = 4096
+_SOON = 24  # instructions behind an addition within which a copy of fixed length begins
 
 
 class AArch64(Machine):
@@ -52,6 +53,7 @@ class AArch64(Machine):
         self.fixed_pages: list[tuple[str, int]] = []
         self.literals: list[tuple[Part, Part, Ints]] = []
         self.stubs: set[int] = set()  # of functions that do not return
+        self.wide: list[tuple[Part, Ints]] = []  # numbers that several moves make, in a file for a fixed address
         self.unread = False  # whether some indirect branch was not understood
         self.understood = np.zeros(0, np.int64)  # tables of those that were
 
@@ -70,6 +72,8 @@ class AArch64(Machine):
         self.unread |= code.unread
         self.understood = np.union1d(self.understood, code.understood)
         self.literals.append((one, other, code.literal_words()))
+        if self.sides.image is not None:
+            self.wide.append((one, a64.wide_numbers(code.words)))
         entries = np.zeros(one.size + 1, bool)
         entries[::4] = True
         if len(code.moved):
@@ -93,6 +97,10 @@ class AArch64(Machine):
     def finish(self, the_map: AddressMap) -> None:
         """Pages that are used in ways that cannot be followed may not have moved, nor anything on them; literals may
         not be distances to what moved against the code."""
+        for one, values in self.wide:
+            made = the_map.many(values)
+            if ((made >= 0) & (made != values)).any():
+                raise Refused(one.name, "a number of several moves may be an address that moved")
         for name, page in self.fixed_pages:
             if any(p.shift and p.start < page + _PAGE and p.end > page for p in the_map.pieces):
                 raise Refused(name, f"the page {page:#x} is used in a way that cannot be followed, and something moved")
@@ -205,10 +213,23 @@ class _Section:
     def _references(self, found: Found, kinds: Ints) -> None:
         at, scale = found.users, self.all.scale[found.users].astype(np.int64)
         low, low_b = (a64.field(w[at], 10, 12).astype(np.int64) << scale for w in (self.words, self.words_b))
-        self.old = np.concatenate((self.old, kinds[0, found.labels] + low))
+        made = kinds[0, found.labels] + low
+        reads = ~a64.is_(self.words[at], 0x7F800000, 0x11000000) | self._read_soon(at)
+        self.sides.at.append((self.one, at * 4, made, reads))
+        self.old = np.concatenate((self.old, made))
         self.new = np.concatenate((self.new, kinds[1, found.labels] + low_b))
         self.bits[at] = 0x003FFC00
         self.bits[self.all.pages] = 0x60FFFFE0
+
+    def _read_soon(self, at: Ints) -> Mask:
+        """Which additions make an address that is read from or written to before the next branch."""
+        out, going = np.zeros(len(at), bool), np.ones(len(at), bool)
+        register = self.words[at] & 31
+        for k in range(1, _SOON):
+            word = self.words[np.minimum(at + k, len(self.words) - 1)]
+            going &= ~a64.is_(word, 0x1C000000, 0x14000000)
+            out |= going & a64.is_(word, 0x0A000000, 0x08000000) & ((word >> np.uint32(5)) & np.uint32(31) == register)
+        return out
 
     def _check_changed(self, found: Found, defines: Ints) -> None:
         """Where a user's own bits differ, no path may bring anything but the page: else they might be a number."""

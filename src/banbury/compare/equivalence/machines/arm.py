@@ -312,7 +312,9 @@ class _Section:
             why = "the program counter is added to something that cannot be followed"
             raise self.body.refuse(why, self.body.place[self.nodes[open_]])
         value, value_b = _words(self.raw, labels), _words(self.raw_b, labels)
-        self.old = np.concatenate((self.old, (value + counter + self.one.addr) % _WRAP))
+        made = (value + counter + self.one.addr) % _WRAP
+        self.sides.at.append((self.one, self.body.place[self.nodes[users]], made, np.zeros(len(made), bool)))
+        self.old = np.concatenate((self.old, made))
         self.new = np.concatenate((self.new, (value_b + counter + self.other.addr) % _WRAP))
         self.bits[labels // 2] = self.bits[labels // 2 + 1] = 0xFFFF
         number = np.setdiff1d(al.literal[self.nodes[al.literal[self.nodes] >= 0]], labels)

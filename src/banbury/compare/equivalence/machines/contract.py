@@ -77,6 +77,12 @@ class Sides:
     #: which may be an address.
     immediates: list[tuple[Part, Part, Ints, int, Ints, Ints]] = field(default_factory=list)
 
+    #: Of code: where instructions that make an address stand (offsets), the addresses of the first file, and which of
+    #: them read or write there at once.
+    at: list[tuple[Part, Ints, Ints, Mask]] = field(default_factory=list)
+    #: Of data: places that hold an address, and the addresses, of the first file.
+    pointers: list[tuple[int, int]] = field(default_factory=list)
+
     #: Call sites and landing pads of exceptions: addresses of the first file (start, end, pad).
     pads: list[tuple[int, int, int]] = field(default_factory=list)
 

@@ -104,9 +104,10 @@ class Section:
         """The immediates of these rows are parts of references."""
         self.marked[rows] = True
 
-    def refer(self, rows: Ints, a: Ints, b: Ints) -> None:
-        """These rows make addresses."""
-        del rows
+    def refer(self, rows: Ints, a: Ints, b: Ints, *, based: bool = False) -> None:
+        """These rows make addresses; ``based``: loads and stores among them go there."""
+        reads = np.isin(self.ops.kind[rows], [LOAD, STORE]) & based
+        self.shared.sides.at.append((self.one, 4 * rows.astype(np.int64), a, reads))
         self._old.append(a)
         self._new.append(b)
 
@@ -192,9 +193,14 @@ class Section:
             raise NotDecoded(4 * int(row[lost[0]]), "an address of two possible upper halves")
         used = based & (kind <= INDEXED)
         first, second = a + ops.imm[0][row], b + ops.imm[1][row]
+        fetched = np.flatnonzero(used & (does == LOAD) & (kind <= WHOLE))
+        got, address, _ = self.shared.load(first[fetched], second[fetched])
+        held = fetched[got >= 0]
+        nothing = np.zeros(len(held), bool)
+        self.shared.sides.at.append((self.one, 4 * row[held].astype(np.int64), address[got >= 0], nothing))
         hidden = used & (does == ADDI) & (ops.rd[row] == ops.through) & (ops.through >= 0)
         told = used & ~hidden
-        self.refer(row[told], first[told], second[told])
+        self.refer(row[told], first[told], second[told], based=True)
         self._before(row, first, told & (kind == INDEXED))
         self.mark(row[used & ~doubt])
         self.mark(row[(place == ops.rs[row]) & (does == SHIFTED) & (kind <= WHOLE) & ~doubt])

@@ -95,9 +95,12 @@ class X86(Machine):
         if self.sides.image is None:
             _no_distances(one, raw, code.starts)
         bits = np.where(code.mask(), 255, 0).astype(np.uint8)
+        targets = code.targets(raw, one.addr)
+        reads = raw[np.maximum(code.fields - 2, 0)] != 0x8D  # all but lea
+        self.sides.at.append((one, code.fields, targets, reads & (code.widths == 4)))
         if self.sides.image is not None:
             self._absolute(one, other, code)
-        return CodePair(code.targets(raw, one.addr), code.targets(raw_b, other.addr), bits, code.boundaries())
+        return CodePair(targets, code.targets(raw_b, other.addr), bits, code.boundaries())
 
     def _absolute(self, one: Part, other: Part, code: Code) -> None:
         """Enter the fields that may hold an absolute address. Compilers let indices begin elsewhere than at 0, so that
@@ -111,6 +114,7 @@ class X86(Machine):
                 old, new = (x.astype(np.uint32).astype(np.int32).astype(np.int64) for x in (old, new))
             if at is found.displacements:
                 self._outside(one, at, old)
+            self.sides.at.append((one, at, old, np.full(len(at), at is found.displacements)))
             self.sides.immediates.append((one, other, at, width, old, new))
 
     def _outside(self, one: Part, at: Ints, value: Ints) -> None:

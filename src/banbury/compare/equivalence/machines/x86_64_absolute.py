@@ -75,6 +75,13 @@ def absolute(data: U8, code: Code) -> Absolute:
     return Absolute(place, (end - 4)[narrow], (end - 8)[wide | (moffs & ~short)])
 
 
+def behind_prefixes(c: U8, start: Ints) -> Ints:
+    """Where the opcode of each instruction at ``start`` stands, behind legacy and REX prefixes."""
+    at = _prefixes(c, start)[0]
+    out: Ints = at + ((c[at] & 0xF0) == 0x40)
+    return out
+
+
 def _prefixes(c: U8, start: Ints) -> tuple[Ints, Flags, Flags]:
     """Behind the legacy prefixes of each instruction, and whether 66 or 67 is among them."""
     is_prefix = np.zeros(256, bool)

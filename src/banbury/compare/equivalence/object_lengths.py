@@ -1,0 +1,61 @@
+"""Objects: the length of a text that changed, as a number of the code that refers to it (see ``relayout_lengths``)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.code import Ints, NotDecoded
+from banbury.compare.equivalence.elf_map import OwnedElf, Part
+from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_lengths import numbers
+from banbury.formats import _elf_types as t
+
+_BESIDE: Final = 16  # bytes of data on both sides of an address
+_ADDED: Final = (14, 15, 24)  # PowerPC: addi, addis, ori
+
+
+def check_site(elf: OwnedElf, part: Part, functions: Ints, at: int, lengths: tuple[int, int]) -> None:
+    """Whether what stands around the relocated place ``at`` of a section has nothing to do with the length of the text
+    that it refers to (``lengths`` in both files, without its NUL), and does not read that text itself. ``functions``:
+    where those of the section begin and end, in two rows. Raises :class:`Refused`."""
+    raw = np.frombuffer(elf.data[part.offset : part.end], np.uint8)
+    where = [Range(part.offset + at, part.offset + at + 4)]
+    machine, big = elf.header.machine, elf.elf.big
+    if not part.code:
+        near = raw[max(at - _BESIDE, 0) : at + _BESIDE + 8]
+        words = near[: len(near) // 4 * 4].view(">u4" if big else "<u4").astype(np.int64)
+        found = set(words.tolist())
+        if part.name == ".got2":  # PowerPC: code finds its own texts by addresses in it
+            for code in (p for p in elf.sections if p.code and p.size):
+                found |= set(numbers(machine, big, np.frombuffer(elf.data[code.offset : code.end], np.uint8)).tolist())
+    else:
+        if _reads(machine, raw, at):
+            raise Refused(part.name, "a text that changed its length is read by itself, perhaps copied in part", where)
+        inside = np.flatnonzero((functions[0] <= at) & (functions[1] > at))
+        low, high = functions[:, inside[0]].tolist() if len(inside) else (0, len(raw))
+        try:
+            found = set(numbers(machine, big, raw[low:high]).tolist())
+        except NotDecoded as answer:
+            raise Refused(part.name, f"code that cannot be decoded: {answer}", where) from answer
+    if found & {x + k for x in lengths for k in (0, 1)}:
+        raise Refused(part.name, "the length of a text that changed may be a number beside its address", where)
+
+
+def _reads(machine: int, raw: np.typing.NDArray[np.uint8], at: int) -> bool:
+    """Whether the instruction at a relocated place does anything but make an address."""
+    if machine == t.EM_X86_64:
+        one, two = (int(raw[at - k]) if at >= k else 0 for k in (1, 2))
+        return not (0xB8 <= one <= 0xBF or one == 0x68 or two == 0xC7)
+    if machine == t.EM_PPC:
+        return int(raw[at & ~3]) >> 2 not in _ADDED
+    return False
+
+
+def functions_of(symbols: np.typing.NDArray[np.void], index: int) -> Ints:
+    """Where the functions of a section begin and end, in two rows, by a table of symbols."""
+    some = (symbols["info"] & 15 == 2) & (symbols["shndx"] == index) & (symbols["size"] > 0)
+    value, size = symbols["value"][some].astype(np.int64), symbols["size"][some].astype(np.int64)
+    return np.stack((value, value + size))

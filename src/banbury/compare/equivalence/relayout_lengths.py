@@ -1,0 +1,144 @@
+"""The length of a text that changed, as a number of the program: ``sizeof``, ``strlen`` and copies of so many bytes.
+
+A compiler writes the length of a text beside its address (``fwrite``, ``memcpy``) or copies it by loads of fixed size.
+Where the text became longer, such a number has to change; one that did not would cut the text, or read beyond it. What
+the number belongs to cannot be told, so a text is refused whose length stands as an immediate in a function that makes
+its address, or in a word beside one that holds it, and one that is read in any other way than by its address.
+
+Sources: GCC manual, -fbuiltin; Intel SDM, volume 2; Arm ARM DDI 0487 and DDI 0406C; MIPS MD00086; Power ISA 2.07.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.code import Ints, NotDecoded
+from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.machines.contract import U8, Sides
+from banbury.compare.equivalence.machines.x86_64 import decode
+from banbury.compare.equivalence.machines.x86_64_absolute import absolute, behind_prefixes
+from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_objects import Objects
+from banbury.formats import _elf_types as t
+
+_NEAR: Final = 512  # bytes looked at on both sides where no symbol says which function it is
+_BESIDE: Final = 2  # words of data on both sides of an address
+_BYTES: Final = (0x04, 0x2C, 0x3C, 0x6A, 0x6B, 0x80, 0x83, 0xC6, *range(0xB0, 0xB8))  # x86-64, immediates of a byte
+
+
+def numbers(machine: int, big: bool, raw: U8, *, thumb: bool | None = None) -> Ints:
+    """The numbers that instructions of a stretch of code have as immediates: those that may be the length of a text.
+    ``thumb``: of 32-bit Arm, whether it is T32 code (``None``: not known). Raises :class:`NotDecoded`."""
+    if machine == t.EM_X86_64:
+        return _x86(raw)
+    words = raw[: len(raw) // 4 * 4].view(">u4" if big else "<u4").astype(np.int64)
+    top = words >> 26
+    if machine == t.EM_AARCH64:
+        moved, added = words & 0x7FE00000 == 0x52800000, (words & 0x1F000000 == 0x11000000) & (words >> 5 & 31 != 31)
+        return np.unique(np.concatenate((words[moved] >> 5 & 0xFFFF, words[added] >> 10 & 0xFFF)))
+    if machine == t.EM_ARM:
+        return _arm(raw, words, thumb)
+    some = (top >= 7) & (top <= 15)  # MIPS: addi to lui; PowerPC: mulli to addis
+    register = words >> 16 & 31 if machine == t.EM_PPC else words >> 21 & 31
+    some &= ~((register == (1 if machine == t.EM_PPC else 29)) & np.isin(top, [9, 14]))  # of the stack pointer
+    return np.unique(words[some] & 0xFFFF)
+
+
+def _x86(raw: U8) -> Ints:
+    code = decode(raw.data, 0)
+    found = absolute(raw, code)
+    words = [np.zeros(0, np.int64)]
+    for at in (found.immediates, found.wide):
+        value = np.zeros(len(at), np.int64)
+        for k in range(4):
+            value |= raw[at + k].astype(np.int64) << (8 * k)
+        words.append(value)
+    ends = np.append(code.starts[1:], len(raw))[: len(code.starts)]
+    padded = np.concatenate((raw, np.zeros(32, np.uint8)))
+    first = padded[behind_prefixes(padded, code.starts)]
+    at = behind_prefixes(padded, code.starts)
+    short = np.isin(first, _BYTES) & ~((first == 0x83) & np.isin(padded[at + 1], (0xEC, 0xC4, 0xE4)))  # not of rsp
+    return np.unique(np.concatenate((*words, raw[ends[short] - 1].astype(np.int64))))
+
+
+def _arm(raw: U8, words: Ints, thumb: bool | None) -> Ints:
+    """Immediates of one instruction set, or of both."""
+    halves = raw[: len(raw) // 2 * 2].view("<u2").astype(np.int64)
+    narrow = halves[(halves >= 0x2000) & (halves < 0x4000)] & 0xFF
+    wide = halves[1:][(halves[:-1] & 0xFA00 == 0xF000) & (halves[1:] & 0xF000 == 0)] & 0xFF
+    kind, source = words >> 21 & 15, words >> 16 & 15
+    means = (kind == 13) | (kind == 10) | (((kind == 4) | (kind == 2)) & (source != 13) & (source != 15))
+    whole = words[(words & 0x0E000F00 == 0x02000000) & means] & 0xFF
+    found = ([narrow, wide] if thumb is not False else []) + ([whole] if not thumb else [])
+    return np.unique(np.concatenate(found))
+
+
+def check_lengths(sides: Sides, objects: Objects, texts: list[tuple[int, int, int]]) -> None:
+    """Raises :class:`Refused` for a text (its address, and its lengths with the NUL) whose length may be a number of
+    the program. ``sides.at`` and ``sides.pointers`` say where addresses stand."""
+    if not texts:
+        return
+    starts, sizes, sizes_b = np.array(sorted(set(texts)), np.int64).T
+    lengths = [{x + k for x in pair for k in (0, -1)} for pair in zip(sizes.tolist(), sizes_b.tolist(), strict=True)]
+    for one, places, targets, reads in sides.at:
+        index, found = _of(starts, sizes, targets)
+        if reads[found].any():
+            where = [Range(int(x) + one.offset, int(x) + one.offset + 1) for x in places[found][reads[found]][:16]]
+            raise Refused(one.name, "a text that changed its length is read by itself, perhaps copied in part", where)
+        raw = sides.raw[one.index][0]
+        known: dict[tuple[int, int], set[int]] = {}
+        for text, at in zip(index.tolist(), places[found].tolist(), strict=True):
+            low, high = _function(objects, one, at)
+            if (low, high) not in known:
+                known[low, high] = _numbers(sides, one, raw, (low, high), objects.is_thumb(one.addr + low))
+            if known[low, high] & lengths[text]:
+                where = [Range(at + one.offset, at + one.offset + 1)]
+                raise Refused(one.name, "the length of a text that changed may be a number of this function", where)
+    if sides.pointers:
+        _beside(sides, starts, sizes, lengths)
+
+
+def _of(starts: Ints, sizes: Ints, targets: Ints) -> tuple[Ints, Ints]:
+    """For each target that lies in a text: the text's number and the target's."""
+    index = np.searchsorted(starts, targets, "right") - 1
+    safe = np.maximum(index, 0)
+    found = np.flatnonzero((index >= 0) & (targets < starts[safe] + sizes[safe]))
+    return index[found], found
+
+
+def _function(objects: Objects, one: Part, at: int) -> tuple[int, int]:
+    known = objects.around(at + one.addr)
+    if known is not None and known[0] >= one.addr and known[1] <= one.addr + one.size:
+        return known[0] - one.addr, known[1] - one.addr
+    return max(at - _NEAR, 0), min(at + _NEAR, one.size)
+
+
+def _numbers(sides: Sides, one: Part, raw: U8, where: tuple[int, int], thumb: bool | None) -> set[int]:
+    low, high = where
+    try:
+        return set(numbers(sides.a.header.machine, sides.big, raw[low:high], thumb=thumb).tolist())
+    except NotDecoded as answer:
+        why = "a text that changed its length is used where no function's beginning is known"
+        raise Refused(one.name, why, [Range(low + one.offset, high + one.offset)]) from answer
+
+
+def _beside(sides: Sides, starts: Ints, sizes: Ints, lengths: list[set[int]]) -> None:
+    """Words of data beside one that holds a text's address."""
+    places, targets = np.array(sides.pointers, np.int64).T
+    index, found = _of(starts, sizes, targets)
+    for text, place in zip(index.tolist(), places[found].tolist(), strict=True):
+        part = sides.a.section_at(place)
+        if part is None or part.index not in sides.raw:
+            continue
+        raw, width = sides.raw[part.index][0], sides.word
+        for step in (4, width):
+            for k in range(-_BESIDE * width, (_BESIDE + 1) * width, step):
+                at = place - part.addr + k
+                word = raw[at : at + step].tobytes() if at >= 0 else b""
+                value = int.from_bytes(word, "big" if sides.big else "little")
+                if k and len(word) == step and value in lengths[text]:
+                    where = [Range(at + part.offset, at + part.offset + step)]
+                    raise Refused(part.name, "the length of a text that changed may stand beside its address", where)

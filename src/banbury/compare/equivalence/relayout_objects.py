@@ -1,0 +1,119 @@
+"""Where the objects of the rebuilt file are, which its table of symbols says: a text may change its length only where
+it is an object of its own.
+
+In a linked file nothing shows that a text does not lie in a structure, whose other members are found by their
+distance, and that zeros behind it are the linker's and no member. The symbols show it: compilers give every object of
+a source one with its size, and none to a text that is only written where it is used.
+
+Sources: gABI (2013 draft), chapter 4, symbol table; GCC manual, -fsection-anchors.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.code import Ints
+from banbury.compare.equivalence.elf_map import SHT_SYMTAB, OwnedElf, Part
+from banbury.compare.equivalence.elf_symbols import check_symbols, symbols_of
+from banbury.compare.equivalence.model import Range
+from banbury.formats import _elf_types as t
+
+#: Objects without a size in the code that GCC links to the beginning and the end of every program (crtstuff.c, Arm's
+#: ieee754 routines).
+_START: Final = (b"all_implied_fbits", b"__dso_handle", b"__TMC_END__", b"data_start", b"__data_start")
+_NOTYPE, _OBJECT, _FUNCTION, _COMMON = 0, 1, 2, 5
+#: Processors for which compilers find several objects from the address of one, by distances in the code.
+_ANCHORED: Final = (t.EM_AARCH64, t.EM_ARM)
+
+
+class Objects:
+    """The objects of one file, and its functions, by address."""
+
+    def __init__(self, elf: OwnedElf) -> None:
+        self.anchored = elf.header.machine in _ANCHORED
+        self.known = False
+        self.starts, self.ends, self.bare = (np.zeros(0, np.int64) for _ in range(3))
+        self.functions = np.zeros((2, 0), np.int64)
+        self.thumb: dict[int, bool] = {}
+        tables = [p for p in elf.sections if p.type == SHT_SYMTAB]
+        if len(tables) == 1 and not check_symbols(elf, tables[0]):
+            self._read(elf, tables[0])
+
+    def _read(self, elf: OwnedElf, part: Part) -> None:
+        table, strings = symbols_of(elf, part), elf.bytes(elf.sections[part.link])
+        kinds, local = table["info"] & 15, table["info"] >> 4 == 0
+        # a table without local symbols was cut (ld -x): it does not say where a source's own objects are
+        self.known = bool((local & ((kinds == _OBJECT) | (kinds == _FUNCTION)) & (table["size"] > 0)).any())
+        loaded = np.array([p.loaded for p in elf.sections], bool)
+        index = table["shndx"].astype(np.int64)
+        inside = (index > 0) & (index < len(loaded))
+        inside[inside] = loaded[index[inside]]
+        value, size = table["value"].astype(np.int64), table["size"].astype(np.int64)
+        data = inside & np.isin(kinds, [_NOTYPE, _OBJECT, _COMMON])
+        order = np.argsort(value[data & (size > 0)], kind="stable")
+        self.starts, self.ends = (x[data & (size > 0)][order] for x in (value, value + size))
+        bare = np.flatnonzero(data & (size == 0))
+        names = {row: strings[(at := int(table["name"][row])) : strings.index(b"\0", at)] for row in bare.tolist()}
+        marks = [row for row, name in names.items() if name[:1] == b"$" or name in _START]
+        begins = [p.addr for p in elf.sections if p.loaded]
+        bare = np.setdiff1d(bare, marks)
+        self.bare = np.unique(value[bare][~np.isin(value[bare], begins)])
+        code = inside & (kinds == _FUNCTION) & (size > 0)
+        order = np.argsort(value[code] & ~1, kind="stable") if self.anchored else np.argsort(value[code], kind="stable")
+        odd = 1 if elf.header.machine == t.EM_ARM else 0
+        self.thumb = {x & ~odd: bool(x & odd) for x in value[code].tolist()}
+        self.functions = np.stack((value[code] & ~odd, (value[code] & ~odd) + size[code]))[:, order]
+
+    def alone(self, one: Part, start: int, length: int, behind: int) -> None:
+        """Whether a text of ``length`` bytes (with its NUL) at ``start`` is an object of its own, and what lies between
+        it and ``behind`` is none. Raises :class:`Refused`."""
+        where = [Range(start - one.addr + one.offset, start - one.addr + one.offset + length)]
+        if not self.known:
+            why = "a text changed its length, and the rebuilt file has no symbols that say what it is a part of"
+            raise Refused(one.name, why, where)
+        some = (self.starts < behind) & (self.ends > start)
+        exact = (self.starts == start) & (self.ends == start + length)
+        if (some & ~exact).any() or (exact.any() and self.anchored):
+            raise Refused(one.name, "a text that changed its length is a part of an object, or of several", where)
+        before = np.concatenate((self.starts[self.starts <= start], self.bare[self.bare <= start]))
+        last = int(before.max()) if len(before) else -1
+        if (last >= one.addr and last in self.bare and not exact.any()) or (
+            (self.bare > start) & (self.bare < behind)
+        ).any():
+            raise Refused(one.name, "a text that changed its length is behind a symbol without a size", where)
+
+    def apart(self, one: Part, start: int, label: int) -> None:
+        """Whether padding before ``label`` may have changed its size: no object ends there, which an address of its end
+        would then take in; nor is one before it found by its distance. ``start``: where the item before begins. Raises
+        :class:`Refused`."""
+        wrong = self.ends == label
+        if self.anchored:
+            wrong |= (self.starts < label) & (self.ends > start)
+        if wrong.any() or not self.known:
+            where = [Range(start - one.addr + one.offset, label - one.addr + one.offset)]
+            raise Refused(one.name, "padding changed behind an object, whose end may be meant", where)
+
+    def is_thumb(self, start: int) -> bool | None:
+        """Whether the function at ``start`` is T32 code (32-bit Arm); ``None`` where none starts there."""
+        return self.thumb.get(start)
+
+    def around(self, address: int) -> tuple[int, int] | None:
+        """The function that an address of code is in."""
+        at = int(np.searchsorted(self.functions[0], address, "right")) - 1
+        if at < 0 or address >= self.functions[1, at]:
+            return None
+        return int(self.functions[0, at]), int(self.functions[1, at])
+
+
+def boundary(pairs: list[tuple[Part, Part]], held: Ints) -> None:
+    """Whether an address of ``held`` means the end of one section or the beginning of the next, where only one of the
+    two moved as far. Raises :class:`Refused`."""
+    sized = [(x, y) for x, y in pairs if x.size]
+    for (one, other), (after, after_b) in pairwise(sized):
+        meet = one.addr + one.size
+        if meet == after.addr and other.addr + other.size != after_b.addr and not one.code and (held == meet).any():
+            raise Refused(after.name, f"an address that may be the end of {one.name}, which stands elsewhere now")
