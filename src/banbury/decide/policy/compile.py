@@ -188,6 +188,7 @@ def _keep_away(pack: Pack, rule: model.KeepAway) -> str:
 
 def _replace_manager(pack: Pack, rule: model.ReplaceManagerBy) -> str:
     inside = scope(pack, rule)
+    # Who manages what has no manager any more is not known, as it is not where none is said.
     managed = f"SELECT e.*, {inside} AS inside FROM policy_elements e WHERE e.status IN ({listed(rule.counts)})"
     return f"""SELECT any_value(m.operator) AS operator, m.id, false AS planned, NULL::DATE AS day,
             {_some("u.inside")} AS inside, {_some("u.inside AND m.covered")} AS hit
@@ -195,7 +196,8 @@ def _replace_manager(pack: Pack, rule: model.ReplaceManagerBy) -> str:
         WHERE u.inside IS NOT false AND m.status = 'installed' GROUP BY m.id
         UNION ALL
         SELECT operator, id, false, NULL, inside, NULL FROM ({managed})
-        WHERE inside IS NOT false AND managed_by IS NULL"""
+        WHERE inside IS NOT false AND (managed_by IS NULL
+            OR managed_by NOT IN (SELECT id FROM policy_elements WHERE status = 'installed'))"""
 
 
 def _component_ban(pack: Pack, rule: model.ComponentBan) -> str:
