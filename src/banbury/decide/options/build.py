@@ -14,7 +14,10 @@ from banbury.decide.options.demands import Horizon, Out, Vendors
 from banbury.decide.options.estate import Estate, Unit
 from banbury.decide.options.problem import Cap, Crew, Ints, Problem, VendorRule
 from banbury.decide.options.shares import Share
+from banbury.model.errors import InputError
 
+#: How many caps times units there may be at most: each cap holds a weight for each unit.
+CELLS = 50_000_000
 #: What stands for "the nearest maker" where it does not matter which vendor comes.
 NEAREST = "nearest"
 
@@ -123,10 +126,15 @@ class Shop:
             fraction = [self.crew if self.crew is not None else self.costs.kinds[k[1]].crew for k in names]
             capacity = [math.ceil(f * n - 1e-9) for f, n in zip(fraction, count, strict=True)]
             table = np.repeat(np.array(capacity, dtype=np.int64)[:, None], len(self.horizon.years), axis=1)
-            found.append(Crew(title, [" / ".join(k) for k in names], of, table))
+            found.append(Crew(title, [" / ".join(k) for k in names], of, table, names))
         return found
 
     def _caps(self, shares: Sequence[Share]) -> list[Cap]:
+        if len(shares) * len(self.estate.units) > CELLS:
+            raise InputError(
+                f"{len(shares):,} caps on {len(self.estate.units):,} units are more than can be planned at once",
+                hint="caps by region with very many regions; a policy of its own for fewer of them",
+            )
         found = []
         for share in shares:
             weight = np.zeros(len(self.estate.units))

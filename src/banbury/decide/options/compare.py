@@ -10,6 +10,7 @@ import numpy as np
 
 from banbury.decide.options import linear, money, schedule
 from banbury.decide.options.build import Built, Shop
+from banbury.decide.options.costs import Costs
 from banbury.decide.options.problem import Ints
 from banbury.decide.options.record import Cell, Flip, Option
 from banbury.decide.options.shares import Share
@@ -122,7 +123,7 @@ class Comparison:
         """The value of one kind's anchor at which two neighbours in cost cost the same, the others at their
         reference."""
         costs = self.shop.costs
-        rows = [(o, _quantities(o, costs.reference)) for o in options if o.cost is not None and o.state == "plan"]
+        rows = [(o, _quantities(o, costs)) for o in options if o.cost is not None and o.state == "plan"]
         rows.sort(key=lambda r: sum(q * v for q, v in r[1].values()))
         found = []
         for (a, mine), (b, theirs) in pairwise(rows):
@@ -179,29 +180,26 @@ def least(works: Callable[[float], bool | None], steps: int) -> int | None:
     return above
 
 
-def _quantities(o: Option, reference: Callable[[str], float]) -> dict[str, tuple[float, float]]:
+def _quantities(o: Option, costs: Costs) -> dict[str, tuple[float, float]]:
     """By kind, whole anchors (discounted) and what one costs; precautions as one of their mean cost."""
     found: dict[str, tuple[float, float]] = {}
     fixed = 0.0
     for line in o.costs:
         if line.kind == "precaution":
             fixed += (line.npv.low + line.npv.high) / 2
-    for kind, (anchors, low) in _first(o).items():
-        found[kind] = (low / anchors, reference(kind))
+    for kind, (anchors, low) in _first(o, {a.id: a.low for a in costs.anchors}).items():
+        found[kind] = (low / anchors, costs.reference(kind))
     if fixed:
         found["precaution"] = (1.0, fixed)
     return found
 
 
-def _first(o: Option) -> dict[str, tuple[float, float]]:
+def _first(o: Option, anchors: Mapping[str, float]) -> dict[str, tuple[float, float]]:
     """By kind, the first anchor's low value for one unit, and what the option costs by it."""
-    from banbury.decide.options.costs import shipped
-
-    anchors = {a.id: a for a in shipped().anchors}
     found: dict[str, tuple[float, float]] = {}
     for line in o.costs:
-        if line.kind != "precaution" and line.anchor in anchors:
-            found.setdefault(line.kind, (anchors[line.anchor].low, line.npv.low))
+        if line.kind != "precaution":
+            found.setdefault(line.kind, (anchors[line.anchor], line.npv.low))
     return found
 
 

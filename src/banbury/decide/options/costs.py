@@ -145,6 +145,8 @@ def _rules(costs: Costs) -> Iterator[tuple[str, bool, str]]:
         good = 0 <= kind.crew_low <= kind.crew_high <= 1 and 0 <= kind.crew <= 1
         yield f"kinds.{key}", good, "crews are fractions from 0 to 1, crew_low not above crew_high"
         yield f"kinds.{key}", any(a.kind == key for a in costs.anchors), "has no anchor"
+    ids = [*(a.id for a in costs.anchors), *(p.id for p in costs.precautions)]
+    yield "anchors and precautions", len(set(ids)) == len(ids), "an id is there twice"
     for anchor in costs.anchors:
         yield f"anchor {anchor.id}", anchor.kind in costs.kinds, f"kind {anchor.kind[:40]!r} is not there"
         yield f"anchor {anchor.id}", 0 < anchor.low <= anchor.high < 1e12, "amounts above 0, low not above high"

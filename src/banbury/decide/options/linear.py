@@ -110,17 +110,17 @@ def _crews(got: _Rows, problem: Problem, bin_: Ints, year: Ints, size: Ints, fir
     last = len(problem.years)
     for which, crew in enumerate(problem.crews):
         group = crew.of[first[bin_]]
-        members = np.bincount(crew.of[first][crew.of[first] >= 0], weights=size[crew.of[first] >= 0])
+        mine = crew.of[first]
+        members = np.bincount(mine[mine >= 0], weights=size[mine >= 0])
         key = np.where((group >= 0) & (year < last), group * last + year, -1)
         order = np.argsort(key, kind="stable")
-        for g in range(len(members)):
-            for y in range(last):
-                # A crew that could do all of its group in one year binds nothing.
-                if members[g] <= crew.capacity[g, y]:
-                    continue
-                a, b = np.searchsorted(key[order], [g * last + y, g * last + y + 1])
+        ordered = key[order]
+        for g in np.unique(mine[mine >= 0]):
+            # A crew that could do all of its group in one year binds nothing.
+            for y in np.flatnonzero(members[g] > crew.capacity[g]):
+                a, b = np.searchsorted(ordered, [g * last + y, g * last + y + 1])
                 name = f"{crew.title}: {crew.names[g]} in {problem.years[y]}"
-                row = Row("crew", which, g, y, name)
+                row = Row("crew", which, int(g), int(y), name)
                 got.add(row, np.sort(order[a:b]), np.ones(b - a), -INF, float(crew.capacity[g, y]))
 
 

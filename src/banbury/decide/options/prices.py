@@ -22,16 +22,16 @@ def worths(costs: Costs, built: Built, plan: Plan, until: float, memo: schedule.
     problem = built.problem
     prices = sorted((p for p in plan.prices if p.value >= 0.01), key=lambda p: (-_value(p), p.name))
     found = [_margin(problem, p) for p in prices[:TOLD]]
-    crews: dict[str, None] = {}
+    crews: dict[tuple[str, ...], None] = {}
     for p in prices:
         if p.kind == "crew":
-            crews.setdefault(" / ".join(problem.crews[p.which].names[p.group].split(" / ")[:2]))
-    for name in list(crews)[:AGAIN]:
-        units = costs.kinds[name.split(" / ")[1]].crew_units
-        other = _more_crews(problem, name, int(units))
+            crews.setdefault(problem.crews[p.which].keys[p.group][:2])
+    for key in list(crews)[:AGAIN]:
+        units = costs.kinds[key[1]].crew_units
+        other = _more_crews(problem, key, int(units))
         saved = _saved(problem, other, until, memo)
         if saved is not None:
-            what = f"one crew more for {name} in every year ({units:g} units a year, in any region)"
+            what = f"one crew more for {' / '.join(key)} in every year ({units:g} units a year, in any region)"
             found.append(Worth(what, None, round(saved, 2), "solved again"))
     for p in [p for p in prices if p.kind == "cap"][:AGAIN]:
         caps = list(problem.caps)
@@ -55,11 +55,11 @@ def _margin(problem: Problem, p: Price) -> Worth:
     return Worth(f"{what}: {p.name}", year, round(_value(p), 2), "price at the margin")
 
 
-def _more_crews(problem: Problem, name: str, units: int) -> Problem:
+def _more_crews(problem: Problem, key: tuple[str, ...], units: int) -> Problem:
     """The problem with so many units more a year for an operator and kind, in the country and each of its regions."""
     crews = []
     for crew in problem.crews:
-        mine = np.array([n == name or n.startswith(f"{name} / ") for n in crew.names], dtype=bool)
+        mine = np.array([k[:2] == key for k in crew.keys], dtype=bool)
         crews.append(msgspec.structs.replace(crew, capacity=crew.capacity + units * mine[:, None].astype(np.int64)))
     return msgspec.structs.replace(problem, crews=crews)
 

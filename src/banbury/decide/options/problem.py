@@ -46,12 +46,15 @@ class Cap(msgspec.Struct, frozen=True):
 
 
 class Crew(msgspec.Struct, frozen=True):
-    """Crews of groups of units. ``of``: each unit's group, -1 none; ``capacity``: units a year, group by year."""
+    """Crews of groups of units. ``of``: each unit's group, -1 none; ``capacity``: units a year, group by year.
+    ``keys``: what each name was made of (operator, kind, and region where there is one).
+    """
 
     title: str
     names: list[str]
     of: Ints
     capacity: Ints
+    keys: list[tuple[str, ...]] = []
 
 
 class VendorRule(msgspec.Struct, frozen=True):
@@ -99,15 +102,11 @@ class Problem(msgspec.Struct, frozen=True):
         """The year's position of each choice; of the last, the number of years."""
         return np.append(np.repeat(np.arange(len(self.years)), len(self.vendors)), len(self.years)).astype(np.int64)
 
-    def subset(self, keep: Ints) -> Problem:
-        """The problem of some units alone. What the others weigh in a cap must be none."""
-        caps = [
-            msgspec.structs.replace(c, weight=c.weight[keep])
-            for c in self.caps
-            if (c.weight[keep] > 0).any() or c.allowed() < 0
-        ]
+    def subset(self, keep: Ints, caps: list[Cap], rules: list[VendorRule]) -> Problem:
+        """The problem of some units alone, with those of the caps and rules that are about them and no others."""
+        caps = [msgspec.structs.replace(c, weight=c.weight[keep]) for c in caps]
         crews = [msgspec.structs.replace(c, of=c.of[keep]) for c in self.crews]
-        rules = [msgspec.structs.replace(r, of=r.of[keep]) for r in self.rules if r.of[keep].any()]
+        rules = [msgspec.structs.replace(r, of=r.of[keep]) for r in rules]
         return msgspec.structs.replace(
             self,
             klass=self.klass[keep],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from banbury.decide.options import linear, repair
 from banbury.decide.options.clusters import bins, split
 from banbury.decide.options.linear import Found, Model
-from banbury.decide.options.problem import Ints, Problem, cost_of, violations
+from banbury.decide.options.problem import Cap, Ints, Problem, VendorRule, cost_of, violations
 
 #: Rounds of splitting bins, and the part of the bound at which it stops.
 ROUNDS, CLOSE = 10, 1e-5
@@ -83,6 +84,25 @@ def blocks(problem: Problem) -> list[Ints]:
     return sorted(found, key=lambda part: int(part[0]))
 
 
+def divided(problem: Problem) -> Iterator[tuple[Ints, Problem]]:
+    """The blocks, and the problem of each alone. A cap or rule is about the block of its first unit, since it joins
+    all."""
+    some = blocks(problem)
+    label = np.zeros(problem.units, dtype=np.int64)
+    for number, block in enumerate(some):
+        label[block] = number
+    caps: dict[int, list[Cap]] = {}
+    for cap in problem.caps:
+        if (cap.weight > 0).any():
+            caps.setdefault(int(label[np.argmax(cap.weight > 0)]), []).append(cap)
+    rules: dict[int, list[VendorRule]] = {}
+    for rule in problem.rules:
+        if rule.of.any():
+            rules.setdefault(int(label[np.argmax(rule.of)]), []).append(rule)
+    for number, block in enumerate(some):
+        yield block, problem.subset(block, caps.get(number, []), rules.get(number, []))
+
+
 def plan(problem: Problem, seconds: float = 60.0, *, whole: bool = True, memo: Memo | None = None) -> Plan:
     """The cheapest plan of ``problem``, within so many seconds. ``whole``: in whole units; else the bound and prices
     alone. What is not solved in time is said to be so, and has no plan.
@@ -90,13 +110,14 @@ def plan(problem: Problem, seconds: float = 60.0, *, whole: bool = True, memo: M
     until = linear.clock() + seconds
     choice = np.full(problem.units, problem.choices - 1, dtype=np.int64)
     parts = []
-    for block in blocks(problem):
-        part = _remembered(problem.subset(block), until, whole, memo)
+    for block, alone in divided(problem):
+        part = _remembered(alone, until, whole, memo)
         parts.append(part)
         if part.choice is not None:
             choice[block] = part.choice
     reasons = [r for part in parts for r in part.reasons]
     empty = [c.name for c in problem.caps if c.breached(0.0)]
+    empty += [r.name for r in problem.rules if _too_few(r)]
     reasons = [r for r in reasons if not set(r) & set(empty)]
     reasons += [(name, "nothing that is swapped changes it") for name in empty]
     short = [s for part in parts for s in part.short]
@@ -115,6 +136,11 @@ def plan(problem: Problem, seconds: float = 60.0, *, whole: bool = True, memo: M
     if whole and (broken := violations(problem, choice)):
         raise AssertionError(f"a plan that breaks {broken[:3]}")
     return total
+
+
+def _too_few(rule: VendorRule) -> bool:
+    """Whether a rule asks for more units than it is about."""
+    return rule.kind == "least" and bool(rule.of.sum() < rule.bound)
 
 
 def _remembered(problem: Problem, until: float, whole: bool, memo: Memo | None) -> Plan:
@@ -152,10 +178,9 @@ def _digest(problem: Problem, whole: bool) -> bytes:
 def feasible(problem: Problem, seconds: float) -> bool | None:
     """Whether there is a plan (in parts of units); None where there was no time to tell."""
     until = linear.clock() + seconds
-    if any(cap.breached(0.0) for cap in problem.caps):
+    if any(cap.breached(0.0) for cap in problem.caps) or any(_too_few(rule) for rule in problem.rules):
         return False
-    for block in blocks(problem):
-        part = problem.subset(block)
+    for _, part in divided(problem):
         of = bins(part)
         model = linear.build(part, of)
         state = linear.solve(model, until - linear.clock()).state

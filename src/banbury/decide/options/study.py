@@ -125,7 +125,8 @@ class Study:
             if year is not None and (other := self._plain(spec, year)).id not in ids:
                 ids.add(other.id)
                 found.append((other, *self.solve(other, self.left(SOLVING))))
-        return found
+        families = list(dict.fromkeys(spec.family for spec, _, _ in solved))
+        return sorted(found, key=lambda f: (families.index(f[0].family), -(f[0].cap or 0), f[0].by))
 
     def first_year(self, spec: Spec) -> int | None:
         """The position of the first year by which a plain cap or ban can be; None where none was found in time."""

@@ -8,6 +8,8 @@ from banbury.decide.options.record import Cell, Flip, Option, Options, Range
 
 #: How many reasons, names, prices and conditions are shown of each.
 SHOWN = 4
+#: Characters of a line at most.
+LONGEST = 400
 
 
 def money(amount: float) -> str:
@@ -21,7 +23,12 @@ def span(r: Range | None) -> str:
 
 
 def lines(found: Options) -> Iterator[str]:
-    """The options side by side, then each with its reasons, then the frontier and what flips."""
+    """The options side by side, then each with its reasons, then the frontier and what flips; no line without end."""
+    for line in _lines(found):
+        yield line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def _lines(found: Options) -> Iterator[str]:
     made_up = ", an inventory that was made up" if found.made_up else ""
     yield f"{found.first} to {found.last}, inventory {found.inventory[:16]} as of {found.as_of}{made_up}"
     if found.problems:
