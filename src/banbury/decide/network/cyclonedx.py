@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from banbury.decide.network.importing import Bench, read_json, text
+from banbury.decide.network.exports import Bench, read_json, text
 from banbury.model.errors import InputError
 
 

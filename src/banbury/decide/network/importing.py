@@ -7,30 +7,25 @@ role means no known function keeps the role as its function, so that the check n
 from __future__ import annotations
 
 import datetime as dt
-import json
 import tomllib
 from collections.abc import Callable
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from banbury.decide.network import cyclonedx, netbox, nrm
+from banbury.decide.network.exports import Bench, Mapping, read
 from banbury.decide.network.tables import LONGEST, tables
 from banbury.decide.network.writing import Draft
 from banbury.model.errors import InputError
 
-#: The largest export that is read, in bytes: it is held in memory whole.
-LARGEST = 512 << 20
-
-
-class Mapping(msgspec.Struct, forbid_unknown_fields=True):
-    """``data/mapping_netbox.toml``."""
-
-    roles: dict[str, str] = {}
-    fields: dict[str, str] = {}
-    site_fields: dict[str, str] = {}
-    defaults: dict[str, str] = {}
+_IMPORTERS: dict[str, Callable[[Path, Bench], None]] = {
+    "netbox-json": netbox.from_json,
+    "netbox-csv": netbox.from_csv,
+    "3gpp-nrm": nrm.from_file,
+    "cyclonedx": cyclonedx.from_file,
+}
 
 
 class Done(msgspec.Struct):
@@ -38,58 +33,6 @@ class Done(msgspec.Struct):
 
     rows: dict[str, int]
     remarks: list[str]
-
-
-class Bench:
-    """Rows on their way into the tables: text by column, sites and vendors once each."""
-
-    def __init__(self, mapping: Mapping, operator: str) -> None:
-        self.mapping = mapping
-        self.operator = operator
-        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in tables()}
-        self.missing: dict[str, int] = {}
-        self._known: dict[str, set[str]] = {"sites": set(), "vendors": set()}
-
-    def miss(self, what: str) -> None:
-        """Count something that the export did not say."""
-        self.missing[what] = self.missing.get(what, 0) + 1
-
-    def add(self, table: str, row: dict[str, Any]) -> None:
-        """Enter a row; values become text, empty ones are left out."""
-        kept = {key: text(value) for key, value in row.items() if key in tables()[table].columns}
-        self.rows[table].append({key: value for key, value in kept.items() if value})
-
-    def once(self, table: str, name: str, row: dict[str, Any]) -> None:
-        """Enter a site or vendor unless it is there."""
-        if name not in self._known[table]:
-            self._known[table].add(name)
-            self.add(table, {"id": name, **row})
-
-
-def text(value: Any) -> str:
-    """A value of an export as the text of a cell: one line, without control characters, of bounded length."""
-    if value is None or isinstance(value, bool | list | dict):
-        return "" if not isinstance(value, bool) else str(value).lower()
-    line = "".join(c if c.isprintable() else " " for c in str(value)[: LONGEST + 1]).strip()
-    return line[: LONGEST + 1]
-
-
-def read(path: Path) -> bytes:
-    """The bytes of an export. Raises :class:`InputError`."""
-    try:
-        if not path.is_file() or path.stat().st_size > LARGEST:
-            raise InputError(f"{path.name}: not a regular file, or larger than {LARGEST >> 20} MiB")
-        return path.read_bytes()
-    except OSError as problem:
-        raise InputError(f"{path.name}: {problem.strerror}") from problem
-
-
-def read_json(path: Path) -> Any:
-    """An export's JSON. Raises :class:`InputError`, also where it is nested too deeply."""
-    try:
-        return json.loads(read(path))
-    except (ValueError, RecursionError) as problem:
-        raise InputError(f"{path.name}: no JSON: {str(problem)[:200]}") from problem
 
 
 def _mapping(path: Path | None) -> Mapping:
@@ -110,21 +53,13 @@ def bring_in(
 
     ``as_of``: the day for which the exports speak, YYYY-MM-DD.
     """
-    from banbury.decide.network import cyclonedx, netbox, nrm
-
-    importers: dict[str, Callable[[Path, Bench], None]] = {
-        "netbox-json": netbox.from_json,
-        "netbox-csv": netbox.from_csv,
-        "3gpp-nrm": nrm.from_file,
-        "cyclonedx": cyclonedx.from_file,
-    }
     try:
         dt.date.fromisoformat(as_of)
     except ValueError as problem:
         raise InputError(f"--as-of: {as_of[:40]!r} is no date (YYYY-MM-DD)") from problem
     bench = Bench(_mapping(mapping), operator)
     for path in paths:
-        importers[form](path, bench)
+        _IMPORTERS[form](path, bench)
     draft = Draft(asserted_by or f"{form}: {', '.join(p.name for p in paths)}"[:LONGEST], as_of)
     for name, rows in bench.rows.items():
         if rows:

@@ -11,7 +11,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from banbury.decide.network.importing import Bench, read, read_json, text
+from banbury.decide.network.exports import Bench, read, read_json, text
 from banbury.model.errors import InputError
 
 #: The longest cell of a CSV export, in characters.

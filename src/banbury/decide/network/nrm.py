@@ -14,7 +14,7 @@ from xml.parsers import expat
 
 import msgspec
 
-from banbury.decide.network.importing import Bench, read, read_json, text
+from banbury.decide.network.exports import Bench, read, read_json, text
 from banbury.model.errors import InputError
 
 #: Levels of elements that are followed, and characters of one attribute.
