@@ -198,6 +198,9 @@ def test_installed_after_the_date(tmp_path: Path) -> None:
     assert (open_.status, open_.assets) == ("insufficient data", ["c"])
     tables["elements"][1]["installed"] = None
     assert only(judged(tmp_path / "m", tables, rule, said="2020-01-15")).status == "met", "it was there before"
+    tables["elements"][1]["installed"] = tables["elements"][3]["installed"] = None
+    there = judged(tmp_path / "o", tables, rule, said="2020-02-01")
+    assert only(there).status == "met", "what is said on the day itself was not put in after it"
 
 
 def test_near_a_sensitive_place(tmp_path: Path) -> None:
@@ -499,3 +502,40 @@ def test_the_command(tmp_path: Path) -> None:
     assert run("--policy", "se-2020", "--as-of", "2020-01-01").exit_code == 4, "not in force"
     for wrong in (["--policy", "nowhere"], ["--policy", "au-2018", "--as-of", "soon"]):
         assert run(*wrong).exit_code == 2
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J=cmd|'/c calc'!A1\u202e<script>"
+
+
+def test_hostile_text_is_named_and_shown_as_text(tmp_path: Path) -> None:
+    """In an inventory it is a problem; and where problems are accepted, that is said and nothing runs in a terminal."""
+    tables = cells(("a", "hrv", 0.5), ("b", "other", 0.5))
+    tables["sites"] = [{"id": "site-a", "operator": HOSTILE, "class": "access", "region": HOSTILE}]
+    tables["elements"][0]["product"] = HOSTILE
+    rows = trial.draft(Trial("x", dt.date(2020, 6, 1), {k: tuple(v) for k, v in tables.items()}, ()), "x")
+    rows.write(tmp_path / "n")
+    (tmp_path / "p.yaml").write_text(
+        HEAD.replace("title: a test", 'title: "\\e[2J=1+1"') + "  - " + RULE.format(0, "kind: exclude")
+    )
+    arguments = ["network", "assess", str(tmp_path / "n"), "--policy", str(tmp_path / "p.yaml")]
+    refused = CliRunner().invoke(main, arguments)
+    assert refused.exit_code == 2
+    assert "elements.csv, row 2, column product" in refused.output or "sites.csv, row 2, column" in refused.output
+    accepted = CliRunner().invoke(main, [*arguments, "--accept-problems", "--json", str(tmp_path / "out.json")])
+    assert accepted.exit_code == 1
+    assert "problems: this rests on what could be read of it" in accepted.output
+    written = (tmp_path / "out.json").read_text()
+    assert json.loads(written)["problems"] > 0
+    for text in (refused.output, accepted.output, written):
+        assert not any(c in text for c in "\x1b\x07\u202e"), repr(text)[:2000]
+
+
+def test_half_an_inventory_is_never_judged_without_a_word(tmp_path: Path) -> None:
+    """A row that leads nowhere, or a table that lacks rows, is refused; accepted, every verdict's record says so."""
+    generate("gb", tmp_path / "n", size="small")
+    path = tmp_path / "n" / "elements.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-5]))
+    arguments = ["network", "assess", str(tmp_path / "n"), "--policy", "au-2018", "--json", "-"]
+    assert CliRunner().invoke(main, arguments).exit_code == 2
+    accepted = CliRunner().invoke(main, [*arguments, "--accept-problems"])
+    assert json.loads(accepted.stdout)["problems"] > 0

@@ -83,7 +83,7 @@ def drawn(chance: random.Random) -> dict[str, list[dict[str, Any]]]:
          "metric": "sites", "value": 1, "unit": "count", "period": "2020"}
         for e in elements if chance.random() < 0.7
     ]  # fmt: skip
-    evidence = [
+    evidence: list[dict[str, Any]] = [
         {"product": p, "release": r, "kind": chance.choice(["evaluation", "audit", "scheme"]), "finding_set": str(n),
          "level": chance.choice(["none", "limited", "moderate", "sufficient", "unknown"]),
          "vendor": chance.choice([None, *vendors]), "release_sha256": chance.choice([None, None, "a" * 64]),

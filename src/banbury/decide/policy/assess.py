@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -254,6 +255,11 @@ class _Rule:
                 yield self._row("met", operator, measured=0.0, **common)
 
 
+#: What JSON does not escape, and a terminal or an eye would take for something else: C1 controls, format characters.
+_FORMAT = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+
+
 def as_json(assessment: Assessment) -> bytes:
-    """The assessment as JSON (UTF-8), keys in a fixed order."""
-    return msgspec.json.format(msgspec.json.encode(assessment), indent=2)
+    """The assessment as JSON (UTF-8), keys in a fixed order; control and format characters are escaped."""
+    text = msgspec.json.format(msgspec.json.encode(assessment), indent=2).decode()
+    return _FORMAT.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
