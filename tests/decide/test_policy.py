@@ -539,3 +539,15 @@ def test_half_an_inventory_is_never_judged_without_a_word(tmp_path: Path) -> Non
     assert CliRunner().invoke(main, arguments).exit_code == 2
     accepted = CliRunner().invoke(main, [*arguments, "--accept-problems"])
     assert json.loads(accepted.stdout)["problems"] > 0
+
+
+def test_a_core_function_at_an_edge_site_is_still_core(tmp_path: Path) -> None:
+    tables: Rows = {
+        "vendors": VENDORS,
+        "sites": [{"id": "mast", "operator": "Alpha", "class": "street"}],
+        "elements": [
+            {"id": "upf", "site": "mast", "function": "UPF", "vendor": "hrv"},
+            {"id": "gnb", "site": "mast", "function": "GNB", "vendor": "hrv"},
+        ],
+    }
+    assert only(judged(tmp_path / "n", tables, pack("kind: exclude, where: {functions: core}"))).assets == ["upf"]

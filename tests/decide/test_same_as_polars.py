@@ -89,7 +89,7 @@ def drawn(chance: random.Random) -> dict[str, list[dict[str, Any]]]:
          "vendor": chance.choice([None, *vendors]), "release_sha256": chance.choice([None, None, "a" * 64]),
          "date": chance.choice(["2020-01-01", "2020-04-02", "2020-04-03", "2020-06-01", "2020-06-02"]),
          "expires": chance.choice([None, None, "2020-06-01", "2020-06-02"])}
-        for n in range(chance.randint(0, 6)) for p, r in [chance.choice(RELEASES)]
+        for n in range(chance.randint(0, 16)) for p, r in [chance.choice(RELEASES)]
     ]  # fmt: skip
     for row in evidence:
         if row["expires"] is not None and row["expires"] < row["date"]:
