@@ -123,12 +123,48 @@ def test_with_flat_management_exclusion_from_the_core_buys_nothing(small: Path) 
     assert (row.supplied, row.control) == (5, 6)
 
 
+def test_a_longer_way_that_needs_no_weakness_is_told(build: Build) -> None:
+    elements = [
+        {"id": "ems", "function": "EMS", "vendor": "bad"},
+        {"id": "oss", "function": "OSS", "managed_by": "ems"},
+        {"id": "nms", "function": "NMS", "managed_by": "oss"},
+        {"id": "udm", "function": "UDM", "managed_by": "nms"},
+        {"id": "hss", "function": "HSS"},
+    ]
+    links = [link("ems", "management-access", "udm"), link("ems", "management-access", "hss")]
+    e = assess_folder(build(elements, links), "bad", ["segmented-management"])
+    found = [claim(e.before, f"Op/{f}/read/K") for f in ("UDM", "HSS")]
+    assert [(c.attack, c.by_design, len(c.path)) for c in found if c] == [(True, 1, 3), (True, 0, 3)]
+    change = next(c for c in e.changes if c.claim == "Op/UDM/read/K")
+    assert (change.state, change.by) == ("another way", ["segmented-management"])
+    assert len(path(claim(after(e), "Op/UDM/read/K"))) == 5
+    assert claim(after(e), "Op/HSS/read/K") is None
+
+
 def test_a_core_function_at_an_edge_site_is_core(small: Path) -> None:
     e = assess_folder(small, "hrv", ["core-exclusion"])
     made, left = loss(e.before, "made", "Alpha"), loss(after(e), "made", "Alpha")
     assert (made.low, made.direct, made.core) == pytest.approx((1.0, 0.4, 0.6))
     assert (left.low, left.high) == pytest.approx((0.4, 0.4))
     assert loss(e.before, "made", "Beta").low == pytest.approx(0.1)
+
+
+def test_on_a_generated_network_segmentation_buys_what_exclusion_does_not(tmp_path: Path) -> None:
+    """Vodafone's third of cells by one vendor, a core of others, flat management (made up but for shares)."""
+    generate("gb", tmp_path / "n", size="medium", kind="parquet")
+    with Network.open(tmp_path / "n") as network:
+        g = graph(network)
+        found = {}
+        for names in ((), ("core-exclusion-but-managers",), ("segmented-management",)):
+            e = assess(g, "huawei", names)
+            picture = e.after or e.before
+            row = next(r for r in picture.reach if r.operator == "Vodafone")
+            read = next(r for r in picture.readable if (r.operator, r.network) == ("Vodafone", "4G"))
+            keys = claim(picture, "Vodafone/HSS/read/K") is not None
+            found[names] = (row.control / row.elements, keys, read.low)
+        assert found[()] == found["core-exclusion-but-managers",]
+        assert found[()] == (pytest.approx(1.0, abs=0.02), True, 1.0)
+        assert found["segmented-management",] == (pytest.approx(0.25, abs=0.1), False, pytest.approx(1 / 3, abs=0.02))
 
 
 @pytest.mark.parametrize("asked", ["hrv", "hrv-uk", "hrv-group", "HRV (made up)"])

@@ -126,7 +126,7 @@ def edges(made: Made) -> list[Edge]:
     return found
 
 
-def reached(made: Made) -> dict[tuple[str, str], int]:
+def reached(made: Made, without: str = "") -> dict[tuple[str, str], int]:
     """(element, power) and how many relations away from the vendor it is: typed breadth first search."""
     at: dict[tuple[str, str], int] = {}
     for name, row in made.elements.items():
@@ -139,7 +139,8 @@ def reached(made: Made) -> dict[tuple[str, str], int]:
                 at[name, "view"] = 1
     out = defaultdict(list)
     for a, b, kind in edges(made):
-        out[a].append((b, kind))
+        if kind != without:
+            out[a].append((b, kind))
     front = sorted(at)
     while front:
         following = []
@@ -163,10 +164,10 @@ def holding(made: Made, name: str, data: str) -> int:
     return function.planes[data]
 
 
-def capabilities(made: Made) -> dict[tuple[str, str, str], int]:
+def capabilities(made: Made, without: str = "") -> dict[tuple[str, str, str], int]:
     """(element, capability, class) and the shortest distance at which it is had."""
     found: dict[tuple[str, str, str], int] = {}
-    for (name, power), distance in reached(made).items():
+    for (name, power), distance in reached(made, without).items():
         for capability, classes in POWERS[power].items():
             for data in classes:
                 if holding(made, name, data):
@@ -185,10 +186,16 @@ def test_claims_are_those_of_the_reference_and_paths_are_shortest_and_real(said:
     for operator, made in said.items():
         wanted = capabilities(made)
         counts = Counter((made.elements[n]["function"], c, CLASSES[d]) for n, c, d in wanted)
+        sure = Counter((made.elements[n]["function"], d, c) for n, d, c in capabilities(made, "management-access"))
+        design: Counter[tuple[str, str, str]] = Counter()
         found = Counter()
         real = set(edges(made))
         for claim in claims[operator]:
             found[claim.function, claim.capability, claim.data] += claim.elements
+            assert claim.attack == any(s.kind == "management-access" for s in claim.path)
+            design[claim.function, claim.capability, next(k for k, v in CLASSES.items() if v == claim.data)] += (
+                claim.by_design
+            )
             steps = claim.path
             assert steps[0].source == "bad-uk"
             assert steps[-1].kind == "holds"
@@ -209,6 +216,7 @@ def test_claims_are_those_of_the_reference_and_paths_are_shortest_and_real(said:
             ]
             assert len(steps) - 1 == min(ends) or functions()[claim.function].clear_unless, claim
         assert found == counts, operator
+        assert +design == sure, operator
     assert set(seen) >= {"manages", "hosts", "updates", "supports", "management-access", "carries"}
 
 

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from banbury.decide.exposure import claims
-from banbury.decide.exposure.closure import Closure, Start, arcs, close, start
+from banbury.decide.exposure.closure import Closure, Start, arcs, by_attack, close, start
 from banbury.decide.exposure.dependence import dependence
 from banbury.decide.exposure.graph import Bools, Graph, graph
 from banbury.decide.exposure.outage import LOSSES, Core, outage, shares
@@ -45,7 +45,8 @@ def assess(network: Network | Graph, vendor: str, precautions: Sequence[str] = (
     begin = start(g, entities)
     nothing = Taken.nothing(g)
     first = close(g, begin)
-    found = claims.found(g, first, nothing)
+    attack = by_attack(g)
+    found = claims.found(g, first, close(g, begin, attack), nothing)
     before = _picture(g, who, begin, first, found, nothing)
     after: Picture | None = None
     applied: list[Applied] = []
@@ -54,7 +55,7 @@ def assess(network: Network | Graph, vendor: str, precautions: Sequence[str] = (
         taken, applied = apply(g, begin, first, names)
         left = taken.left(begin)
         second = close(g, left, taken.edges)
-        later = claims.found(g, second, taken)
+        later = claims.found(g, second, close(g, left, taken.edges | attack), taken)
         after = _picture(g, who, left, second, later, taken)
         changed = claims.changes(g, found, later, first, taken, begin.by_kind)
     return Exposure(

@@ -32,6 +32,7 @@ class Found:
     strength: int
     power: str
     elements: int
+    by_design: int
     state: int
 
     @property
@@ -40,27 +41,31 @@ class Found:
         return self.group, self.capability, self.data
 
 
-def found(g: Graph, closure: Closure, taken: Taken) -> list[Found]:
+def found(g: Graph, closure: Closure, design: Closure, taken: Taken) -> list[Found]:
     """Every claim of a closure, the gravest first: what a function holds most of, then keys and interception before
-    content, signalling and location, then reading before steering and switching off."""
+    content, signalling and location, then reading before steering and switching off. ``design``: the closure over ways
+    that need no weakness."""
     said = kinds().powers
-    held = {power: closure.held(power) for power in closure.powers}
     nearest = {power: _nearest(g, closure, power) for power in closure.powers}
     holds = np.where(taken.holds, 0, g.holds)
     rows = []
     for capability, data in sorted({pair for power in said.values() for pair in power.gives()}):
         giving = [p for p in closure.powers if (capability, data) in said[p].gives()]
-        some = np.zeros(g.n, dtype=bool)
-        for power in giving:
-            some |= held[power]
-        count = np.bincount(g.group[some], minlength=len(g.group_size))
+        count, sure = (_count(g, reached, giving) for reached in (closure, design))
         strength = holds[:, list(CLASSES).index(data)]
         for group in np.flatnonzero((count > 0) & (strength > 0)).tolist():
             states = [(int(closure.rank[s]), p, s) for p in giving if (s := int(nearest[p][group])) >= 0]
             _, power, state = min(states)
-            rows.append(Found(group, capability, data, int(strength[group]), power, int(count[group]), state))  # type: ignore[arg-type]
+            held = (int(count[group]), int(sure[group]))
+            rows.append(Found(group, capability, data, int(strength[group]), power, *held, state))  # type: ignore[arg-type]
     rows.sort(key=lambda f: (-f.strength, "KIUSLCA".index(f.data), _order(f.capability), f.group))
     return rows
+
+
+def _count(g: Graph, closure: Closure, powers: list[str]) -> Longs:
+    """For each group how many elements any of the powers is held over."""
+    some = np.logical_or.reduce([closure.held(power) for power in powers])
+    return np.bincount(g.group[some], minlength=len(g.group_size))
 
 
 def _order(capability: str) -> int:
@@ -107,6 +112,7 @@ def written(g: Graph, closure: Closure, rows: list[Found], vendor: str, begin: d
                 of=int(g.group_size[f.group]),
                 path=path,
                 ways=ways[f.state] - 1,
+                by_design=f.by_design,
                 attack=any(step.attack for step in path),
                 cut_short=trails[f.state][1],
             )

@@ -93,6 +93,13 @@ def start(g: Graph, entities: Bools) -> Start:
     return Start({"supplies": made, "supports": free, "supports-watched": watched})
 
 
+def by_attack(g: Graph) -> Bools:
+    """The relations that need a weakness; a mask over the graph's."""
+    said = kinds().kinds
+    codes = [i for i, name in enumerate(EDGES) if name in said and said[name].basis == "attack"]
+    return np.isin(g.kind, codes)
+
+
 def close(g: Graph, begin: Start, cut: Bools | None = None) -> Closure:
     """Every state that the vendor reaches. ``cut``: a mask over the graph's relations that are taken away."""
     base = arcs(g)

@@ -58,6 +58,7 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     ``elements`` of ``of`` elements of this function and operator are concerned. ``path``: a shortest way to one of
     them, from the vendor to the data; ``cut_short``: it is longer, and only its end is shown. ``ways``: how many
     other last steps lead to that same element. ``attack``: some step of the path needs a weakness.
+    ``by_design``: how many of ``elements`` are reached by some way that needs none.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     of: int
     path: list[Step]
     ways: int
+    by_design: int
     attack: bool = False
     cut_short: bool = False
 

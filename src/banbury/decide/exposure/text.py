@@ -176,7 +176,11 @@ def _path(claim: Claim) -> str:
 def _claims(e: Exposure) -> Iterator[str]:
     yield ""
     total = len(e.before.claims) + e.before.claims_more
-    yield f"{total:,} claims; the gravest, each with a shortest path (* needs a weakness in what it reaches)"
+    sure = sum(c.by_design > 0 for c in e.before.claims)
+    yield (
+        f"{total:,} claims, {sure:,} of them over some way that needs no weakness; the gravest, each with a "
+        "shortest path (* needs a weakness in what it reaches)"
+    )
     state = {c.claim: c for c in e.changes}
     later = {c.id: c for c in e.after.claims} if e.after else {}
     shown = _spread(e.before.claims, state)
