@@ -222,6 +222,60 @@ def test_a_shared_cell_counts_for_both_and_is_swapped_once(tmp_path: Path) -> No
     assert found.disagreements == []
 
 
+def test_two_vendors_at_one_site_are_counted_for_each_and_the_site_once(tmp_path: Path) -> None:
+    # Of four sites the second vendor has two, one of them together with the first: a half, where 0.3 is the most.
+    tables: dict[str, list[dict[str, Any]]] = {
+        "vendors": VENDORS,
+        "sites": [{"id": f"s{i}", "operator": "Alpha", "class": "access"} for i in range(4)],
+        "elements": [
+            {"id": i, "site": s, "function": "GNB", "vendor": v, "tech": "5G"}
+            for i, s, v in (
+                ("a", "s0", "hrv"),
+                ("b", "s0", "hrv2"),
+                ("c", "s1", "hrv2"),
+                ("d", "s2", "o"),
+                ("e", "s3", "o"),
+            )
+        ],
+    }
+    common = {"operator": "Alpha", "network": "5G", "metric": "sites", "value": 1, "unit": "count", "period": "2020"}
+    tables["shares"] = [{"element": e["id"], **common} for e in tables["elements"]]
+    rule = CAP.format(">", "per-vendor").replace("traffic", "sites")
+    found = study_folder(network(tmp_path, tables), [pack(tmp_path, rule)], 2021, 2022)
+    assert option(found, "policy-test").units == 1
+    assert option(found, "policy-test").verdicts[0].years[-1].status == "met"
+    assert found.disagreements == []
+
+
+def test_of_too_many_vendors_one_stays(tmp_path: Path) -> None:
+    tables = cells(("hrv", 0.1), ("hrv", 0.1), ("hrv2", 0.4), ("o", 0.4))
+    rule = "kind: diversity, where: { functions: access }, min_vendors: 0, max_covered: 1, due: 2022-12-31"
+    found = study_folder(network(tmp_path, tables), [pack(tmp_path, rule)], 2021, 2023)
+    wanted = option(found, "policy-test")
+    assert [(s.vendor_from, s.units) for s in wanted.schedule] == [("hrv2", 1)]
+    assert wanted.verdicts[0].years[-1].status == "met"
+    assert found.disagreements == []
+
+
+def test_what_the_inventory_leaves_open_is_no_plan(tmp_path: Path) -> None:
+    tables = cells(("hrv", 0.2), ("unsaid", 0.4), ("o", 0.4))
+    tables["vendors"] = [*VENDORS, {"id": "unsaid"}]
+    found = study_folder(network(tmp_path, tables), [pack(tmp_path, CAP.format(">", "collective"))], 2021, 2022)
+    wanted = option(found, "policy-test")
+    assert wanted.state == "infeasible"
+    assert wanted.reasons[0][1] == "nothing that is swapped changes it"
+    assert found.doubtful == 1
+
+
+def test_names_that_hold_separators_are_names(tmp_path: Path) -> None:
+    tables = cells(("hrv", 0.5), ("hrv", 0.1), ("o", 0.4))
+    for row in (*tables["elements"], *tables["shares"]):
+        row["operator"] = "A / radio / x: y"
+    found = study_folder(network(tmp_path, tables), [pack(tmp_path, CAP.format(">", "collective"))], 2021, 2022)
+    assert option(found, "policy-test").units == 1
+    assert found.disagreements == []
+
+
 def test_what_is_planned_is_ordered_elsewhere_and_costs_no_swap(tmp_path: Path) -> None:
     tables = cells(("hrv", 0.2), ("hrv", 0.4), ("o", 0.4))
     tables["elements"][1]["installed"] = "2021-03-01"

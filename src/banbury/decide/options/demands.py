@@ -21,7 +21,8 @@ from banbury.decide.policy.pack import Pack
 
 class Out(msgspec.Struct, frozen=True):
     """Elements that must be gone by the end of year ``by``. ``late``: the date had passed, or there is none; then
-    it is the first year. ``restricted``: which they are tells where sensitive places are."""
+    it is the first year. ``restricted``: which they are tells where sensitive places are. ``chosen``: others would do
+    as well."""
 
     name: str
     policy: str
@@ -30,6 +31,7 @@ class Out(msgspec.Struct, frozen=True):
     elements: frozenset[str]
     late: bool = False
     restricted: bool = False
+    chosen: bool = False
 
 
 class Vendors(msgspec.Struct, frozen=True):
@@ -48,12 +50,13 @@ class Vendors(msgspec.Struct, frozen=True):
 
 
 class Condition(msgspec.Struct, frozen=True, order=True):
-    """What must be true besides, in words; and of how many elements."""
+    """What must be true besides, in words; and of how many elements. ``unmet``: no schedule can keep the whole rule."""
 
     policy: str
     rule: str
     text: str
     elements: int = 0
+    unmet: bool = False
 
 
 class Demands(msgspec.Struct):
@@ -170,7 +173,9 @@ class Reader:
                 if not any(same(new, old) for old in got.share):
                     got.share.append(new)
         elif isinstance(rule, model.Diversity):
-            got.vendors += self._diversity(pack, rule, when.by) if day == when.days[0] else []
+            if day == when.days[0]:
+                got.vendors += self._diversity(pack, rule, when.by)
+                self._most(pack, rule, when, got)
         else:
             self._out(pack, rule, when, got)
 
@@ -198,12 +203,35 @@ class Reader:
             name = f"{pack.id}/{rule.id}"
             got.out.append(Out(name, pack.id, when.by, when.due, movable, when.late, secret))
         left = len([i for i in hit if i not in self.of and i not in self.planned])
-        notes = [(left, f"{rule.title}: elements that another vendor's would not settle")]
-        notes.append((len(unknown), f"{rule.title}: the inventory does not say what the rule needs"))
-        for number, text in notes:
-            condition = Condition(pack.id, rule.id, text, number)
+        notes = [(left, f"{rule.title}: elements that another vendor's would not settle", True)]
+        notes.append((len(unknown), f"{rule.title}: the inventory does not say what the rule needs", False))
+        for number, text, unmet in notes:
+            condition = Condition(pack.id, rule.id, text, number, unmet)
             if number and condition not in got.conditions:
                 got.conditions.append(condition)
+
+    def _most(self, pack: Pack, rule: model.Diversity, when: _When, got: Demands) -> None:
+        """Of more vendors than may be there, those with fewest elements go."""
+        if rule.max_covered is None:
+            return
+        inside = compiler.scope(pack, rule)
+        region = "region" if "region" in rule.group else "NULL::VARCHAR"
+        rows = self.network.sql(
+            f"""SELECT operator, {region} AS region, vendor_group, list(id ORDER BY id)
+            FROM (SELECT e.*, {inside} AS inside FROM policy_elements e WHERE e.status = 'installed')
+            WHERE inside AND covered GROUP BY ALL ORDER BY 1, 2, len(list(id)) DESC, 3"""
+        )
+        seen: dict[tuple[str, str | None], int] = {}
+        surplus: set[str] = set()
+        for operator, place, _, ids in rows:
+            seen[operator, place] = seen.get((operator, place), 0) + 1
+            if seen[operator, place] > rule.max_covered:
+                surplus |= {i for i in ids if i in self.of}
+        if surplus:
+            name = f"{pack.id}/{rule.id}"
+            got.out.append(Out(name, pack.id, when.by, when.due, frozenset(surplus), when.late, chosen=True))
+            text = f"{rule.title}: of the vendors it is about, those with most elements are the ones that stay"
+            got.conditions.append(Condition(pack.id, rule.id, text))
 
     def _diversity(self, pack: Pack, rule: model.Diversity, by: int) -> Iterator[Vendors]:
         inside = compiler.scope(pack, rule)

@@ -43,7 +43,10 @@ def by_model(
         if day < pack.dates.in_force or d is None:
             found[pack.id] = Standing(year, "not in force", {}, "model")
             continue
+        unmet = {c.rule for c in d.conditions if c.unmet}
         for out in d.out:
+            if out.chosen or out.name.split("/", 1)[1] in unmet:
+                continue
             _worse(rules, out.name.split("/", 1)[1], _status(not out.elements <= gone, out.due, day))
         for share in d.share:
             rule = share.label.split("/", 1)[1].partition(": ")[0]
@@ -78,7 +81,9 @@ def disagreements(option: str, said: Mapping[str, Standing], model: Mapping[str,
             continue
         for rule, status in standing.rules.items():
             theirs = other.rules.get(rule, "met")
-            if (status == "violation") != (theirs == "violation"):
+            # What the inventory leaves open counts as theirs in a schedule, and is a matter of its own in a policy.
+            same = {"violation", "insufficient data"} if status == "violation" else {"met", "due", "insufficient data"}
+            if theirs not in same:
                 found.append(
                     f"{option}, {standing.year}: {policy}/{rule}: the schedule says {status}, the policy {theirs}"
                 )

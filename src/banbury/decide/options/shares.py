@@ -46,15 +46,17 @@ def caps(network: Network, policy: str, rule: model.ShareCap, planned: frozenset
     """
     region = "e.region" if "region" in rule.group else "NULL::VARCHAR"
     each = rule.reading == "per-vendor"
-    rows = network.sql(_PARTS.format(network=rule.network, metric=rule.metric, region=region))
+    maker = "CASE WHEN covered THEN vendor_group END" if each else "NULL"
+    rows = network.sql(_PARTS.format(network=rule.network, metric=rule.metric, region=region, maker=maker))
     whole: dict[tuple[str, str | None], float] = {}
     open_: dict[tuple[str, str | None], float] = {}
     theirs: dict[tuple[str, str | None, str | None], dict[str, float]] = {}
     missing: dict[str, float] = {}
-    for operator, place, vendor, id_, value, covered, doubt, lacking in rows:
+    for operator, place, vendor, id_, value, covered, doubt, lacking, once in rows:
         key = (str(operator), place)
         missing[str(operator)] = lacking
-        whole[key] = whole.get(key, 0.0) + value
+        # A site with the elements of several vendors has a row for each, and is counted once.
+        whole[key] = whole.get(key, 0.0) + (value if once else 0.0)
         if covered is None or (each and doubt):
             open_[key] = open_.get(key, 0.0) + value
         if covered and id_ not in planned:
@@ -82,13 +84,15 @@ _PARTS = """WITH taken AS (
         JOIN policy_elements e ON e.id = s.element AND e.status = 'installed'
         WHERE s.network = '{network}' AND s.metric = '{metric}'),
     sums AS (SELECT operator, CASE any_value(unit) WHEN 'fraction' THEN greatest(0, round(1 - sum(value), 12)) ELSE 0.0
-        END AS missing FROM parts GROUP BY operator)
-    SELECT p.operator, p.region, min(p.vendor_group) FILTER (p.covered),
-        coalesce(min(p.id) FILTER (p.covered), min(p.id)), max(p.value),
+        END AS missing FROM parts GROUP BY operator),
+    cells AS (SELECT *, CASE WHEN '{metric}' = 'sites' AND unit = 'count' THEN site ELSE id END AS cell,
+        {maker} AS maker FROM parts)
+    SELECT p.operator, p.region, p.maker, coalesce(min(p.id) FILTER (p.covered), min(p.id)), max(p.value),
         CASE WHEN bool_or(p.covered) THEN true WHEN bool_or(p.covered IS NULL) THEN NULL ELSE false END,
-        bool_or(p.covered IS NULL), any_value(m.missing)
-    FROM parts p JOIN sums m ON m.operator = p.operator
-    GROUP BY p.operator, p.region, CASE WHEN '{metric}' = 'sites' AND p.unit = 'count' THEN p.site ELSE p.id END
+        bool_or(p.covered IS NULL), any_value(m.missing),
+        row_number() OVER (PARTITION BY p.operator, p.region, p.cell ORDER BY p.maker) = 1
+    FROM cells p JOIN sums m ON m.operator = p.operator
+    GROUP BY p.operator, p.region, p.cell, p.maker
     ORDER BY ALL"""
 
 
