@@ -5,12 +5,13 @@ the other version put into its output: everything else that the version decides 
 from __future__ import annotations
 
 import re
+import struct
 import subprocess
 from functools import cache
 
 from banbury.compare.equivalence import BuildRecord
 from tests.equivalence import build
-from tests.equivalence.pairs import Sample, tampered
+from tests.equivalence.pairs import Sample, harmless, tampered
 
 SHORT, LONG = "1.2.3", "1.2.3-r123456"
 RECORDS = BuildRecord(versions={"p": SHORT}), BuildRecord(versions={"p": LONG})
@@ -286,3 +287,53 @@ def _() -> Sample:
     flags = "-c", "-mcmodel=kernel", "-fno-pic"
     text = assembly("x86_64", _HEAD + LENGTH, "-mcmodel=kernel", "-fno-pic")
     return pair("x86_64", text, text.replace(SHORT, LONG), *flags)
+
+
+def without_symbol(raw: bytes, name: str, section: str) -> bytes:
+    """A little-endian 32-bit object without the local symbols of that name in that section. Its relocations and the
+    places of what stands behind the table follow."""
+    file = build.elf(raw)
+    table, where = file.get_section_by_name(".symtab"), file.get_section_index(section)
+    at, count = table["sh_offset"], table.num_symbols()
+    drop = [n for n, s in enumerate(table.iter_symbols()) if s.name == name and s["st_shndx"] == where]
+    keep = [n for n in range(count) if n not in drop]
+    cut = 16 * len(drop)
+    out = bytearray(raw)
+    for part in file.iter_sections():
+        if part["sh_type"] == "SHT_REL":
+            for place in range(part["sh_offset"], part["sh_offset"] + part["sh_size"], 8):
+                (word,) = struct.unpack_from("<I", raw, place + 4)
+                struct.pack_into("<I", out, place + 4, keep.index(word >> 8) << 8 | word & 255)
+    out[at : at + 16 * count] = b"".join(raw[at + 16 * n : at + 16 * n + 16] for n in keep)
+    headers = file["e_shoff"] - cut
+    struct.pack_into("<I", out, 32, headers)
+    for number, part in enumerate(file.iter_sections()):
+        if part["sh_offset"] > at:
+            struct.pack_into("<I", out, headers + 40 * number + 16, part["sh_offset"] - cut)
+        if part.name == ".symtab":
+            struct.pack_into("<I", out, headers + 40 * number + 20, part["sh_size"] - cut)
+            struct.pack_into("<I", out, headers + 40 * number + 28, part["sh_info"] - len(drop))
+    return bytes(out)
+
+
+_SWITCH = (
+    "int f(int k) { switch (k) { case 0: return 8; case 1: return 99; case 2: return 12345678; } return 0x12345677; }"
+)
+
+
+def _marked() -> bytes:
+    flags = "-c", "-g", "-marm", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"
+    return build.program("arm", *flags, source=_SWITCH)
+
+
+@harmless("object-mapping-symbols-kept")
+def _() -> Sample:
+    raw = _marked()
+    return Sample(raw, build.tool(raw, "arm", "strip", "--strip-debug"))
+
+
+@tampered("object-mapping-symbol")
+def _() -> Sample:
+    """With its debug information an object lost the mark of data in code, by which a linker swaps bytes (BE8)."""
+    raw = _marked()
+    return Sample(raw, without_symbol(build.tool(raw, "arm", "strip", "--strip-debug"), "$d", ".text"))
