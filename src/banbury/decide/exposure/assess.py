@@ -122,14 +122,14 @@ def as_json(exposure: Exposure) -> bytes:
     return msgspec.json.format(msgspec.json.encode(exposure), indent=2)
 
 
-def _picture(g: Graph, who: Vendor, begin: Start, closure: Closure, found: list[claims.Found], taken: Taken) -> Picture:
+def _picture(g: Graph, who: Vendor, begin: Start, closure: Closure, found: claims.Every, taken: Taken) -> Picture:
     made = begin.by_kind["supplies"]
     return Picture(
         reach=claims.reach(g, closure, made),
         readable=readable(g, closure, taken),
-        claims=claims.written(g, closure, found, who.id, begin.by_kind),
+        claims=claims.written(g, closure, found.rows, who.id, begin.by_kind),
         outages=_outages(g, begin, closure),
-        claims_more=max(len(found) - claims.CLAIMS, 0),
+        claims_more=found.total - len(found.rows),
     )
 
 

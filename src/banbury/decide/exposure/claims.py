@@ -35,41 +35,59 @@ class Found:
     by_design: int
     state: int
 
-    @property
-    def key(self) -> tuple[int, str, str]:
-        """Names the claim before and after."""
-        return self.group, self.capability, self.data
+
+@dataclass
+class Every:
+    """All claims of a closure. ``rows``: the first :data:`CLAIMS`, the gravest first; ``total``: how many there are;
+    ``counts``: by capability and class, for each group the elements concerned (0: no claim)."""
+
+    rows: list[Found]
+    total: int
+    counts: dict[tuple[str, str], Longs]
 
 
-def found(g: Graph, closure: Closure, design: Closure, taken: Taken) -> list[Found]:
+def found(g: Graph, closure: Closure, design: Closure, taken: Taken) -> Every:
     """Every claim of a closure, the gravest first: what a function holds most of, then keys and interception before
     content, signalling and location, then reading before steering and switching off. ``design``: the closure over ways
     that need no weakness."""
     said = kinds().powers
     nearest = {power: _nearest(g, closure, power) for power in closure.powers}
     holds = np.where(taken.holds, 0, g.holds)
-    rows = []
-    for capability, data in sorted({pair for power in said.values() for pair in power.gives()}):
+    pairs = sorted(
+        {pair for power in said.values() for pair in power.gives()},
+        key=lambda pair: ("KIUSLCA".index(pair[1]), ("read", "steer", "off").index(pair[0])),
+    )
+    counts, sure, columns = {}, {}, []
+    for place, (capability, data) in enumerate(pairs):
         giving = [p for p in closure.powers if (capability, data) in said[p].gives()]
-        count, sure = (_count(g, reached, giving) for reached in (closure, design))
-        strength = holds[:, list(CLASSES).index(data)]
-        for group in np.flatnonzero((count > 0) & (strength > 0)).tolist():
-            states = [(int(closure.rank[s]), p, s) for p in giving if (s := int(nearest[p][group])) >= 0]
-            _, power, state = min(states)
-            held = (int(count[group]), int(sure[group]))
-            rows.append(Found(group, capability, data, int(strength[group]), power, *held, state))  # type: ignore[arg-type]
-    rows.sort(key=lambda f: (-f.strength, "KIUSLCA".index(f.data), _order(f.capability), f.group))
-    return rows
+        strength = holds[:, list(CLASSES).index(data)].astype(np.int64)
+        count = _count(g, closure, giving) * (strength > 0)
+        counts[capability, data], sure[place] = count, _count(g, design, giving)
+        states = _first_of(closure, [nearest[p] for p in giving])
+        groups = np.flatnonzero(count)
+        columns.append(np.array([-strength[groups], np.full(len(groups), place), groups, states[groups]]))
+    table = np.concatenate(columns, axis=1)
+    rows = []
+    for strength, place, group, state in table[:, np.lexsort(table[2::-1])[:CLAIMS]].T.tolist():
+        capability, data = pairs[place]
+        power = closure.powers[state // g.n]
+        held = (int(counts[capability, data][group]), int(sure[place][group]))
+        rows.append(Found(group, capability, data, -strength, power, *held, state))
+    return Every(rows, table.shape[1], counts)
+
+
+def _first_of(closure: Closure, states: list[Longs]) -> Longs:
+    """For each group the one of several states (-1: none) that is nearest to the vendor."""
+    every = np.array(states)
+    far = len(closure.rank)
+    ranks = np.where(every >= 0, closure.rank[np.maximum(every, 0)], far) if far else every
+    return np.asarray(np.take_along_axis(every, ranks.argmin(axis=0)[None], axis=0)[0])
 
 
 def _count(g: Graph, closure: Closure, powers: list[str]) -> Longs:
     """For each group how many elements any of the powers is held over."""
     some = np.logical_or.reduce([closure.held(power) for power in powers])
     return np.bincount(g.group[some], minlength=len(g.group_size))
-
-
-def _order(capability: str) -> int:
-    return ("read", "steer", "off").index(capability)
 
 
 def _nearest(g: Graph, closure: Closure, power: str) -> Longs:
@@ -83,8 +101,7 @@ def _nearest(g: Graph, closure: Closure, power: str) -> Longs:
 
 
 def written(g: Graph, closure: Closure, rows: list[Found], vendor: str, begin: dict[str, Bools]) -> list[Claim]:
-    """Claims with their paths: for the first :data:`CLAIMS` of ``rows``. ``begin``: the vendor's own relations."""
-    rows = rows[:CLAIMS]
+    """Claims with their paths. ``begin``: the vendor's own relations."""
     if not rows:
         return []
     states = np.unique(np.array([f.state for f in rows], dtype=np.int64))
@@ -156,14 +173,12 @@ def _first_kind(power: str, element: int, begin: dict[str, Bools]) -> str:
 
 
 def changes(
-    g: Graph, before: list[Found], after: list[Found], closure: Closure, taken: Taken, begin: dict[str, Bools]
+    g: Graph, before: Every, after: Every, closure: Closure, taken: Taken, begin: dict[str, Bools]
 ) -> list[Change]:
     """What became of each of the first :data:`CLAIMS` claims of before."""
-    later = {f.key: f for f in after}
     rows = []
-    for f in before[:CLAIMS]:
-        now = later.get(f.key)
-        count = now.elements if now else 0
+    for f in before.rows:
+        count = int(after.counts[f.capability, f.data][f.group])
         by = _cut_by(g, closure, f, taken, begin)
         # The shown path is gone where a step of it is; what is left then has another.
         state = "cut" if not count else "reduced" if count < f.elements else "another way" if by else "remains"

@@ -154,7 +154,8 @@ def _areas(g: Graph, said: Shares, lost: Bools) -> list[list[Area]]:
     cells = np.bincount(parts.part, minlength=count)
     dark = np.bincount(parts.part, weights=lost, minlength=count)
     rows: list[list[Area]] = [[] for _ in said.groups]
-    for i in np.lexsort((np.arange(count), -gone)).tolist():
+    order = np.lexsort((np.arange(count), -gone))
+    for i in order[parts.group[order] < LOSSES].tolist():
         region = g.regions[int(parts.number[i])]
         rows[int(parts.group[i])].append(Area(region, float(share[i]), float(gone[i]), int(cells[i]), int(dark[i])))
     return rows
