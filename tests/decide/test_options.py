@@ -213,6 +213,13 @@ def test_caps_are_compared_as_the_policy_does(tmp_path: Path, breach: str, readi
     assert wanted.verdicts[0].years[-1].status == "met"
 
 
+def test_a_deadline_within_a_year_is_kept_at_the_end_of_the_year_before() -> None:
+    horizon = Horizon(2021, 2027)
+    days = (dt.date(2023, 1, 28), dt.date(2023, 12, 30), dt.date(2023, 12, 31), dt.date(2020, 6, 1))
+    assert [horizon.by(day) for day in days] == [1, 1, 2, -2]
+    assert horizon.asked(2) == dt.date(2024, 1, 1)
+
+
 def test_a_shared_cell_counts_for_both_and_is_swapped_once(tmp_path: Path) -> None:
     tables = cells(("hrv", 0.4), ("o", 0.6))
     tables["shares"] += [{**s, "operator": "Beta"} for s in tables["shares"]]
@@ -223,7 +230,7 @@ def test_a_shared_cell_counts_for_both_and_is_swapped_once(tmp_path: Path) -> No
 
 
 def test_two_vendors_at_one_site_are_counted_for_each_and_the_site_once(tmp_path: Path) -> None:
-    # Of four sites the second vendor has two, one of them together with the first: a half, where 0.3 is the most.
+    # Of four sites the second vendor has two, one of them together with the first: a half, where 0.45 is the most.
     tables: dict[str, list[dict[str, Any]]] = {
         "vendors": VENDORS,
         "sites": [{"id": f"s{i}", "operator": "Alpha", "class": "access"} for i in range(4)],
@@ -240,7 +247,7 @@ def test_two_vendors_at_one_site_are_counted_for_each_and_the_site_once(tmp_path
     }
     common = {"operator": "Alpha", "network": "5G", "metric": "sites", "value": 1, "unit": "count", "period": "2020"}
     tables["shares"] = [{"element": e["id"], **common} for e in tables["elements"]]
-    rule = CAP.format(">", "per-vendor").replace("traffic", "sites")
+    rule = CAP.format(">", "per-vendor").replace("traffic", "sites").replace("max: 0.3", "max: 0.45")
     found = study_folder(network(tmp_path, tables), [pack(tmp_path, rule)], 2021, 2022)
     assert option(found, "policy-test").units == 1
     assert option(found, "policy-test").verdicts[0].years[-1].status == "met"
