@@ -551,3 +551,21 @@ def test_a_core_function_at_an_edge_site_is_still_core(tmp_path: Path) -> None:
         ],
     }
     assert only(judged(tmp_path / "n", tables, pack("kind: exclude, where: {functions: core}"))).assets == ["upf"]
+
+
+def test_shares_are_those_of_the_latest_period_that_has_begun(tmp_path: Path) -> None:
+    tables = cells(("a", "hrv", 0.2), ("b", "other", 0.8))
+    tables["shares"] += [{**share("a", 0.5), "period": "2019"}, {**share("b", 0.5), "period": "2019"}]
+    tables["shares"] += [{**share("a", 0.9), "period": "2021"}, {**share("b", 0.1), "period": "2021"}]
+    assert only(judged(tmp_path / "n", tables, pack(cap("traffic", 0.35)))).measured == 0.2
+
+
+@pytest.mark.parametrize(("image", "status"), [(None, "met"), ("a" * 64, "met"), ("b" * 64, "insufficient data")])
+def test_evidence_of_another_image_is_none(tmp_path: Path, image: str | None, status: str) -> None:
+    tables = cells(("a", "hrv", 1.0), product="box", release="1", release_sha256=image)
+    tables["assurance"] = [
+        {"product": "box", "release": "1", "release_sha256": "a" * 64, "kind": "audit", "finding_set": "x"}
+        | {"level": "moderate", "date": "2020-01-01"}
+    ]
+    rule = "kind: requires, evidence: [audit], level: limited"
+    assert only(judged(tmp_path / "n", tables, pack(rule))).status == status
