@@ -615,3 +615,17 @@ def _() -> Sample:
         return head + bytes(16) + first + second
 
     return Sample(made(structure, strings), made(strings, structure))
+
+
+@tampered("squashfs-inode-zero")
+def _() -> Sample:
+    """A start-up script with inode number 0: C libraries take such a name for a deleted one when they list a folder."""
+    numbers = squashfs._Image._inode
+
+    def hidden(image: squashfs._Image, path: str, *rest: object) -> object:
+        image.numbers["etc/init.d/S50gate"] = 0
+        return numbers(image, path, *rest)  # type: ignore[arg-type]
+
+    honest = squashfs.write(base())
+    with mock.patch.object(squashfs._Image, "_inode", hidden):
+        return Sample(honest, squashfs.write(base()))

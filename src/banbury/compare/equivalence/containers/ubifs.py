@@ -52,6 +52,7 @@ _BLOCK: Final = 4096
 _SHOWN: Final = 0x2 | 0x4 | 0x8 | 0x10  # flags of inodes that chattr sets
 _XATTR: Final = 0x20
 _LEVELS: Final = 32
+_FIRST: Final = 64  # the first inode number (UBIFS_FIRST_INO); the root has 1
 _Key = tuple[int, int, int]  # inode number, type, and block or hash
 _Branch = tuple[int, int, int, _Key | None, int]  # eraseblock, offset, size, key, level
 
@@ -96,8 +97,14 @@ class _Image(Areas):
             node = self._leaf(at, size, key)
             if key < previous or (key == previous and key[1] not in (ENTRY, XENTRY)):
                 raise Refused("index", "keys out of order, or twice", [Range(at, at + size)])
+            if key == previous and self._entry_name(self.nodes[key[0], key[1], 0][-1]) >= self._entry_name(node):
+                # Linux looks through names of one hash in their order (tnc.c, matches_name)
+                raise Refused("index", "names of one hash out of order", [Range(at, at + size)])
             previous = key
             self.nodes.setdefault((key[0], key[1], 0), []).append(node)
+
+    def _entry_name(self, node: _Node) -> bytes:
+        return self.view.take(node.at + 56, min(self.view.u16(node.at + 50), max(node.size - 56, 0)))
 
     def _claim(self, lnum: int, offset: int, size: int, index: bool) -> int:
         at = lnum * self.leb + offset
@@ -213,6 +220,8 @@ class _Image(Areas):
         self._walk()
         self._check_main()
         numbers = sorted(n for n, sort, _ in self.nodes if sort == INODE)
+        if any(n != 1 and n < _FIRST for n in numbers):  # readers of directories pass over number 0
+            raise Refused("index", "inode numbers that Linux does not give")
         self.inodes = {n: self._described(n) for n in numbers}
         for number in numbers:
             self._attributes(self.inodes[number])
