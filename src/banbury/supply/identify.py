@@ -119,7 +119,7 @@ def _exact(content: Content, by_tag: Mapping[str, list[Fact]], knowledge: Knowle
 def _own_product(content: Content, soname: str, knowledge: Knowledge) -> str:
     """Whose file this is by its soname or, for a program, by its name; ``""`` where that is not known."""
     if soname:
-        return knowledge.sonames.get(soname, "") if soname.startswith("lib") else ""
+        return knowledge.library(soname) if soname.startswith("lib") else ""
     if content.kind != "elf":
         return ""
     bases = {name.rpartition("/")[2] for name in content.names}

@@ -6,6 +6,7 @@ It holds facts about packages (names, versions, names of symbols as CRC-32, dige
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -55,11 +56,35 @@ class Knowledge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     files: dict[bytes, str] = field(default_factory=dict)
     build_ids: dict[str, str] = field(default_factory=dict)
 
+    def library(self, soname: str) -> str:
+        """The product of a library; of one with a number that is not known, that of all known numbers of its name.
+        ``""`` where that is not one product."""
+        return self.sonames.get(soname) or _stems(self).get(_stem(soname), "")
+
     def knows(self, product: str, version: str) -> bool:
         """Whether a version is one of the product's."""
         known = self.versions.get(product, [])
         at = bisect_left(known, version)
         return at < len(known) and known[at] == version
+
+
+_STEMS: Final[dict[int, tuple[dict[str, str], dict[str, str]]]] = {}
+
+
+def _stems(knowledge: Knowledge) -> dict[str, str]:
+    """The product of each library's name without numbers, where all that share it are of one product."""
+    held = _STEMS.get(id(knowledge.sonames))
+    if held is None or held[0] is not knowledge.sonames:
+        claims: dict[str, set[str]] = {}
+        for soname, product in knowledge.sonames.items():
+            claims.setdefault(_stem(soname), set()).add(product)
+        _STEMS.clear()
+        held = _STEMS[id(knowledge.sonames)] = (knowledge.sonames, single(claims))
+    return held[1]
+
+
+def _stem(soname: str) -> str:
+    return re.sub(r"[-_]?[0-9][0-9.]*$", "", soname.partition(".so")[0])
 
 
 def pack(knowledge: Knowledge) -> bytes:

@@ -1,0 +1,116 @@
+"""How identification by bytes is measured: sets by rule, the truth, the peer's words, and a made sample that holds the
+figures without a network."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from banbury.bench import peer, pools
+from banbury.bench.components import Unit, measure
+from banbury.bench.identification import tally
+from banbury.inspect.components.rules import Evidence, Rule, rules
+from banbury.model.errors import InputError
+from banbury.supply.knowledge import bundle
+from banbury.supply.products import by_package
+
+
+def _stanza(name: str, *, source: str = "", section: str = "net", size: int = 1000, architecture: str = "armhf") -> str:
+    origin = f"Source: {source}\n" if source else ""
+    return (
+        f"Package: {name}\n{origin}Version: 1.0-1\nArchitecture: {architecture}\nSection: {section}\nSize: {size}\n"
+        "Description: x\n"
+    )
+
+
+def test_a_set_is_chosen_by_rule() -> None:
+    index = "\n".join(
+        [
+            _stanza("curl"),
+            _stanza("libcurl4", source="curl", section="libs"),
+            _stanza("libcurl3-gnutls", source="curl", section="libs"),
+            _stanza("libcurl4-openssl-dev", source="curl", section="libdevel"),
+            _stanza("dnsmasq-utils", source="dnsmasq"),
+            _stanza("dnsmasq", architecture="all"),
+            _stanza("zlib1g", source="zlib", section="libs"),
+            _stanza("busybox", size=9 << 20),
+            _stanza("no-such-product"),
+        ]
+    )
+    found = {c.package: (c.product, c.carrier) for c in pools.choose(index, "armhf")}
+    assert found == {
+        "curl": ("curl", by_package("dpkg", "curl") == "curl" and found["curl"][1]),
+        "libcurl4": ("curl", not found["curl"][1]),
+        "dnsmasq-utils": ("dnsmasq", True),
+        "zlib1g": ("zlib", True),
+    }
+
+
+def test_the_sets_leave_out_the_knowledge_of_their_own_release() -> None:
+    names = {source.name for source in bundle.default()[0].sources}
+    for pool in pools.data().set:
+        assert pool.without in names
+        assert pool.without not in {s.name for s in bundle.default(pool.without)[0].sources}
+    assert {p.use for p in pools.data().set} == {"development", "held out"}
+
+
+def test_without_a_network_there_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "_source", lambda pool: "http://127.0.0.1:9/debian")
+    if shutil.which("apt-get") is None or shutil.which("apt-cache") is None:
+        pytest.skip("apt is not there")
+    with pytest.raises(InputError, match="cannot be fetched"):
+        pools.fetch(pools.data().set[0], tmp_path, lambda line: None)
+
+
+def test_the_peer_is_judged_as_we_are() -> None:
+    units = [
+        Unit(package="a", product="busybox", version="1.35.0", programs=1),
+        Unit(package="b", product="zlib", version="1.2.13", programs=1),
+        Unit(package="c", product="curl", version="8.0", programs=1),
+    ]
+    said = {"a": {("busybox", "1.35.0")}, "b": {("zlib", "1.2.13"), ("zlib", "1.2.11")}, "c": {("other", "8.0")}}
+    side = peer.judge(units, said)
+    assert (side.named, side.right, side.anyhow, side.good, side.bad) == (2, 1, 3, 2, 1)
+
+
+def _sampled() -> list[Rule]:
+    """A rule with an own banner for each product that stands under a package's name in the table."""
+    found: dict[str, Rule] = {}
+    for rule in rules():
+        if rule.evidence is Evidence.BANNER and rule.binary and by_package("dpkg", rule.product) == rule.product:
+            found.setdefault(rule.product, rule)
+    return [found[name] for name in sorted(found)][:60]
+
+
+def test_a_made_sample_holds_the_figures(tmp_path: Path) -> None:
+    """Sixty packages with a banner, ten without, five that lie: what is right, silent and wrong is counted so."""
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("dpkg-deb is not there: the made sample cannot be packed")
+    sample = _sampled()
+    assert len(sample) == 60
+    for number, rule in enumerate(sample):
+        text = rule.samples[0].text.encode("latin-1") + b"\0" + b"\0".join(rule.needs)
+        _deb(tmp_path, rule.product, rule.samples[0].version, text, lying=number < 5)
+    for rule in sample[:10]:
+        _deb(tmp_path, f"{rule.product}-quiet", "1.0", b"nothing", source=rule.product)
+    found = tally(measure(sorted(tmp_path.glob("*.deb")), bundle.default()[0]).units)
+    assert found.units == 70
+    assert found.named == 60
+    assert found.right == 55
+    assert (found.good, found.bad) == (55, 5)
+
+
+def _deb(folder: Path, name: str, version: str, text: bytes, *, lying: bool = False, source: str = "") -> None:
+    root = folder / "root" / name
+    (root / "DEBIAN").mkdir(parents=True)
+    (root / "opt").mkdir()
+    stated = "99.88" if lying else version.replace("-", "~").replace("_", ".")
+    origin = f"Source: {source}\n" if source else ""
+    (root / "DEBIAN/control").write_text(
+        f"Package: {name}\n{origin}Version: {stated}-1\nArchitecture: all\nMaintainer: a <a@b.c>\nDescription: x\n"
+    )
+    (root / "opt/program").write_bytes(b"\x7fELF" + bytes(60) + b"\0" + text + b"\0" + bytes(16))
+    subprocess.run(["dpkg-deb", "-Znone", "-b", root, folder / f"{name}.deb"], check=True, capture_output=True)
