@@ -253,3 +253,98 @@ def _(new: bytes, old: bytes) -> bytes:
 def _(new: bytes, old: bytes) -> bytes:
     """The first instruction is taken for one of the other instruction set."""
     return build.flip(new, 0x18)
+
+
+#: Numbers of eight bytes, divisions without an instruction for it, code that nothing leads to, and a function that may
+#: not return, through a pointer and by name.
+HARD = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+extern void (*volatile fail)(const char *) __attribute__((noreturn));
+void stop(const char *t) { puts(t); abort(); }
+void (*volatile fail)(const char *) __attribute__((noreturn)) = stop;
+volatile long long big; volatile unsigned many; volatile double part;
+__attribute__((noinline)) int kept(int k) { return k + 7; }
+__attribute__((noinline)) int work(int k) {
+  big = 0x123456789abcdef0LL + k; part = part * 3.141592653589793 + (double)big / 1.0e9;
+  if (k == 77) fail("the text of a failure of the version " VERSION);
+  many = many / (k | 1) + (unsigned)big % 11u + kept(k);
+  return printf("%s %u %d", "work of " VERSION, many, (int)(-part - 1.5));
+}
+__attribute__((used, noinline)) static int unused(int k) {
+  return k > 4 ? puts("nothing leads to this text, which moves") : puts("nor to this one, which moves as well");
+}
+int main(int c, char **v) { return work(c) + (c > 9 ? fail("one more failure, which moved"), 0 : puts("that is all")); }
+"""
+
+
+@cache
+def hard(version: str, *flags: str) -> bytes:
+    return build.program("arm", f'-DVERSION="{version}"', "-rdynamic", *flags, source=HARD)
+
+
+@harmless("moved-arm-hard")
+def _() -> Sample:
+    return sample("arm", hard(LONG), hard(SHORT))
+
+
+@harmless("moved-arm-hard-library")
+def _() -> Sample:
+    flags = "-shared", "-fPIC", "-Dmain=run"
+    return sample("arm", hard(LONG, *flags), hard(SHORT, *flags))
+
+
+def hard_arm(name: str) -> Callable[[Callable[[bytes, bytes], bytes]], None]:
+    def add(change: Callable[[bytes, bytes], bytes]) -> None:
+        def make() -> Sample:
+            return sample("arm", change(hard(LONG), hard(SHORT)), hard(SHORT))
+
+        make.__doc__ = change.__doc__
+        tampered(f"moved-arm-hard-{name}")(make)
+
+    return add
+
+
+def within(new: bytes, old: bytes, name: str) -> list[tuple[int, int]]:
+    at, size = build.symbol(new, name)
+    return [(x, w) for x, w in literals(new, old) if at & ~1 <= x < at + size]
+
+
+@hard_arm("unused")
+def _(new: bytes, old: bytes) -> bytes:
+    """A literal of a function that nothing is seen to call keeps its old distance."""
+    return put(new, *within(new, old, "unused")[0])
+
+
+@hard_arm("unused-code")
+def _(new: bytes, old: bytes) -> bytes:
+    """An instruction of it."""
+    return build.flip(new, build.symbol(new, "unused")[0] & ~1)
+
+
+@hard_arm("failure")
+def _(new: bytes, old: bytes) -> bytes:
+    """A literal behind a call that does not return keeps its old distance."""
+    return put(new, *within(new, old, "work")[-1])
+
+
+@hard_arm("constant")
+def _(new: bytes, old: bytes) -> bytes:
+    """A number of eight bytes beside the code."""
+    at, size = build.symbol(new, "work")
+    return build.flip(new, new.index(struct.pack("<d", 3.141592653589793), at & ~1, at + size + 8), 16)
+
+
+@hard_arm("division")
+def _(new: bytes, old: bytes) -> bytes:
+    """A step of a division."""
+    at, size = build.place(new, ".text")
+    return build.flip(new, new.index(bytes.fromhex("b0ebc17f"), at, at + size) + 16 * 7 + 2)
+
+
+@hard_arm("division-start")
+def _(new: bytes, old: bytes) -> bytes:
+    """Where a division begins among its steps."""
+    at, size = build.place(new, ".text")
+    return build.flip(new, new.index(bytes.fromhex("02eb0313"), at, at + size) - 2, 4)

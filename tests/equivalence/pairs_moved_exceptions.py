@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from functools import cache
 
 from tests.equivalence import build
@@ -221,3 +222,148 @@ def _() -> Sample:
     at, _ = build.place(raw, ".gcc_except_table")
     bad = build.put(raw, at + 6, bytes([raw[at + 6] + 4]))
     return undone_pair("aarch64")._replace(b=build.strip(bad, "aarch64"))
+
+
+# Arm: the index of functions, and the table behind it
+
+ARM_FLAGS: dict[str, tuple[str, ...]] = {"arm": (), "arm-a32": ("-marm",)}
+
+
+@harmless("moved-exceptions-arm")
+def _() -> Sample:
+    return undone_pair("arm")
+
+
+@harmless("moved-exceptions-arm-a32")
+def _() -> Sample:
+    return undone_pair("arm", "-marm")
+
+
+@harmless("moved-exceptions-arm-library")
+def _() -> Sample:
+    return undone_pair("arm", "-shared", "-fPIC", "-Dmain=run")
+
+
+@cache
+def throwing(version: str, *flags: str) -> bytes:
+    build.need("arm-linux-gnueabihf-g++")
+    return build.program("arm", f'-DVERSION="{version}"', *CXX, *flags, source=SOURCE)
+
+
+@harmless("moved-exceptions-arm-types")
+def _() -> Sample:
+    """C++, with types that are caught; where there is a compiler of it for Arm."""
+    return Sample(*(build.strip(throwing(v), "arm") for v in (SHORT, LONG)), *RECORDS)
+
+
+@tampered("moved-exceptions-arm-types")
+def _() -> Sample:
+    """What catches the refusal catches the permission, and the other way round."""
+    raw = throwing(LONG)
+    at, size = build.place(raw, ".ARM.extab")
+    base, table = (build.elf(raw).get_section_by_name(n)["sh_addr"] for n in (".ARM.extab", ".got"))
+    inside = range(table, table + build.place(raw, ".got")[1])
+    held = {k: struct.unpack_from("<i", raw, at + k)[0] + base + k for k in range(0, size - 3, 4)}
+    one, two = next((k, k + 4) for k, v in held.items() if v in inside and held.get(k + 4) in inside)
+    bad = build.put(raw, at + one, struct.pack("<ii", held[two] - base - one, held[one] - base - two))
+    return Sample(build.strip(throwing(SHORT), "arm"), build.strip(bad, "arm"), *RECORDS)
+
+
+class Index:
+    """The unwinding index of a file: where its words are, and the entries that it leads to."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.at, size = build.place(raw, ".ARM.exidx")
+        section, table = (build.elf(raw).get_section_by_name(n) for n in (".ARM.exidx", ".ARM.extab"))
+        self.rows = list(struct.iter_unpack("<II", raw[self.at : self.at + size]))
+        self.leads = [k for k, (_, w) in enumerate(self.rows) if not w >> 31 and w != 1]
+        shift = section["sh_addr"] - table["sh_addr"] + table["sh_offset"]
+        self.entries = [8 * k + 4 + self.rows[k][1] - (self.rows[k][1] >> 30 << 31) + shift for k in self.leads]
+
+
+def arm(name: str) -> Callable[[Callable[[bytes, bytes, Index], bytes]], None]:
+    """Register a change to the moved file of each instruction set."""
+
+    def add(change: Callable[[bytes, bytes, Index], bytes]) -> None:
+        for arch, flags in ARM_FLAGS.items():
+
+            def make(flags: tuple[str, ...] = flags) -> Sample:
+                new, old = undone("arm", LONG, *flags), undone("arm", SHORT, *flags)
+                return undone_pair("arm", *flags)._replace(b=build.strip(change(new, old, Index(new)), "arm"))
+
+            make.__doc__ = change.__doc__
+            tampered(f"moved-exceptions-{arch}-{name}")(make)
+
+    return add
+
+
+@arm("none")
+def _(new: bytes, old: bytes, index: Index) -> bytes:
+    """A function cannot be unwound any more: nothing is undone, the program ends."""
+    return build.put(new, index.at + 8 * index.leads[0] + 4, struct.pack("<I", 1))
+
+
+@arm("inline")
+def _(new: bytes, old: bytes, index: Index) -> bytes:
+    """A function with a table is unwound by what stands in place, without its table."""
+    return build.put(new, index.at + 8 * index.leads[0] + 4, struct.pack("<I", 0x80B0B0B0))
+
+
+@arm("finish")
+def _(new: bytes, old: bytes, index: Index) -> bytes:
+    """Another instruction for unwinding in place, or none instead of some."""
+    row = next(k for k, (_, w) in enumerate(index.rows) if k not in index.leads)
+    return build.flip(new, index.at + 8 * row + 4, 2)
+
+
+@arm("function")
+def _(new: bytes, old: bytes, index: Index) -> bytes:
+    """The function with the table begins two bytes later."""
+    return build.put(new, index.at + 8 * index.leads[0], struct.pack("<I", index.rows[index.leads[0]][0] + 4))
+
+
+@arm("entry")
+def _(new: bytes, old: bytes, index: Index) -> bytes:
+    """The index leads to the next word of the table."""
+    row = index.leads[0]
+    return build.put(new, index.at + 8 * row + 4, struct.pack("<I", index.rows[row][1] + 4))
+
+
+@arm("handler")
+def _(new: bytes, old: bytes, index: Index) -> bytes:
+    """Another function handles what is thrown: the stub before."""
+    at = index.entries[0]
+    return build.put(new, at, struct.pack("<I", struct.unpack_from("<I", new, at)[0] - 12))
+
+
+@arm("left-behind")
+def _(new: bytes, old: bytes, index: Index) -> bytes:
+    """The handler's place keeps its distance but for a word."""
+    at = index.entries[0]
+    return build.put(new, at, struct.pack("<I", struct.unpack_from("<I", old, Index(old).entries[0])[0] + 4))
+
+
+@arm("instructions")
+def _(new: bytes, old: bytes, index: Index) -> bytes:
+    """The frame is unwound by another distance."""
+    return build.flip(new, index.entries[0] + 6)
+
+
+@arm("more")
+def _(new: bytes, old: bytes, index: Index) -> bytes:
+    """The language's table begins a word later."""
+    return build.flip(new, index.entries[0] + 7)
+
+
+@arm("pad")
+def _(new: bytes, old: bytes, index: Index) -> bytes:
+    """A call enters another landing pad."""
+    at = index.entries[0] + 8 + 4 * new[index.entries[0] + 7]
+    return build.put(new, at + 6, bytes([new[at + 6] + 4]))
+
+
+@arm("site")
+def _(new: bytes, old: bytes, index: Index) -> bytes:
+    """The first call site begins later: what is thrown there is not undone."""
+    at = index.entries[0] + 8 + 4 * new[index.entries[0] + 7]
+    return build.flip(new, at + 4, 2)

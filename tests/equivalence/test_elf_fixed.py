@@ -17,17 +17,23 @@ from banbury.compare.equivalence.literals import Declared
 from banbury.compare.equivalence.relayout import compare_moved
 from banbury.compare.equivalence.relayout_exceptions import parse
 from banbury.formats.view import View
-from tests.equivalence import build, pairs_moved_exceptions, pairs_moved_fixed, pairs_moved_fixed_risc  # noqa: F401
+from tests.equivalence import (  # noqa: F401
+    build,
+    pairs_moved_arm,
+    pairs_moved_exceptions,
+    pairs_moved_fixed,
+    pairs_moved_fixed_risc,
+)
 from tests.equivalence.pairs import HARMLESS, Sample
 
 _SECTIONS = (
     ".text", ".rodata", ".data", ".got", ".got.plt", ".plt", ".dynsym", ".rela.dyn", ".rela.plt", ".rel.plt",
-    ".init_array", ".eh_frame", ".gcc_except_table",
+    ".init_array", ".eh_frame", ".gcc_except_table", ".ARM.exidx", ".ARM.extab",
 )  # fmt: skip
 _PAIRS = [
     "moved-fixed", "moved-fixed-static", "moved-fixed-mips", "moved-fixed-mipsel", "moved-fixed-powerpc",
     "moved-fixed-aarch64", "moved-exceptions", "moved-exceptions-fixed", "moved-exceptions-powerpc-fixed",
-    "moved-exceptions-aarch64",
+    "moved-exceptions-aarch64", "moved-exceptions-arm", "moved-exceptions-arm-a32", "moved-arm-hard",
 ]  # fmt: skip
 
 

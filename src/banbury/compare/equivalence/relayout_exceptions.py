@@ -71,8 +71,9 @@ class _Reader:
         return int.from_bytes(bytes(self.byte() for _ in range(4)), order)
 
 
-def parse(raw: bytes, at: int, word: int, order: Literal["big", "little"]) -> Table:
-    """The table at offset ``at`` of the section ``raw``. Raises :class:`Refused` for anything that is not known."""
+def parse(raw: bytes, at: int, word: int, order: Literal["big", "little"], *, listed: bool = False) -> Table:
+    """The table at offset ``at`` of the section ``raw``. ``listed``: lists of types hold the types themselves, as words
+    (Arm; GCC, ``libsupc++``, check_exception_spec). Raises :class:`Refused` for anything that is not known."""
     reader, table = _Reader(raw, at), Table()
     if reader.byte() != _OMIT:
         raise Refused(NAME, "landing pads that count from elsewhere than the function's start")
@@ -100,7 +101,7 @@ def parse(raw: bytes, at: int, word: int, order: Literal["big", "little"]) -> Ta
         raise Refused(NAME, "call sites that end within an entry")
     filters, table.end = _filters(raw, actions, first)
     if table.encoding != _OMIT and (filters or base > table.end):
-        _types(raw, table, actions, base, filters, word)
+        _types(raw, table, actions, base, filters, word, listed=listed)
     elif any(filters):
         raise Refused(NAME, "a type without a table of types")
     return table
@@ -127,7 +128,7 @@ def _filters(raw: bytes, actions: int, first: set[int]) -> tuple[set[int], int]:
     return filters - {0}, end
 
 
-def _types(raw: bytes, table: Table, actions: int, base: int, filters: set[int], word: int) -> None:
+def _types(raw: bytes, table: Table, actions: int, base: int, filters: set[int], word: int, *, listed: bool) -> None:
     """Enter the places of the types: by number before the base, or by a list behind it."""
     size = _SIZES.get(table.encoding & 0x0F)
     if size is None or table.encoding & 0x70 not in (0, _PCREL) or not table.end <= base <= len(raw):
@@ -135,6 +136,9 @@ def _types(raw: bytes, table: Table, actions: int, base: int, filters: set[int],
     size = size or word
     numbers, end = {f for f in filters if f > 0}, base
     for number in filters - numbers:
+        if listed:
+            end = max(end, _list(raw, table, base - 4 * (number + 1)))
+            continue
         reader = _Reader(raw, base - number - 1)
         while value := reader.unsigned():
             numbers.add(value)
@@ -145,6 +149,18 @@ def _types(raw: bytes, table: Table, actions: int, base: int, filters: set[int],
             raise Refused(NAME, "a type that is not in the table")
         table.types.add(base - size * number)
     table.end = end
+
+
+def _list(raw: bytes, table: Table, at: int) -> int:
+    """Enter the types of a list of words that ends in zero; returns where it ends (0 where that was found before)."""
+    while any(word := raw[at : at + 4]):
+        if at in table.types:
+            return 0
+        table.types.add(at)
+        at += 4
+    if len(word) < 4:
+        raise Refused(NAME, "a table that runs out of the section")
+    return at + 4
 
 
 def _unused(raw: bytes, actions: int, base: int, size: int) -> set[int]:

@@ -205,7 +205,7 @@ def coprocessor(w: W, o: Decoded, base: Ints, n: W, d: W) -> None:
     literal = memory & ~two & (n == PC)
     up = np.where(is_(w, 0x00800000, 0x00800000), 4, -4)
     o.literal[literal] = (base + up * field(w, 0, 8).astype(np.int64))[literal]
-    o.length[literal] = 8
+    o.length[literal] = np.where(field(w, 8, 4) == 10, 4, 8)[literal]  # VLDR of a single or of a double
     data = is_(w, 0x0F000000, 0x0E000000)
     move = data & is_(w, 0x10, 0x10)
     _put(o.reads, data, np.where(move & ~load, _BIT[d], zero))

@@ -12,21 +12,28 @@ Sources: Arm ARM DDI 0406C; ELF for the Arm Architecture (AAELF32) 4.6; Exceptio
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.a32 import NONE
 from banbury.compare.equivalence.machines.arm_code import Body
+from banbury.compare.equivalence.machines.arm_exceptions import EXIDX, INDEX, TABLE, Unwinding, unwinding
 from banbury.compare.equivalence.machines.calls import ALL, Paths, kept, never_slots
 from banbury.compare.equivalence.machines.contract import U8, CodePair, Kinds, Machine, Mask, Sides
-from banbury.compare.equivalence.machines.flow import Found, Graph, follow, unproved
+from banbury.compare.equivalence.machines.flow import Found, Graph, follow, spread, unproved
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_exceptions import PADS
 from banbury.compare.equivalence.relayout_map import AddressMap
 
-_EXIDX = 0x70000001
 _WRAP = 1 << 32
 _MOST_ROUNDS = 24
+_LOST, _LINK = 0x500F, 0x4000  # what a call may not leave as it was (AAPCS32, 6.1.1); the link register
+_MOST_PADDING = 8  # instructions that do nothing between a call and the end of code
+
+
+U32 = npt.NDArray[np.uint32]
 
 
 def _signed(value: Ints) -> Ints:
@@ -55,34 +62,16 @@ class Arm(Machine):
         super().__init__(sides)
         self.numbers_loaded: list[tuple[Part, Ints]] = []
         self.never: list[int] = []  # stubs of functions that do not return
+        self.unwinding: Unwinding | None = None
 
     # Unwinding
 
     def section(self, one: Part, other: Part) -> Mask | None:
-        if one.type == _EXIDX:
-            return self._index(one, other)
-        if one.name == ".ARM.extab" and one.size:
-            raise Refused(one.name, "its entries are not enumerated here")
-        return None
-
-    def _index(self, one: Part, other: Part) -> Mask:
-        """Pairs of words: a function (31 bits, relative), and how to unwind it: in place, or 1 for not at all."""
-        mask = np.zeros(one.size, bool)
-        raw, raw_b = self.sides.raw[one.index]
-        if one.size % 8:
-            raise Refused(one.name, "its size is no number of entries")
-        at = np.arange(0, one.size, 8)
-        second = _words(raw, at + 4)
-        if ((second >> 31 == 0) & (second != 1)).any():
-            raise Refused(one.name, "an entry leads to a table that is not enumerated here")
-        first, first_b = _words(raw, at), _words(raw_b, at)
-        if (first >> 31).any() or (first_b >> 31).any():
-            raise Refused(one.name, "an entry that is not known")
-        old, new = ((w - ((w >> 30 & 1) << 31)) for w in (first, first_b))
-        self.sides.refs.add(one.name, old + at + one.addr, new + at + other.addr)
-        for k in range(4):
-            mask[at + k] = True
-        return mask
+        if one.type != EXIDX and not one.name.startswith(TABLE):
+            return None
+        if self.unwinding is None:
+            self.unwinding = unwinding(self.sides)
+        return self.unwinding.masks.get(one.index, np.zeros(one.size, bool))
 
     # Code
 
@@ -167,6 +156,7 @@ class _Section:
         self.other_body = Body(other, self.raw_b)
         al = self.body.all
         self.body.close(np.flatnonzero(al.calls & (al.target != -1) & np.isin(al.target + one.addr, never)))
+        self.body.throw([(start - one.addr, stop - one.addr, pad - one.addr) for start, stop, pad in sides.pads])
         self._take_apart()
         self.bits = np.zeros(self.body.count, "<u2")
         self.old: Ints
@@ -186,7 +176,7 @@ class _Section:
             self.body.follow(roots)
             self.nodes = self.body.order()
             self.found = self._literals()
-            if self._close():
+            if self._close() or self._end():
                 continue
             more = np.union1d(roots, self._pointers())
             if len(more) == len(roots):
@@ -194,7 +184,9 @@ class _Section:
                 more = np.union1d(roots, self.body.behind(self.body.left(self.nodes)))
                 if len(missing):
                     more = np.union1d(more, self._guess(missing))
-                if len(more) == len(roots):
+                if len(more) == len(roots) and not len(self.runs):
+                    more = np.union1d(more, self._guess(self.body.stretches(self.nodes)))
+                if len(more) == len(roots) and not self._refined():
                     break
             roots = more
         self.roots = roots
@@ -208,9 +200,9 @@ class _Section:
         roots, guesses = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for where, old, _ in self.sides.refs.groups():
             inside = old[(old >= self.one.addr) & (old < self.one.addr + self.one.size)] - self.one.addr
-            if where == ".ARM.exidx":
+            if where == INDEX:
                 guesses.append(inside)
-            else:
+            elif where != PADS:  # pads are of the calls' instruction set
                 roots.append(self.body.node(inside & ~1, inside & 1 == 1))
         return np.unique(np.concatenate(roots)), np.unique(np.concatenate(guesses))
 
@@ -242,6 +234,9 @@ class _Section:
                 good = to[(to < len(body.place)) & body.reached[np.minimum(to, len(body.place) - 1)]]
                 sources.append(np.full(len(good), number[branch]))
                 targets.append(number[good])
+        index, thrown = spread(*body.thrown, nodes)
+        sources.append(index)
+        targets.append(number[thrown])
         source, target = np.concatenate(sources), np.concatenate(targets)
         source, target = source[target >= 0], target[target >= 0]
         order = np.argsort(source, kind="stable")
@@ -257,6 +252,25 @@ class _Section:
 
     def _close(self) -> bool:
         """Mark calls to functions of this section that do not return; whether there are more of them now."""
+        body, nodes = self.body, self.nodes
+        _, called, masks = self._called()
+        ends = nodes[called[masks[called] >> np.uint32(31) == 0]]
+        shut = np.flatnonzero(body.all.calls & body.falls & np.isin(body.leads, ends))  # reached or not yet
+        body.close(shut)
+        return bool(len(shut))
+
+    def _refined(self) -> bool:
+        """Take registers that a function of this section may leave as they were for kept by its calls, as GCC does
+        (``-fipa-ra``); whether there are more of them now."""
+        local, called, masks = self._called()
+        calls = self.nodes[local]
+        lost = (~masks[called] & np.uint32(_LOST) | np.uint32(_LINK)) & self.body.writes[calls]
+        changed = bool((lost != self.body.writes[calls]).any())
+        self.body.writes[calls] = lost
+        return changed
+
+    def _called(self) -> tuple[Ints, Ints, U32]:
+        """Calls to functions of this section, where these begin (both as rows), and what each row leaves as it was."""
         body, nodes, graph = self.body, self.nodes, self.graph
         al = body.all
         number = np.full(len(body.place) + 1, -1, np.int64)
@@ -268,15 +282,25 @@ class _Section:
         away |= al.jumps[nodes]
         ends = np.where(away, ALL, 0).astype(np.uint32)
         after = np.where(outside, 0x80000FF0, ALL).astype(np.uint32)
-        paths = Paths(
-            graph.writes & np.uint32(0x7FFFFFFF), graph.falls, graph.sources, graph.targets, called, after, ends
-        )
-        stays = kept(paths) >> np.uint32(31) == 0
+        writes = np.where(called >= 0, np.uint32(_LINK), graph.writes & np.uint32(0x7FFFFFFF)).astype(np.uint32)
+        masks = kept(Paths(writes, graph.falls, graph.sources, graph.targets, called, after, ends))
         local = np.flatnonzero(called >= 0)
-        shut = nodes[local[stays[called[local]]]]
-        shut = shut[al.falls[shut]]
-        body.close(shut)
-        return bool(len(shut))
+        return local, called[local], masks
+
+    def _end(self) -> bool:
+        """Mark calls behind which nothing stands but padding and then what is no code: compilers write nothing else
+        after a function that does not return. Whether there were any."""
+        body, nodes = self.body, self.nodes
+        index = np.searchsorted(body.place[nodes], self.runs)
+        shut = []
+        for _ in range(_MOST_PADDING):
+            index = index[(index > 0) & body.idle(nodes[index])] - 1
+            calls = body.all.calls[nodes[index]] & body.all.falls[nodes[index]]
+            shut.append(nodes[index[calls]])
+            index = index[~calls]
+        closed = np.concatenate(shut)
+        body.close(closed)
+        return bool(len(closed))
 
     def _joined(self) -> tuple[Ints, Ints, Ints]:
         """For each use of the program counter whose literal is known: its number, the literal, the counter's value."""

@@ -15,6 +15,7 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.a32 import Decoded, decode_a32
+from banbury.compare.equivalence.machines.flow import spread
 from banbury.compare.equivalence.machines.t32 import decode_t32, under_condition
 from banbury.compare.equivalence.model import Range
 
@@ -48,6 +49,7 @@ class Body:
         self._added()
         self.reached = np.zeros(len(self.place), bool)
         self.closed = np.zeros(0, np.int64)
+        self.thrown = np.zeros(0, np.int64), np.zeros(0, np.int64)  # calls, and the landing pads that they may enter
         self.tables: dict[int, tuple[Ints, int, int]] = {}  # a branch: where it leads (nodes), its table's place, end
         self.under = np.concatenate((under_condition(self.halves), np.zeros(len(self.words), np.int64)))
         self.falls, self.writes = self.all.falls.copy(), self.all.writes.copy()
@@ -76,6 +78,8 @@ class Body:
         into[self.count :][words] = (a >> 12 & 15)[words]
         self.near = into
         self._sums_of_tables()
+        self._pooled()
+        self._divided()
         sums = np.zeros(len(self.place), bool)
         sums[: self.count] = (h >> 8 == 0x44) | (h >> 10 == 6) | np.isin(w >> 21, (0xEB0 >> 1, 0xEBA >> 1, 0xEBC >> 1))
         sums[self.count :] = ((a & 0x0E000000) == 0) & np.isin(a >> 21 & 15, (2, 3, 4)) & ((a & 0x90) != 0x90)
@@ -96,12 +100,42 @@ class Body:
                 adr >> 8 == 0xA0 + n
                 and load == 0xF850 + n
                 and index & 0x0FF0 == 0x0020
-                and m < 8
+                and m < 13
                 and add == 0x4400 + 8 * m + n
             ):
                 table = (2 * (at - 4) + 4) // 4 * 4 + 4 * (adr & 0xFF)
                 self.sized[at] = index & 15, table
                 self.near[at - 4] = -1
+                self.all.jumps[at] = True
+
+    def _pooled(self) -> None:
+        """``adr n; ldrd x, y, [n]``: a constant of eight bytes beside the code, as GCC loads one."""
+        h = self.halves
+        short = np.flatnonzero((h[:-2] >> 11 == 0x14) & (h[1:-1] == 0xE9D0 + (h[:-2] >> 8 & 7)) & (h[2:] & 0xFF == 0))
+        kinds = (0xF20F, 1), (0xF2AF, -1)
+        self.all.literal[short] = (2 * short + 4) // 4 * 4 + 4 * (h[short] & 0xFF)
+        found = [short]
+        for kind, sign in kinds:
+            at = np.flatnonzero((h[:-3] == kind) & (h[1:-2] >> 15 == 0) & (h[3:] & 0xFF == 0))
+            at = at[h[at + 2] == 0xE9D0 + (h[at + 1] >> 8 & 15)]
+            self.all.literal[at] = (2 * at + 4) // 4 * 4 + sign * (h[at + 1] >> 12 << 8 | h[at + 1] & 0xFF).astype(
+                np.int64
+            )
+            found.append(at)
+        self.all.length[np.concatenate(found)] = 8
+
+    def _divided(self) -> None:
+        """``adr n; add d, n, d, lsl #4; mov n, #0; mov pc, d``: where a division begins among 32 steps of 16 bytes each
+        (libgcc, ``lib1funcs.S``). ``steps`` gives the first of them."""
+        h = self.halves
+        self.steps: dict[int, int] = {}
+        for at in np.flatnonzero(h & 0xFF87 == 0x4687).tolist():
+            d, adr = int(h[at]) >> 3 & 15, int(h[at - 5]) if at >= 17 else 0
+            n = adr >> 8 & 7
+            made = [0xEB00 | n, 0x1000 | d << 8 | d, 0xF04F, n << 8]
+            if adr >> 11 == 0x14 and h[at - 4 : at].tolist() == made:
+                self.steps[at] = (2 * (at - 5) + 4) // 4 * 4 + 4 * (adr & 0xFF)
+                self.near[at - 5] = -1
                 self.all.jumps[at] = True
 
     def node(self, places: Ints, thumb: Flags) -> Ints:
@@ -151,7 +185,7 @@ class Body:
                 return
             self.reached[at] = True
             self._condition(at)
-            more = [self.next[at[self.all.falls[at]]], self.leads[at]]
+            more = [self.next[at[self.all.falls[at]]], self.leads[at], spread(*self.thrown, at)[1]]
             for branch in at[self.all.jumps[at] | (self.all.tables[at] > 0)].tolist():
                 if branch < 12 and self.thumb[branch]:
                     raise self.refuse("a table of branches whose size is not known", at[:1])
@@ -160,6 +194,21 @@ class Body:
                 more.append(self.tables[branch][0])
             at = np.concatenate(more)
         raise Refused(self.part.name, "its paths are too long to follow")
+
+    def throw(self, sites: list[tuple[int, int, int]]) -> None:
+        """Calls within some places may go on at a landing pad, in their own instruction set. ``sites``: where each
+        begins and ends, and its pad; the last byte of a call decides (it is what the unwinder looks up)."""
+        inside = sorted(site for site in sites if 0 <= site[0] < self.size)
+        if not inside:
+            return
+        start, stop, pad = np.array(inside, np.int64).T
+        if (start[1:] < stop[:-1]).any() or (pad >= self.size).any():
+            raise Refused(self.part.name, "call sites of exceptions overlap, or a landing pad is elsewhere")
+        calls = np.flatnonzero(self.all.calls)
+        last = self.place[calls] + np.where(self.thumb[calls], self.all.sizes[calls], 4) - 1
+        index = np.maximum(np.searchsorted(start, last, "right") - 1, 0)
+        good = (start[index] <= last) & (last < stop[index])
+        self.thrown = calls[good], self.node(pad[index[good]], self.thumb[calls[good]])
 
     def close(self, calls: Ints) -> None:
         """Calls (nodes) that do not return."""
@@ -191,6 +240,9 @@ class Body:
             while word < len(self.words) and self.words[word] >> 24 == 0xEA and word - first < _MOST_ENTRIES:
                 word += 1
             return self.count + np.arange(first, min(word, self.size // 4)), 0, 0
+        if branch in self.steps:
+            start = self.steps[branch]
+            return self.node(start + 16 * np.arange(32), np.ones(32, bool)), 0, 0
         if branch in self.sized:
             index, start = self.sized[branch]
             end = start + 4 * self._entries(branch - 4, index)
@@ -255,6 +307,21 @@ class Body:
         empty[2 * a32] = empty[2 * a32 + 1] = True
         inside = np.arange(self.count) * 2 < self.size
         return np.flatnonzero(~used & ~empty & inside) * 2
+
+    def stretches(self, nodes: Ints) -> Ints:
+        """Where each stretch begins of what :meth:`left` finds, padding within it left out."""
+        places = self.left(nodes)
+        return places[np.append(True, np.diff(places) != 2)[: len(places)]]
+
+    def idle(self, nodes: Ints) -> Flags:
+        """Which nodes are instructions that do nothing, as compilers align with."""
+        half = self.halves[np.minimum(self.place[nodes] // 2, self.count - 1)]
+        wide = (half == 0xF3AF) & (self.halves[np.minimum(self.place[nodes] // 2 + 1, self.count - 1)] == 0x8000)
+        word = self.words[np.minimum(self.place[nodes] // 4, len(self.words) - 1)]
+        out: Flags = np.where(
+            self.thumb[nodes], (half == 0xBF00) | (half == 0x46C0) | wide, np.isin(word, _A32_PADDING)
+        )
+        return out
 
     def refuse(self, why: str, places: Ints) -> Refused:
         base = self.part.offset

@@ -25,7 +25,7 @@ NEVER = frozenset({
     "abort", "exit", "_exit", "_Exit", "quick_exit", "pthread_exit", "__stack_chk_fail",
     "__assert_fail", "__assert", "__fortify_fail", "__chk_fail", "longjmp", "_longjmp", "siglongjmp", "__longjmp_chk",
     "err", "errx", "verr", "verrx", "__cxa_throw", "__cxa_rethrow", "__cxa_bad_cast", "_Unwind_Resume",
-    "__cxa_throw_bad_array_new_length",
+    "__cxa_throw_bad_array_new_length", "__cxa_end_cleanup", "_ZSt9terminatev",
 })  # fmt: skip
 _MOST_STEPS = 20_000
 
