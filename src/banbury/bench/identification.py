@@ -109,7 +109,8 @@ def run(
         if details:
             if pool.use != "development":
                 raise InputError(f"{pool.name} is held out: what was missed in it is not shown")
-            tell("\n".join(measured.details()))
+            for line in measured.details():
+                tell(line)
         rows.append(_row(pool, [c for c, _ in packages], measured))
         if pool.peer or beside is None:
             beside = peer.compare(pool, packages, measured.units, work, tell)
