@@ -311,7 +311,8 @@ class Body:
     def stretches(self, nodes: Ints) -> Ints:
         """Where each stretch begins of what :meth:`left` finds, padding within it left out."""
         places = self.left(nodes)
-        return places[np.append(True, np.diff(places) != 2)[: len(places)]]
+        out: Ints = places[np.append(True, np.diff(places) != 2)[: len(places)]]
+        return out
 
     def idle(self, nodes: Ints) -> Flags:
         """Which nodes are instructions that do nothing, as compilers align with."""
