@@ -31,6 +31,7 @@ _STRINGS: Final = {
 _REQUIRES: Final = 1049
 _PROVIDES: Final = 1047
 _BASENAMES: Final = 1117
+_CHANGES: Final = 1082
 _EPOCH: Final = 1003
 _SIZE: Final = 1009
 _INDEX: Final = struct.Struct(">IIII")
@@ -52,8 +53,19 @@ def _string_list(store: bytes, at: int, count: int) -> list[str]:
     return out
 
 
+def _strings(store: bytes, at: int, count: int) -> bytes:
+    """The bytes of a list of texts that are too long to be taken one by one."""
+    end = at
+    for _ in range(count):
+        end = store.find(b"\0", end) + 1
+        if end == 0:
+            return store[at:]
+    return store[at:end]
+
+
 def header(blob: bytes) -> dict[str, object]:
-    """The fields of one header: texts by name, ``requires`` and ``provides`` as lists, ``files`` and ``size``."""
+    """The fields of one header: texts by name, ``requires`` and ``provides`` as lists, ``files`` and ``size``, and
+    ``changes``: the texts of the changelog as they lie in the header, one after the other."""
     if len(blob) < 8:
         raise Malformed("RPM header cut short")
     count, size = struct.unpack_from(">II", blob)
@@ -66,6 +78,8 @@ def header(blob: bytes) -> dict[str, object]:
             out[_STRINGS[tag]] = _string(store, offset)
         elif tag in {_REQUIRES, _PROVIDES} and kind == 8:
             out["requires" if tag == _REQUIRES else "provides"] = _string_list(store, offset, number)
+        elif tag == _CHANGES and kind == 8:
+            out["changes"] = _strings(store, offset, number)
         elif tag == _BASENAMES:
             out["files"] = number
         elif tag in {_EPOCH, _SIZE} and kind == 4 and offset + 4 <= len(store):

@@ -13,7 +13,7 @@ from banbury.inspect.inspectors._lines import clip, within
 from banbury.model.facts import Fact, Span
 
 _CAP: Final = 32 << 20
-_MOST: Final = 5000
+MOST: Final = 5000
 #: The head of an entry (Debian Policy Manual, 4.4): source package, version, distributions, urgency.
 _HEAD: Final = re.compile(
     rb"([a-z0-9][a-z0-9+.-]{1,100}) \(([A-Za-z0-9.+:~-]{1,120})\)(?: [A-Za-z0-9.-]{1,60}){1,8}; *urgency=",
@@ -24,12 +24,18 @@ _CVE: Final = re.compile(rb"(?<![A-Za-z0-9-])(?:CVE|CAN)-((?:19|20)\d\d-\d{4,8})
 
 class PackageChangelog(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="package.changelog"):
     """A Debian changelog: the source package and version of its newest entry, and the vulnerabilities (CVE ids) that
-    any of its entries names. ``more`` counts ids beyond 5,000."""
+    any of its entries names. Of an RPM database: the package and its version, where its changelog names any. ``more``
+    counts ids beyond 5,000."""
 
     source: str
     version: str
     vulnerabilities: list[str] = field(default_factory=list)
     more: int = 0
+
+
+def vulnerabilities(text: bytes) -> list[str]:
+    """The CVE ids that a text names, each once."""
+    return sorted({f"CVE-{number.decode()}" for number in _CVE.findall(text)})
 
 
 class Changelogs(FileInspector):
@@ -54,12 +60,12 @@ class Changelogs(FileInspector):
         head = _HEAD.match(file.data, start)
         if head is None:
             return
-        ids = sorted({f"CVE-{number.decode()}" for number in _CVE.findall(file.data)})
+        ids = vulnerabilities(file.data)
         yield PackageChangelog(
             source=head[1].decode(),
             version=head[2].decode(),
-            vulnerabilities=ids[:_MOST],
-            more=max(len(ids) - _MOST, 0),
+            vulnerabilities=ids[:MOST],
+            more=max(len(ids) - MOST, 0),
             at=Span(head.start(), head.end() - head.start()),
             text=clip(head[0].decode()),
         )

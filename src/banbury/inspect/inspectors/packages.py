@@ -12,6 +12,7 @@ from banbury.inspect.inspectors import _rpmdb as rpmdb
 from banbury.inspect.inspectors._control import Paragraph, paragraphs, relation_names
 from banbury.inspect.inspectors._lines import basename, clip, within
 from banbury.inspect.inspectors._packagefacts import InstalledPackage, PackageControl, PackageFiles
+from banbury.inspect.inspectors.changelogs import MOST, PackageChangelog, vulnerabilities
 from banbury.model.errors import Malformed
 from banbury.model.facts import Fact, Span
 
@@ -163,6 +164,13 @@ def _rpm(file: FileView) -> Iterator[Fact]:
             files=files if isinstance(files, int) else -1,
             database="rpm",
         )
+        if ids := vulnerabilities(changes if isinstance(changes := head.get("changes"), bytes) else b""):
+            yield PackageChangelog(
+                source=str(head["name"]),
+                version=f"{epoch}{head.get('version', '')}-{head.get('release', '')}",
+                vulnerabilities=ids[:MOST],
+                more=max(len(ids) - MOST, 0),
+            )
 
 
 def _python(file: FileView) -> Iterator[Fact]:
@@ -218,7 +226,7 @@ class Packages(FileInspector):
     name = "packages"
     title = "Installed packages"
     question = "Which packages do the package managers' own records state, in which versions?"
-    version = 2
+    version = 3
     blind_spots = (
         "Software that no package manager installed is in none of these records.",
         "A record states what was installed when the image was built; files changed since do not show here.",
@@ -232,7 +240,7 @@ class Packages(FileInspector):
         "RPM documentation, 'RPM V4 Package format'; rpmpkg.c of RPM (NDB); Berkeley DB db_page.h",
         "Python Packaging User Guide, 'Core metadata specifications'; npm documentation, 'package.json'",
     )
-    facts = (InstalledPackage, PackageControl, PackageFiles)
+    facts = (InstalledPackage, PackageControl, PackageFiles, PackageChangelog)
     uses_path = True
 
     def applies(self, file: FileView) -> bool:

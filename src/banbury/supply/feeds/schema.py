@@ -190,9 +190,7 @@ release = sa.Table(
 #: What brings an older schema up by one; the key is the version that it starts from.
 MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
     1: ("CREATE INDEX record_exploited ON record (id) WHERE exploited != ''",),
-    2: (
-        "CREATE TABLE routine (record INTEGER NOT NULL, name VARCHAR NOT NULL, PRIMARY KEY (record, name)) WITHOUT ROWID",
-    ),
+    2: ("CREATE TABLE routine (record INTEGER NOT NULL, name VARCHAR NOT NULL, PRIMARY KEY (record, name))",),
 }
 
 
