@@ -177,11 +177,46 @@ def test_files_of_a_folder_are_matched_by_path_and_content(tmp_path: Path) -> No
 
     assert (rebuilt.method, rebuilt.verdict) == ("files", "functional")
     assert (files["etc/passwd"].how, files["etc/passwd"].verdict) == ("path", "identical")
-    assert (files["usr/share/notes.txt"].how, files["usr/share/notes.txt"].verdict) == ("content", "identical")
+    notes = files["usr/share/notes.txt"]
+    assert (notes.how, notes.content, notes.verdict) == ("content", "identical", "functional")
+    assert [(c.what, c.rebuilt) for c in notes.changes] == [("path", "elsewhere.txt")]
     assert files["etc/init.d/S50net"].content == "functional"
     assert next(f for path, f in files.items() if path.startswith("etc/<b>")).how == "nothing"
     assert rebuilt.only_rebuilt == ["root/unused"]
-    assert any("rebuild is files" in n.why for n in evaluation.ledger.not_compared)
+    whys = [n.why for n in evaluation.ledger.not_compared]
+    assert any("rebuild is files" in why for why in whys)
+    assert any("image does not have: root/unused" in why for why in whys)
+
+
+def test_a_file_put_elsewhere_is_not_the_file_of_the_rebuild(tmp_path: Path) -> None:
+    """Its content alone says nothing: a copy of an example starts at boot, a copy of a shell is root's."""
+    built = {**FILES, "bin/sh": b"\x00 stands for a shell", "usr/share/doc/open": BACK_DOOR}
+    shipped = {**built, "bin/other": built["bin/sh"], "etc/init.d/S99": BACK_DOOR}
+    manifest = MANIFEST + '[[artefact]]\npath = "built.tar"\nrole = "rebuild"\n'
+    data = {"image.bin": image(shipped, bin__other=0o4755), "built.tar": tar_of(built)}
+    evaluation = run(submission(tmp_path / "s", manifest, **data), tmp_path / "w")
+    files = by_path(only(evaluation))
+
+    assert only(evaluation).verdict == "functional"
+    assert {files[name].verdict for name in ("bin/other", "etc/init.d/S99")} == {"functional"}
+    assert {f.verdict for name, f in files.items() if name not in ("bin/other", "etc/init.d/S99")} == {"identical"}
+    assert "rebuild.special-mode" in {f.rule for f in evaluation.findings}
+
+
+def test_of_several_rebuilt_files_of_one_path_none_is_chosen(tmp_path: Path) -> None:
+    """A rebuild of something else must not be what makes a shipped file right."""
+    other = b"root::0:0::/:/bin/sh\n"
+    manifest = MANIFEST + "".join(f'[[artefact]]\npath = "{n}.tar"\nrole = "rebuild"\n' for n in ("one", "two"))
+    data = {
+        "image.bin": image({**FILES, "etc/passwd": other}),
+        "one.tar": tar_of(FILES),
+        "two.tar": tar_of({"etc/passwd": other}),
+    }
+    evaluation = run(submission(tmp_path / "s", manifest, **data), tmp_path / "w")
+    found = by_path(only(evaluation))["etc/passwd"]
+
+    assert (found.how, found.verdict) == ("several", "unexplained")
+    assert only(evaluation).verdict == "unexplained"
 
 
 def test_source_without_a_rebuild_is_said(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ class ComparedFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One shipped file. ``node`` is its place; ``path`` is that within its file system, or within the image.
 
     ``how`` says what it was compared with: the file of that ``path``, a file of that ``content`` elsewhere in the
-    rebuild, or ``nothing``. ``counterpart`` is that file's place. ``content`` is the verdict on the contents alone.
+    rebuild (which a change of ``path`` says), ``nothing``, or none of the ``several`` that the rebuild has of its path.
+    ``counterpart`` is that file's place. ``content`` is the verdict on the contents alone.
     """
 
     node: int

@@ -8,6 +8,7 @@ they read it. Both are sandboxed.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import IO, Final
@@ -34,6 +35,7 @@ from banbury.model.tree import Kind
 _BATCH: Final = 64
 _BATCH_BYTES: Final = 64 << 20
 _PERMISSIONS: Final = 0o7777
+_NAMED: Final = 5
 Records = Callable[[str], BuildRecord | None]
 
 
@@ -116,7 +118,8 @@ class _Comparer:
                 counterparts.add(unit, index)
         rows = list(self._rows(match.image, list(self._trees.units(root)), counterparts))
         outcome = self._whole(match, rows)
-        left += _left(root, match, rows, outcome)
+        unused = counterparts.unused()
+        left += _left(root, match, rows, outcome, unused)
         listed = self._release.artefacts
         row = stated(
             image=root,
@@ -125,7 +128,7 @@ class _Comparer:
             rows=rows,
             outcome=outcome,
             records=(any(listed[i].record for i in used), bool(listed[match.image].record)),
-            only_rebuilt=counterparts.unused(),
+            only_rebuilt=unused,
             keep=self._store.put,
             stated_of_themselves=premises(
                 [node for i in used for node in self._trees.below(self._roots[i])], self._trees.below(root), files
@@ -156,15 +159,20 @@ class _Comparer:
         """A row for each unit, in order, with contents compared in batches."""
         rows: list[Row] = []
         waiting: dict[str, tuple[int, list[Row]]] = {}  # by build record: those are compared together
+        counts = Counter((unit.piece, unit.path) for unit in units)
+        met: Counter[tuple[bool, str]] = Counter()
         for unit in units:
-            how, other, artefact = counterparts.of(unit)
+            key = unit.piece, unit.path
+            found = counterparts.of(unit, met[key], counts[key])
+            met[key] += 1
+            how, other, artefact = found.how, found.unit, found.artefact
             row = Row(unit=unit, how=how, other=other, outcome=_outcome(unit, how, other))
             rows.append(row)
             if row.outcome.content is None and other is not None and other.node.sha256 and unit.node.sha256:
                 waiting.setdefault(self._release.artefacts[artefact].record, (artefact, []))[1].append(row)
-        for artefact, found in waiting.values():
+        for artefact, listed in waiting.values():
             run, _ = self._run(artefact, image)
-            for batch in _batches(found):
+            for batch in _batches(listed):
                 self._compare(run, batch)
         self._measure(image, rows)
         return iter(rows)
@@ -224,7 +232,10 @@ def _outcome(unit: Unit, how: str, other: Unit | None) -> Outcome:
         return out
     found = other.node
     out.size_a, out.sha256_a = found.size if found.sha256 else -1, found.sha256
-    out.changes = list(_changes(found, node)) if how == "path" else []
+    if how == "several":
+        out.content = unexplained("the rebuild has several files of this path, and nothing says which of them it is")
+        return out
+    out.changes = list(_changes(found, node)) if how == "path" else list(_moved(other, unit))
     files = [n.kind in (Kind.FILE, Kind.CHUNK) for n in (found, node)]
     if not all(files):
         return out
@@ -258,7 +269,17 @@ def _changes(a: Node, b: Node) -> Iterator[Change]:
         yield Change(what="device", a=str(a.rdev), b=str(b.rdev))
 
 
-def _left(root: Node, match: Match, rows: list[Row], outcome: Outcome) -> Iterable[NotCompared]:
+def _moved(other: Unit, unit: Unit) -> Iterator[Change]:
+    """What is to be said of a file that is in the rebuild under another path, or without any: a file elsewhere is run
+    by others, and with other rights. A rebuilt file that was handed in alone belongs to no path."""
+    if not other.piece:
+        yield Change(what="path", a=other.path, b=unit.path)
+        yield from _changes(other.node, unit.node)
+    elif unit.node.mode >= 0 and unit.node.mode & 0o6000:
+        yield Change(what="mode", a="none: it was handed in alone", b=f"{unit.node.mode & _PERMISSIONS:04o}")
+
+
+def _left(root: Node, match: Match, rows: list[Row], outcome: Outcome, unused: list[str]) -> Iterable[NotCompared]:
     """What of an image was compared with nothing."""
     if not match.whole:
         why = "what lies beside and around its files: the rebuild is files, not an image"
@@ -267,6 +288,9 @@ def _left(root: Node, match: Match, rows: list[Row], outcome: Outcome) -> Iterab
         first = next(iter(outcome.content.own.unexplained), None)
         why = f"what lies beside and around its files: {first.why if first else 'it was not taken apart'}"
         yield NotCompared(node=root.id, why=why)
+    if unused:
+        named = ", ".join(unused[:_NAMED]) + (f" and {len(unused) - _NAMED} more" if len(unused) > _NAMED else "")
+        yield NotCompared(node=root.id, why=f"files of the rebuild that the image does not have: {named}")
     for row in rows:
         if row.how == "nothing":
             why = "the rebuild has no file of this path or content"

@@ -100,9 +100,24 @@ class Trees:
                 yield Unit(node, plain_path(node.name), False)
 
 
+def _thing(unit: Unit) -> tuple[object, ...]:
+    """What must be the same for two units of one path to be one and the same."""
+    node = unit.node
+    return node.kind, node.sha256, node.link, node.rdev, node.mode, node.uid, node.gid
+
+
 def plain_path(path: str) -> str:
     """A path within a file system without leading slash and ``./``; ``..`` stays, and then matches nothing else."""
     return "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+class Found(Struct, frozen=True):
+    """How a shipped unit is matched: ``path``, ``content``, ``nothing``, or ``several`` where the rebuild has more than
+    one thing of its path and nothing says which of them it should be. ``artefact`` is that of ``unit``."""
+
+    how: str
+    unit: Unit | None = None
+    artefact: int = -1
 
 
 class Counterparts:
@@ -120,20 +135,23 @@ class Counterparts:
         if unit.node.sha256:
             self._contents.setdefault(unit.node.sha256, (unit, artefact))
 
-    def of(self, unit: Unit) -> tuple[str, Unit | None, int]:
-        """How a shipped unit is matched (``path``, ``content`` or ``nothing``), its counterpart and whose that is. Of
-        several of one path, one with the same content, else the first."""
+    def of(self, unit: Unit, nth: int, count: int) -> Found:
+        """The counterpart of a shipped unit, the ``nth`` (from 0) of ``count`` shipped units of its path."""
         found = self._paths.get((unit.piece, unit.path), [])
         if found:
-            same = [f for f in found if f[0].node.sha256 == unit.node.sha256 and f[0].node.kind is unit.node.kind]
-            chosen, artefact = (same or found)[0]
+            chosen, artefact = found[0]
+            if any(_thing(f) != _thing(chosen) for f, _ in found):
+                if len({artefact for _, artefact in found}) > 1 or len(found) != count:
+                    self.used.update(f.node.id for f, _ in found)
+                    return Found("several", chosen, artefact)
+                chosen, artefact = found[nth]  # the same trees in the same order: each its own
             self.used.add(chosen.node.id)
-            return "path", chosen, artefact
+            return Found("path", chosen, artefact)
         if unit.node.sha256 and unit.node.kind in _FILES and unit.node.sha256 in self._contents:
             chosen, artefact = self._contents[unit.node.sha256]
             self.used.add(chosen.node.id)
-            return "content", chosen, artefact
-        return "nothing", None, -1
+            return Found("content", chosen, artefact)
+        return Found("nothing")
 
     def unused(self) -> list[str]:
         """Places of units that no shipped file was compared with."""
