@@ -1,0 +1,66 @@
+"""The second parser of containers: readers that nobody here wrote see what our comparators say is there.
+
+Over the corpus, over the pairs beside it, and over mutants of small samples: the members that a comparator has read are
+those that another reader lists; and where a comparator takes two members, or two containers, for the same, the other
+reader sees no difference but what the published rules let differ.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from banbury.compare import corpus
+from banbury.compare.equivalence import BuildRecord
+from tests.equivalence import consumer_pairs  # noqa: F401 - it enters its pairs
+from tests.equivalence.container_pairs import HARMLESS, TAMPERED
+from tests.equivalence.outside.gate import Found, decide, judge
+from tests.equivalence.pairs import Sample
+from tests.equivalence.test_containers_corpus import FORMATS, made
+
+_DEPTH = 6
+
+
+def walk(
+    found: Found, label: str, a: bytes, b: bytes, records: tuple[BuildRecord | None, BuildRecord | None],
+    hints: list[str] | None = None, depth: int = 0,
+) -> None:  # fmt: skip
+    """A pair, and the pairs in it that are not the same."""
+    if a == b or depth > _DEPTH:
+        return
+    pair = decide(a, b, records, hints)
+    judge(found, label, a, b, pair)
+    for one, other, more in pair.inner:
+        walk(found, f"{label}/", one, other, records, more, depth + 1)
+
+
+@cache
+def names(form: str) -> list[str]:
+    return [r.id for r in corpus.recipes().values() if r.format == form and (r.pure or r.format in FORMATS)]
+
+
+def _held(ids: list[str]) -> Found:
+    found = Found()
+    for name in ids:
+        try:
+            sample: Sample = made(name)
+        except pytest.skip.Exception:
+            continue
+        walk(found, name, bytes(sample.a), bytes(sample.b), (sample.record_a, sample.record_b))
+    return found
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_other_readers_agree_on_the_corpus(form: str) -> None:
+    found = _held(names(form))
+    assert not found.wrong, (len(found.wrong), found.wrong[:8])
+    if found.missing:
+        pytest.skip(f"not asked: {'; '.join(sorted(found.missing))}")
+
+
+def test_other_readers_agree_on_the_pairs_beside_it() -> None:
+    found = _held([*HARMLESS, *TAMPERED])
+    assert not found.wrong, (len(found.wrong), found.wrong[:8])
+    if found.missing:
+        pytest.skip(f"not asked: {'; '.join(sorted(found.missing))}")
