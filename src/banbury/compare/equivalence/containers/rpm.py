@@ -27,7 +27,8 @@ from banbury.formats.view import View
 _LARGEST: Final = 256 << 20  # bytes of an unpacked payload, which is kept in memory
 _NAMES: Final = {
     1000: "name", 1001: "version", 1002: "release", 1004: "summary", 1005: "description", 1014: "license",
-    1022: "architecture", 1023: "script before installation", 1024: "script after installation",
+    1022: "architecture", 1027: "paths", 1116: "folders of files", 1117: "names of files", 1118: "folders",
+    1023: "script before installation", 1024: "script after installation",
     1025: "script before removal", 1026: "script after removal", 1044: "source package", 1047: "provides",
     1049: "requires", 1065: "triggers", 1085: "interpreter before installation",
     1086: "interpreter after installation", 1132: "platform",
@@ -54,6 +55,9 @@ _FORMS: Final = {
     1126: re.compile(rb"[0-9A-Za-z]{1,8}"),
 }  # fmt: skip
 _SINGLE: Final = frozenset((1006, 1009, 5009))
+#: Digests of the signature header: rpm installs nothing that has none, so that they are on both sides or on neither.
+_DIGESTED: Final = frozenset((269, 273, 1004))
+_OF_THE_BUILD: Final = frozenset((1006, 1007, 1094))
 _OLD_NAMES, _BASE, _FOLDER, _FOLDERS = 1027, 1117, 1116, 1118
 _GHOST: Final = 64
 _DIGESTS: Final = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512"}
@@ -173,7 +177,9 @@ class _Package:
                     (lists[1095][i] if lists[1095] else 0, lists[1096][i] if lists[1096] else i), []
                 ).append(node.name)
             node.attributes |= attributes
-            found.add(self._member(plain, node))
+            # rpm looks a payload's name up among the header's: "./" is taken off, "././" and "//" are not found
+            node.attributes["name in the payload"] = node.name.removeprefix(b".")
+            found.add(self._member(plain, node, lists[1034][i] if lists[1034] else None))
         if by_path:
             raise Refused(clean_name(next(iter(by_path)))[0], "is in the payload and not in the header")
         self._check_links(archive, groups)
@@ -182,11 +188,15 @@ class _Package:
         self.totals = ((total,), (total - again,))
         return found
 
-    def _member(self, name: bytes, node: Node) -> Node:
-        """A member of the archive as one of the package: it stands in the output, its header in the payload."""
+    def _member(self, name: bytes, node: Node, time: object) -> Node:
+        """A member of the archive as one of the package: it stands in the output, its header in the payload. Its time
+        is what the header says: that is what rpm sets."""
         place = Place(node.place.start, node.place.length, True) if node.place else None
         body = Range(self.body, len(self.view))
-        free = tuple(Free(field.rule, field.value, body) for field in node.free)
+        free = tuple(
+            Free(field.rule, time if field.rule == "cpio.mtime" and time is not None else field.value, body)
+            for field in node.free
+        )
         return Node(name=name, kind=node.kind, attributes=node.attributes, place=place, free=free)
 
     @staticmethod
@@ -260,8 +270,10 @@ def _compare(work: Work) -> None:
     work.exactly("lead", one.lead, other.lead)
     rpm = (one, other)
     if one.view.take(LEAD, one.at - LEAD) != other.view.take(LEAD, other.at - LEAD):
-        detail = ", ".join("signed" if set(p.signature) & set(_SIGNATURES) else "not signed" for p in rpm)
-        work.account.explain("rpm.signature", [Range(LEAD, one.at)], [Range(LEAD, other.at)], detail)
+        signed = [bool(set(p.signature) & set(_SIGNATURES)) for p in rpm]
+        detail = ", ".join("signed" if is_signed else "not signed" for is_signed in signed)
+        rule = "rpm.signature" if any(signed) else "rpm.digest"
+        work.account.explain(rule, [Range(LEAD, one.at)], [Range(LEAD, other.at)], detail)
     if not work.same(
         *(Place(w.start + p.body, w.length - p.body) for w, p in zip((work.place_a, work.place_b), rpm, strict=True))
     ):
@@ -276,7 +288,12 @@ def _header(work: Work, one: _Package, other: _Package) -> None:
     """Every tag that is not of the files; those that a person or rpm sees become changes of the member ``header``."""
     free_a, free_b = (dict(_free(p)) for p in (one, other))
     work.free(free_a, free_b)
-    handled = {*_FREE, *_DERIVED, *_FILES, _OLD_NAMES, _BASE, _FOLDER, _FOLDERS}
+    handled = {*_FREE, *_DERIVED, *_FILES}
+    for where, tags, sides in (
+        ("signature", _DIGESTED, [p.signature for p in (one, other)]),
+        ("header", {*_FREE, *_DERIVED} - _OF_THE_BUILD, [p.tags for p in (one, other)]),
+    ):
+        work.exactly(where, *({f"tag {t}": "there" if t in side else "absent" for t in sorted(tags)} for side in sides))
     work.exactly("header", *({f"type of tag {t}": p.tags[t].kind for t in _FILES if t in p.tags} for p in (one, other)))
     changes = []
     for tag in sorted({*one.tags, *other.tags} - handled):
