@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from banbury.cli import main
+from banbury.decide.document import as_json
 from banbury.decide.network import Network
 from banbury.decide.network.generate import generate
 from banbury.decide.options import costs as prices
@@ -19,7 +20,7 @@ from banbury.decide.options.build import Shop
 from banbury.decide.options.demands import Horizon
 from banbury.decide.options.record import Option, Options
 from banbury.decide.options.specs import plain_ban
-from banbury.decide.options.study import as_json, study, study_folder
+from banbury.decide.options.study import study, study_folder
 from banbury.decide.policy import read, trial
 from banbury.decide.policy.pack import Trial
 from banbury.model.errors import InputError

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
+import msgspec
 
 from banbury.commands.common import errors_as_exit_status
 from banbury.commands.output import write
@@ -27,11 +28,13 @@ _ACCEPT = click.option(
 )
 
 
-def _say(lines: Iterable[str], data: bytes, json_out: Path | None) -> None:
+def _say(lines: Iterable[str], found: msgspec.Struct, json_out: Path | None, html_out: Path | None) -> None:
     """The answer as JSON where that is asked for, and as text where standard output is free."""
     if json_out is not None:
-        write(json_out, data)
-    if str(json_out) != "-":
+        from banbury.decide.document import as_json
+
+        write(json_out, as_json(found))
+    if "-" not in {str(json_out), str(html_out)}:
         click.echo("\n".join(plain(line) for line in lines))
 
 
@@ -155,7 +158,7 @@ def assess(
     inventory does not say enough, or no policy is in force on the date.
     """
     with errors_as_exit_status():
-        from banbury.decide.policy.assess import LISTED, as_json, opened, stated
+        from banbury.decide.policy.assess import LISTED, opened, stated
         from banbury.decide.policy.text import lines
 
         listed = None if every else LISTED
@@ -169,8 +172,31 @@ def assess(
                 shown = judged(held, packs, listed)
                 found = shown.assessment
                 write(html_out, render("A network under policies", judged=shown).encode())
-        _say(lines(found), as_json(found), json_out)
+        _say(lines(found), found, json_out, html_out)
     sys.exit(found.exit_status())
+
+
+@network.command()
+@click.argument("names", nargs=-1, required=True, metavar="ID...")
+def policy(names: tuple[str, ...]) -> None:
+    """Read policies (a shipped pack's id, or a file) and hold each against the tests that it brings along.
+
+    Exit status 0: every test comes out as the pack says; 1: one does not; 2: a pack cannot be used.
+    """
+    failed = 0
+    with errors_as_exit_status():
+        from banbury.decide.policy.read import load
+        from banbury.decide.policy.trial import run
+
+        for pack in [load(name) for name in dict.fromkeys(names)]:
+            wrong = [line for trial in pack.tests for line in run(pack, trial)]
+            click.echo(
+                plain(f"{pack.id}: {len(pack.rules)} rules, {len(pack.tests)} tests, {len(wrong)} rows are not there")
+            )
+            for line in wrong:
+                click.echo(f"  {plain(line)}")
+            failed += len(wrong)
+    sys.exit(1 if failed else 0)
 
 
 @network.command()
@@ -186,8 +212,6 @@ def case(folder: Path, name: str, json_out: Path | None, html_out: Path | None, 
     changed the answer.
     """
     with errors_as_exit_status():
-        import msgspec
-
         from banbury.decide.cases.read import load
         from banbury.decide.cases.tell import tell
         from banbury.decide.cases.text import lines
@@ -197,7 +221,7 @@ def case(folder: Path, name: str, json_out: Path | None, html_out: Path | None, 
             from banbury.present.network.page import render
 
             write(html_out, render(story.title, story=story).encode())
-        _say(lines(story), msgspec.json.format(msgspec.json.encode(story), indent=2), json_out)
+        _say(lines(story), story, json_out, html_out)
 
 
 @network.command()
@@ -235,7 +259,7 @@ def expose(
     Exit status 0: told; 2: unusable input, an unknown vendor or precaution.
     """
     with errors_as_exit_status():
-        from banbury.decide.exposure import as_json, assess_folder
+        from banbury.decide.exposure import assess_folder
         from banbury.decide.exposure.text import lines
 
         found = assess_folder(folder, vendor, precautions, as_of, accept_problems=accept_problems, workspace=workspace)
@@ -245,7 +269,7 @@ def expose(
 
             title = f"What {found.vendor.name} could do in a network"
             write(html_out, render(title, exposed=exposed(found)).encode())
-        _say(lines(found), as_json(found), json_out)
+        _say(lines(found), found, json_out, html_out)
 
 
 @network.command()
@@ -290,7 +314,7 @@ def options(
     not solved in the time given.
     """
     with errors_as_exit_status():
-        from banbury.decide.options.study import as_json, study_folder
+        from banbury.decide.options.study import study_folder
         from banbury.decide.options.text import lines
 
         found = study_folder(
@@ -301,5 +325,5 @@ def options(
             from banbury.present.network.page import render
 
             write(html_out, render("Options for a network", chosen=chosen(found)).encode())
-        _say(lines(found), as_json(found), json_out)
+        _say(lines(found), found, json_out, html_out)
     sys.exit(found.exit_status())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from banbury.decide.cases.records import Answer, Record, Story
+from banbury.decide.policy.text import resting
 
 
 def lines(story: Story) -> Iterator[str]:
@@ -13,7 +14,7 @@ def lines(story: Story) -> Iterator[str]:
     yield story.text
     yield f"inventory {story.inventory[:16]}" + (", made up" if story.made_up else "")
     if story.problems:
-        yield f"the inventory has {story.problems:,} problems: this rests on what could be read of it"
+        yield resting(story.problems)
     for told in story.told:
         yield ""
         yield f"{told.moment.on}  {told.moment.title}"

@@ -9,14 +9,13 @@ anew. ``g.mask(ids)`` makes a mask from elements' ids, ``g.names(numbers)`` is t
 id.
 """
 
-from banbury.decide.exposure.assess import as_json, assess, assess_folder, closure_and_outage, prepared
+from banbury.decide.exposure.assess import assess, assess_folder, closure_and_outage, prepared
 from banbury.decide.exposure.graph import Graph, graph
 from banbury.decide.exposure.outage import outage
 from banbury.decide.exposure.precautions import precautions
 
 __all__ = [
     "Graph",
-    "as_json",
     "assess",
     "assess_folder",
     "closure_and_outage",

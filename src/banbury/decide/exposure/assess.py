@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from banbury.decide.exposure import claims
@@ -115,11 +114,6 @@ def assess_folder(
         raise InputError(f"{workspace}: is no workspace")
     with Network.open(folder, as_of=day, accept_problems=accept_problems, workspace=workspace) as network:
         return assess(network, vendor, precautions)
-
-
-def as_json(exposure: Exposure) -> bytes:
-    """The exposure as JSON (UTF-8), keys in a fixed order."""
-    return msgspec.json.format(msgspec.json.encode(exposure), indent=2)
 
 
 def _picture(g: Graph, who: Vendor, begin: Start, closure: Closure, found: claims.Every, taken: Taken) -> Picture:

@@ -17,6 +17,7 @@ from banbury.decide.exposure.record import (
     Reach,
     Readable,
 )
+from banbury.decide.policy.text import resting
 
 Row = TypeVar("Row", Readable, Loss)
 
@@ -36,7 +37,7 @@ def lines(e: Exposure) -> Iterator[str]:
     made_up = ", an inventory that was made up" if e.made_up else ""
     yield f"as of {e.as_of}, inventory {e.inventory[:16]}{made_up}"
     if e.problems:
-        yield f"the inventory has {e.problems:,} problems: this rests on what could be read of it"
+        yield resting(e.problems)
     v = e.vendor
     more = f" and {len(v.entities) - 6:,} more" if len(v.entities) > 6 else ""
     yield f"vendor {_cut(v.id)} ({_cut(v.name)}), counted with its group: {', '.join(map(_cut, v.entities[:6]))}{more}"

@@ -108,4 +108,7 @@ def _device(flat: dict[str, Any], bench: Bench) -> None:
         bench.miss("device without manufacturer")
     else:
         bench.once("vendors", maker.lower().replace(" ", "-"), {"name": maker})
+    state = text(flat.get("status")).lower()
+    if state not in {"", "active"}:
+        bench.miss(f"device with status {state[:60]!r}: not read, only its dates say whether it is installed")
     bench.add("elements", row)

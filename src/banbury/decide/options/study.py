@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from banbury.decide.exposure import precautions as known_precautions
 from banbury.decide.network import Network
 from banbury.decide.options import compare, demands, estate, linear, money, prices, schedule, shares
@@ -291,8 +289,3 @@ def study_folder(
         raise InputError(f"--from {first} --to {last}: the years are the wrong way round")
     with Network.open(folder, accept_problems=accept_problems) as network:
         return study(network, packs, chosen, first, last, seconds)
-
-
-def as_json(options: Options) -> bytes:
-    """The options as JSON (UTF-8), keys in a fixed order."""
-    return msgspec.json.format(msgspec.json.encode(options), indent=2)

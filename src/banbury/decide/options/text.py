@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from banbury.decide.options.record import Cell, Flip, Option, Options, Range
+from banbury.decide.policy.text import resting
 
 #: How many reasons, names, prices and conditions are shown of each.
 SHOWN = 4
@@ -22,6 +23,14 @@ def span(r: Range | None) -> str:
     return "-" if r is None else money(r.low) if r.low == r.high else f"{money(r.low)} to {money(r.high)}"
 
 
+def doubt(elements: int) -> str:
+    """That nothing here counts elements of which no policy can tell whether it covers them."""
+    return (
+        f"of {elements:,} element{'s' * (elements != 1)} the inventory does not say whether a policy covers "
+        f"{'them' if elements != 1 else 'it'}: in no option, no cost and no exposure here"
+    )
+
+
 def lines(found: Options) -> Iterator[str]:
     """The options side by side, then each with its reasons, then the frontier and what flips; no line without end."""
     for line in _lines(found):
@@ -32,10 +41,12 @@ def _lines(found: Options) -> Iterator[str]:
     made_up = ", an inventory that was made up" if found.made_up else ""
     yield f"{found.first} to {found.last}, inventory {found.inventory[:16]} as of {found.as_of}{made_up}"
     if found.problems:
-        yield f"the inventory has {found.problems:,} problems: this rests on what could be read of it"
+        yield resting(found.problems)
     if found.disagreements:
         yield f"the policies and the schedules disagree {len(found.disagreements):,} times: {found.disagreements[0]}"
     yield f"policies: {', '.join(p.id for p in found.policies)}; vendors: {', '.join(found.vendors) or 'none'}"
+    if found.doubtful:
+        yield doubt(found.doubtful)
     money_of = f"million {found.currency} of {found.price_year}"
     yield f"amounts in {money_of}, discounted at {found.discount:.1%} to {found.first}"
     yield ""
@@ -126,7 +137,7 @@ def _flips(flips: list[Flip]) -> Iterator[str]:
     yield ""
     yield "what turns an order"
     for f in flips[:12]:
-        mark = "within the sources' range" if f.inside else "outside it" if f.at is not None else ""
+        mark = "within the sources' range" if f.inside else "outside the sources' range" if f.at is not None else ""
         yield f"  {f.what} ({', '.join(f.options)}): {f.text}{f'; {mark}' if mark else ''}"
     if len(flips) > 12:
         yield f"  and {len(flips) - 12:,} more"

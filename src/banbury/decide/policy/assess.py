@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from banbury.decide.policy.verdict import ORDER, Assessment, Known, Overall, Sta
 from banbury.model.errors import InputError
 
 NOTHING = "every operator"
-
+LEFT_OUT = "the inventory holds no element of it"
 
 #: How many elements a row names where nothing else is asked for.
 LISTED = 100
@@ -35,11 +34,30 @@ def assess(network: Network, packs: Sequence[Pack], *, listed: int | None = LIST
     is no SELECT of the columns asked for.
     """
     lines, rows = [], []
+    bare = _bare(network)
     for pack in packs:
-        found = _judge(network, pack, listed) if network.as_of >= pack.dates.in_force else []
+        found = _judge(network, pack, listed, bare) if network.as_of >= pack.dates.in_force else []
         rows += found
         lines.append(_line(pack, found, network.as_of))
-    return Assessment(network.as_of, network.digest, network.made_up, lines, rows)
+    return Assessment(network.as_of, network.digest, network.made_up, lines, rows, projected=_projected(network))
+
+
+def _projected(network: Network) -> dt.date | None:
+    """The day for which the inventory's elements speak, where the day asked about is later; else none."""
+    day = network.sql("SELECT max(as_of) FROM elements WHERE projected")[0][0]
+    return day if isinstance(day, dt.date) else None
+
+
+def _bare(network: Network) -> list[str]:
+    """Whose equipment the inventory leaves out: operators that have sites and not one element; every operator, where
+    there is no element at all. No rule can be met by half an inventory."""
+    if not network.sql("SELECT 1 FROM elements LIMIT 1"):
+        return [NOTHING]
+    found = network.sql(
+        """SELECT DISTINCT operator FROM sites WHERE operator IS NOT NULL
+        AND operator NOT IN (SELECT operator FROM elements WHERE operator IS NOT NULL) ORDER BY 1"""
+    )
+    return [str(row[0]) for row in found]
 
 
 def assess_folder(
@@ -105,7 +123,7 @@ def _line(pack: Pack, rows: list[Verdict], as_of: dt.date) -> Overall:
     status: str = next((s for s in ORDER if counted[s]), "not in force")
     note = ""
     if not rows:
-        note = f"in force since {pack.dates.in_force}"
+        note = f"comes into force on {pack.dates.in_force}"
     elif pack.dates.until is not None and as_of >= pack.dates.until:
         note = f"superseded on {pack.dates.until}"
     if pack.legal_status == "proposal":
@@ -122,8 +140,8 @@ def _line(pack: Pack, rows: list[Verdict], as_of: dt.date) -> Overall:
     )
 
 
-def _judge(network: Network, pack: Pack, listed: int | None) -> list[Verdict]:
-    rules = [_Rule(network, pack, rule, listed) for rule in pack.rules]
+def _judge(network: Network, pack: Pack, listed: int | None, bare: Sequence[str]) -> list[Verdict]:
+    rules = [_Rule(network, pack, rule, listed, bare) for rule in pack.rules]
     for statement in compiler.tables(pack, [query for rule in rules for query in rule.queries()]):
         network.connection.execute(statement)
     return [row for rule in rules for row in rule.verdicts()]
@@ -132,8 +150,11 @@ def _judge(network: Network, pack: Pack, listed: int | None) -> list[Verdict]:
 class _Rule:
     """One rule of one pack on one network."""
 
-    def __init__(self, network: Network, pack: Pack, rule: model.AnyRule, listed: int | None) -> None:
+    def __init__(
+        self, network: Network, pack: Pack, rule: model.AnyRule, listed: int | None, bare: Sequence[str]
+    ) -> None:
         self.network = network
+        self.bare = bare
         self.listed = listed
         self.pack = pack
         self.rule = rule
@@ -182,11 +203,17 @@ class _Rule:
 
     def verdicts(self) -> list[Verdict]:
         """The rows; at least one."""
+        lacking = [self._row("insufficient data", operator, text=LEFT_OUT, in_scope=0) for operator in self.bare]
+        if NOTHING in self.bare:
+            return lacking
+        return [*self._judged(), *lacking]
+
+    def _judged(self) -> list[Verdict]:
         rule = self.rule
         found = [self._ask(query) for query in self.queries()]
         if isinstance(rule, model.ShareCap):
-            lacking = [row[0] for row in found[1]]
-            rows = list(self._figures(groups.caps(rule, found[0], lacking, self.listed)))
+            without = [row[0] for row in found[1]]
+            rows = list(self._figures(groups.caps(rule, found[0], without, self.listed)))
         elif isinstance(rule, model.Diversity):
             rows = list(self._figures(groups.counts(rule, found[0])))
         else:
@@ -253,13 +280,3 @@ class _Rule:
                 )
             if not (hits or plans or doubts):
                 yield self._row("met", operator, measured=0.0, **common)
-
-
-#: What JSON does not escape, and a terminal or an eye would take for something else: C1 controls, format characters.
-_FORMAT = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
-
-
-def as_json(assessment: Assessment) -> bytes:
-    """The assessment as JSON (UTF-8), keys in a fixed order; control and format characters are escaped."""
-    text = msgspec.json.format(msgspec.json.encode(assessment), indent=2).decode()
-    return _FORMAT.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()

@@ -260,6 +260,12 @@ def load(name: str) -> Pack:
     try:
         if path.stat().st_size > SIZE:
             raise InputError(f"pack {path.name}: larger than {SIZE >> 10} KiB")
-        return parse(path.read_text("utf-8"), path.name)
+        found = parse(path.read_text("utf-8"), path.name)
     except (OSError, UnicodeDecodeError) as problem:
         raise InputError(f"pack {path.name}: {problem}") from problem
+    if found.id in shipped():
+        # Else a changed copy would speak under the name of what it was copied from.
+        raise InputError(
+            f"pack {path.name}: key id: {found.id!r} is a shipped pack's", hint="give a changed copy another"
+        )
+    return found

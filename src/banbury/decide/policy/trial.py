@@ -46,8 +46,11 @@ def run(pack: Pack, trial: Trial) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="banbury-policy-") as scratch:
         folder = Path(scratch) / "network"
         draft(trial, where).write(folder)
-        with Network.open(folder, as_of=trial.as_of) as network:
-            found = assess(network, [pack]).verdicts
+        try:
+            with Network.open(folder, as_of=trial.as_of) as network:
+                found = assess(network, [pack]).verdicts
+        except InputError as problem:
+            raise InputError(f"{where}: {problem}") from problem
     return [
         f"{where}: expected {expected.rule} {expected.status} {expected.subject}, found "
         + "; ".join(_shown(v) for v in found if v.rule == expected.rule)
@@ -67,5 +70,5 @@ def _matches(v: Verdict, e: Expected) -> bool:
         and e.subject in {"", v.subject}
         and (e.assets is None or list(e.assets) == v.assets)
         and (e.due is None or e.due == v.due)
-        and (e.measured is None or v.measured is None or abs(e.measured - v.measured) < 1e-9)
+        and (e.measured is None or (v.measured is not None and abs(e.measured - v.measured) < 1e-9))
     )

@@ -71,7 +71,9 @@ class Known(msgspec.Struct, frozen=True):
 class Assessment(msgspec.Struct, frozen=True):
     """Verdicts of one or more policies on a network, side by side. ``inventory``: its digest;
     ``problems``: how many its check found, where they were accepted. ``evaluations``: of
-    the workspace, where one was given; ``remarks``: which of them were not used, and why."""
+    the workspace, where one was given; ``remarks``: which of them were not used, and why. ``projected``: where the day
+    asked about is later than the inventory, the last day for which its elements speak: what it has planned is then
+    taken as done, and nothing else as changed."""
 
     as_of: dt.date
     inventory: str
@@ -81,6 +83,7 @@ class Assessment(msgspec.Struct, frozen=True):
     problems: int = 0
     evaluations: list[Known] = []
     remarks: list[str] = []
+    projected: dt.date | None = None
 
     def exit_status(self) -> int:
         """0 nothing is violated or open, 1 a violation, 4 insufficient data (or no policy in force on the date)."""

@@ -9,7 +9,7 @@ import altair as alt
 import msgspec
 from markupsafe import Markup
 
-from banbury.decide.options.record import Cell, Option, Options, Range
+from banbury.decide.options.record import Cell, Flip, Option, Options, Range
 from banbury.present.network.charts import drawn, named, of
 
 #: The class of data of the scatter, and rows of a schedule in the page.
@@ -43,6 +43,7 @@ class Chosen(msgspec.Struct, frozen=True):
     scatter: Markup | None
     over_time: Markup | None
     frontier: Markup | None
+    titles: dict[str, str]
 
 
 def chosen(found: Options) -> Chosen:
@@ -52,7 +53,8 @@ def chosen(found: Options) -> Chosen:
         Row(o, _by_year(o), o.outage[-1] if o.outage else None, [numbers[i] for i in o.dominated_by if i in numbers])
         for o in found.options
     ]
-    return Chosen(found, rows, scatter(found), over_time(found), frontier(found.frontier, found.currency))
+    titles = {option.id: option.title for option in found.options}
+    return Chosen(found, rows, scatter(found), over_time(found), frontier(found.frontier, found.currency), titles)
 
 
 def _by_year(option: Option) -> list[Year]:
@@ -79,6 +81,13 @@ def span(cost: Range | None, currency: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def turn(flip: Flip, value: float | None, currency: str) -> str:
+    """A value of what turns an order, in its unit: crews are parts of the units a year, all else is money."""
+    if value is None:
+        return "–"
+    return f"{value:.0%}" if flip.what.startswith("crews") else money(value, currency)
+
+
 def scatter(found: Options) -> Markup | None:
     """Cost, from the lowest anchors to the highest, against exposure-years, for options with a plan, by number."""
     rows = []
@@ -103,8 +112,12 @@ def scatter(found: Options) -> Markup | None:
         color=alt.condition("datum.dominated", alt.value(_PALE), alt.value(_BLUE)),
     )
     title = f"cost to {found.last}, {found.currency} million, lowest to highest anchor"
+    # Few ticks: on this scale those that are chosen by themselves run into each other.
     scale = alt.Scale(type="symlog", constant=10)
-    line = base.mark_rule(strokeWidth=3, opacity=0.75).encode(x=alt.X("low:Q", title=title, scale=scale), x2="high:Q")
+    ticks = alt.Axis(values=[a * 10**b for b in range(7) for a in (1, 3)])
+    line = base.mark_rule(strokeWidth=3, opacity=0.75).encode(
+        x=alt.X("low:Q", title=title, scale=scale, axis=ticks), x2="high:Q"
+    )
     ends = base.mark_point(filled=True, size=36, opacity=1).encode(x="low:Q")
     other = base.mark_point(filled=True, size=36, opacity=1).encode(x="high:Q")
     text = base.mark_text(align="left", dx=7, fontSize=11, fontWeight="bold").encode(x="high:Q", text="option:N")
@@ -118,14 +131,20 @@ def over_time(found: Options) -> Markup | None:
         for e in option.exposure:
             if e.data == SCATTERED and option.state in ("plan", "nothing to do"):
                 for year, value in enumerate([e.start, *e.by_year], found.first - 1):
-                    rows.append({"option": f"{number} {named(option.title)}", "year": f"{year}-12-31", "part": value})
+                    rows.append(
+                        {
+                            "option": f"{number} {named(option.title)}",
+                            "year": "today" if year < found.first else str(year),
+                            "part": value,
+                        }
+                    )
     if not rows:
         return None
     chart = (
         alt.Chart(of(rows))
         .mark_line(point=True, strokeWidth=2)
         .encode(
-            x=alt.X("year:T", title=None, axis=alt.Axis(format="%Y", tickCount="year", grid=False)),
+            x=alt.X("year:O", title=None, sort=None, axis=alt.Axis(labelAngle=0, grid=False)),
             y=alt.Y("part:Q", title=None, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
             color=alt.Color("option:N", title=None, sort=None, scale=alt.Scale(scheme="tableau10")),
             strokeDash=alt.StrokeDash("option:N", title=None, sort=None),

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from markupsafe import Markup
 
-from banbury.decide.exposure.record import CLASSES, Change, Claim, Exposure, Loss, Outage, Step
+from banbury.decide.exposure.record import CLASSES, Area, Change, Claim, Exposure, Loss, Outage, Step
 from banbury.present.network import charts, paths
 from banbury.present.text import clip
 
@@ -24,10 +24,11 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """One network's loss before, and after where there is an after."""
+    """One network's loss before, and after where there is an after; the regions in which something is lost."""
 
     before: Loss
     after: Loss | None
+    hit: list[Area]
 
 
 class Off(msgspec.Struct, frozen=True):
@@ -67,7 +68,10 @@ def exposed(found: Exposure) -> Exposed:
 
 def _off(before: Outage, after: Outage | None) -> Off:
     later = {(x.operator, x.network, x.metric): x for x in after.losses} if after else {}
-    losses = [Lost(x, later.get((x.operator, x.network, x.metric))) for x in before.losses[:LOSSES]]
+    losses = [
+        Lost(x, later.get((x.operator, x.network, x.metric)), [a for a in x.areas if a.lost > 0 and a.share > 0])
+        for x in before.losses[:LOSSES]
+    ]
     return Off(before, after, losses)
 
 

@@ -35,13 +35,15 @@ class Caps(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """One policy on the page: its line, the rows that decide it, all its rows, and its text and rules by id."""
+    """One policy on the page: its line, the rows that decide it, all its rows, its text and rules by id, and the
+    sources of the rows, each once."""
 
     line: Overall
     deciding: list[Verdict]
     rows: list[Verdict]
     left_out: int
     pack: Pack | None
+    sources: list[str]
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -91,7 +93,8 @@ def _policies(found: Assessment, packs: Sequence[Pack]) -> list[Policy]:
     for line in found.policies:
         own = [row for row in found.verdicts if row.policy == line.policy]
         own.sort(key=lambda row: ORDER.index(row.status))
-        made.append(Policy(line, decides(own), own[:ROWS], max(0, len(own) - ROWS), known.get(line.policy)))
+        sources = list(dict.fromkeys(row.source for row in own[:ROWS]))
+        made.append(Policy(line, decides(own), own[:ROWS], max(0, len(own) - ROWS), known.get(line.policy), sources))
     return made
 
 

@@ -14,9 +14,11 @@ import msgspec
 import banbury
 from banbury.decide.cases.records import Story
 from banbury.decide.exposure.record import CLASSES
+from banbury.decide.options.text import doubt
+from banbury.decide.policy.text import bound
 from banbury.decide.policy.verdict import Verdict
 from banbury.present import page
-from banbury.present.network.chosen import Chosen, money, span
+from banbury.present.network.chosen import Chosen, money, span, turn
 from banbury.present.network.exposed import Exposed, way
 from banbury.present.network.judged import NAMES, Judged
 
@@ -30,6 +32,7 @@ class Basis(msgspec.Struct, frozen=True):
     inventory: str
     made_up: bool
     problems: int
+    projected: dt.date | None = None
 
 
 def render(
@@ -56,14 +59,23 @@ def render(
     }
     style = page.read("report.css", "network.css")
     return page.render(
-        "network.html.j2", context, style=style, figure=figure, way=way, part=part, span=span, money=money
+        "network.html.j2",
+        context,
+        style=style,
+        figure=figure,
+        way=way,
+        part=part,
+        span=span,
+        money=money,
+        turn=turn,
+        doubt=doubt,
     )
 
 
 def _basis(judged: Judged | None, exposed: Exposed | None, chosen: Chosen | None, story: Story | None) -> Basis:
     if judged is not None:
         a = judged.assessment
-        return Basis(a.as_of, a.inventory, a.made_up, a.problems)
+        return Basis(a.as_of, a.inventory, a.made_up, a.problems, a.projected)
     if exposed is not None:
         e = exposed.exposure
         return Basis(e.as_of, e.inventory, e.made_up, e.problems)
@@ -86,7 +98,7 @@ def figure(row: Verdict) -> str:
         return "not measured"
     high = "" if row.measured_high is None else f" to {number(row.measured_high, row.unit)}"
     unit = row.unit.partition(",")[0]
-    limit = "" if row.limit is None else f", limit {number(row.limit, row.unit)}"
+    limit = "" if row.limit is None else f", {bound(row.unit)} {number(row.limit, row.unit)}"
     return f"{number(row.measured, row.unit)}{high} {unit}{limit}"
 
 
