@@ -1,4 +1,4 @@
-"""Tampered RPM packages that rpm 4.18 does not install, or installs otherwise: other forms of names, missing digests."""
+"""Tampered RPM packages that rpm 4.18 does not install, or installs otherwise: other forms of names, no digests."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def _() -> Sample:
     """rpm takes one "./" off a name of the payload and looks the rest up: "Archive file not in header"."""
     write = cpio.write
 
-    def other(tree: Tree, **more: int) -> bytes:
-        return write({("./" + p if p == "./bin/tool" else p): n for p, n in tree.items()}, **more)
+    def other(tree: Tree, *, first: int = 1) -> bytes:
+        return write({("./" + p if p == "./bin/tool" else p): n for p, n in tree.items()}, first=first)
 
     with mock.patch.object(cpio, "write", other):
         shipped = rpm(base())

@@ -11,7 +11,7 @@ from banbury.compare import corpus
 from banbury.compare.equivalence import BuildRecord, Verdict
 from banbury.compare.equivalence.recurse import Outcome, flatten
 from banbury.compare.equivalence.rules import rules
-from tests.equivalence import consumer_pairs, pairs_rpm  # noqa: F401 - they enter their pairs
+from tests.equivalence import consumer_pairs, pairs_kernels, pairs_rpm  # noqa: F401 - they enter their pairs
 from tests.equivalence.container_pairs import HARMLESS, TAMPERED
 from tests.equivalence.decider import decided
 from tests.equivalence.pairs import Sample

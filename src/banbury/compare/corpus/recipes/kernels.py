@@ -110,7 +110,7 @@ def bzimage(plain: bytes, level: int, *, size: int = 0, fill: bytes = b"") -> by
     """A kernel for x86 (Linux, Documentation/arch/x86/boot.rst): set-up code, then the compressed kernel, in ``size``
     bytes, and the CRC-32 of all that."""
     payload = gzip(plain, level=level)
-    stub, tail = b"\x90" * 0x70, b"\xcc" * 5_000
+    stub, tail = b"\x90" * 0x6C + struct.pack("<I", len(payload)), b"\xcc" * 5_000  # input_len of mkpiggy.c
     code = stub + (payload + fill).ljust(size, b"\0") + tail
     code += bytes(-len(code) % 16)
     setup = bytearray(1024)
@@ -123,8 +123,12 @@ def bzimage(plain: bytes, level: int, *, size: int = 0, fill: bytes = b"") -> by
 
 
 def zimage(plain: bytes, level: int, *, size: int = 0, fill: bytes = b"") -> bytes:
-    """A kernel for ARM (Linux, Documentation/arch/arm/booting.rst), its payload in ``size`` bytes."""
-    body = b"\1\2\3\4" * 0x400 + (gzip(plain, level=level) + fill).ljust(size, b"\0") + b"\x0f\xee" * 16
+    """A kernel for ARM (Linux, Documentation/arch/arm/booting.rst), its payload of ``size`` bytes: a file name fills
+    it, since the decompressor reads the kernel's size from its last four."""
+    payload = gzip(plain, level=level)
+    if size:
+        payload = gzip(plain, level=level, name=b"n" * (size - len(payload) - 1 - len(fill)))
+    body = b"\1\2\3\4" * 0x400 + payload + fill + b"\x0f\xee" * 16
     body += bytes(-len(body) % 4)
     return bytes(0x24) + struct.pack("<4I", 0x016F2818, 0, 0x34 + len(body), 0x04030201) + body
 
@@ -132,7 +136,7 @@ def zimage(plain: bytes, level: int, *, size: int = 0, fill: bytes = b"") -> byt
 def _still(write: Callable[..., bytes], *, at: int | None = None, fill: bytes = b"") -> Made:
     """A kernel that unpacks itself, of the same layout though its payload is of another length; tampered with at
     ``at``, or in the room behind the payload."""
-    size = 300_000
+    size = 284_400 if write is zimage else 300_000
     plain = kernel(shown=banner(user=_SAME_LENGTH["user"], host=_SAME_LENGTH["host"]))
     honest = write(plain, 6, size=size)
     made = _named(Made(a=write(kernel(), 9, size=size), b=write(plain, 6, size=size, fill=fill), base=honest))

@@ -10,11 +10,14 @@ Documentation/arch/arm/booting.rst; drivers/firmware/efi/libstub/zboot-header.S.
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+import zstandard
 from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
@@ -22,6 +25,7 @@ from banbury.compare.equivalence.containers import banners
 from banbury.compare.equivalence.containers.contract import KERNEL, Comparator, Place, Work, zero
 from banbury.compare.equivalence.containers.still import Explainer, walk
 from banbury.compare.equivalence.model import Range
+from banbury.formats._decoders import MEMORY
 from banbury.formats.codecs import Stream
 from banbury.formats.contract import Reader
 from banbury.formats.readers._kernel import PAYLOADS, payload_kind
@@ -32,18 +36,28 @@ from banbury.model.errors import Malformed
 _WORK: Final = 512 << 20
 _LEAST: Final = 1 << 16  # bytes of output of what may be a kernel
 _TRIES: Final = 64
+_FEED: Final = 1 << 11
+_EXTRA: Final = 1 << 15  # bytes, the least that any kernel leaves (arch/x86/boot/header.S, ZO_z_extra_bytes)
+_ENGINES: Final[dict[str, Callable[[], Any]]] = {
+    "gzip": lambda: zlib.decompressobj(31),
+    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY),
+    "lzma": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MEMORY),
+    "bzip2": bz2.BZ2Decompressor,
+    "zstd": lambda: zstandard.ZstdDecompressor(max_window_size=MEMORY).decompressobj(),
+}
 
 
 class Payload(Struct, frozen=True, kw_only=True):
     """The compressed kernel: where the stream starts and ends, and where its slot ends (behind the size appended to
     it). ``field``: where the header states the slot's size, in four bytes, or -1. ``sum``: where the image's CRC-32
-    stands if it is right, or -1."""
+    stands if it is right, or -1. ``placed``: the decompressor holds where the slot ends, so that no other fits."""
 
     start: int
     end: int
     stop: int
     field: int = -1
     sum: int = -1
+    placed: bool = False
 
 
 def _measured(view: View, kind: str, start: int, stop: int) -> int:
@@ -61,6 +75,25 @@ def _measured(view: View, kind: str, start: int, stop: int) -> int:
     return end
 
 
+def _in_place(view: View, kind: str, start: int, end: int) -> None:
+    """Refuse a stream whose output would overtake its input: x86 unpacks in place, the input at the end of the room
+    (arch/x86/boot/header.S: what is left of the input is at most what is left of the output and a little more)."""
+    if kind not in _ENGINES:
+        raise Refused("payload", f"{kind}: whether it can be unpacked in place is not looked at")
+    made = []
+    engine, size = _ENGINES[kind](), 0
+    for at in range(start, end, _FEED):
+        if engine.eof:
+            break
+        size += len(engine.decompress(bytes(view.mem(at, min(_FEED, end - at)))))
+        made.append(size)
+    slack = (size >> 8) + _EXTRA
+    for number, done in enumerate(made):
+        if end - start - number * _FEED > size - done + slack:
+            where = [Range(start + number * _FEED, end)]
+            raise Refused("payload", "its output would overtake its input, which x86 unpacks in place", where)
+
+
 def _bzimage(view: View) -> Payload:
     if view.u16(0x206) < 0x208:
         raise Refused("boot protocol", "too old to say where the payload is")
@@ -71,8 +104,10 @@ def _bzimage(view: View) -> Payload:
     if not kind or start + length > end - 4:
         raise Refused("payload", "is not where the header says")
     crc = zlib.crc32(view.mem(0, end - 4)) ^ 0xFFFFFFFF
+    stop = _measured(view, kind, start, start + length)
+    _in_place(view, kind, start, stop)
     return Payload(
-        start=start, end=_measured(view, kind, start, start + length), stop=start + length, field=0x24C,
+        start=start, end=stop, stop=start + length, field=0x24C,
         sum=end - 4 if view.u32(end - 4) == crc else -1,
     )  # fmt: skip
 
@@ -97,7 +132,7 @@ def _zimage(view: View) -> Payload:
             continue
         if kind != "gzip" and view.u32(end) != size:
             raise Refused("payload", "states another size than it has")
-        return Payload(start=start, end=end, stop=end if kind == "gzip" else end + 4)
+        return Payload(start=start, end=end, stop=end if kind == "gzip" else end + 4, placed=True)
     raise Refused("payload", "none is found")
 
 
@@ -119,7 +154,7 @@ def _zboot(view: View) -> Payload:
     if not kind:
         raise Refused("payload", "is not where the header says")
     end = _measured(view, kind, start, start + length)
-    return Payload(start=start, end=end, stop=start + length, field=12)
+    return Payload(start=start, end=end, stop=start + length, field=12, placed=True)
 
 
 class _Parts:
@@ -182,6 +217,31 @@ class _Parts:
         return start + sizes[0]
 
 
+def _same_lengths(work: Work, one: Payload, other: Payload) -> None:
+    """Refuse a payload of another length where what unpacks it knows the slot's end, or does not follow everywhere."""
+    lengths = one.stop - one.start, other.stop - other.start
+    if lengths[0] == lengths[1]:
+        return
+    where = [Range(one.start, one.stop)], [Range(other.start, other.stop)]
+    if one.placed:
+        why = "of another length: what unpacks it reads the kernel's size from the end of the place that it had"
+        raise Refused("payload", why, *where)
+    words = [_words(work.a, one, lengths[0]), _words(work.b, other, lengths[1])]
+    if words[0] != words[1] or len(words[0]) < 2:
+        raise Refused("payload", "of another length, which the decompressor does not have where it has one's", *where)
+
+
+def _words(view: View, payload: Payload, length: int) -> set[int]:
+    """The places outside of the payload at which its length stands in four bytes."""
+    word = struct.pack("<I", length)
+    found, at = set(), view.find(word)
+    while at >= 0:
+        if at + 4 <= payload.start or at >= payload.stop:
+            found.add(at)
+        at = view.find(word, at + 1)
+    return found
+
+
 def _comparator(reader: Reader, read: Callable[[View], Payload], *, setup: bool = False) -> Comparator:
     def claims(view: View) -> bool:
         if not any(view.startswith(m.pattern, m.at) for m in reader.magics):
@@ -193,6 +253,7 @@ def _comparator(reader: Reader, read: Callable[[View], Payload], *, setup: bool 
         one, other = read(work.a), read(work.b)
         if one.start != other.start:
             raise Refused("payload", "stands at another place: another layout, which is not compared for this format")
+        _same_lengths(work, one, other)
         parts = _Parts(work, one, other)
         found: list[Explainer] = [parts.payload, parts.checksum, parts.length]
         walk(work, [*found, parts.setup] if setup else found, reader.name)
