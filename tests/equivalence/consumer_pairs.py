@@ -300,6 +300,12 @@ def _() -> Sample:
     return Sample(honest, honest[:1] + struct.pack("<I", 96 << 20) + honest[5:])
 
 
+@tampered("lzma-odd-dictionary")
+def _() -> Sample:
+    honest = lzma.compress(_TEXT, lzma.FORMAT_ALONE)
+    return Sample(honest, honest[:1] + struct.pack("<I", 0x660000) + honest[5:])
+
+
 # --- zip: who reads which directory ----------------------------------------------------------------------------------
 
 _CLASS = Part(name="A.class", data=b"abc" * 20)

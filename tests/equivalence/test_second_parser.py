@@ -16,6 +16,8 @@ from banbury.compare.equivalence import BuildRecord
 from tests.equivalence import consumer_pairs  # noqa: F401 - it enters its pairs
 from tests.equivalence.container_pairs import HARMLESS, TAMPERED
 from tests.equivalence.outside.gate import Found, decide, judge
+from tests.equivalence.outside.mutants import Case, cases, mutants
+from tests.equivalence.outside.readers import Reader
 from tests.equivalence.pairs import Sample
 from tests.equivalence.test_containers_corpus import FORMATS, made
 
@@ -63,4 +65,34 @@ def test_other_readers_agree_on_the_pairs_beside_it() -> None:
     found = _held([*HARMLESS, *TAMPERED])
     assert not found.wrong, (len(found.wrong), found.wrong[:8])
     if found.missing:
+        pytest.skip(f"not asked: {'; '.join(sorted(found.missing))}")
+
+
+#: How many mutants a reader that is a process is asked about: accepted ones, and others that ours has read.
+_ACCEPTED, _READ = 16, 8
+_SEEDS = 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in cases()])
+def test_other_readers_agree_on_mutants(case: Case) -> None:
+    """Every mutant that our comparator reads, it reads as others do; what it accepts is the same to them."""
+    found = Found()
+    taken: dict[tuple[str, bool], int] = {}
+    for seed in range(_SEEDS):
+        for number, mutant in enumerate(mutants(case, seed)):
+            pair = decide(case.sample, mutant)
+            if pair.rows is None and not pair.accepted:
+                continue
+
+            def asks(reader: Reader, accepted: bool = pair.accepted) -> bool:
+                if not reader.slow:
+                    return True
+                key = reader.name, accepted
+                taken[key] = taken.get(key, 0) + 1
+                return taken[key] <= (_ACCEPTED if accepted else _READ)
+
+            judge(found, f"{case.name} {seed}.{number}", case.sample, mutant, pair, asks=asks)
+    assert not found.wrong, (len(found.wrong), found.wrong[:8])
+    if not found.asked:
         pytest.skip(f"not asked: {'; '.join(sorted(found.missing))}")

@@ -43,7 +43,14 @@ def tar_python(data: bytes) -> Rows:
 def _tar_row(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Row:
     kind = _TAR.get(info.type, "unknown")
     user, group = (text.encode("utf-8", "surrogateescape") for text in (info.uname, info.gname))
-    row: Row = {"kind": kind, "mode": info.mode, "uid": info.uid, "gid": info.gid, "user": user, "group": group}
+    row: Row = {
+        "kind": kind,
+        "mode": info.mode & 0o7777,
+        "uid": info.uid,
+        "gid": info.gid,
+        "user": user,
+        "group": group,
+    }
     if kind == "file":
         file = archive.extractfile(info)
         body = file.read() if file else b""

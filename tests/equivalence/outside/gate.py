@@ -115,6 +115,10 @@ def judge(
             found.wrong += [f"{label}: {reader.name}: {p}" for p in _sides(pair, one, other)]
 
 
+def _members(pair: Pair, rows: Rows) -> Rows:
+    return {name: row for name, row in rows.items() if name in pair.members}
+
+
 def _sides(pair: Pair, one: Rows | RejectedError, other: Rows | RejectedError) -> list[str]:
     """Where a reader sees a difference between the sides that the comparator does not state."""
     if pair.answer.verdict.unexplained:
@@ -125,10 +129,14 @@ def _sides(pair: Pair, one: Rows | RejectedError, other: Rows | RejectedError) -
         return []
     changed = {n.partition(b": ")[0] for n, m in pair.members.items() if m.changes}  # a property's name follows
     open_ = frozenset(n for n, m in pair.members.items() if not m.equal) | pair.proved
+    rows = pair.rows[0] if pair.rows else {}
+    for name in open_ & rows.keys():  # names of one file are listed with one content
+        linked = rows[name].get("names", ())
+        open_ |= frozenset(linked if isinstance(linked, tuple) else ())
     if changed:  # what stands beside the members may tell of the change, and so may links between them
-        one, other = ({n: r for n, r in rows.items() if n in pair.members} for rows in (one, other))
+        one, other = (_members(pair, rows) for rows in (one, other))
     if open_ and not pair.accepted:
-        one, other = ({n: r for n, r in rows.items() if n in pair.members} for rows in (one, other))
+        one, other = (_members(pair, rows) for rows in (one, other))
     out = []
     for problem in apart(one, other, but=open_):
         if not any(problem.startswith(f"{name!r}: ") for name in changed):

@@ -109,7 +109,13 @@ def _row(lib: Any, archive: Any, entry: Any, form: str) -> tuple[bytes, Row, byt
         if linked
         else KINDS.get(number["filetype"] >> 9, "unknown")
     )
-    row: Row = {"kind": kind, "mode": number["perm"], "uid": number["uid"], "gid": number["gid"], "size": len(body)}
+    row: Row = {
+        "kind": kind,
+        "mode": number["perm"] & 0o7777,
+        "uid": number["uid"],
+        "gid": number["gid"],
+        "size": len(body),
+    }
     row |= {"user": text["uname"] or b"", "group": text["gname"] or b"", "xattrs": _attributes(lib, entry)}
     if kind == "file" or body:
         row["content"] = digest(body)

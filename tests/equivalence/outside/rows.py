@@ -35,7 +35,7 @@ KINDS = {
     0o120: "symbolic link", 0o140: "socket",
 }  # fmt: skip
 _MODULES = (cpio, cramfs, ext, jffs2, romfs, rpm, squashfs, tar, ubi, ubifs, zip)
-_XATTR = re.compile(r"(?:xattr |pax SCHILY\.xattr\.)([^ ]*\.[^ ]*)")
+_XATTR = re.compile(r"xattr ([^ ]*\.[^ ]*)|pax SCHILY\.xattr\.(.*)", re.DOTALL)
 CONTENT = frozenset(("content", "cut", "data", "data-size"))
 #: A field of rows whose reader does not say which names are one file.
 UNLINKED = "links are not told"
@@ -108,7 +108,9 @@ def rows_of(work: Work, tree: Tree) -> Rows:
     shared: dict[object, str] = {}
     for node in tree.nodes.values():
         row: Row = {"kind": node.kind, **{k: node.attributes[k] for k in _PLAIN if k in node.attributes}}
-        row["xattrs"] = {found[1]: v for k, v in node.attributes.items() if (found := _XATTR.fullmatch(k))}
+        if isinstance(row.get("mode"), int):
+            row["mode"] = node.attributes["mode"] & 0o7777  # type: ignore[operator]
+        row["xattrs"] = {found[1] or found[2]: v for k, v in node.attributes.items() if (found := _XATTR.fullmatch(k))}
         names = node.attributes.get("names")
         if isinstance(names, bytes):
             row["names"] = tuple(sorted(plain_name(n) for n in names.split(b"\0")))

@@ -55,6 +55,8 @@ def squashfs(data: bytes) -> Rows:
         if not line or line.startswith(b"#"):
             continue
         path, sort, *rest = _words(line)
+        if sort == b"S":  # what a link leads to stands as it is
+            rest = [*rest[:4], re.split(rb"(?<!\\) ", line, maxsplit=6)[6]]
         path = path.strip(b"/")
         if sort == b"x":  # newer versions; attributes are read from what is unpacked
             continue
@@ -143,7 +145,10 @@ def cramfs(data: bytes) -> Rows:
         folder = Path(name)
         (folder / "image").write_bytes(data)
         run("fsck.cramfs", f"--extract={folder / 'out'}", folder / "image")
-        return unpacked(folder / "out")
+        rows = unpacked(folder / "out")
+    if int(str(rows[b""]["mode"])) & 0o2000:
+        raise RejectedError("what is made in such a folder inherits from it")
+    return rows
 
 
 def ubifs(data: bytes) -> Rows:
@@ -334,7 +339,8 @@ def romfs(data: bytes) -> Rows:
                 row["link"] = target.content
             elif str(row["kind"]).endswith("device"):
                 row["device"] = "{}:{}".format(*struct.unpack(">HH", struct.pack(">I", target.spec_info)))
-            path = os.fsencode(inode.path)
+            with rejecting("unblob"):
+                path = os.fsencode(inode.path)
             if path in rows:
                 raise RejectedError(f"{path!r} twice")
             rows[path] = row

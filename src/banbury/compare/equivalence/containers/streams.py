@@ -266,7 +266,11 @@ def _lzma(view: View) -> Head:
     """LZMA-alone: the properties are those that the magic states; dictionary and size may differ."""
     if len(view) < 18 or view.u8(13):
         raise Refused("lzma", "no stream")
-    return Head(exact=_memory(view.u32(1)), free={}, body=Range(1, len(view)))
+    size = view.u32(1)
+    # xz knows no file by another size than these (src/xz/coder.c, is_format_lzma: 2^n, 2^n + 2^(n-1), all ones).
+    known = size == 0xFFFFFFFF or size.bit_count() == 1 or (size.bit_count() == 2 and size & size >> 1)
+    odd = {} if known else {"dictionary of a size that xz rejects": size}
+    return Head(exact=_memory(size) | odd, free={}, body=Range(1, len(view)))
 
 
 class _Format(Struct, frozen=True):

@@ -190,6 +190,8 @@ class _Reader:
         name, link = pax.pop("path", head.name), pax.pop("linkpath", head.link)
         size = self._size(head, pax)
         pax.pop("size", None)
+        if kind != "directory" and name.endswith(b"/"):  # GNU tar and libarchive make a directory of it
+            raise Refused(f"header at {head.at}", f"a {kind} with the name of a directory")
         if kind != "file" and size:
             raise Refused(f"header at {head.at}", f"a {kind} with content")
         if link and kind not in ("hard link", "symbolic link"):
