@@ -76,6 +76,8 @@ class Part(Struct, frozen=True, gc=False):
 class OwnedElf:
     """An ELF file every byte of which has one owner. The constructor raises :class:`Refused` where it has not."""
 
+    lent = False  # whether its section table is another file's, see elf_lent
+
     def __init__(self, view: View) -> None:
         self.view = view
         self.size = len(view)

@@ -132,7 +132,7 @@ def _section_count(elf: OwnedElf, part: Part) -> tuple[int, int] | None:
 def compare_unloaded(pair: Pair, moved: Callable[[int], int | None] | None = None) -> None:
     """Every section that is not loaded, and the table of sections. ``moved`` maps addresses of the first file to the
     second's where their layouts differ."""
-    if not pair.a.sections or not pair.b.sections:
+    if not pair.a.sections or not pair.b.sections or pair.b.lent:
         return
     ours, theirs = _unloaded(pair.a), _unloaded(pair.b)
     if ours is None or theirs is None:

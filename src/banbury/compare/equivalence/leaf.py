@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from banbury.compare.equivalence.accounting import Account, Refused
+from banbury.compare.equivalence.elf_lent import lendable, lent
 from banbury.compare.equivalence.elf_map import OwnedElf
 from banbury.compare.equivalence.elf_same import Pair, compare_same, same_layout
 from banbury.compare.equivalence.functional import changed_functions
@@ -66,6 +67,9 @@ def compare_elf(
                 account=account,
             )
             code = pair.b.code_bytes
+            if lendable(pair.a, pair.b):
+                pair = lent(pair)
+                code = pair.b.code_bytes
             best = _decide(pair)
     except Refused as answer:
         account.refused(answer)

@@ -1,0 +1,201 @@
+"""Labelled pairs of files without a section table, as OpenWrt ships them (sstrip): beside a rebuilt file that has one,
+and beside one that has none either."""
+
+from __future__ import annotations
+
+import struct
+from itertools import pairwise
+
+from banbury.compare.equivalence import BuildRecord
+from tests.equivalence import build
+from tests.equivalence.pairs import Sample, harmless, tampered
+
+ONE, TWO = "2024-01-02", "2025-11-12"
+RECORDS = BuildRecord(dates={"d": ONE}), BuildRecord(dates={"d": TWO})
+FLAGS = {"x86_64": ("-fPIE", "-pie"), "mips": ("-fPIE", "-pie"), "fixed": ("-fno-pie", "-no-pie")}
+SOURCE = """
+#include <stdio.h>
+#include <stdlib.h>
+static const int table[6] = {3, 1, 4, 1, 5, 9};
+int counter = 7;
+__attribute__((constructor)) static void start(void) { counter++; }
+__attribute__((noinline)) int allowed(const char *w) { return counter == table[w[0] % 6]; }
+int main(int c, char **v) {
+  puts("usage: gadget [word]"); puts("gadget of " DAY ", for the lab"); puts("no such word");
+  return c > 1 && allowed(v[1]) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+"""
+
+
+def bare(raw: bytes) -> bytes:
+    """``raw`` as sstrip leaves it: cut behind its last segment, with no section table."""
+    file = build.elf(raw)
+    end = max(s["p_offset"] + s["p_filesz"] for s in file.iter_segments())
+    wide = file.elfclass == 64
+    out = bytearray(raw[:end])
+    place, size, tail = (0x28, 8, 0x3A) if wide else (0x20, 4, 0x2E)
+    out[place : place + size] = bytes(size)
+    out[tail : tail + 6] = bytes(6)
+    return bytes(out)
+
+
+def made(arch: str, day: str = ONE, source: str = SOURCE, *, fixed: bool = False, flags: tuple[str, ...] = ()) -> bytes:
+    kind = FLAGS["fixed"] if fixed else FLAGS["x86_64"]
+    plain = "-Wl,--build-id=none", f'-DDAY="{day}"'
+    return build.program(arch, *kind, *plain, *flags, source=source)
+
+
+def tag(raw: bytes, name: str) -> int:
+    """Offset in the file of the value of a dynamic tag."""
+    file = build.elf(raw)
+    part = file.get_section_by_name(".dynamic")
+    word = file.elfclass // 8
+    index = next(i for i, found in enumerate(part.iter_tags()) if found.entry["d_tag"] == name)
+    return int(part["sh_offset"] + 2 * word * index + word)
+
+
+def word(arch: str, value: int) -> bytes:
+    return struct.pack("<Q" if arch == "x86_64" else ">I", value)
+
+
+def added(arch: str, raw: bytes, place: int, more: int) -> bytes:
+    size = len(word(arch, 0))
+    value = int.from_bytes(raw[place : place + size], "little" if arch == "x86_64" else "big")
+    return build.put(raw, place, word(arch, value + more))
+
+
+def _pair(arch: str, change: tuple[int, bytes], *, day: str = TWO) -> Sample:
+    """The rebuilt program, and the shipped one after a change of some bytes, under the records."""
+    shipped = bare(made(arch, day))
+    return Sample(made(arch), build.put(shipped, *change), *RECORDS)
+
+
+@harmless("bare")
+def _() -> Sample:
+    return Sample(made("x86_64"), bare(made("x86_64")))
+
+
+@harmless("bare-mips")
+def _() -> Sample:
+    return Sample(made("mips"), bare(made("mips")))
+
+
+@harmless("bare-declared")
+def _() -> Sample:
+    return Sample(made("x86_64"), bare(made("x86_64", TWO)), *RECORDS)
+
+
+@harmless("bare-declared-mips")
+def _() -> Sample:
+    return Sample(made("mips"), bare(made("mips", TWO)), *RECORDS)
+
+
+@harmless("bare-build-id")
+def _() -> Sample:
+    raw = build.program("x86_64", source=SOURCE.replace("DAY", f'"{ONE}"'))
+    return Sample(raw, bare(build.other_build_id(raw)))
+
+
+for _arch in ("x86_64", "mips"):
+    _name = "bare" if _arch == "x86_64" else "bare-mips"
+
+    @tampered(f"{_name}-code")
+    def _(arch: str = _arch) -> Sample:
+        raw = made(arch, TWO)
+        place, size = build.symbol(raw, "allowed")
+        return Sample(made(arch), build.flip(bare(raw), place + size - 6), *RECORDS)
+
+    @tampered(f"{_name}-entry")
+    def _(arch: str = _arch) -> Sample:
+        raw = bare(made(arch, TWO))
+        return Sample(made(arch), added(arch, raw, 0x18, 16), *RECORDS)
+
+    @tampered(f"{_name}-init")
+    def _(arch: str = _arch) -> Sample:
+        """DT_INIT leads elsewhere."""
+        raw = made(arch, TWO)
+        return Sample(made(arch), added(arch, bare(raw), tag(raw, "DT_INIT"), 16), *RECORDS)
+
+    @tampered(f"{_name}-init-array")
+    def _(arch: str = _arch) -> Sample:
+        """The table of functions that run first is one longer."""
+        raw = made(arch, TWO)
+        size = len(word(arch, 0))
+        return Sample(made(arch), added(arch, bare(raw), tag(raw, "DT_INIT_ARRAYSZ"), size), *RECORDS)
+
+    @tampered(f"{_name}-bound")
+    def _(arch: str = _arch) -> Sample:
+        """Two dynamic symbols have each other's names."""
+        raw = bytearray(bare(made(arch, TWO)))
+        place = build.place(made(arch, TWO), ".dynsym")[0]
+        size = 24 if arch == "x86_64" else 16
+        one, two = (place + size * n for n in (1, 2))
+        raw[one : one + 4], raw[two : two + 4] = raw[two : two + 4], raw[one : one + 4]
+        return Sample(made(arch), bytes(raw), *RECORDS)
+
+    @tampered(f"{_name}-symbol")
+    def _(arch: str = _arch) -> Sample:
+        """A dynamic symbol has another address."""
+        raw = made(arch, TWO)
+        place, size = build.place(raw, ".dynsym")
+        step = 24 if arch == "x86_64" else 16
+        return Sample(made(arch), added(arch, bare(raw), place + size - step + (8 if step == 24 else 4), 16), *RECORDS)
+
+    @tampered(f"{_name}-behind")
+    def _(arch: str = _arch) -> Sample:
+        """Behind the last segment, in the page that it maps."""
+        return Sample(made(arch), bare(made(arch, TWO)) + b"payload", *RECORDS)
+
+    @tampered(f"{_name}-longer")
+    def _(arch: str = _arch) -> Sample:
+        """The last segment takes in more of the file: its zeros become a payload."""
+        raw = bare(made(arch, TWO))
+        file = build.elf(raw)
+        index = max(i for i, s in enumerate(file.iter_segments()) if s["p_type"] == "PT_LOAD")
+        head = file["e_phoff"] + index * file["e_phentsize"]
+        return Sample(made(arch), added(arch, raw, head + (0x20 if arch == "x86_64" else 0x10), 8) + bytes(8), *RECORDS)
+
+    @tampered(f"{_name}-gap")
+    def _(arch: str = _arch) -> Sample:
+        """Alignment between two loaded sections of one segment."""
+        raw = made(arch, TWO)
+        parts = sorted(
+            (s["sh_offset"], s["sh_offset"] + s["sh_size"])
+            for s in build.elf(raw).iter_sections()
+            if s["sh_flags"] & 2 and s["sh_type"] != "SHT_NOBITS" and s["sh_size"]
+        )
+        end = next(x[1] for x, y in pairwise(parts) if 0 < y[0] - x[1] < 16)
+        return Sample(made(arch), build.put(bare(raw), end, b"\x90"), *RECORDS)
+
+    @tampered(f"{_name}-undeclared")
+    def _(arch: str = _arch) -> Sample:
+        return Sample(made(arch), bare(made(arch, "2025-11-13")), *RECORDS)
+
+    @tampered(f"{_name}-in-tables")
+    def _(arch: str = _arch) -> Sample:
+        """The declared value stands in the strings of the dynamic linker: another version of a symbol."""
+        raw = made(arch)
+        other = bare(raw).replace(b"GLIBC_2.34", b"GLIBC_2.33")
+        records = BuildRecord(versions={"v": "GLIBC_2.34"}), BuildRecord(versions={"v": "GLIBC_2.33"})
+        return Sample(raw, other, *records)
+
+
+@tampered("bare-tail")
+def _() -> Sample:
+    """Between two segments, in the page that the first maps."""
+    raw = made("x86_64", TWO)
+    loads = [s for s in build.elf(raw).iter_segments() if s["p_type"] == "PT_LOAD"]
+    ends = [(x["p_offset"] + x["p_filesz"], y["p_offset"]) for x, y in pairwise(loads)]
+    return _pair("x86_64", (next(end for end, start in ends if end < start), b"\x90"))
+
+
+@tampered("bare-table-stated")
+def _() -> Sample:
+    """The header states sections, where there is no table."""
+    return _pair("x86_64", (0x3C, b"\x01"))
+
+
+@tampered("bare-broken-table")
+def _() -> Sample:
+    """The header states a table that does not hold what the rebuilt one's does: the fields alone."""
+    return _pair("x86_64", (0x28, b"\x40"))
