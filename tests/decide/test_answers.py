@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from click.testing import CliRunner
 
 from banbury.commands.network import network as command
+from banbury.decide import document
 from banbury.decide.network.generate import generate
 from banbury.decide.policy import read, trial
 from banbury.model.errors import InputError
@@ -87,6 +89,26 @@ def test_a_later_day_is_said_to_be_a_projection(small: Path) -> None:
     assert "projection" not in ask("assess", small, "--policy", "gb-2020-01")[1]
     assert "comes into force on 2022-10-13" in ask("assess", small, "--policy", "gb-2022")[1]
     assert "2 vendors (at least 2)" in said
+
+
+@pytest.mark.parametrize("kind", document.KINDS)
+def test_an_answer_is_as_its_schema_says(small: Path, kind: Any) -> None:
+    name = document.KINDS[kind][0]
+    words: dict[str, tuple[Any, ...]] = {
+        "assessment": ("assess", small, "--policy", "gb-2020-01", "--policy", "us-889"),
+        "exposure": ("expose", small, "--vendor", "hrv", "--precaution", "ipsec"),
+        "options": ("options", small, "--policy", "gb-2020-01", "--from", 2020, "--to", 2023),
+        "case": ("case", small),
+    }
+    made = json.loads(ask(*words[name], "--json", "-")[1])
+    assert made["schema"] == f"banbury/{name}/v1"
+    for strict in (True, False):
+        validator = jsonschema.Draft202012Validator(document.schema(kind, strict=strict))
+        validator.check_schema(validator.schema)
+        assert list(validator.iter_errors(made)) == []
+        assert list(validator.iter_errors({"schema": made["schema"]}))
+    published = Path(__file__).parents[2] / "docs" / "schema" / f"{name}-v1.json"
+    assert published.read_text("utf-8") == document.published()[published.name]
 
 
 @pytest.mark.parametrize(

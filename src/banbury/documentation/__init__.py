@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from banbury.compare.equivalence.schema import NAME, published
+from banbury.decide import document as decided
 from banbury.decide.network import tables as network
 from banbury.documentation._cli import cli_page
 from banbury.documentation._inspectors import inspector_pages
@@ -41,7 +42,11 @@ def pages(program: click.Group) -> dict[str, str]:
 
 def data() -> dict[str, str]:
     """What is generated beside the pages: the schemas of documents that are not the evaluation's."""
-    return {f"schema/{NAME}": published(), f"schema/{network.NAME}": network.published()}
+    return {
+        f"schema/{NAME}": published(),
+        f"schema/{network.NAME}": network.published(),
+        **{f"schema/{name}": text for name, text in decided.published().items()},
+    }
 
 
 def write(out: Path, program: click.Group) -> list[Path]:
