@@ -305,12 +305,12 @@ def _() -> Sample:
 # --- signed configurations of FIT images -----------------------------------------------------------------------------
 
 
-def _configured(listed: bytes) -> bytes:
+def _configured(listed: bytes, nodes: bytes = b"/\0/configurations/conf-1\0/images/kernel-1\0") -> bytes:
     """A FIT image whose configuration is signed, with a list of the parts to sign, which the signature is not over."""
     signature: boxes.Fields = {
         "algo": "sha256,rsa1024",
         "sign-images": listed,
-        "hashed-nodes": b"/\0/configurations/conf-1\0/images/kernel-1\0",
+        "hashed-nodes": nodes,
         "hashed-strings": struct.pack(">II", 0, 10),
         "value": bytes(128),
     }
@@ -328,6 +328,34 @@ def _configured(listed: bytes) -> bytes:
 def _configurations(listed: bytes) -> Sample:
     record = BuildRecord(keys=[signed_by.key("vendor").public])
     return Sample(_configured(b"kernel\0"), _configured(listed), record, record)
+
+
+@tampered("fit-signed-in-part")
+def _() -> Sample:
+    """The signature is over the configuration and over no kernel: any kernel would start."""
+    record = BuildRecord(keys=[signed_by.key("vendor").public])
+    return Sample(_configured(b"kernel\0"), _configured(b"kernel\0", b"/\0/configurations/conf-1\0"), record, record)
+
+
+@tampered("fit-signed-in-part-alone")
+def _() -> Sample:
+    """The same, where the rebuilt image is not signed."""
+    record = BuildRecord(keys=[signed_by.key("vendor").public])
+    plain: boxes.Fields = {
+        "images": {"kernel-1": {"data": _TEXT}},
+        "configurations": {"default": "conf-1", "conf-1": {"kernel": "kernel-1"}},
+    }
+    return Sample(boxes.fdt(plain), _configured(b"kernel\0", b"/\0/configurations/conf-1\0"), record, record)
+
+
+@harmless("fit-signed-alone")
+def _() -> Sample:
+    record = BuildRecord(keys=[signed_by.key("vendor").public])
+    plain: boxes.Fields = {
+        "images": {"kernel-1": {"data": _TEXT}},
+        "configurations": {"default": "conf-1", "conf-1": {"kernel": "kernel-1"}},
+    }
+    return Sample(boxes.fdt(plain), _configured(b"kernel\0"), record, record)
 
 
 @tampered("fit-sign-images")

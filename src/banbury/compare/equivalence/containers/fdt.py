@@ -242,6 +242,8 @@ def _signatures(work: Work, a: Blob, b: Blob) -> set[bytes]:
     good = [fit.verified(blob, record.keys if record else []) for blob, record in blobs]
     there = [fit.signatures(blob) for blob, _ in blobs]
     out = {p for p in there[0] | there[1] if all(p in g or p not in t for g, t in zip(good, there, strict=True))}
+    for path in sorted(out):
+        _same_cover(work, [blob for (blob, _), t in zip(blobs, there, strict=True) if path in t], path)
     spans = [
         [Range(at, at + size) for (path, _), (at, size) in blob.props.items() if path in out and size]
         for blob, _ in blobs
@@ -251,6 +253,17 @@ def _signatures(work: Work, a: Blob, b: Blob) -> set[bytes]:
     ]:
         work.account.explain("fit.signature", spans[0], spans[1], ", ".join(shown(p) for p in sorted(out)))
     return out
+
+
+def _same_cover(work: Work, signed: list[Blob], path: bytes) -> None:
+    """Refuse a signature that is over other nodes than the other side's or, where only one side has it, over less than
+    all that its configuration starts: the device would start what is signed in part."""
+    if len(signed) > 1:
+        good = fit.covered(signed[0], path) == fit.covered(signed[1], path)
+    else:
+        good = fit.covers(signed[0], path)
+    if not good:
+        work.account.refuse(shown(path), "a signature that is not over all images of its configuration, or over others")
 
 
 def _bare(blob: Blob) -> list[tuple[int, int]]:

@@ -140,6 +140,31 @@ def _signed(tree: Tree, path: bytes, names: set[bytes]) -> bytes | None:
     return _regions(view, set(listed)) + view.take(view.u32(12, big=True), size)
 
 
+def covered(tree: Tree, path: bytes) -> frozenset[bytes] | None:
+    """The nodes that a configuration's signature is over; ``None`` where it is an image's. The list is signed by
+    nothing: U-Boot takes what is in it."""
+    listed = tree.value((path, b"hashed-nodes"))
+    return None if listed is None else frozenset(listed[:-1].split(b"\0"))
+
+
+def covers(tree: Tree, path: bytes) -> bool:
+    """Whether a configuration's signature is over every image that the configuration names, hashes and all, as
+    mkimage's is with ``sign-images``; an image's own is over its data."""
+    nodes = covered(tree, path)
+    if nodes is None:
+        return path.startswith(b"/images/")
+    own = path.rpartition(b"/")[0]
+    values = [tree.value((own, name)) or b"" for p, name in tree.props if p == own and name]
+    named = {text for value in values for text in value.split(b"\0")}
+    wanted = set()
+    for node, name in tree.props:
+        parts = node.split(b"/")  # "", "images", the image, and what is in it
+        hashed = len(parts) == 3 or (len(parts) == 4 and parts[3].startswith((b"hash", b"cipher")))
+        if not name and parts[:2] == [b"", b"images"] and hashed and parts[2] in named:
+            wanted.add(node)
+    return wanted <= nodes
+
+
 def _regions(view: View, listed: set[bytes]) -> bytes:
     """The runs of the structure that fdt_find_regions gives, joined."""
     base, strings = view.u32(8, big=True), view.u32(12, big=True)
