@@ -119,13 +119,6 @@ def _() -> Sample:
     return pair("x86_64", text, changed)
 
 
-@tampered("moved-no-symbols")
-def _() -> Sample:
-    """The rebuilt file has no symbols: nothing says what the text is a part of."""
-    found = left_behind("x86_64", 'const char version[] = "a " VERSION;\nint get(int k) { return k; }\n' + _MAIN)
-    return found._replace(a=build.strip(found.a))
-
-
 ANCHOR = """
 static char version[] = "ver " VERSION;
 static int lim[6] = {5, 6, 7, 8, 9, 10}, more[7] = {1, 2, 3, 4, 5, 6, 7};
@@ -273,6 +266,18 @@ def printed(before: str, after: str, old: str, new: str) -> Sample:
 def _() -> Sample:
     """The declared version is the beginning of an address: another server is asked."""
     return printed("nameserver 1.1.1.1", "nameserver 6.6.6.1", "1.1.1", "6.6.6")
+
+
+@tampered("version-in-path")
+def _() -> Sample:
+    """The declared version is a part of a path: another file is opened."""
+    return printed("/tmp/gate-1.2.3-1.so", "/tmp/gate-1.2.3-9.so", "1.2.3-1", "1.2.3-9")
+
+
+@tampered("version-in-url")
+def _() -> Sample:
+    """The declared version is a part of an address that is fetched."""
+    return printed("http://gate/1.2.3-1/fw", "http://gate/1.2.3-9/fw", "1.2.3-1", "1.2.3-9")
 
 
 @tampered("version-of-protocol")

@@ -33,7 +33,7 @@ from banbury.compare.equivalence.elf_same import (
 )
 from banbury.compare.equivalence.literals import runs
 from banbury.compare.equivalence.machines import machine_of
-from banbury.compare.equivalence.machines.contract import Sides
+from banbury.compare.equivalence.machines.contract import Mask, Sides
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_exceptions import exceptions
 from banbury.compare.equivalence.relayout_fixed import Fixed
@@ -42,6 +42,7 @@ from banbury.compare.equivalence.relayout_items import Text, check_aligned, comp
 from banbury.compare.equivalence.relayout_lengths import check_lengths
 from banbury.compare.equivalence.relayout_map import AddressMap, Piece, is_template, paired
 from banbury.compare.equivalence.relayout_objects import Objects, boundary
+from banbury.compare.equivalence.relayout_pools import Pool
 from banbury.compare.equivalence.relayout_tables import check_code_distances, check_distances
 from banbury.formats import _elf_types as t
 
@@ -281,8 +282,26 @@ class _Proof:
         shifts = (new - old)[np.searchsorted(old, at + one.addr, "right") - 1] + one.addr - other.addr
         fixed[at] = raw_b[np.minimum(at + shifts, len(raw_b) - 1)]
         parts, mask = (one, other), self.masks[one.index]
-        self.texts += compare_items(self.pair, parts, (fixed, raw_b), split, self._made(), mask, self.objects)
+        objects = self.objects if self.objects.known else self._pool(parts, (fixed, raw_b), split, mask)
+        self.texts += compare_items(self.pair, parts, (fixed, raw_b), split, self._made(), mask, objects)
         check_aligned(one, raw, old, new)
+
+    def _pool(self, parts: tuple[Part, Part], raw: tuple[U8, U8], split: tuple[Ints, Ints], mask: Mask) -> Pool:
+        """The texts of a section of data, where no symbols say what is an object."""
+        (one, other), (old, new) = parts, split
+        begin = np.append(old - one.addr, one.size), np.append(new - other.addr, other.size)
+        read = [np.zeros(0, np.int64), *(targets[reads] for _, _, targets, reads in self.sides.at)]
+        whole = raw[0].tobytes(), raw[1].tobytes()
+        added = self._added()
+        read.append(added[1][added[2]])
+        return Pool(self.pair, parts, whole, begin, mask, np.unique(np.concatenate(read)), added[:2])
+
+    def _added(self) -> tuple[Ints, Ints, Mask]:
+        """What code adds to addresses that it has made: see :attr:`Sides.added`."""
+        none = np.zeros(0, np.int64)
+        found = [(none, none, none == 1), *(more() for more in self.sides.added)]
+        old, new, reads = (np.concatenate([x[k] for x in found]) for k in (0, 1, 2))
+        return old, new, reads == 1
 
     def _made(self) -> Ints:
         """All addresses that code makes, or that compilers store for it (PowerPC's ``.got2``)."""

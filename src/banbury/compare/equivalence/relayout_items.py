@@ -8,6 +8,8 @@ what follows; nothing else can change a shift.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +21,7 @@ from banbury.compare.equivalence.literals import declared_texts, is_text
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_map import Piece
 from banbury.compare.equivalence.relayout_objects import Objects
+from banbury.compare.equivalence.relayout_pools import Pool
 
 U8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -27,6 +30,9 @@ Text = tuple[int, int, int]
 _MOST_ALIGN = 64
 _SCALARS = (1, 2, 4, 8, 16)  # bytes of one element that is no structure
 _ELEMENT = 64  # bytes of one element of an array, of which a compiler may point before the first
+_LONGEST = 65536  # bytes of one text
+_LABELS = 64  # in one text
+_NO_TEXT = re.compile(rb"[^\t\n\r\x20-\x7e]")
 
 
 def labels(one: Part, other: Part, old: Ints, new: Ints) -> tuple[Ints, Ints]:
@@ -73,14 +79,15 @@ def compare_items(
     split: tuple[Ints, Ints],
     made: Ints,
     words: Mask,
-    objects: Objects,
+    objects: Objects | Pool,
 ) -> list[Text]:
     """Compare the contents of a section that moved in pieces. ``sides``: its bytes, the first file's with every
     reference already replaced by the second file's; ``split``: its labels; ``made``: all addresses that code makes;
-    ``words``: which bytes are references; ``objects``: of the first file. Returns the texts that changed their length:
-    see :data:`Text`. Raises :class:`Refused`."""
+    ``words``: which bytes are references; ``objects``: of the first file, or its pool of texts where it has no symbols.
+    Returns the texts that changed their length: see :data:`Text`. Raises :class:`Refused`."""
     (one, other), (a, b), (old, new) = parts, sides, split
     texts: list[Text] = []
+    whole = a.tobytes(), b.tobytes()
     begin = np.append(old - one.addr, one.size)
     begin_b = np.append(new - other.addr, other.size)
     for index in _suspects(a, b, begin, begin_b):
@@ -93,9 +100,12 @@ def compare_items(
         if grown:
             content = item.rstrip(b"\0")
             first = content.rfind(b"\0") + 1
-            length = len(content) - first + 1
-            texts.append((one.addr + x1 + first, length, length + grown))
-            objects.alone(one, one.addr + x1 + first, length, one.addr + x2)
+            found = _named(one, whole, (begin, begin_b), (x1 + first, y1 + first))
+            texts += found
+            if isinstance(objects, Pool):
+                objects.member(found[0][0] - one.addr)
+            else:
+                objects.alone(one, one.addr + x1 + first, len(content) - first + 1, one.addr + x2)
         if index + 2 == len(begin):
             _tail(pair, one, other, len(item_b) - len(item) - grown)
             continue
@@ -105,9 +115,30 @@ def compare_items(
             _check_meant(one, a, (x1, x2, int(begin[index + 2])), inside, int((made == old[index]).sum()))
             _check_before(one, a, words, (int(old[index + 1]), one.addr + int(begin[index + 2])), made)
         if shift + grown != after:
-            objects.apart(one, int(old[index]), int(old[index + 1]))
+            if isinstance(objects, Objects):
+                objects.apart(one, int(old[index]), int(old[index + 1]))
+            elif not grown:
+                objects.apart(index)
         _padding(pair, one, other, shift + grown, after, int(old[index + 1]), (x2, y2))
     return texts
+
+
+def _named(one: Part, whole: tuple[bytes, bytes], begin: tuple[Ints, Ints], at: tuple[int, int]) -> list[Text]:
+    """The text that holds the offsets ``at`` of both files, from where it begins and from each label in it: a linker
+    lets a text that ends as another does be the end of that one. Raises :class:`Refused`."""
+    low = max(at[0] - _LONGEST, 0)
+    before = _NO_TEXT.sub(b"\0", whole[0][low : at[0]])
+    start = low + before.rfind(b"\0") + 1
+    ends = [side.find(b"\0", x, x + _LONGEST) for side, x in zip(whole, at, strict=True)]
+    rows = np.arange(*np.searchsorted(begin[0], (start, max(ends[0], at[0] + 1)), "left"))
+    if min(ends) < 0 or start == low > 0 or len(rows) > _LABELS:
+        raise Refused(one.name, "a text that changed its length is too long, or referred to in too many places")
+    labelled = len(rows) and int(begin[0][rows[0]]) == start
+    out = [] if labelled else [(one.addr + start, ends[0] - start + 1, ends[1] - at[1] + at[0] - start + 1)]
+    for row in rows.tolist():
+        x, y = int(begin[0][row]), int(begin[1][row])
+        out.append((one.addr + x, ends[0] - x + 1, ends[1] - y + 1))
+    return out
 
 
 def check_aligned(one: Part, raw: U8, old: Ints, new: Ints) -> None:

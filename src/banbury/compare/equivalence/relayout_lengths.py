@@ -26,6 +26,13 @@ from banbury.formats import _elf_types as t
 
 _NEAR: Final = 512  # bytes looked at on both sides where no symbol says which function it is
 _BESIDE: Final = 2  # words of data on both sides of an address
+#: Direct calls: the bits that say so, their value, how many low bits are the distance, by how much it is shifted, and
+#: from where it counts.
+_CALLS: Final = {
+    t.EM_AARCH64: ((0xFC000000, 0x94000000, 26, 2, 0),),
+    t.EM_PPC: ((0xFC000003, 0x48000001, 26, 0, -1),),
+    t.EM_MIPS: ((0xFFFF0000, 0x04110000, 16, 2, 4),),
+}
 _BYTES: Final = (0x04, 0x2C, 0x3C, 0x6A, 0x6B, 0x80, 0x83, 0xC6, *range(0xB0, 0xB8))  # x86-64, immediates of a byte
 
 
@@ -82,6 +89,7 @@ def check_lengths(sides: Sides, objects: Objects, texts: list[tuple[int, int, in
     if not texts:
         return
     starts, sizes, sizes_b = np.array(sorted(set(texts)), np.int64).T
+    begins = None if objects.known else _begins(sides)
     lengths = [{x + k for x in pair for k in (0, -1)} for pair in zip(sizes.tolist(), sizes_b.tolist(), strict=True)]
     for one, places, targets, reads in sides.at:
         index, found = _of(starts, sizes, targets)
@@ -91,7 +99,7 @@ def check_lengths(sides: Sides, objects: Objects, texts: list[tuple[int, int, in
         raw = sides.raw[one.index][0]
         known: dict[tuple[int, int], set[int]] = {}
         for text, at in zip(index.tolist(), places[found].tolist(), strict=True):
-            low, high = _function(objects, one, at)
+            low, high = _function(objects, one, at) if begins is None else _between(begins, one, at)
             if (low, high) not in known:
                 known[low, high] = _numbers(sides, one, raw, (low, high), objects.is_thumb(one.addr + low))
             if known[low, high] & lengths[text]:
@@ -107,6 +115,39 @@ def _of(starts: Ints, sizes: Ints, targets: Ints) -> tuple[Ints, Ints]:
     safe = np.maximum(index, 0)
     found = np.flatnonzero((index >= 0) & (targets < starts[safe] + sizes[safe]))
     return index[found], found
+
+
+def _begins(sides: Sides) -> Ints:
+    """Where functions begin in a file without symbols: what tables of unwinding and symbols say, and direct calls. One
+    that neither says belongs to the one before."""
+    tables = (".eh_frame", ".ARM.exidx", ".dynsym")
+    found = [old for where, old, _ in sides.refs.groups() if where in tables]
+    for part, _, _ in sides.code:
+        raw = sides.raw[part.index][0]
+        words = raw[: len(raw) // 4 * 4].view(">u4" if sides.big else "<u4").astype(np.int64)
+        found += _called(sides.a.header.machine, words, part.addr)
+    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+
+def _called(machine: int, words: Ints, base: int) -> list[Ints]:
+    """Where the direct calls of code of whole words lead; those of the next instruction only tell where they are."""
+    out = []
+    for mask, value, bits, shift, ahead in _CALLS.get(machine, ()):
+        at = np.flatnonzero(words & mask == value)
+        distance = (words[at] & (1 << bits) - 1) << (64 - bits) >> (64 - bits)
+        target = base + 4 * at + (distance << shift) + ahead
+        out.append(target[target != base + 4 * at + 4])
+    if machine == t.EM_MIPS:
+        at = np.flatnonzero(words >> 26 == 3)
+        out.append(base + 4 * at + 4 & ~0xFFFFFFF | (words[at] & 0x3FFFFFF) << 2)
+    return out
+
+
+def _between(begins: Ints, one: Part, at: int) -> tuple[int, int]:
+    index = int(np.searchsorted(begins, at + one.addr, "right"))
+    low = int(begins[index - 1]) if index else 0
+    high = int(begins[index]) if index < len(begins) else one.addr + one.size
+    return max(low - one.addr, 0), min(high - one.addr, one.size)
 
 
 def _function(objects: Objects, one: Part, at: int) -> tuple[int, int]:

@@ -110,10 +110,11 @@ class Objects:
 
 
 def boundary(pairs: list[tuple[Part, Part]], held: Ints) -> None:
-    """Whether an address of ``held`` means the end of one section or the beginning of the next, where only one of the
-    two moved as far. Raises :class:`Refused`."""
+    """Whether an address of ``held`` means the end of one section or the beginning of the next, where they meet in one
+    of the files only. Raises :class:`Refused`."""
     sized = [(x, y) for x, y in pairs if x.size]
     for (one, other), (after, after_b) in pairwise(sized):
         meet = one.addr + one.size
-        if meet == after.addr and other.addr + other.size != after_b.addr and not one.code and (held == meet).any():
+        met, met_b = meet == after.addr, other.addr + other.size == after_b.addr
+        if met != met_b and not one.code and (held == after.addr).any():
             raise Refused(after.name, f"an address that may be the end of {one.name}, which stands elsewhere now")

@@ -26,6 +26,8 @@ from banbury.compare.equivalence.machines.a64_frame import Frame, frame_of
 from banbury.compare.equivalence.machines.a64_switch import Switches
 from banbury.compare.equivalence.machines.calls import ALL, Paths, kept, never_slots
 from banbury.compare.equivalence.machines.contract import U8, CodePair, Kinds, Machine, Mask, Sides
+from banbury.compare.equivalence.machines.displaced import a64 as added
+from banbury.compare.equivalence.machines.displaced import distances
 from banbury.compare.equivalence.machines.flow import MIXED, Found, Graph, follow, unproved
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_exceptions import PADS, rows_of_pads
@@ -216,6 +218,10 @@ class _Section:
         made = kinds[0, found.labels] + low
         reads = ~a64.is_(self.words[at], 0x7F800000, 0x11000000) | self._read_soon(at)
         self.sides.at.append((self.one, at * 4, made, reads))
+        whole = a64.is_(self.words[at], 0x7F800000, 0x11000000)
+        rows, register = at[whole], a64.field(self.words[at[whole]], 0, 5).astype(np.int64)
+        graph, words, there = self.graph, self.words, made[whole]
+        self.sides.added.append(lambda: distances(graph, added(words), rows + 1, register, there))
         self.old = np.concatenate((self.old, made))
         self.new = np.concatenate((self.new, kinds[1, found.labels] + low_b))
         self.bits[at] = 0x003FFC00

@@ -22,6 +22,7 @@ from banbury.compare.equivalence.machines.arm_code import Body
 from banbury.compare.equivalence.machines.arm_exceptions import EXIDX, INDEX, TABLE, Unwinding, unwinding
 from banbury.compare.equivalence.machines.calls import ALL, Paths, kept, never_slots
 from banbury.compare.equivalence.machines.contract import U8, CodePair, Kinds, Machine, Mask, Sides
+from banbury.compare.equivalence.machines.displaced import Added, a32, distances, t32
 from banbury.compare.equivalence.machines.flow import Found, Graph, follow, spread, unproved
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_exceptions import PADS
@@ -337,7 +338,7 @@ class _Section:
             raise self.body.refuse(why, self.body.place[self.nodes[open_]])
         value, value_b = _words(self.raw, labels), _words(self.raw_b, labels)
         made = (value + counter + self.one.addr) % _WRAP
-        self.sides.at.append((self.one, self.body.place[self.nodes[users]], made, np.zeros(len(made), bool)))
+        self._used(users, made)
         self.old = np.concatenate((self.old, made))
         self.new = np.concatenate((self.new, (value_b + counter + self.other.addr) % _WRAP))
         self.bits[labels // 2] = self.bits[labels // 2 + 1] = 0xFFFF
@@ -359,6 +360,23 @@ class _Section:
                 for p in (self.one, self.other)
             )
             self.sides.pair.account.explain("elf.moved-literal-pool", here, there, self.one.name)
+
+    def _used(self, users: Ints, made: Ints) -> None:
+        """Enter the addresses that the code makes, and what it adds to them."""
+        body, nodes = self.body, self.nodes[users]
+        place = body.place[nodes]
+        word = body.words[np.minimum(place // 4, len(body.words) - 1)]
+        loads = ~body.thumb[nodes] & ((word >> 26 & 3) == 1)
+        self.sides.at.append((self.one, place, made, loads))
+        register = np.where(body.thumb[nodes], body.all.joins[nodes], word >> 12 & 15).astype(np.int64)
+        graph, rows, whole, register = self.graph, users[~loads] + 1, made[~loads], register[~loads]
+
+        def added() -> tuple[Ints, Ints, Mask]:
+            parts = t32(body.halves), a32(body.words)
+            by_node = Added(*(np.concatenate(x)[self.nodes] for x in zip(*parts, strict=True)))
+            return distances(graph, by_node, rows, register, whole)
+
+        self.sides.added.append(added)
 
     # Branches out of the section
 

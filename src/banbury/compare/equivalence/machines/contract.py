@@ -8,6 +8,7 @@ found in one section for the next. Everything it cannot enumerate it refuses.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -80,6 +81,9 @@ class Sides:
     #: Of code: where instructions that make an address stand (offsets), the addresses of the first file, and which of
     #: them read or write there at once.
     at: list[tuple[Part, Ints, Ints, Mask]] = field(default_factory=list)
+    #: Of code whose compilers find several objects from the address of one: what says which addresses of the first file
+    #: it adds a distance to, what it makes of them, and whether it reads or writes there.
+    added: list[Callable[[], tuple[Ints, Ints, Mask]]] = field(default_factory=list)
     #: Of data: places that hold an address, and the addresses, of the first file.
     pointers: list[tuple[int, int]] = field(default_factory=list)
 
