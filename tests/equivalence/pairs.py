@@ -580,7 +580,7 @@ _KO = r"""
 extern int _printk(const char *, ...);
 #define INFO(tag, text) \
   static const char info_##tag[] __attribute__((section(".modinfo"), used, aligned(1))) = #tag "=" text
-INFO(license, "GPL"); INFO(version, VERSION); INFO(vermagic, VERSION " SMP mod_unload ");
+INFO(license, "GPL"); INFO(version, VERSION); INFO(vermagic, "6.1.0 SMP mod_unload ");
 const char *banner = "driver " VERSION;
 int init_module(void) { return _printk("loading %s") + _printk("driver " VERSION " is up") + _printk("done"); }
 void cleanup_module(void) { _printk("gone"); }
@@ -602,6 +602,20 @@ _NUMBERS = "6.1.55", "6.1.55-vendor7"
 @harmless("module-version-longer")
 def _() -> Sample:
     return Sample(_driver(_NUMBERS[0]), _driver(_NUMBERS[1]), *_versions(*_NUMBERS))
+
+
+@tampered("module-for-another-kernel")
+def _() -> Sample:
+    """The kernel does not load a module of another vermagic."""
+    other = _KO.replace('"6.1.0 SMP', 'VERSION " SMP')
+    return Sample(_driver(_NUMBERS[0], other), _driver(_NUMBERS[1], other), *_versions(*_NUMBERS))
+
+
+@tampered("module-other-firmware")
+def _() -> Sample:
+    """The driver's firmware is another file."""
+    other = _KO.replace('INFO(license, "GPL")', 'INFO(license, "GPL"); INFO(firmware, "gate-" VERSION)')
+    return Sample(_driver(_NUMBERS[0], other), _driver(_NUMBERS[1], other), *_versions(*_NUMBERS))
 
 
 @tampered("module-version-undeclared")

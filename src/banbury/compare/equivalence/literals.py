@@ -19,6 +19,11 @@ _TEXT = re.compile(rb"[\t\n\r\x20-\x7e]*")
 _PATH = rb"A-Za-z0-9_./~+-"
 _SHORT = re.compile(rb"[0-9]{1,3}\.[0-9]{1,3}")  # a version that a protocol may have too
 
+_NEAR = 4096  # bytes of a word that are looked at on either side of a value
+_WORD = re.compile(rb"[^\s\0\"'=<>(),;|&]*")
+_PATH_HEAD = re.compile(rb"[~.]{0,2}/")
+_PATH_REST = re.compile(rb"\.[A-Za-z]|[^/]*/[^/]")
+
 
 class Declared:
     """The substitutions of one pair, compiled. ``differ`` is false where nothing is declared."""
@@ -34,6 +39,8 @@ class Declared:
 
         def put(match: re.Match[bytes]) -> bytes:
             sub = self._by_old[match[0]]
+            if _in_path(sub, text, *match.span()):
+                return match[0]
             names.append(sub.name)
             return sub.new
 
@@ -41,7 +48,23 @@ class Declared:
 
     def places(self, text: bytes) -> list[tuple[int, int]]:
         """Where the first record's values stand in ``text`` (start, end)."""
-        return [match.span() for match in self._pattern.finditer(text)]
+        found = ((self._by_old[match[0]], match.span()) for match in self._pattern.finditer(text))
+        return [span for sub, span in found if not _in_path(sub, text, *span)]
+
+
+def _in_path(sub: Substitution, text: bytes, start: int, end: int) -> bool:
+    """Whether a value that is no folder stands in a path, an address or a file's name: what a program opens or fetches
+    by it is another thing. A product with its version ("gate/1.2.3") is none."""
+    if sub.root:
+        return False
+    head = _word(text[max(0, start - _NEAR) : start][::-1])[::-1]
+    rest = _word(text[end : end + _NEAR])
+    return bool(_PATH_HEAD.match(head) or b"://" in head or _PATH_REST.match(rest) or len(head) == _NEAR)
+
+
+def _word(text: bytes) -> bytes:
+    found = _WORD.match(text)
+    return found[0] if found else b""
 
 
 def _delimited(sub: Substitution) -> bytes:

@@ -22,6 +22,9 @@ _SECTION, _STRINGS = 3, 0x30
 #: Types of relocations (with addends) whose symbol plus addend is the place meant, whatever instruction holds them.
 _PLAIN: Final = {20: {1, 4, 5, 6, 24}, 62: {1, 10, 11}, 183: {257, 258, 275, 277}}
 
+#: What of a module's description only people read (include/linux/module.h).
+_DESCRIBED: Final = (b"version=", b"description=", b"author=", b"parm=")
+
 
 class Texts:
     """Where the texts of one section stand in both files. Without ``places`` nothing moved."""
@@ -86,6 +89,10 @@ def texts_of(pair: Pair, one: Part, other: Part) -> Texts:
     where = [span(one)], [span(other)]
     if not pair.declared.differ or not (pure or may_hold_literals(one)):
         raise Refused(one.name, "its bytes differ", *where)
+    if one.name == ".modinfo" and not _only_described(raw, raw_b):
+        raise Refused(
+            one.name, "what the kernel or its loader acts on differs (vermagic, firmware, alias, ...)", *where
+        )
     if one.size == other.size:
         explained, left = declared_texts(raw, raw_b, pair.declared)
         if not left:
@@ -98,6 +105,16 @@ def texts_of(pair: Pair, one: Part, other: Part) -> Texts:
     places, used = _matched(pair, one, raw, raw_b)
     pair.account.explain("elf.object-texts", *where, ", ".join(sorted(used)))
     return Texts(one.name, places)
+
+
+def _only_described(raw: bytes, raw_b: bytes) -> bool:
+    """Whether two descriptions of a module differ in nothing but what only people read: the kernel compares vermagic,
+    and depmod, modprobe and the driver act on the rest."""
+    both = (raw.split(b"\0"), raw_b.split(b"\0"))
+    ours, theirs = ([text for text in side if text] for side in both)
+    return len(ours) == len(theirs) and all(
+        one == other or one.startswith(_DESCRIBED) for one, other in zip(ours, theirs, strict=True)
+    )
 
 
 def _matched(pair: Pair, one: Part, raw: bytes, raw_b: bytes) -> tuple[list[tuple[int, int, int, int]], set[str]]:
