@@ -12,10 +12,12 @@ from banbury.decide.cases.read import load as load_case
 from banbury.decide.cases.tell import tell
 from banbury.decide.exposure import assess_folder
 from banbury.decide.network.generate import generate
+from banbury.decide.options.record import Flip
 from banbury.decide.policy import trial
 from banbury.decide.policy.assess import opened
 from banbury.decide.policy.pack import Trial
 from banbury.decide.policy.verdict import Verdict
+from banbury.present.network.chosen import turn
 from banbury.present.network.exposed import exposed
 from banbury.present.network.judged import decides, judged
 from banbury.present.network.page import render
@@ -135,3 +137,31 @@ def test_the_rows_that_decide_are_the_worst_and_one_of_each_rule_first() -> None
     ]
     assert decides([rows[3]]) == [rows[3]]
     assert decides([]) == []
+
+
+def test_a_page_says_what_it_rests_on_and_each_source_once(network: Path) -> None:
+    with opened(network, ["gb-2020-01"], "2023-02-01") as (held, packs):
+        shown = judged(held, packs)
+    html = render("A network", judged=shown)
+    assert "A projection: the inventory speaks for 2020-01-28" in html
+    (policy,) = shown.policies
+    assert len(policy.sources) == len(set(policy.sources)) < len(policy.rows)
+    assert html.count(f"<li>{policy.sources[0]}") == 1
+
+
+def test_no_region_is_hit_where_nothing_is_lost(network: Path) -> None:
+    shown = exposed(assess_folder(network, "third", [], None))
+    rows = [lost for off in shown.outages for lost in off.losses]
+    assert any(lost.before.high == 0 and lost.before.areas and not lost.hit for lost in rows)
+    assert all(lost.hit or lost.gone for lost in rows if lost.before.low > 0)
+    core = [lost for off in exposed(assess_folder(network, "hrv", [], None)).outages for lost in off.losses]
+    assert next(lost.gone for lost in core if lost.before.core > 0) == ["UPF 1 of 1"]
+
+
+def test_what_turns_an_order_is_in_its_unit() -> None:
+    crews, cost = (Flip(what, ["a"], 0.3, 0.1, 1.0, True, "") for what in ("crews", "cost of radio"))
+    assert (turn(crews, 0.35, "GBP"), turn(cost, 1_127_092.0, "GBP"), turn(cost, None, "GBP")) == (
+        "35%",
+        "£1.13 m",
+        "–",
+    )

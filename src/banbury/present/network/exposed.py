@@ -24,11 +24,13 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """One network's loss before, and after where there is an after; the regions in which something is lost."""
+    """One network's loss before, and after where there is an after. ``hit``: regions in which something is lost, where
+    that is what tells; ``gone``: parts of the core of which nothing is left, and with them the network everywhere."""
 
     before: Loss
     after: Loss | None
     hit: list[Area]
+    gone: list[str]
 
 
 class Off(msgspec.Struct, frozen=True):
@@ -68,11 +70,16 @@ def exposed(found: Exposure) -> Exposed:
 
 def _off(before: Outage, after: Outage | None) -> Off:
     later = {(x.operator, x.network, x.metric): x for x in after.losses} if after else {}
-    losses = [
-        Lost(x, later.get((x.operator, x.network, x.metric)), [a for a in x.areas if a.lost > 0 and a.share > 0])
-        for x in before.losses[:LOSSES]
-    ]
+    losses = [_lost(x, later.get((x.operator, x.network, x.metric))) for x in before.losses[:LOSSES]]
     return Off(before, after, losses)
+
+
+def _lost(before: Loss, after: Loss | None) -> Lost:
+    if before.core > 0:
+        return Lost(
+            before, after, [], [f"{name} {bad:,} of {all_:,}" for name, bad, all_ in before.pools if bad == all_]
+        )
+    return Lost(before, after, [a for a in before.areas if a.lost > 0 and a.share > 0], [])
 
 
 def way(path: list[Step]) -> str:
