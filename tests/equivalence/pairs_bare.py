@@ -199,3 +199,151 @@ def _() -> Sample:
 def _() -> Sample:
     """The header states a table that does not hold what the rebuilt one's does: the fields alone."""
     return _pair("x86_64", (0x28, b"\x40"))
+
+
+# Neither file has a section table.
+
+
+def _both(
+    arch: str,
+    source: str = SOURCE,
+    *,
+    fixed: bool = False,
+    flags: tuple[str, ...] = (),
+    days: tuple[str, str] = (ONE, TWO),
+) -> Sample:
+    one, two = (bare(made(arch, day, source, fixed=fixed, flags=flags)) for day in days)
+    return Sample(one, two, *RECORDS)
+
+
+JOINT = ("-Wl,-z,noseparate-code",)
+SHARED = ("-shared", "-fPIC")
+
+
+@harmless("bare-both")
+def _() -> Sample:
+    return _both("x86_64")
+
+
+@harmless("bare-both-fixed")
+def _() -> Sample:
+    return _both("x86_64", fixed=True)
+
+
+@harmless("bare-both-joint")
+def _() -> Sample:
+    """Code and texts in one segment."""
+    return _both("x86_64", flags=JOINT)
+
+
+@harmless("bare-both-aarch64")
+def _() -> Sample:
+    return _both("aarch64")
+
+
+@harmless("bare-both-mips")
+def _() -> Sample:
+    return _both("mips")
+
+
+@harmless("bare-both-mips-fixed")
+def _() -> Sample:
+    return _both("mips", fixed=True)
+
+
+@harmless("bare-both-library")
+def _() -> Sample:
+    """A text that is an exported object."""
+    return _both("mips", EXPORTED, flags=SHARED)
+
+
+EXPORTED = 'const char stamp[] = "gadget of " DAY; const char *get(void) { return stamp; }'
+#: A function among others that is made of a text's bytes, and is called.
+AMONG = """
+#include <stdio.h>
+__asm__(".text; .balign 16; .byte 0; stamp: .asciz \\"gadget of " DAY "\\"; .balign 16");
+extern const char stamp[];
+__attribute__((noinline)) int other(int c) { return c + 1; }
+int main(int c, char **v) { puts(stamp); return other(c); }
+"""
+CALLED = """
+#include <stdio.h>
+static const char stamp[] = "gadget of " DAY;
+int main(int c, char **v) { puts("usage"); return ((int (*)(int))stamp)(c); }
+"""
+JUMPED = """
+#include <stdio.h>
+static const char stamp[] = "gadget of " DAY;
+int main(int c, char **v) {
+  int (*entry)(int) = (int (*)(int))stamp;
+  __asm__("" : "+r"(entry));
+  return entry(c);
+}
+"""
+STORED = """
+#include <stdio.h>
+static const char stamp[] = "gadget of " DAY;
+const char *volatile entry = stamp;
+int main(int c, char **v) { puts(stamp); return c > 1 ? ((int (*)(int))entry)(c) : 0; }
+"""
+WRITABLE = """
+#include <stdio.h>
+char stamp[] = "gadget of " DAY;
+int main(int c, char **v) { if (c > 1) stamp[0] = 'G'; return puts(stamp); }
+"""
+PART = """
+#include <stdio.h>
+static const struct { char tag[4]; char day[40]; } part = {"tags", "gadget of " DAY};
+int main(int c, char **v) { return puts(part.day); }
+"""
+
+for _arch, _name in (("x86_64", "bare-both"), ("mips", "bare-both-mips")):
+
+    @tampered(f"{_name}-code")
+    def _(arch: str = _arch) -> Sample:
+        """The text stands among code, and may be code."""
+        return _both(arch, AMONG, flags=JOINT if arch == "x86_64" else ())
+
+    @tampered(f"{_name}-called")
+    def _(arch: str = _arch) -> Sample:
+        """The text is called as a function."""
+        return _both(arch, CALLED, flags=JOINT if arch == "x86_64" else ())
+
+    @tampered(f"{_name}-jumped")
+    def _(arch: str = _arch) -> Sample:
+        """Nothing but a computed jump leads to the text."""
+        return _both(arch, JUMPED, flags=JOINT if arch == "x86_64" else ())
+
+    @tampered(f"{_name}-stored")
+    def _(arch: str = _arch) -> Sample:
+        """The text's address stands in a variable, from where it is called."""
+        return _both(arch, STORED, flags=JOINT if arch == "x86_64" else ())
+
+    @tampered(f"{_name}-writable")
+    def _(arch: str = _arch) -> Sample:
+        return _both(arch, WRITABLE)
+
+    @tampered(f"{_name}-part")
+    def _(arch: str = _arch) -> Sample:
+        """The text is a part of something longer."""
+        return _both(arch, PART)
+
+    @tampered(f"{_name}-other")
+    def _(arch: str = _arch) -> Sample:
+        """One more byte differs, in the code."""
+        sample = _both(arch)
+        place, size = build.symbol(made(arch), "allowed")
+        return Sample(sample.a, build.flip(sample.b, place + size - 6), *RECORDS)
+
+    @tampered(f"{_name}-in-tables")
+    def _(arch: str = _arch) -> Sample:
+        """The declared value stands in the strings of the dynamic linker."""
+        raw = bare(made(arch))
+        records = BuildRecord(versions={"v": "GLIBC_2.34"}), BuildRecord(versions={"v": "GLIBC_2.33"})
+        return Sample(raw, raw.replace(b"GLIBC_2.34", b"GLIBC_2.33"), *records)
+
+    @tampered(f"{_name}-interpreter")
+    def _(arch: str = _arch) -> Sample:
+        """The declared value stands in the path of the dynamic linker."""
+        one, two = (bare(made(arch, flags=(f"-Wl,--dynamic-linker=/lib/ld.so {day}",))) for day in (ONE, TWO))
+        return Sample(one, two, *RECORDS)

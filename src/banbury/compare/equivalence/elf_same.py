@@ -115,6 +115,7 @@ def compare_sections_absent(pair: Pair) -> None:
 
 def _compare_with_notes(pair: Pair, key: str, start: int, end: int) -> None:
     """A segment of a file without sections: only the build-id in a PT_NOTE may differ."""
+    from banbury.compare.equivalence.elf_bare import explain_texts
     from banbury.compare.equivalence.elf_meta import build_id_of_note
 
     free: set[int] = set()
@@ -131,6 +132,7 @@ def _compare_with_notes(pair: Pair, key: str, start: int, end: int) -> None:
     left = [Range(p, p + 1) for p in positions.tolist() if p not in free] if len(positions) < 4096 else runs(positions)
     if taken:
         pair.account.explain("elf.build-id", taken, taken)
+    left = explain_texts(pair, start, end, left)
     if left:
         pair.account.refuse(key, "loaded bytes differ", left, left)
 
