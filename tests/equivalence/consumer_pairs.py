@@ -300,6 +300,13 @@ def _() -> Sample:
     return Sample(honest, honest[:1] + struct.pack("<I", 96 << 20) + honest[5:])
 
 
+@tampered("squashfs-inodes-stated")
+def _() -> Sample:
+    """Four thousand million inodes are stated: whoever lists their numbers before counting never ends."""
+    honest = squashfs.write(base(), plain=True)
+    return Sample(squashfs.write(base(), plain=False), honest[:4] + b"\xff" * 4 + honest[8:])
+
+
 @tampered("lzma-odd-dictionary")
 def _() -> Sample:
     honest = lzma.compress(_TEXT, lzma.FORMAT_ALONE)

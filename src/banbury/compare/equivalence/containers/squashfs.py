@@ -93,7 +93,8 @@ class _Image:
         self.dir_table = self._table(head.dir_at, next((e for e in ends if e >= head.dir_at), head.used))
         self.inodes = read_inodes(self.inode_table, head.block)
         numbers = sorted(i.number for i in self.inodes.values())
-        if numbers != list(range(1, head.inodes + 1)):  # what has number 0 is not listed by many a readdir()
+        # What has number 0 is not listed by many a readdir(). The stated number may be any.
+        if len(numbers) != head.inodes or numbers != list(range(1, len(numbers) + 1)):
             raise Refused("inode table", "its inodes are not numbered from 1 to the number that is stated")
         self._check_flags()
         self.hollow: set[int] = set()

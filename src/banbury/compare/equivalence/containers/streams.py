@@ -267,9 +267,10 @@ def _lzma(view: View) -> Head:
     if len(view) < 18 or view.u8(13):
         raise Refused("lzma", "no stream")
     size = view.u32(1)
-    # xz knows no file by another size than these (src/xz/coder.c, is_format_lzma: 2^n, 2^n + 2^(n-1), all ones).
-    known = size == 0xFFFFFFFF or size.bit_count() == 1 or (size.bit_count() == 2 and size & size >> 1)
-    odd = {} if known else {"dictionary of a size that xz rejects": size}
+    # xz and libarchive know the format by it (src/xz/coder.c, is_format_lzma; archive_read_support_filter_xz.c,
+    # lzma_bidder_bid); libarchive takes no other than these.
+    known = size.bit_count() == 1 and size >= 1 << 12
+    odd = {} if known else {"dictionary of a size that some readers reject": size}
     return Head(exact=_memory(size) | odd, free={}, body=Range(1, len(view)))
 
 
