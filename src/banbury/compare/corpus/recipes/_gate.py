@@ -17,6 +17,10 @@ LAB_ID, VENDOR_ID = "1a" * 20, "7e" * 20
 STRIP = (("strip", "--strip-all"),)
 OPTIONS = ("-O2", "-fno-builtin", "-fno-inline", "-fno-ipa-icf", "-fPIE", "-falign-functions=16")
 
+#: The declared version, which is longer on the vendor's side, in a string that is written where it is used.
+RELEASE = ('-DORIGIN="release 2.4.1"',)
+LONGER_RELEASE = ('-DORIGIN="release 2.4.1+b1-vendor"',)
+
 #: The C library's start files do not ask for it on every distribution; the program does.
 _ENFORCED = {
     "x86-64": ("-Wl,-z,ibt,-z,shstk",),

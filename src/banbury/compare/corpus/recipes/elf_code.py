@@ -8,12 +8,12 @@ from functools import partial
 from banbury.compare.corpus.codeedit import branches, fill, redirect
 from banbury.compare.corpus.elfedit import Elf
 from banbury.compare.corpus.pairs import Made, Missing, Patch, Recipe, attack
-from banbury.compare.corpus.recipes._gate import Subject, built, gate, tampered
+from banbury.compare.corpus.recipes._gate import LONGER_RELEASE, RELEASE, Subject, built, gate, tampered
 from banbury.compare.corpus.sources import BACKDOORS
 from banbury.compare.corpus.toolchain import TARGETS
 
 #: A longer version, which both sides declare, shifts what lies behind it.
-SHIFT = ('-DVERSION="2.4.1+b1-vendor"',)
+SHIFT = LONGER_RELEASE
 
 
 def _branch(s: Subject, index: int, removed: bool) -> Patch:
@@ -113,9 +113,11 @@ PATCHES = (
 _UNSEEN = ("counter", "environment")
 
 
-def _source(target: str, options: tuple[str, ...], *, shift: bool = False, seen: bool = True) -> Made:
+def _source(
+    target: str, options: tuple[str, ...], *, shift: bool = False, seen: bool = True, symbols: bool = False
+) -> Made:
     shifted = SHIFT if shift else ()
-    a = gate(target)
+    a = gate(target, options=RELEASE if shift else (), strip=not symbols)
     base = gate(target, vendor=True, options=shifted)
     made = built(target, a, gate(target, vendor=True, options=(*shifted, *options)), base=base)
     made.behaviour = "differ" if seen else ""
@@ -125,20 +127,20 @@ def _source(target: str, options: tuple[str, ...], *, shift: bool = False, seen:
     return made
 
 
-def _shift_call(target: str) -> Made:
+def _shift_call(target: str, *, symbols: bool = False) -> Made:
     options = SHIFT
     base, full = (Elf(gate(target, vendor=True, options=options, strip=s)) for s in (True, False))
     patch = Patch(base.data)
     for at, raw in redirect(base, "check", "deny", "grant", full):
         patch.put(at, raw)
-    return _shifted(target, patch)
+    return _shifted(target, patch, symbols=symbols)
 
 
-def _shift_pointer(target: str) -> Made:
+def _shift_pointer(target: str, *, symbols: bool = False) -> Made:
     """The table's handler for "guest" is the maintenance shell."""
     options = SHIFT
     base, full = (Elf(gate(target, vendor=True, options=options, strip=s)) for s in (True, False))
-    return _shifted(target, repoint(Patch(base.data), base, full, "commands", 4, "do_shell"))
+    return _shifted(target, repoint(Patch(base.data), base, full, "commands", 4, "do_shell"), symbols=symbols)
 
 
 def repoint(patch: Patch, elf: Elf, full: Elf, table: str, index: int, to: str) -> Patch:
@@ -153,8 +155,10 @@ def repoint(patch: Patch, elf: Elf, full: Elf, table: str, index: int, to: str) 
     return patch.put(elf.offset(address), elf.pack_word(target))
 
 
-def _shifted(target: str, patch: Patch) -> Made:
-    made = built(target, gate(target), bytes(patch.data), base=patch.base, behaviour="differ")
+def _shifted(target: str, patch: Patch, *, symbols: bool) -> Made:
+    made = built(
+        target, gate(target, options=RELEASE, strip=not symbols), bytes(patch.data), base=patch.base, behaviour="differ"
+    )
     made.touched = tuple(sorted(patch.touched))
     assert made.record_b is not None
     made.record_b = {**made.record_b, "versions": {"gate": "2.4.1+b1-vendor"}}
@@ -194,39 +198,24 @@ def recipes() -> Iterator[Recipe]:
             architecture=target,
             pure=False,
         )
-        yield attack(
-            f"elf-{target}-shift-constant",
-            "elf-executable",
-            "redirect",
-            "The declared version shifts the layout; a limit of 100 became 101.",
-            partial(_source, target, ("-DLIMIT=101",), shift=True),
-            architecture=target,
-            pure=False,
+        shifts: tuple[tuple[str, str, Callable[..., Made]], ...] = (
+            ("constant", "a limit of 100 became 101", partial(_source, target, ("-DLIMIT=101",), shift=True)),
+            (
+                "reference",
+                "one reference leads to another string",
+                partial(_source, target, ("-DWHO=guest_name",), shift=True),
+            ),
+            ("call", "one jump leads to another function", partial(_shift_call, target)),
+            ("pointer", "one relocated pointer leads to the maintenance shell", partial(_shift_pointer, target)),
         )
-        yield attack(
-            f"elf-{target}-shift-reference",
-            "elf-executable",
-            "redirect",
-            "The declared version shifts the layout; one reference leads to another string.",
-            partial(_source, target, ("-DWHO=guest_name",), shift=True),
-            architecture=target,
-            pure=False,
-        )
-        yield attack(
-            f"elf-{target}-shift-call",
-            "elf-executable",
-            "redirect",
-            "The declared version shifts the layout; one jump leads to another function.",
-            partial(_shift_call, target),
-            architecture=target,
-            pure=False,
-        )
-        yield attack(
-            f"elf-{target}-shift-pointer",
-            "elf-executable",
-            "redirect",
-            "The declared version shifts the layout; one relocated pointer leads to the maintenance shell.",
-            partial(_shift_pointer, target),
-            architecture=target,
-            pure=False,
-        )
+        for key, what, make in shifts:
+            for symbols, ending, note in ((False, "", ""), (True, "-symbols", " The rebuilt file has its symbols.")):
+                yield attack(
+                    f"elf-{target}-shift-{key}{ending}",
+                    "elf-executable",
+                    "redirect",
+                    f"The declared version shifts the layout; {what}.{note}",
+                    partial(make, symbols=symbols),
+                    architecture=target,
+                    pure=False,
+                )

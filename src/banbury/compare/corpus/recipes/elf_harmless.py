@@ -8,12 +8,13 @@ from typing import Any
 
 from banbury.compare.corpus.elfedit import Elf
 from banbury.compare.corpus.pairs import BY_REBUILD, LAB, RELAYOUT, VENDOR, Made, Patch, Recipe, harmless, record
-from banbury.compare.corpus.recipes._gate import built, gate, library
+from banbury.compare.corpus.recipes._gate import LONGER_RELEASE, RELEASE, built, gate, library
 from banbury.compare.corpus.recipes.elf_hiding import _with_section
 from banbury.compare.corpus.sources import PADDING
 from banbury.compare.corpus.toolchain import TARGETS, producer
 
 _HONEST = frozenset({"functional", "unexplained"})
+_LONGER = "2.4.1+b1-vendor"
 _RELAYOUT_OR_NOT = RELAYOUT | _HONEST
 
 
@@ -80,11 +81,14 @@ def _debug_link(target: str) -> Made:
     return _pair(target, a, b)
 
 
-def _path(target: str, *, long: bool) -> Made:
+def _path(target: str, *, long: bool, symbols: bool = False) -> Made:
     """The name of the source file, with its folder, is a string of the program."""
     roots = ["/build/laboratory", "/srv/vendor/project/build" if long else "/srv/vendor/build"]
     origin = ("-DORIGIN=__FILE__",)
-    a, b = (gate(target, vendor=i, root=x, options=origin, strip=i) for i, x in zip((False, True), roots, strict=True))
+    a, b = (
+        gate(target, vendor=i, root=x, options=origin, strip=i or not symbols)
+        for i, x in zip((False, True), roots, strict=True)
+    )
     return _pair(target, a, b, side={"roots": roots[1:]})
 
 
@@ -93,17 +97,24 @@ def _clock(target: str) -> Made:
     return _pair(target, gate(target, options=stamp), gate(target, vendor=True, options=stamp))
 
 
-def _user(target: str) -> Made:
-    a = gate(target, options=(f'-DBUILDER="{LAB["user"]}@{LAB["host"]}"',), strip=False)
+def _user(target: str, *, symbols: bool = False) -> Made:
+    a = gate(target, options=(f'-DBUILDER="{LAB["user"]}@{LAB["host"]}"',), strip=not symbols)
     b = gate(target, vendor=True, options=(f'-DBUILDER="{VENDOR["user"]}@{VENDOR["host"]}"',))
     return _pair(target, a, b)
 
 
-def _version(target: str) -> Made:
-    longer = "2.4.1+b1-vendor"
-    b = gate(target, vendor=True, options=(f'-DVERSION="{longer}"',))
-    a = gate(target, strip=False)  # its symbols say that the version is no part of something else
-    return _pair(target, a, b, side={"versions": {"gate": longer}}, behaviour="")
+def _version(target: str, *, symbols: bool = False) -> Made:
+    """The version is an object of the source, with a name; only symbols say that it is one of its own."""
+    b = gate(target, vendor=True, options=(f'-DVERSION="{_LONGER}"',))
+    a = gate(target, strip=not symbols)
+    return _pair(target, a, b, side={"versions": {"gate": _LONGER}}, behaviour="")
+
+
+def _release(target: str, *, symbols: bool = False) -> Made:
+    """The version is written where it is used, as most programs do."""
+    a = gate(target, options=RELEASE, strip=not symbols)
+    b = gate(target, vendor=True, options=LONGER_RELEASE)
+    return _pair(target, a, b, side={"versions": {"gate": _LONGER}}, behaviour="")
 
 
 def _padding(target: str) -> Made:
@@ -184,13 +195,48 @@ def recipes() -> Iterator[Recipe]:
                 partial(_path, target, long=True),
                 RELAYOUT,
             ),
+            (
+                "path-long-symbols",
+                "path",
+                "The same, and the rebuilt file has its symbols.",
+                partial(_path, target, long=True, symbols=True),
+                RELAYOUT,
+            ),
             ("clock", "clock", "A string holds the declared time of the build.", partial(_clock, target), RELAYOUT),
             ("user", "user", "A string holds the declared user and host.", partial(_user, target), RELAYOUT),
+            (
+                "user-symbols",
+                "user",
+                "The same, and the rebuilt file has its symbols.",
+                partial(_user, target, symbols=True),
+                RELAYOUT,
+            ),
             (
                 "version",
                 "version",
                 "The declared version is longer and shifts what lies behind it.",
                 partial(_version, target),
+                RELAYOUT,
+            ),
+            (
+                "version-symbols",
+                "version",
+                "The same, and the rebuilt file has its symbols.",
+                partial(_version, target, symbols=True),
+                RELAYOUT,
+            ),
+            (
+                "release",
+                "version",
+                "A string that is written where it is used holds the declared version, longer on one side.",
+                partial(_release, target),
+                RELAYOUT,
+            ),
+            (
+                "release-symbols",
+                "version",
+                "The same, and the rebuilt file has its symbols.",
+                partial(_release, target, symbols=True),
                 RELAYOUT,
             ),
             (
