@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -304,3 +305,72 @@ def test_tables_are_whole() -> None:
         assert mark in {m for m, _ in marks_of(path, text)}, mark
     plain = b"for f in tests/a tests/b; do echo $f; done\ntr '\\n' ' ' < x\ntest -f x\nxz -dc x.tar.xz | tar xf -\n"
     assert marks_of("configure", plain) == []
+
+
+def _evil(path: Path) -> bytes:
+    return gzip.decompress(tarball(path, {"src/main.c": b"int main(void) { return 1; }\n"}).read_bytes())
+
+
+@pytest.mark.parametrize("where", ["second stream", "behind the stream", "behind the archive"])
+def test_what_follows_a_release_is_refused(repository: Path, tmp_path: Path, where: str) -> None:
+    """gzip and tar join streams, or pass over what follows, each as it likes."""
+    honest = tarball(tmp_path / "tool.tar.gz", TREE).read_bytes()
+    evil = _evil(tmp_path / "evil.tar.gz")
+    made = {
+        "second stream": honest + gzip.compress(evil),
+        "behind the stream": honest + b"payload",
+        "behind the archive": gzip.compress(gzip.decompress(honest) + evil),
+    }
+    (tmp_path / "tool.tar.gz").write_bytes(made[where])
+    with pytest.raises(InputError, match="behind"):
+        trace(tmp_path / "tool.tar.gz", repository, "v1.0")
+
+
+@pytest.mark.parametrize("sort", [b"V", b"D"])
+def test_members_that_only_some_tools_unpack_count(repository: Path, tmp_path: Path, sort: bytes) -> None:
+    """GNU tar takes them for a label or a folder, Python's tarfile for a file."""
+    path = tarball(tmp_path / "tool.tar.gz", TREE)
+    with tarfile.open(tmp_path / "one.tar", "w", format=tarfile.GNU_FORMAT) as out:
+        info = tarfile.TarInfo("tool-1.0/setup.py")
+        info.type, info.size = sort, 5
+        out.addfile(info, io.BytesIO(b"evil\n"))
+    member = (tmp_path / "one.tar").read_bytes()[:512] + b"evil\n".ljust(512, b"\0")
+    path.write_bytes(gzip.compress(member + gzip.decompress(path.read_bytes())))
+    found = trace(path, repository, "v1.0")
+
+    assert not found.good
+    assert "setup.py" in found.unverified
+
+
+def test_a_folder_hides_nothing(repository: Path, tmp_path: Path) -> None:
+    """Its own repository is no part of a release; a folder of that name elsewhere, and what is no file, are."""
+    release = tmp_path / "tool-1.0"
+    for name, content in TREE.items():
+        (release / name).parent.mkdir(parents=True, exist_ok=True)
+        (release / name).write_bytes(content)
+    (release / "autogen.sh").chmod(0o755)
+    (release / "link").symlink_to("src/main.c")
+    (release / ".git").mkdir()
+    (release / ".git" / "config").write_bytes(b"[core]\n")
+    assert trace(release, repository, "v1.0").good
+
+    (release / "src" / ".git").mkdir()
+    (release / "src" / ".git" / "evil.c").write_bytes(b"int evil;\n")
+    os.mkfifo(release / "src" / "pipe")
+    assert trace(release, repository, "v1.0").unverified == ["src/.git/evil.c", "src/pipe"]
+
+
+def test_names_that_git_itself_replaces_are_refused(repository: Path, tmp_path: Path) -> None:
+    """A tag object under another name than it was signed for; objects that git shows in place of others."""
+    where = tmp_path / "copy"
+    shutil.copytree(repository, where, symlinks=True)
+    release = tarball(tmp_path / "tool.tar.gz", TREE)
+    git(where, "tag", "-a", "-m", "other", "other", "v1.0^{commit}")
+    git(where, "update-ref", "refs/tags/v9", git(where, "rev-parse", "refs/tags/other").decode().strip())
+    with pytest.raises(InputError, match="calls itself other"):
+        trace(release, where, "v9")
+
+    git(where, "commit", "--allow-empty", "-q", "-m", "another")
+    git(where, "replace", "HEAD", "HEAD~1")
+    with pytest.raises(InputError, match="refs/replace"):
+        trace(release, where, "v1.0")

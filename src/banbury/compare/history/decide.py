@@ -161,7 +161,7 @@ def _folder(root: Path, source: int, *, repository: bool = False) -> list[Part]:
                 path = clean_name(relative)[0]
                 found = os.lstat(os.path.join(base, relative))
                 if stat.S_ISDIR(found.st_mode):
-                    if repository or name != b".git":
+                    if repository or relative != b".git":  # the release's own repository is no part of its source
                         waiting.append(relative)
                 elif repository and not _of_repository(path):
                     continue
@@ -175,6 +175,8 @@ def _folder(root: Path, source: int, *, repository: bool = False) -> list[Part]:
                     mode = stat.S_IMODE(found.st_mode)
                     parts.append(Part(path=path, place=Place(at, length), mode=mode))
                     at += length
+                else:
+                    parts.append(Part(path=path, place=Place(at, 0), kind="special"))
                 if len(parts) > _MOST:
                     raise InputError(f"{root}: more than {_MOST} files")
     except OSError as problem:

@@ -38,10 +38,12 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 class SourceFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One file of a source tree. ``kind``: ``file``, ``link`` or ``submodule``; ``executable``: any execute bit, or
-    ``None`` where the container does not say. ``plain``: the digest (SHA-256) with CR LF as LF, where that differs.
-    ``origins`` and ``marks``: ids of the tables' rows whose patterns its text meets. ``opaque``: it is neither
-    text nor of a format that says what it holds; ``broken``: a compressed file or archive that does not decode."""
+    """One file of a source tree. ``kind``: ``file``, ``link``, ``submodule`` or ``special`` (a device or the like).
+
+    ``executable``: any execute bit, or ``None`` where the container does not say. ``plain``: the digest (SHA-256) with
+    CR LF as LF, where that differs. ``origins`` and ``marks``: ids of the tables' rows whose patterns its text meets.
+    ``opaque``: it is neither text nor of a format that says what it holds; ``broken``: a compressed file or archive
+    that does not decode."""
 
     path: str
     kind: str = "file"

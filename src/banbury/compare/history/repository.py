@@ -94,6 +94,10 @@ def _hex(name: bytes) -> bytes:
 def resolve(store: Store, refs: Mapping[bytes, bytes], wanted: str) -> Found:
     """What ``wanted`` (a tag's name, a full reference or a commit's whole name) stands for. Raises ``Malformed``."""
     raw = wanted.encode("utf-8", "surrogateescape")
+    if any(ref.startswith(b"refs/replace/") for ref in refs):
+        raise Malformed(
+            "git shows other objects than the ones it has here (refs/replace): nobody can tell what was read"
+        )
     found = [ref for ref in (b"refs/tags/" + raw, raw, b"refs/heads/" + raw) if ref in refs]
     if found:
         name, ref = refs[found[0]], found[0].decode("utf-8", "backslashreplace")
@@ -107,8 +111,10 @@ def resolve(store: Store, refs: Mapping[bytes, bytes], wanted: str) -> Found:
             break
         data = store.get(name, TAG)
         signed = signed or b"-----BEGIN " in data
-        tag = _field(data, b"tag").decode("utf-8", "backslashreplace")
+        tag = tag or _field(data, b"tag").decode("utf-8", "backslashreplace")
         name = _hex(_field(data, b"object"))
+    if tag and ref.startswith("refs/tags/") and ref != f"refs/tags/{tag}":
+        raise Malformed(f"{ref} holds a tag that calls itself {tag}: whoever signed it signed another name")
     data = store.get(name, COMMIT)
     head, _, message = data.partition(b"\n\n")
     when = re.search(rb"(?m)^committer .* (\d{1,11}) [+-]\d{4}$", head)

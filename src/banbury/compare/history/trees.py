@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -16,6 +17,7 @@ from banbury.compare.history.repository import BLOB, LINK, SUBMODULE, bundle, fo
 from banbury.formats._leaves import leaf_end
 from banbury.formats.contract import clean_name
 from banbury.formats.dissect import dissect
+from banbury.formats.readers._tar import is_header
 from banbury.formats.registry import readers
 from banbury.formats.sink import Budget, SpoolSink
 from banbury.formats.view import Buffer, View
@@ -110,12 +112,14 @@ def _opaque(data: bytes) -> tuple[bool, str]:
 def from_archive(view: View, spool: int) -> Listing:
     """The files of a tarball or zip; of a compressed stream, the one content, called ``stream`` (to be asked again)."""
     found = dissect(view, spool, Budget(output=4 << 30, entries=1_000_000), carve=False)
-    cut = [n.detail for n in found.notes if n.code in ("truncated", "malformed", "checksum", "bomb")]
+    cut = [n.detail for n in found.notes if n.code in ("truncated", "malformed", "checksum", "bomb", "hidden")]
     if not found.format:
         return Listing(problem="it is no archive that is known here")
     if found.error or cut:
         return Listing(problem=f"the {found.format} archive cannot be read whole: {found.error or cut[0]}")
     if found.format in _STREAMS:
+        if len(found.contents) != 1:
+            return Listing(problem=f"{len(found.contents)} {found.format} streams behind one another, which tools join")
         (content,) = found.contents
         return Listing(files=[SourceFile(path="stream", kind="stream", place=_place(content))])
     notes = [f"{n.code}: {n.path} {n.detail}" for n in found.notes][:50]
@@ -132,7 +136,19 @@ def from_archive(view: View, spool: int) -> Listing:
             files.append(describe(path, data, _place(held) if held else None, executable))
         elif entry.kind is not Kind.DIR:
             notes.append(f"{path}: a {entry.kind.value} device or the like in a source archive")
+            files.append(SourceFile(path=path, kind="special"))
+    if found.format == "tar":
+        files += [SourceFile(path=name, kind="special") for name in _dumps(view)]
     return Listing(files=files, notes=notes)
+
+
+def _dumps(view: View) -> list[str]:
+    """Members of a tar that some tools pass over or make folders of, and others (Python's tarfile, and so pip) unpack
+    as files: labels and directory dumps of GNU tar."""
+    sorts = bytes(view.mem(0, len(view))[156::512])
+    places = [512 * found.start() for found in re.finditer(rb"[VD]", sorts)]
+    heads = [view.take(at, 512) for at in places if at + 512 <= len(view)]
+    return [clean_name(head[:100].rstrip(b"\0"))[0] for head in heads if is_header(head)]
 
 
 def _place(content: Content) -> Place:
