@@ -23,7 +23,7 @@ def _surrounded(rule: Rule, text: str) -> bytes:
 def _said(found: Scanned) -> list[tuple[object, ...]]:
     return [(s.rule.id, s.evidence, s.version, s.start, s.length, s.count) for s in found.statements] + [
         ("bare", b.version, b.start) for b in found.bare
-    ] + [("cut", *found.cut)]  # fmt: skip
+    ] + [("named", n.name, n.version, n.start) for n in found.named] + [("cut", *found.cut), *found.notes]  # fmt: skip
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda r: r.id)
@@ -56,6 +56,7 @@ def _soup(seed: int) -> bytes:
     """Samples, halves of samples, numbers and noise, in any order."""
     source = random.Random(seed)
     pieces = [s.text.encode("latin-1") for r in rules() for s in r.samples] + [n for r in rules() for n in r.needs]
+    pieces += 20 * [b"widget version 1.2.3", b"%s 0.8", b"tool/20.4", b'FDO\0{"type":"deb","name":"a","version":"1"}']
     out = bytearray()
     for _ in range(600):
         piece = source.choice(pieces)

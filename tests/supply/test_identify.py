@@ -72,6 +72,66 @@ def test_a_bare_version_counts_where_it_is_the_only_known_one() -> None:
     assert [(i.standing, i.version) for i in none] == [(Standing.HINT, "")]
 
 
+_LISTED = Knowledge(
+    versions={"widget": ["5.9", "6.1"], "kmod": ["29", "30"], "zlib": ["1.2.13", "1.3.1"], "lua": ["5.1.4", "5.1.5"]},
+    sonames={"libz.so.1": "zlib"},
+    programs={"widget": "widget", "lua": "lua"},
+)
+
+
+def _own(*strings: bytes, name: str = "sbin/widget", needed: tuple[str, ...] = ()) -> list[tuple[str, str, str]]:
+    data = _program(*strings)
+    facts = [msgspec.to_builtins(f) for f in Components().inspect(FileView(View(data)))]
+    facts.append({"fact": "elf.identity", "needed": list(needed)})
+    content = Content(sha256="ab" * 32, facts=facts, names=[name], kind="elf")
+    return [(i.technique.value, i.version, i.standing.value) for i in of_content(content, _LISTED)]
+
+
+@pytest.mark.parametrize(
+    ("strings", "says"),
+    [
+        ((b"widget version 6.1",), ("own banner", "6.1", "asserted")),
+        ((b"widget version 6.3",), ("own banner", "6.3", "asserted")),  # in no list, and soon after the newest
+        ((b"6.3",), ("bare version", "6.3", "asserted")),
+        ((b"%s 6.3",), ("bare version", "6.3", "asserted")),
+        ((b"6.3", b"6.2"), ("several bare versions", "", "candidate")),
+        ((b"6.1", b"6.3"), ("several bare versions", "", "candidate")),  # the known one may be something else's
+        ((b"6.1", b"8.3"), ("several bare versions", "", "candidate")),
+        ((b"widget version 9.3",), ("metadata of the file", "", "hint")),  # too far from what is known
+        ((b"widget version 4.3",), ("metadata of the file", "", "hint")),
+        ((b"this needs widget 6.1 or later",), ("metadata of the file", "", "hint")),
+        ((b"othertool version 6.3",), ("metadata of the file", "", "hint")),
+    ],
+)
+def test_a_version_that_no_list_knows_needs_a_second_sign(
+    strings: tuple[bytes, ...], says: tuple[str, str, str]
+) -> None:
+    assert _own(*strings)[0] == says
+
+
+def test_a_branch_is_no_version_and_a_called_library_leaves_its_own_behind() -> None:
+    assert _own(b"Lua 5.1 library", b"lua 5.1", name="bin/lua")[0][1] == ""
+    found = _own(b"5.1.5", b"1.3.1", name="bin/lua", needed=("libz.so.1",))
+    assert found == [("bare version in the known list", "5.1.5", "asserted")]
+    known = msgspec.structs.replace(_LISTED, versions=_LISTED.versions | {"widget": ["1.3.1"]})
+    facts: list[dict[str, object]] = [{"fact": "component.bare-versions", "versions": ["1.3.1"], "offsets": [5]}]
+    for needed, version in ((["libz.so.1"], ""), (["libc.so.6"], "1.3.1")):
+        held = [*facts, {"fact": "elf.identity", "needed": needed}]
+        (one,) = of_content(Content(sha256="ab" * 32, facts=held, names=["widget"], kind="elf"), known)
+        assert one.version == version
+
+
+def test_a_packagers_note_in_a_program() -> None:
+    note = b'FDO\0{"type":"deb","os":"debian","name":"busybox","version":"1:1.36.1-9+b1","architecture":"arm64"}\0'
+    (found,) = _of(_program(note))
+    assert (found.product, found.version, found.standing) == ("busybox", "1.36.1", Standing.ASSERTED)
+    assert found.rule == "note of the package busybox"
+    (found,) = _of(_program(note, b"BusyBox v1.35.0 (x)"))  # the program's own word comes first
+    assert found.version == "1.35.0"
+    for bad in (b"FDO\0{}\0", b'FDO\0{"type":7}\0', b"FDO\0{" + b"[" * 900 + b"}\0", note[:-9] + b"\0", note[:60]):
+        assert _of(_program(bad)) == []
+
+
 def _library(exports: tuple[str, ...], rodata: bytes = b"") -> bytes:
     return Linked(interp="", soname="libexample.so.2", exports=exports, rodata=rodata).build()
 

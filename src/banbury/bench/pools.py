@@ -12,6 +12,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -46,9 +47,15 @@ class _Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sections: list[str]
 
 
+class _Peer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    program: str
+    checkers: list[str]
+
+
 class _Data(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     set: list[Pool]
     rule: _Rule
+    peer: _Peer
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
@@ -67,6 +74,23 @@ def data() -> _Data:
     """The sets and the rule."""
     text = (files("banbury.bench") / "data" / "components.toml").read_text("utf-8")
     return msgspec.convert(tomllib.loads(text), _Data)
+
+
+@cache
+def looked_for() -> frozenset[str]:
+    """The products that the peer has a checker for: one that is called like the product, or like one of its names in
+    feeds (``product`` or ``vendor:product``), case and marks aside."""
+    checkers = {_bare(name) for name in data().peer.checkers}
+    found = set()
+    for row in products().values():
+        names = {row.id, *row.cpes, *(pair.partition(":")[2] for pair in row.cpes)}
+        if checkers & {_bare(name) for name in names}:
+            found.add(row.id)
+    return frozenset(found)
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def choose(index: str, architecture: str) -> list[Chosen]:

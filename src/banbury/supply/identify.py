@@ -8,35 +8,35 @@ the file was built; a bracket by symbols bounds a version without naming it; wha
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-import numpy as np
 from msgspec import Struct, structs
 
 from banbury.model.evaluation import Fact, File, Node
 from banbury.model.supply import Identity, Standing, Technique
+from banbury.supply import alone
 from banbury.supply.knowledge.bundle import Knowledge
-from banbury.supply.versions import key
+from banbury.supply.knowledge.mine import clean
+from banbury.supply.products import by_package
+from banbury.supply.versions import upstream
 
 #: The share of identities of each sort that were right where it was measured (docs/components.md says on what).
 CONFIDENCE: Final[dict[tuple[Technique, Standing], float]] = {
     (Technique.BANNER, Standing.ASSERTED): 0.95,
     (Technique.METADATA, Standing.ASSERTED): 0.97,
     (Technique.KNOWN_VERSION, Standing.ASSERTED): 0.98,
+    (Technique.BARE_VERSION, Standing.ASSERTED): 0.95,
     (Technique.FILE_HASH, Standing.ASSERTED): 1.0,
     (Technique.BUILD_ID, Standing.ASSERTED): 1.0,
 }
-_FILE_NAME: Final = re.compile(r"(?:\.so\.|-)(\d{1,4}(?:\.\d{1,6}){1,3}[a-z]?)(?:\.so)?$")
-#: Versions that stand in many programs as those of a protocol or a format (HTTP, TLS, XML): alone they assert nothing.
-_COMMON: Final = frozenset({"1.0", "1.1", "2.0"})
 _UNNAMED: Final = re.compile(r"lib[\w+-]{1,60}\.so")
 _MODULE: Final = re.compile(
     r"(?:^|/)lib/modules/(\d{1,2}\.\d{1,3}(?:\.\d{1,4}){0,2})[^/]{0,80}/(?:.{1,200}/)?[^/]{1,100}\.ko$"
 )
+#: Sorts of packages' notes, and the managers whose names and versions they hold.
+_NOTES: Final = {"deb": "dpkg", "rpm": "rpm", "apk": "apk", "ipk": "opkg"}
 _GRADES: Final = {
     "banner": (Technique.BANNER, Standing.ASSERTED),
     "path": (Technique.METADATA, Standing.ASSERTED),
@@ -93,6 +93,7 @@ def of_content(content: Content, knowledge: Knowledge) -> Iterator[Identity]:
     soname = _soname(by_tag, content.names)
     mine = _own_product(content, soname, knowledge)
     found = [*_exact(content, by_tag, knowledge), *_stated(content, statements, mine), *_module(content)]
+    found += _noted(content, by_tag, found)
     found += _alone(content, by_tag, found, knowledge, soname, mine)
     yield from (structs.replace(i, confidence=CONFIDENCE.get((i.technique, i.standing), 0.0)) for i in found)
 
@@ -168,6 +169,21 @@ def _longest(facts: Sequence[Fact]) -> list[Fact]:
     return [f for f in facts if not any(v != _version(f) and v.startswith(f"{_version(f)}.") for v in versions)]
 
 
+def _noted(content: Content, by_tag: Mapping[str, list[Fact]], found: Sequence[Identity]) -> Iterator[Identity]:
+    """What a package's note in a program says. A banner of the product in the same program comes first."""
+    stated = {i.product: i.version for i in found if i.standing is Standing.ASSERTED}
+    for fact in by_tag.get("component.package-note", [])[:1]:
+        manager = _NOTES.get(str(fact.get("sort")), "")
+        whole = _version(fact)
+        product = by_package(manager, str(fact.get("package", "")), whole) if manager else ""
+        version = clean(upstream(whole, manager))
+        if product and (product not in stated or stated[product] == version):
+            yield _identity(
+                content, product, Technique.METADATA, Standing.ASSERTED, version=version, fact=fact,
+                rule=f"note of the package {str(fact.get('package'))[:60]}",
+            )  # fmt: skip
+
+
 def _alone(
     content: Content,
     by_tag: Mapping[str, list[Fact]],
@@ -181,67 +197,53 @@ def _alone(
     done = {i.product for i in found if i.standing in (Standing.ASSERTED, Standing.CANDIDATE)}
     statements = reversed(by_tag.get("component.statement", []))
     shown = {str(f["product"]): f for f in statements if f.get("evidence") == "presence"}
-    bare = _bare(by_tag)
     for product in dict.fromkeys([mine, *shown]):
         if not product or product in done:
             continue
-        fact = shown.get(product)
-        fits = [v for v in bare if knowledge.knows(product, v.removeprefix("v"))]
-        fits = [v for v in fits if v not in _COMMON] or fits
-        in_names = _from_names(content.names, soname) if soname and product == mine else []
-        named = [v for v in in_names if knowledge.knows(product, v)]
-        if len(fits) == 1 and fits[0] not in _COMMON:
+        fact, rule = shown.get(product), _rule(shown.get(product), soname)
+        bounds = alone.bracket(by_tag, knowledge) if product == mine else ("", "")
+        fits = alone.fitting(by_tag, product, knowledge, bounds[0])
+        own = (mine, soname.partition(".so")[0], *(name.rpartition("/")[2] for name in content.names))
+        behind = alone.behind_names(by_tag, own, product, knowledge, bounds[0]) if product == mine else {}
+        in_names = alone.from_names(content.names, soname) if soname and product == mine else []
+        names = {v for v in in_names if knowledge.knows(product, v)}
+        if len(behind) == 1 and set(fits.known) <= set(behind):
+            one, at = behind.popitem()
             yield _identity(
-                content, product, Technique.KNOWN_VERSION, Standing.ASSERTED, version=fits[0],
-                start=bare[fits[0]], matched=fits[0], rule=_rule(fact, soname),
+                content, product, Technique.BANNER, Standing.ASSERTED, version=one, start=at, matched=one,
+                rule="version behind the name",
             )  # fmt: skip
-        elif len(set(named)) == 1 and (not fits or named[0] in fits):
+        elif one := _single(fits, own=product == mine):
+            technique = Technique.KNOWN_VERSION if one in fits.known else Technique.BARE_VERSION
             yield _identity(
-                content, product, Technique.METADATA, Standing.ASSERTED, version=named[0], matched=soname,
+                content, product, technique, Standing.ASSERTED, version=one, start=fits.places[one], matched=one,
+                rule=rule,
+            )  # fmt: skip
+        elif len(names) == 1 and (not fits.known or names <= set(fits.known)):
+            yield _identity(
+                content, product, Technique.METADATA, Standing.ASSERTED, version=names.pop(), matched=soname,
                 rule=f"name of {soname}",
             )  # fmt: skip
-        elif fits:
+        elif several := sorted({*fits.known, *fits.new}):
             yield _identity(
-                content, product, Technique.CANDIDATES, Standing.CANDIDATE, versions=sorted(set(fits)),
-                rule=_rule(fact, soname), fact=fact,
+                content, product, Technique.CANDIDATES, Standing.CANDIDATE, versions=several, rule=rule, fact=fact
+            )
+        elif bounds != ("", ""):
+            yield _identity(
+                content, product, Technique.SYMBOLS, Standing.CANDIDATE, low=bounds[0], high=bounds[1],
+                rule=f"symbols of {soname}",
             )  # fmt: skip
         else:
-            yield _weaker(content, product, fact, soname, by_tag, knowledge, mine)
+            sort = Technique.METADATA if product == mine else Technique.FINGERPRINT
+            yield _identity(content, product, sort, Standing.HINT, fact=fact, rule=rule)
 
 
-def _weaker(
-    content: Content, product: str, fact: Fact | None, soname: str, by_tag: Mapping[str, list[Fact]],
-    knowledge: Knowledge, mine: str,
-) -> Identity:  # fmt: skip
-    low, high = _bracket(by_tag, knowledge) if product == mine else ("", "")
-    if low or high:
-        return _identity(
-            content, product, Technique.SYMBOLS, Standing.CANDIDATE, low=low, high=high, rule=f"symbols of {soname}"
-        )
-    sort = Technique.METADATA if product == mine else Technique.FINGERPRINT
-    return _identity(content, product, sort, Standing.HINT, fact=fact, rule=_rule(fact, soname))
-
-
-def _bracket(by_tag: Mapping[str, list[Fact]], knowledge: Knowledge) -> tuple[str, str]:
-    """From which version on (inclusive) all that the library exports was there, and before which one (exclusive) it
-    is, for lack of what came then. ``""`` where the table does not bound it, or contradicts itself."""
-    for fact in by_tag.get("component.exports", []):
-        table = knowledge.symbols.get(str(fact.get("soname")))
-        if table is None:
-            continue
-        try:
-            raw = base64.b64decode(str(fact.get("digests")), validate=True)
-        except (binascii.Error, ValueError):
-            continue
-        exported = np.frombuffer(raw[: len(raw) // 4 * 4], dtype="<u4")
-        there = [bool(np.isin(np.frombuffer(d, dtype="<u4"), exported).any()) for d in table.digests]
-        whole = [bool(np.isin(np.frombuffer(d, dtype="<u4"), exported).all()) for d in table.digests]
-        last = max((n for n, is_there in enumerate(there) if is_there), default=-1)
-        if last < 0 or fact.get("complete") is False:
-            continue
-        high = next((table.versions[n] for n in range(last + 1, len(whole)) if not whole[n]), "")
-        return table.versions[last], high
-    return "", ""
+def _single(fits: alone.Alone, *, own: bool) -> str:
+    """The one version that stands alone and is asserted: the only known one, where no other continues the known ones;
+    in a product's own file also the only one that continues them. ``""``: there is none."""
+    if len(fits.known) == 1 and not fits.new and not fits.far and fits.known[0] not in alone.COMMON:
+        return fits.known[0]
+    return fits.new[0] if own and not fits.known and len(fits.new) == 1 else ""
 
 
 def _soname(by_tag: Mapping[str, list[Fact]], names: Iterable[str]) -> str:
@@ -250,22 +252,6 @@ def _soname(by_tag: Mapping[str, list[Fact]], names: Iterable[str]) -> str:
     stated = next((str(f["soname"]) for tag in tags for f in by_tag.get(tag, []) if f.get("soname")), "")
     bases = (name.rpartition("/")[2] for name in names)
     return stated or next((base for base in bases if _UNNAMED.fullmatch(base)), "")
-
-
-def _bare(by_tag: Mapping[str, list[Fact]]) -> dict[str, int]:
-    out: dict[str, int] = {}
-    for fact in by_tag.get("component.bare-versions", []):
-        versions, offsets = fact.get("versions"), fact.get("offsets")
-        if isinstance(versions, list) and isinstance(offsets, list):
-            out |= {str(v): int(at) for v, at in zip(versions, offsets, strict=False)}
-    return out
-
-
-def _from_names(names: Iterable[str], soname: str) -> list[str]:
-    """Versions in a library's file names. What only repeats the soname, with noughts or without, is the number of its
-    interface."""
-    bases = [base for name in names if (base := name.rpartition("/")[2]) != soname]
-    return [m[1] for base in bases if (m := _FILE_NAME.search(base)) and not m[1].endswith(".0.0")]
 
 
 def _rule(fact: Fact | None, soname: str) -> str:
@@ -302,5 +288,4 @@ def _identity(
 
 def within_bracket(version: str, identity: Identity) -> bool:
     """Whether a version lies in an identity's bracket."""
-    at = key(version)
-    return (not identity.low or key(identity.low) <= at) and (not identity.high or at < key(identity.high))
+    return alone.within(version, (identity.low, identity.high))

@@ -54,6 +54,29 @@ BARE_TRIGGERS: Final = (
     Trigger(_BEFORE + rb"v[0-9]\.[0-9]", 5),
 )
 
+#: The generic pattern of a version behind a word (``ethtool version 6.14.2``, ``wget/0.8.9``); which words are names,
+#: and whose, is not decided here. In ``requires SQLite 3.8.12 or later`` the sentence goes on: it is none.
+NAMED: Final = (
+    rb"(?P<name>%s|[A-Za-z][A-Za-z0-9+._-]{1,39})(?::? |/|,? (?:[Vv]ersion|VERSION|[Rr]elease)[ :]{1,2})v?"
+    rb"(?P<version>\d{1,4}(?:\.\d{1,8}(?!\d)){1,4}(?:[a-z]{1,2}|p\d{1,2}|[-_.~]?(?:rc|alpha|beta|pre)[-_.]?\d{1,3})?)"
+    rb"(?=[\x00-\x1f,;()+-]| \()"
+)
+_WORD_END: Final = rb"[A-Za-z0-9:][ /]"
+#: What finds it: at the end of the word or of what stands between. A match begins at most ``NAMED_BEFORE`` bytes
+#: before.
+NAMED_TRIGGERS: Final = (
+    Trigger(_WORD_END + rb"[0-9]\.[0-9]", 5),
+    Trigger(_WORD_END + rb"[0-9][0-9]\.[0-9]", 6),
+    Trigger(_WORD_END + rb"20[0-9][0-9]\.[0-9]", 8),
+    Trigger(_WORD_END + rb"v[0-9]\.[0-9]", 6),
+)
+NAMED_BEFORE: Final = 56
+
+#: A package's own note in a program (an ELF note of the type 0xcafe1a7e, "Package Metadata for Executable Files"): a
+#: JSON object behind the note's name.
+NOTE: Final = rb"FDO\x00(?P<json>\{[\x20-\x7e]{2,1000}\})\x00"
+NOTE_TRIGGER: Final = Trigger(rb"FDO\x00\x7b", 5)
+
 
 class Sample(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Bytes of a real package (as Latin-1 with escapes), the version that they state, and the package."""

@@ -10,14 +10,29 @@ from msgspec import Struct
 
 from banbury.formats.view import View
 from banbury.inspect.components.engines import Found, Scanner, scanner_class
-from banbury.inspect.components.rules import BARE, BARE_TRIGGERS, Evidence, Rule, patterns, rules
+from banbury.inspect.components.rules import (
+    BARE,
+    BARE_TRIGGERS,
+    NAMED,
+    NAMED_BEFORE,
+    NAMED_TRIGGERS,
+    NOTE,
+    NOTE_TRIGGER,
+    Evidence,
+    Rule,
+    patterns,
+    rules,
+)
 from banbury.inspect.components.triggers import WIDEST, Trigger, compiled
 
-#: Different versions that one rule may state of one content, and bare versions of one content.
+#: Different versions that one rule may state of one content, and bare or named versions of one content.
 VERSIONS: Final = 16
 BARE_VERSIONS: Final = 64
 _MARGIN: Final = 8  # a pattern may look a few bytes past its match
 _BARE: Final = compiled(BARE)
+_NAMED: Final = compiled(NAMED)
+_NOTE: Final = compiled(NOTE)
+_NOTE_BYTES: Final = 1024
 
 
 class Statement(Struct, kw_only=True):
@@ -39,12 +54,23 @@ class Bare(Struct, frozen=True, kw_only=True):
     start: int
 
 
+class Named(Struct, frozen=True, kw_only=True):
+    """A version behind a word. ``start`` is the word's."""
+
+    name: str
+    version: str
+    start: int
+
+
 class Scanned(Struct, kw_only=True):
-    """What one content showed. ``cut``: rules (``bare`` for the bare versions) of which there was more."""
+    """What one content showed. ``notes``: packages' notes, each with its offset. ``cut``: rules (``bare``, ``named``
+    for those versions) of which there was more."""
 
     statements: list[Statement]
     bare: list[Bare]
     cut: list[str]
+    named: list[Named] = []
+    notes: list[tuple[int, bytes]] = []
 
 
 @cache
@@ -55,13 +81,13 @@ def scanner() -> Scanner:
 
 @cache
 def all_triggers() -> tuple[Trigger, ...]:
-    """The triggers of all rules in order, then those of bare versions."""
-    return (*(r.trigger for r in rules()), *BARE_TRIGGERS)
+    """The triggers of all rules in order, then those of bare versions, of named ones and of notes."""
+    return (*(r.trigger for r in rules()), *BARE_TRIGGERS, *NAMED_TRIGGERS, NOTE_TRIGGER)
 
 
 def scan(view: View, *, text: bool, bare: bool = False, by: Scanner | None = None) -> Scanned:
-    """Everything that the rules see in a content. ``text``: it is lines of text rather than a program. ``bare``: state
-    the versions that stand alone whatever else there is.
+    """Everything that the rules see in a content. ``text``: it is lines of text rather than a program. ``bare``: it is
+    a program; state the versions that stand alone whatever else there is, those behind words, and packages' notes.
 
     Work is bounded: at most 4,096 occurrences of a trigger are tried, each on a window of at most 1 KiB.
     """
@@ -75,6 +101,9 @@ def scan(view: View, *, text: bool, bare: bool = False, by: Scanner | None = Non
     out.statements = [s for s in out.statements if _settle(view, s)]
     if bare or any(s.rule.bare for s in out.statements):
         _bare(view, found, out)
+    if bare:
+        _named(view, found, out)
+        _notes(view, found, out)
     return out
 
 
@@ -148,3 +177,34 @@ def _bare(view: View, found: Found, out: Scanned) -> None:
     if len(seen) > BARE_VERSIONS or any(n in found.cut for n in range(first, first + len(BARE_TRIGGERS))):
         out.cut.append("bare")
     out.bare = [Bare(version=v, start=at) for v, at in list(seen.items())[:BARE_VERSIONS]]
+
+
+def _named(view: View, found: Found, out: Scanned) -> None:
+    first = len(rules()) + len(BARE_TRIGGERS)
+    numbers = range(first, first + len(NAMED_TRIGGERS))
+    starts = sorted(
+        end - trigger.length for number, trigger in zip(numbers, NAMED_TRIGGERS, strict=True) for end in found[number]
+    )
+    seen: dict[tuple[str, str], int] = {}
+    reached = -1
+    for start in starts:
+        if start < reached:
+            continue
+        base = max(0, start - NAMED_BEFORE)
+        window = view.take(base, min(start + 64, len(view)) - base)
+        match = _covering(_NAMED, window, start - base, start - base + 1)
+        if match is not None:
+            reached = base + match.end()
+            word, version = match["name"].decode("latin-1"), match["version"].decode("latin-1")
+            seen.setdefault((word, version), base + match.start())
+    if len(seen) > BARE_VERSIONS or any(n in found.cut for n in numbers):
+        out.cut.append("named")
+    out.named = [Named(name=name, version=v, start=at) for (name, v), at in list(seen.items())[:BARE_VERSIONS]]
+
+
+def _notes(view: View, found: Found, out: Scanned) -> None:
+    for end in found[len(rules()) + len(BARE_TRIGGERS) + len(NAMED_TRIGGERS)][:VERSIONS]:
+        start = end - NOTE_TRIGGER.length
+        match = _NOTE.match(view.take(start, min(_NOTE_BYTES, len(view) - start)))
+        if match is not None:
+            out.notes.append((start + match.start("json"), match["json"]))

@@ -10,8 +10,9 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
 import numpy as np
-from msgspec import field
+from msgspec import Struct, field
 
 from banbury.formats.view import View
 from banbury.inspect.components import scan as engine
@@ -26,6 +27,15 @@ SYMBOLS: Final = 6000
 _LARGEST: Final = 256 << 20
 _LEAST: Final = 16
 _NAME: Final = re.compile(r"[\w.+-]{1,80}")
+
+
+class _Note(Struct, frozen=True):
+    """The fields of a package's note that are read."""
+
+    type: str = ""
+    os: str = ""
+    name: str = ""
+    version: str = ""
 
 
 class Statement(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="component.statement"):
@@ -46,6 +56,25 @@ class BareVersions(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="com
 
     versions: list[str]
     offsets: list[int]
+
+
+class NamedVersions(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="component.named-versions"):
+    """Versions that stand behind a word (``ethtool version 6.14.2``), with the word and its offset. Stated of ELF
+    files. Whether a word is a product's name is not decided here."""
+
+    names: list[str]
+    versions: list[str]
+    offsets: list[int]
+
+
+class PackageNote(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="component.package-note"):
+    """The note that a packager left in a program: the package's sort (``deb``, ``rpm``, ``apk``), its name, version and
+    system."""
+
+    sort: str
+    package: str
+    version: str
+    system: str = ""
 
 
 class Exports(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="component.exports"):
@@ -70,7 +99,7 @@ class Components(FileInspector):
     name = "components"
     title = "Identification by bytes"
     question = "Which products, in which versions, does this content show by its own bytes?"
-    version = 1
+    version = 2
     blind_spots = (
         "A product that states no version in its bytes shows at most that it is there.",
         "A mark is text: whoever builds a file can write another one into it.",
@@ -81,8 +110,9 @@ class Components(FileInspector):
     references = (
         "Rules written from the files of Debian 12 and of OpenWrt packages; each names its sample's package",
         "System V ABI, gABI draft of 2013, chapter 5 (dynamic symbols, sonames)",
+        "The Linux Userspace API Group, Package Metadata for Executable Files (notes of packages)",
     )
-    facts = (Statement, BareVersions, Exports, Cut)
+    facts = (Statement, BareVersions, NamedVersions, PackageNote, Exports, Cut)
 
     def prepare(self) -> None:
         engine.scanner()  # compiled once; workers are forked with it
@@ -110,6 +140,15 @@ class Components(FileInspector):
                 at=Span(found.bare[0].start, len(found.bare[0].version)),
                 text=found.bare[0].version,
             )
+        if found.named:
+            yield NamedVersions(
+                names=[n.name for n in found.named],
+                versions=[n.version for n in found.named],
+                offsets=[n.start for n in found.named],
+                at=Span(found.named[0].start, len(found.named[0].name)),
+                text=f"{found.named[0].name} {found.named[0].version}",
+            )
+        yield from _package_notes(found.notes)
         if soname and exported:
             yield Exports(
                 soname=soname,
@@ -119,6 +158,24 @@ class Components(FileInspector):
             )
         if found.cut:
             yield Cut(rules=found.cut[:64])
+
+
+def _package_notes(notes: list[tuple[int, bytes]]) -> Iterator[PackageNote]:
+    """The notes that are what they should be; the rest is no fact."""
+    for start, text in notes:
+        try:
+            held = msgspec.json.decode(text, type=_Note)
+        except (msgspec.MsgspecError, RecursionError):
+            continue
+        if held.type and held.name and held.version:
+            yield PackageNote(
+                sort=held.type[:40],
+                package=held.name[:120],
+                version=held.version[:120],
+                system=held.os[:40],
+                at=Span(start, len(text)),
+                text=_shown(text),
+            )
 
 
 def _exports(file: FileView) -> tuple[str, list[str], bool]:
