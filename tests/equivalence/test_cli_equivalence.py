@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import os
 import re
 from pathlib import Path
@@ -41,6 +42,25 @@ def test_status_says_whether_it_is_equivalent(tmp_path: Path, sides: tuple[Path,
     harmless = tmp_path / "harmless.tgz"
     harmless.write_bytes(gzip.compress(gzip.decompress(shipped.read_bytes()), 3, mtime=7))
     assert run(shipped, harmless)[0] == 0
+
+
+def test_what_rests_on_an_assumption_can_be_told(tmp_path: Path) -> None:
+    """In the terminal, in the JSON and, if asked for, by the exit status; what does not is not mixed up with it."""
+    packed, checked = (tmp_path / name for name in ("packed.xz", "checked.xz"))
+    packed.write_bytes(lzma.compress(b"text\n" * 99, check=lzma.CHECK_CRC32))
+    checked.write_bytes(lzma.compress(b"text\n" * 99, check=lzma.CHECK_CRC64))
+    status, text = run(packed, checked)
+    assert (status, run(packed, checked, "--strict")[0]) == (0, 1)
+    assert "rests on assumption xz.check (1 file): The consumer knows both sorts" in text
+    assert "assumption" in json.loads(run(packed, checked, "--json", "-")[1])["rests_on"]
+
+    one, other = tmp_path / "one.gz", tmp_path / "other.gz"
+    one.write_bytes(gzip.compress(b"text\n", mtime=1))
+    other.write_bytes(gzip.compress(b"text\n", mtime=2))
+    status, text = run(one, other, "--strict")
+    assert status == 0
+    assert "rests on" not in text
+    assert json.loads(run(one, other, "--json", "-")[1])["rests_on"] == ["sound"]
 
 
 def test_json_has_the_whole_result(sides: tuple[Path, Path]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 
 import pytest
 
-from banbury.compare.equivalence.folders import _changes, _items
+from banbury.compare.equivalence.folders import _changes, _compiled, _items
 
 
 def _both(folder: Path) -> tuple[Path, Path]:
@@ -38,3 +39,17 @@ def test_links_have_attributes_too(tmp_path: Path) -> None:
     except OSError as problem:
         pytest.skip(f"no attributes of links here: {problem}")
     assert _differences(a, b) == [(b"link", "xattr trusted.gate")]
+
+
+@pytest.mark.parametrize(("stated", "source", "same"), [(100, 100, True), (101, 100, False), (100, 101, False)])
+def test_of_a_module_both_run_the_code_or_its_source(tmp_path: Path, stated: int, source: int, same: bool) -> None:
+    """Times of files are let go, but for what Python decides by them."""
+    for name, time, written in (("a", 100, 100), ("b", stated, source)):
+        folder = tmp_path / name / "__pycache__"
+        folder.mkdir(parents=True)
+        (tmp_path / name / "gate.py").write_bytes(b"print(1)\n")
+        os.utime(tmp_path / name / "gate.py", (written, written))
+        (folder / "gate.cpython-311.pyc").write_bytes(b"\xa7\r\r\n" + struct.pack("<III", 0, time, 9) + b"code")
+    ours, theirs = (_items(os.fsencode(tmp_path / name)) for name in ("a", "b"))
+    found = _compiled(b"__pycache__/gate.cpython-311.pyc", ours, theirs)
+    assert [c.what for c in found] == ([] if same else ["what Python runs"])

@@ -40,6 +40,11 @@ if TYPE_CHECKING:
     metavar="PATH",
     help="Ask diffoscope too, where it is installed, about this file of the report (files[].path of the JSON).",
 )
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Exit with 1 also where the verdict rests on an assumption (rules of that tier; the JSON's rests_on).",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 def equivalence(
     shipped: Path,
@@ -48,6 +53,7 @@ def equivalence(
     json_out: Path | None,
     html_out: Path | None,
     second: str | None,
+    strict: bool,
     quiet: bool,
 ) -> None:
     """Decide whether SHIPPED does what REBUILT does: files, packages, images or folders.
@@ -75,7 +81,8 @@ def equivalence(
             click.echo("\n".join(plain(line) for line in lines(found)))
             if said and html_out is None and json_out is None:
                 click.echo("\n".join(plain(line) for text in said.values() for line in text.splitlines()))
-    sys.exit(0 if found.verdict.equivalent else 1)
+    assumed = strict and "assumption" in found.rests_on
+    sys.exit(0 if found.verdict.equivalent and not assumed else 1)
 
 
 def _second_opinion(

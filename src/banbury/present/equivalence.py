@@ -43,6 +43,9 @@ def lines(found: EquivalenceReport) -> Iterator[str]:
     if found.totals.code:
         share = percent(found.totals.proved_code, found.totals.code)
         yield f"  program code shown to do the same: {share} of {human(found.totals.code)}"
+    for used in assumptions(found):
+        where = "" if len(found.files) == 1 else f" ({counted(used.files, 'file')})"
+        yield f"  rests on {used.tier} {used.rule}{where}: {used.text}"
     bad = [f for f in found.files if not f.own.equivalent]
     for file in bad[:_LISTED]:
         yield f"  {file.own}: {clip(file.path)}: {clip(reason(file))}"

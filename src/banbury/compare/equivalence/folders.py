@@ -12,6 +12,7 @@ from typing import IO, Final
 
 from banbury.compare.equivalence.containers.contract import Change, shown
 from banbury.compare.equivalence.model import FileVerdict, Verdict
+from banbury.compare.equivalence.modules import choice, source_of
 from banbury.compare.equivalence.recurse import Content, Outcome, Recursion, unexplained
 from banbury.formats.contract import clean_name
 from banbury.model.errors import InputError
@@ -41,6 +42,7 @@ class _Item:
     def __init__(self, path: bytes) -> None:
         found = os.lstat(path)
         self.path, self.kind = path, _KINDS.get(stat.S_IFMT(found.st_mode), "unknown")
+        self.time = int(found.st_mtime)  # as Python reads it, for its compiled modules alone
         self.size, self.link = found.st_size, (found.st_dev, found.st_ino, found.st_nlink)
         self.attributes: dict[str, object] = {"mode": f"{stat.S_IMODE(found.st_mode):04o}"}
         self.attributes |= {"uid": found.st_uid, "gid": found.st_gid}
@@ -71,6 +73,7 @@ def compare_folders(run: Recursion, a: Path, b: Path) -> Outcome:
         if one.kind == other.kind == "file":
             outcome.size_a, outcome.size_b = one.size, other.size
             files.append((outcome, one.path, other.path, one.size + other.size))
+            outcome.changes += _compiled(name, ours, theirs)
         elif one.kind == "unknown" or other.kind == "unknown":
             outcome.content = unexplained("of a type that is not known")
     _compare_files(run, files)
@@ -111,6 +114,21 @@ def _changes(one: _Item | None, other: _Item | None) -> list[Change]:
     names = sorted({*one.attributes, *other.attributes})
     values = [(n, one.attributes.get(n), other.attributes.get(n)) for n in names]
     return [Change(what=n, a=shown(x), b=shown(y)) for n, x, y in values if x != y]
+
+
+def _compiled(name: bytes, ours: dict[bytes, _Item], theirs: dict[bytes, _Item]) -> list[Change]:
+    """A change where one side runs a compiled Python module and the other the source beside it."""
+    source = source_of(name) if name.endswith((b".pyc", b".pyo")) else None
+    if source is None or any(source not in side or side[source].kind != "file" for side in (ours, theirs)):
+        return []
+    made = []
+    for side in (ours, theirs):
+        with _open(side[name].path) as file:
+            made.append(choice(file.read(16), side[source].size, side[source].time))
+    if made[0] == made[1]:
+        return []
+    a, b = ("the code" if m is True else "the source" if m is False else "not known" for m in made)
+    return [Change(what="what Python runs", a=a, b=b)]
 
 
 def _compare_files(run: Recursion, files: list[tuple[Outcome, bytes, bytes, int]]) -> None:

@@ -38,10 +38,15 @@ def same_choice(work: Work, sides: list[tuple[Place | None, Place | None, object
 
 
 def _choice(work: Work, module: Place | None, source: Place | None, time: object) -> object:
-    """Whether the code is run; where that cannot be told, all that decides it."""
+    """What :func:`choice` says of a module and its source in one tree; ``neither`` where one has no content."""
     if module is None or source is None:
         return "neither"
-    head = work.read(module, 0, 16)
+    return choice(work.read(module, 0, 16), source.length, time)
+
+
+def choice(head: bytes, length: int, time: object) -> object:
+    """Whether the code is run, by a module's first 16 bytes and its source's length and time; where that cannot be
+    told, all that decides it."""
     known = MAGIC.get(int.from_bytes(head[:2], "little"))
     if known is None or len(head) < known[1]:
         return head
@@ -49,6 +54,6 @@ def _choice(work: Work, module: Place | None, source: Place | None, time: object
     if isinstance(time, int) and (known[1] != 16 or rest[:4] == bytes(4)):
         stated = struct.pack("<I", time & 0xFFFFFFFF)
         if known[1] > 8:
-            stated += struct.pack("<I", source.length & 0xFFFFFFFF)
+            stated += struct.pack("<I", length & 0xFFFFFFFF)
         return rest[-len(stated) :] == stated
     return rest, time if rest[:4] == bytes(4) else None

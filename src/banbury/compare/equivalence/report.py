@@ -71,6 +71,7 @@ class Totals(Struct, frozen=True, kw_only=True):
 
 class EquivalenceReport(Struct, frozen=True, kw_only=True):
     """The whole. ``rules`` are those used, with their published text; ``records`` say whether a side declared one.
+    ``rests_on``: the tiers of those rules, ``sound``, ``declared`` or ``assumption``; none for what is identical.
     ``environment`` comes before any difference: what says that the two were not built from the same."""
 
     schema: int
@@ -79,6 +80,7 @@ class EquivalenceReport(Struct, frozen=True, kw_only=True):
     shipped: str
     records: tuple[bool, bool]
     verdict: Verdict
+    rests_on: list[str] = []
     totals: Totals
     environment: list[Environment] = []
     files: list[FileReport]
@@ -104,6 +106,7 @@ def report(
         shipped=shipped,
         records=(record_a is not None, record_b is not None),
         verdict=rows[0][2],
+        rests_on=sorted({use.tier for f in files for use in f.rules}),
         totals=_totals(files, {p for p, o, _ in rows if o.content and o.content.members}),
         environment=_environment(files),
         files=files,
