@@ -13,6 +13,7 @@ used): see ``rules/relayout.toml``.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -212,6 +213,7 @@ class _Proof:
                 pieces.append(Piece(one.addr, one.addr + one.size, other.addr - one.addr))
             if one.size == other.size or not may_hold_literals(one):  # else its end may lie behind more zeros
                 ends[one.addr + one.size] = other.addr + other.size
+        pieces += self._between(pieces)
         base, base_b = self.a.elf.loads[0].vaddr, self.b.elf.loads[0].vaddr
         headers = min(p.start for p in pieces), min(p.start + p.shift for p in pieces)
         if base != base_b or min(headers) < base:
@@ -220,6 +222,26 @@ class _Proof:
         if self.fixed is not None:
             ends.setdefault(0, 0)  # calls of weak functions that are nowhere
         return AddressMap(pieces, ends)
+
+    def _between(self, pieces: list[Piece]) -> list[Piece]:
+        """Padding between two sections of data that moved alike: whatever an address there means
+        (the end of the first, aligned, as C libraries' start files have it), it moves as they do."""
+        whole = {(p.start, p.end): p.shift for p in pieces}
+        sized = [x for x, _ in self.pairs if x.size and not is_template(x)]
+        out = []
+        for one, after in pairwise(sorted(sized, key=lambda x: x.addr)):
+            end = one.addr + one.size
+            shifts = {whole.get((x.addr, x.addr + x.size)) for x in (one, after)}
+            shift = shifts.pop()
+            if (
+                shift is not None
+                and not shifts
+                and not one.code
+                and not after.code
+                and 0 < after.addr - end < after.align
+            ):
+                out.append(Piece(end + 1, after.addr, shift))
+        return [piece for piece in out if piece.end > piece.start]
 
     def _exceptions(self) -> None:
         """Read the tables of exceptions, which then hold no other addresses."""
