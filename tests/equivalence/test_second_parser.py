@@ -19,7 +19,7 @@ from tests.equivalence.outside.gate import Found, decide, judge
 from tests.equivalence.outside.mutants import Case, cases, mutants
 from tests.equivalence.outside.readers import Reader
 from tests.equivalence.pairs import Sample
-from tests.equivalence.test_containers_corpus import FORMATS, made
+from tests.equivalence.test_containers_corpus import FORMATS, TOOLS, made
 
 _DEPTH = 6
 
@@ -53,19 +53,21 @@ def _held(ids: list[str]) -> Found:
     return found
 
 
-@pytest.mark.parametrize("form", sorted(FORMATS))
+@pytest.mark.parametrize(
+    "form", [pytest.param(f, marks=pytest.mark.slow if f in TOOLS else ()) for f in sorted(FORMATS)]
+)
 def test_other_readers_agree_on_the_corpus(form: str) -> None:
     found = _held(names(form))
     assert not found.wrong, (len(found.wrong), found.wrong[:8])
     if found.missing:
-        pytest.skip(f"not asked: {'; '.join(sorted(found.missing))}")
+        pytest.skip(f"not asked: {'; '.join(sorted(found.missing)) or 'no mutant was read'}")
 
 
 def test_other_readers_agree_on_the_pairs_beside_it() -> None:
     found = _held([*HARMLESS, *TAMPERED])
     assert not found.wrong, (len(found.wrong), found.wrong[:8])
     if found.missing:
-        pytest.skip(f"not asked: {'; '.join(sorted(found.missing))}")
+        pytest.skip(f"not asked: {'; '.join(sorted(found.missing)) or 'no mutant was read'}")
 
 
 #: How many mutants a reader that is a process is asked about: accepted ones, and others that ours has read.
@@ -95,4 +97,4 @@ def test_other_readers_agree_on_mutants(case: Case) -> None:
             judge(found, f"{case.name} {seed}.{number}", case.sample, mutant, pair, asks=asks)
     assert not found.wrong, (len(found.wrong), found.wrong[:8])
     if not found.asked:
-        pytest.skip(f"not asked: {'; '.join(sorted(found.missing))}")
+        pytest.skip(f"not asked: {'; '.join(sorted(found.missing)) or 'no mutant was read'}")

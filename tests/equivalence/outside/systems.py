@@ -134,6 +134,7 @@ def _status(path: bytes, status: os.stat_result) -> Row:
         row["content"] = digest(Path(os.fsdecode(path)).read_bytes())
     elif kind == "symbolic link":
         row["link"] = os.readlink(path)
+        del row["mode"]  # Linux keeps none
     elif kind.endswith("device"):
         row["device"] = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
     return row
