@@ -201,6 +201,72 @@ def _() -> Sample:
     return _pair("x86_64", (0x28, b"\x40"))
 
 
+# The shipped file has none, and its layout moved.
+
+LONG = "2 January 2024"
+MOVED = BuildRecord(dates={"d": ONE}), BuildRecord(dates={"d": LONG})
+
+
+def _moved(arch: str, change: tuple[str, int] | None = None, *, fixed: bool = False) -> Sample:
+    """Texts of another length; ``change``: a section of the shipped file and an offset in it, where a bit changes."""
+    one, two = (made(arch, day, MORE, fixed=fixed) for day in (ONE, LONG))
+    shipped = bare(two)
+    if change is not None:
+        place, size = build.place(two, change[0])
+        shipped = build.flip(shipped, place + change[1] % size)
+    return Sample(one, shipped, *MOVED)
+
+
+MORE = SOURCE.replace('puts("no such word");', 'puts("no such word"); puts("and one text more"); puts("and the last");')
+
+for _arch in ("x86_64", "mips"):
+    _name = "bare-moved" if _arch == "x86_64" else "bare-moved-mips"
+
+    @harmless(_name)
+    def _(arch: str = _arch) -> Sample:
+        return _moved(arch)
+
+    for _where, _at in {
+        "text": 40,
+        "init": 5,
+        "dynsym": 30,
+        "dynstr": 3,
+        "dynamic": 12,
+        "eh_frame": 40,
+        "fini": 6,
+    }.items():
+
+        @tampered(f"{_name}-{_where}")
+        def _(arch: str = _arch, where: str = _where, at: int = _at) -> Sample:
+            """A bit in what is loaded."""
+            return _moved(arch, (f".{where}", at))
+
+    @tampered(f"{_name}-other-text")
+    def _(arch: str = _arch) -> Sample:
+        """A text that is not declared differs as well."""
+        sample = _moved(arch)
+        return Sample(sample.a, sample.b.replace(b"no such word", b"any such wor"), *MOVED)
+
+    @tampered(f"{_name}-behind")
+    def _(arch: str = _arch) -> Sample:
+        """Behind the last segment."""
+        sample = _moved(arch)
+        return Sample(sample.a, sample.b + b"payload!", *MOVED)
+
+    @tampered(f"{_name}-init-array")
+    def _(arch: str = _arch) -> Sample:
+        """The table of functions that run first is one longer."""
+        two = made(arch, LONG, MORE)
+        sample = _moved(arch)
+        size = len(word(arch, 0))
+        return Sample(sample.a, added(arch, sample.b, tag(two, "DT_INIT_ARRAYSZ"), size), *MOVED)
+
+    @tampered(f"{_name}-entry")
+    def _(arch: str = _arch) -> Sample:
+        sample = _moved(arch)
+        return Sample(sample.a, added(arch, sample.b, 0x18, 16), *MOVED)
+
+
 # Neither file has a section table.
 
 

@@ -7,6 +7,7 @@ import msgspec
 from banbury.compare.equivalence.accounting import Account, Refused
 from banbury.compare.equivalence.elf_lent import lendable, lent
 from banbury.compare.equivalence.elf_map import OwnedElf
+from banbury.compare.equivalence.elf_places import placements
 from banbury.compare.equivalence.elf_same import Pair, compare_same, same_layout
 from banbury.compare.equivalence.functional import changed_functions
 from banbury.compare.equivalence.literals import Declared, differences, runs
@@ -68,9 +69,10 @@ def compare_elf(
             )
             code = pair.b.code_bytes
             if lendable(pair.a, pair.b):
-                pair = lent(pair)
+                pair, best = _decide_lent(pair)
                 code = pair.b.code_bytes
-            best = _decide(pair)
+            else:
+                best = _decide(pair)
     except Refused as answer:
         account.refused(answer)
         if not (answer.a or answer.b):
@@ -132,6 +134,30 @@ def _decide(pair: Pair) -> Verdict:
         return Verdict.METADATA
     pair.account.take(second)
     return Verdict.RELAYOUT
+
+
+def _decide_lent(pair: Pair) -> tuple[Pair, Verdict]:
+    """The same with a section table lent to the shipped file: first with that of the rebuilt file as it is, then with
+    sections where a linker may have put them. Raises :class:`Refused`."""
+    first: Refused | None = None
+    tried: tuple[Pair, Verdict] | None = None
+    same = pair.a.segments == pair.b.segments
+    for places in [*([None] if same else []), *(placements(pair.a, pair.b) if pair.declared.differ else [])]:
+        account = Account(pair.account.observed)
+        try:
+            made = lent(msgspec.structs.replace(pair, account=account), places)
+            found = made, _decide(made)
+        except Refused as answer:
+            first = first or answer
+            continue
+        if not account.open:
+            pair.account.take(account)
+            return found
+        tried = tried or found
+    if tried is None:
+        raise first or Refused("layout", "it moved, and where the sections stand cannot be told")
+    pair.account.take(tried[0].account)
+    return tried
 
 
 def _may_have_moved(pair: Pair) -> bool:
