@@ -17,6 +17,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_bare,
     pairs_moved,
     pairs_moved_arm,
+    pairs_moved_counted,
     pairs_moved_exceptions,
     pairs_moved_fixed,
     pairs_moved_fixed_risc,

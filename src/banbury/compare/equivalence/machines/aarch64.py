@@ -21,7 +21,7 @@ import numpy as np
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHF_WRITE, SHT_NOBITS, Part
-from banbury.compare.equivalence.machines import a64
+from banbury.compare.equivalence.machines import a64, returned
 from banbury.compare.equivalence.machines.a64_frame import Frame, frame_of
 from banbury.compare.equivalence.machines.a64_switch import Switches
 from banbury.compare.equivalence.machines.calls import ALL, Paths, kept, never_slots
@@ -54,6 +54,7 @@ class AArch64(Machine):
         super().__init__(sides)
         self.fixed_pages: list[tuple[str, int]] = []
         self.literals: list[tuple[Part, Part, Ints]] = []
+        self.returned: list[tuple[str, Ints, Ints]] = []  # places behind calls, and what words there may lead to
         self.stubs: set[int] = set()  # of functions that do not return
         self.wide: list[tuple[Part, Ints]] = []  # numbers that several moves make, in a file for a fixed address
         self.unread = False  # whether some indirect branch was not understood
@@ -74,6 +75,7 @@ class AArch64(Machine):
         self.unread |= code.unread
         self.understood = np.union1d(self.understood, code.understood)
         self.literals.append((one, other, code.literal_words()))
+        self.returned.append((one.name, *returned.a64(code.words, one.addr)))
         if self.sides.image is not None:
             self.wide.append((one, a64.wide_numbers(code.words)))
         entries = np.zeros(one.size + 1, bool)
@@ -106,6 +108,9 @@ class AArch64(Machine):
         for name, page in self.fixed_pages:
             if any(p.shift and p.start < page + _PAGE and p.end > page for p in the_map.pieces):
                 raise Refused(name, f"the page {page:#x} is used in a way that cannot be followed, and something moved")
+        for name, base, total in self.returned:
+            if returned.moved_apart(the_map, base, total):
+                raise Refused(name, "a word behind a call may be the distance to something that moved against it")
         for one, other, values in self.literals:
             shift = other.addr - one.addr
             for piece in the_map.pieces:

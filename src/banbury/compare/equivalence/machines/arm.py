@@ -11,12 +11,15 @@ Sources: Arm ARM DDI 0406C; ELF for the Arm Architecture (AAELF32) 4.6; Exceptio
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.machines import returned
 from banbury.compare.equivalence.machines.a32 import NONE
 from banbury.compare.equivalence.machines.arm_code import Body
 from banbury.compare.equivalence.machines.arm_exceptions import EXIDX, INDEX, TABLE, Unwinding, unwinding
@@ -31,6 +34,7 @@ from banbury.compare.equivalence.relayout_map import AddressMap
 _WRAP = 1 << 32
 _MOST_ROUNDS = 24
 _LOST, _LINK = 0x500F, 0x4000  # what a call may not leave as it was (AAPCS32, 6.1.1); the link register
+_PASSED = 0xF  # registers that a function is called with, and returns
 _MOST_PADDING = 8  # instructions that do nothing between a call and the end of code
 
 
@@ -62,6 +66,7 @@ class Arm(Machine):
     def __init__(self, sides: Sides) -> None:
         super().__init__(sides)
         self.numbers_loaded: list[tuple[Part, Ints]] = []
+        self.returned: list[tuple[Part, Ints, Ints]] = []  # places behind calls, and words that may be distances
         self.never: list[int] = []  # stubs of functions that do not return
         self.unwinding: Unwinding | None = None
 
@@ -83,6 +88,7 @@ class Arm(Machine):
             return self._linkage(one, other)
         section = _Section(self.sides, one, other, self.never)
         self.numbers_loaded.append((one, section.numbers))
+        self.returned.append((one, *section.returned()))
         return CodePair(section.old, section.new, section.bits.view(np.uint8)[: one.size], section.entries)
 
     def _linkage(self, one: Part, other: Part) -> CodePair:
@@ -133,6 +139,9 @@ class Arm(Machine):
 
     def finish(self, the_map: AddressMap) -> None:
         """A literal that is a number may not be a distance from the global offset table to what moved against it."""
+        for one, places, words in self.returned:
+            if returned.any_apart(the_map, one, places, words):
+                raise Refused(one.name, "a literal may be the distance of something that moved from a call")
         table = self.sides.named(".got")
         if table is None:
             return
@@ -323,13 +332,7 @@ class _Section:
         if len(strange):
             why = "the program counter is used in a way that is not known here"
             raise self.body.refuse(why, self.body.place[self.nodes[strange]])
-        near = np.flatnonzero(self.body.near[self.nodes] >= 0)
-        if len(near):
-            read = follow(self.graph, near + 1, self.body.near[self.nodes[near]], near).escapes
-            if self.body.sums[self.nodes[read]].any():
-                raise self.body.refuse(
-                    "an address in the code is added to something", self.body.place[self.nodes[read]]
-                )
+        self._near()
         users, labels, counter = self._joined()
         joins = np.flatnonzero(al.joins[self.nodes] != NONE)
         open_ = np.setdiff1d(joins, users)
@@ -360,6 +363,31 @@ class _Section:
                 for p in (self.one, self.other)
             )
             self.sides.pair.account.explain("elf.moved-literal-pool", here, there, self.one.name)
+
+    def _near(self) -> None:
+        """An address in the code is that of a literal, from which only words are loaded. Raises :class:`Refused`."""
+        body, nodes = self.body, self.nodes
+        near = np.flatnonzero(body.near[nodes] >= 0)
+        if not len(near):
+            return
+        literal = body.known()[np.minimum(body.counted[nodes[near]] // 2, body.count - 1)]
+        reads = np.where(body.all.calls[nodes] | ~body.all.falls[nodes], _PASSED, 0).astype(np.uint32)
+        graph = replace(self.graph, reads=self.graph.reads | reads)
+        read = follow(graph, near + 1, body.near[nodes[near]], near).escapes
+        strange = np.concatenate((near[~literal], read[~body.loads()[nodes[read]]]))
+        if len(strange):
+            raise body.refuse("an address in the code is used as more than a literal's", body.place[nodes[strange]])
+
+    def returned(self) -> tuple[Ints, Ints]:
+        """Places behind calls from which distances may count, and all words that may be one."""
+        used = np.zeros(self.body.count + 1, bool)
+        here = self.body.place[self.nodes] // 2
+        used[here] = True
+        used[here + 1] |= (self.body.all.sizes[self.nodes] == 4) | ~self.body.thumb[self.nodes]
+        count = self.body.count // 2 * 2
+        at = 2 * np.flatnonzero(~used[:count].reshape(-1, 2).any(axis=1)) * 2
+        places, at = returned.arm(self.body, self.nodes, at.astype(np.int64))
+        return places + self.one.addr, np.unique(_signed(self.body.words[at // 4].astype(np.int64)))
 
     def _used(self, users: Ints, made: Ints) -> None:
         """Enter the addresses that the code makes, and what it adds to them."""

@@ -77,13 +77,41 @@ class Body:
         words = np.isin(a & np.uint32(0x0FFF0000), (0x028F0000, 0x024F0000)) & (a >> 28 < 15)
         into[self.count :][words] = (a >> 12 & 15)[words]
         self.near = into
+        self.counted = self._counted()
         self._sums_of_tables()
         self._pooled()
         self._divided()
-        sums = np.zeros(len(self.place), bool)
-        sums[: self.count] = (h >> 8 == 0x44) | (h >> 10 == 6) | np.isin(w >> 21, (0xEB0 >> 1, 0xEBA >> 1, 0xEBC >> 1))
-        sums[self.count :] = ((a & 0x0E000000) == 0) & np.isin(a >> 21 & 15, (2, 3, 4)) & ((a & 0x90) != 0x90)
-        self.sums = sums
+
+    def _counted(self) -> Ints:
+        """The place that each ``ADR`` makes the address of; -1 where it is outside the section."""
+        h, second = self.halves.astype(np.int64), np.append(self.halves[1:], 0).astype(np.int64)
+        at = np.arange(self.count) * 2
+        wide = (h >> 10 & 1) << 11 | (second >> 12 & 7) << 8 | second & 0xFF
+        short = (at + 4) // 4 * 4 + 4 * (h & 0xFF)
+        thumb = np.where(h >> 11 == 0x14, short, (at + 4) // 4 * 4 + np.where(h & 0xA0 == 0xA0, -wide, wide))
+        a = self.words.astype(np.int64)
+        turn = 2 * (a >> 8 & 15)
+        value = ((a & 0xFF) >> turn | (a & 0xFF) << (32 - turn)) & 0xFFFFFFFF
+        words = np.arange(len(a)) * 4 + 8 + np.where(a >> 23 & 1 == 1, value, -value)
+        out = np.concatenate((thumb, words))
+        return np.where((out >= 0) & (out < self.size), out, -1)
+
+    def known(self) -> Flags:
+        """Which half-words are literals or tables of what is reached."""
+        return self._literals()
+
+    def loads(self) -> Flags:
+        """Which nodes load words at a fixed distance from a register."""
+        h, second = self.halves, np.append(self.halves[1:], np.uint32(0))
+        thumb = (h >> 11 == 0x0D) | (h >> 11 == 0x0F) | (h >> 11 == 0x11) | (h >> 11 == 0x19)
+        wide = (h & 0xFE50 == 0xE850) | (h & 0xFE10 == 0xE810) | (h & 0xFE10 == 0xEC10)
+        thumb |= wide | (h & 0xFE90 == 0xF890) | ((h & 0xFE90 == 0xF810) & (second & 0x800 != 0))
+        a = self.words
+        kind, load = a >> 25 & 7, (a >> 20 & 1) == 1
+        words = load & ((kind == 2) | (kind == 4) | (kind == 6))
+        half = (kind == 0) & (a >> 22 & 1 == 1) & (a & 0x90 == 0x90) & (a & 0x60 != 0)
+        words |= half & (load | (a & 0xF0 == 0xD0))
+        return np.concatenate((thumb, words))
 
     def _sums_of_tables(self) -> None:
         """``adr n; ldr m, [n, i, lsl #2]; add n, m; bx n``: a table of distances from itself, as GCC writes a

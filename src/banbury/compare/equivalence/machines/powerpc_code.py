@@ -217,7 +217,7 @@ def _control(f: Fields, ops: Ops, words: Words, address: int) -> tuple[Ints, Int
     always = (f.d & 20) == 20
     if ((far | near) & f.absolute).any():
         raise NotDecoded(4 * int(np.flatnonzero((far | near) & f.absolute)[0]), "a branch to a fixed address")
-    own = near & f.link & always & (target == here + 4)  # what asks for its own address
+    own = (far | (near & always)) & f.link & (target == here + 4)  # what asks for its own address
     calls = (far | near | to_link | to_count) & f.link & ~own
     inside = (far | near) & (target >= address) & (target < address + 4 * len(words))
     leads = np.where(inside, (target - address) // 4, -1)
@@ -248,6 +248,6 @@ def _control(f: Fields, ops: Ops, words: Words, address: int) -> tuple[Ints, Int
 
 
 def asks(words: Words) -> Ints:
-    """Rows that put the address of the next row into LR and do nothing else (``bcl 20,31,$+4``)."""
-    out: Ints = np.flatnonzero((words & 0xFFE0FFFF) == 0x42800005)
+    """Rows that put the address of the next row into LR and do nothing else (``bcl 20,31,$+4``, ``bl $+4``)."""
+    out: Ints = np.flatnonzero(((words & 0xFFE0FFFF) == 0x42800005) | (words == 0x48000005))
     return out

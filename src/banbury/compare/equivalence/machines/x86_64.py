@@ -18,10 +18,13 @@ import numpy.typing as npt
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.machines.contract import BELOW, CodePair, Kinds, Machine, Mask
+from banbury.compare.equivalence.machines.contract import BELOW, CodePair, Kinds, Machine, Mask, Sides
+from banbury.compare.equivalence.machines.returned import moved_apart
 from banbury.compare.equivalence.machines.x86_64_absolute import absolute
+from banbury.compare.equivalence.machines.x86_64_counted import counted
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_data import same_words
+from banbury.compare.equivalence.relayout_map import AddressMap
 from banbury.compare.equivalence.relayout_tables import jump_tables
 
 U8 = npt.NDArray[np.uint8]
@@ -85,6 +88,16 @@ class X86(Machine):
         symbolic=frozenset({1, 5, 6, 16, 17, 18, 36}),
     )
 
+    def __init__(self, sides: Sides) -> None:
+        super().__init__(sides)
+        self.counted: list[tuple[str, Ints, Ints]] = []  # section, addresses that it makes, what it adds to them
+
+    def finish(self, the_map: AddressMap) -> None:
+        """Nothing is found by its distance from an address that moved otherwise."""
+        for name, base, total in self.counted:
+            if moved_apart(the_map, base, total):
+                raise Refused(name, "what is added to an address may be the distance of what moved against it")
+
     def code(self, one: Part, other: Part) -> CodePair:
         raw, raw_b = self.sides.raw[one.index]
         try:
@@ -98,6 +111,7 @@ class X86(Machine):
         targets = code.targets(raw, one.addr)
         reads = raw[np.maximum(code.fields - 2, 0)] != 0x8D  # all but lea
         self.sides.at.append((one, code.fields, targets, reads & (code.widths == 4)))
+        self.counted.append((one.name, *counted(raw, code, one.addr)))
         if self.sides.image is not None:
             self._absolute(one, other, code)
         return CodePair(targets, code.targets(raw_b, other.addr), bits, code.boundaries())

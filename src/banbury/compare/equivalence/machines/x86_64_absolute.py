@@ -44,15 +44,69 @@ class Absolute:
     wide: Ints
 
 
-def absolute(data: U8, code: Code) -> Absolute:
-    """The fields of all instructions of a section that can hold an absolute address."""
+@dataclass(frozen=True)
+class Operands:
+    """By instruction: its ``opcode`` (the first byte of it), the register in the opcode's ``low`` bits; of its ModRM
+    byte the ``register``, the ``base`` and the ``index`` (if it is not scaled) of memory, -1 for none, and their
+    ``distance``; whether it is ``relative`` to the instruction pointer, by the ``displacement`` at an offset. ``adds``:
+    it adds the distance to the register ``base``. ``into``: the register that it sets whatever was in it."""
+
+    opcode: U8
+    low: Ints
+    register: Ints
+    base: Ints
+    index: Ints
+    distance: Ints
+    relative: Flags
+    displacement: Ints
+    adds: Flags
+    into: Ints
+
+
+def operands(data: U8, code: Code) -> Operands:
+    """What the instructions of a section have for operands in memory."""
     c = np.concatenate((data, np.zeros(32, np.uint8)))
-    start = code.starts
-    end = np.append(start[1:], len(data))[: len(start)]
-    at, half, short = _prefixes(c, start)
+    end = np.append(code.starts[1:], len(data))[: len(code.starts)]
+    at = _prefixes(c, code.starts)[0]
     rex = (c[at] & 0xF0) == 0x40
-    full = rex & ((c[at] & 8) != 0)
+    high = np.where(rex, c[at], 0).astype(np.int64)
     at = at + rex
+    first = c[at]
+    skip, has = _shape(c, at)
+    for lead in (0xC5, 0xC4, 0x62):
+        vector = first == lead
+        bits = ~c[at + 1].astype(np.int64) >> 5
+        high[vector] = ((bits & 4) | (bits & 3 if lead != 0xC5 else 0))[vector]
+    place = at + skip
+    modrm, sib = c[place].astype(np.int64), c[place + 1].astype(np.int64)
+    mod, rm = modrm >> 6, modrm & 7
+    memory = has & (mod != 3)
+    indexed = memory & (rm == 4)
+    low = np.where(indexed, sib & 7, rm)
+    none = memory & (mod == 0) & (low == 5)
+    base = np.where(memory & ~none, low + 8 * (high & 1), -1)
+    index = np.where(indexed & (sib >> 6 == 0), (sib >> 3 & 7) + 4 * (high & 2), -1)
+    index[index == 4] = -1
+    here = place + 1 + indexed
+    far = memory & ((mod == 2) | (none & indexed))
+    distance = np.where(far, _signed(c, here, 4), np.where(memory & (mod == 1), _signed(c, here, 1), 0))
+    kind = modrm >> 3 & 7
+    group = ((first == 0x81) | (first == 0x83)) & (mod == 3) & ((kind == 0) | (kind == 5))
+    plain = (first == 0x05) | (first == 0x2D)
+    value = np.where(first == 0x83, _signed(c, end - 1, 1), _signed(c, np.maximum(end - 4, 0), 4))
+    minus = (group & (kind == 5)) | (first == 0x2D)
+    distance = np.where(group | plain, np.where(minus, -value, value), distance)
+    base = np.where(plain, 0, np.where(group, rm + 8 * (high & 1), base))
+    register, number = kind + 2 * (high & 4), (first & 7) + 8 * (high & 1)
+    zero = np.isin(first, (0x31, 0x33)) & (mod == 3)
+    into = np.where(np.isin(first, (0x8B, 0x8D)) | (zero & (kind == rm)), register, -1)
+    into = np.where((first == 0x89) & (mod == 3), rm + 8 * (high & 1), into)
+    into = np.where(((first >= 0xB8) & (first < 0xC0)) | ((first >= 0x58) & (first < 0x60)), number, into)
+    return Operands(first, number, register, base, index, distance, none & ~indexed, place + 1, group | plain, into)
+
+
+def _shape(c: U8, at: Ints) -> tuple[Ints, Flags]:
+    """How many bytes the opcode at each place has, and whether a ModRM byte follows."""
     first, second = c[at], c[at + 1]
     skip = np.ones(len(at), np.int64)
     two = first == 0x0F
@@ -62,6 +116,27 @@ def absolute(data: U8, code: Code) -> Absolute:
         vector = first == lead
         skip[vector], has[vector] = total, True
     has[(first == 0xC5) & (c[at + 2] == 0x77)] = False
+    return skip, has
+
+
+def _signed(c: U8, at: Ints, width: int) -> Ints:
+    out = np.zeros(len(at), np.int64)
+    for k in range(width):
+        out |= c[at + k].astype(np.int64) << (8 * k)
+    return out - (out >> (8 * width - 1) << (8 * width))
+
+
+def absolute(data: U8, code: Code) -> Absolute:
+    """The fields of all instructions of a section that can hold an absolute address."""
+    c = np.concatenate((data, np.zeros(32, np.uint8)))
+    start = code.starts
+    end = np.append(start[1:], len(data))[: len(start)]
+    at, half, short = _prefixes(c, start)
+    rex = (c[at] & 0xF0) == 0x40
+    full = rex & ((c[at] & 8) != 0)
+    at = at + rex
+    first = c[at]
+    skip, has = _shape(c, at)
     modrm, sib = c[at + skip], c[at + skip + 1]
     mod, rm = modrm >> 6, modrm & 7
     indexed = has & (mod != 3) & (rm == 4)

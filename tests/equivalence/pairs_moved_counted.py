@@ -1,0 +1,79 @@
+"""Labelled pairs whose layout moved, where code written by hand finds data by its distance from a place of the code:
+from where a call returns, or from an address that it makes. It was left behind, so that other data are read."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from tests.equivalence import build
+from tests.equivalence.pairs import Sample, harmless, tampered
+from tests.equivalence.pairs_moved_objects import LONG, RECORDS, SHORT
+
+_SOURCE = r"""
+#include <stdio.h>
+static const char *const motto = "a text that follows, as it is";
+int level = 5, admin[4] = {0, 0, 0, 1};
+int get(void);
+__asm__(".pushsection .text\n.balign 8\n.globl get\n.type get,%function\n@\n.size get,.-get\n.popsection");
+int main(void) {
+  puts("gadget " VERSION); puts("more of " VERSION); puts(motto); printf("%d\n", get()); return level == 7;
+}
+"""
+_A32, _T32 = ".syntax unified; .arm; get:", ".syntax unified; .thumb; .thumb_func; get:"
+#: Processor and name: code with the distance at ``dist``.
+FORMS = {
+    "x86_64 popped": "get: call 1f; 1: pop %rax; .byte 0x48, 0x05; dist: .long level-1b; mov (%rax), %eax; ret",
+    "x86_64 popped-read": "get: call 1f; 1: pop %rax; .byte 0x8b, 0x80; dist: .long level-1b; ret",
+    "x86_64 inline": """get: call 1f; .byte 0xb8; dist: .long level-.; 1: pop %rax; movslq 1(%rax), %rcx
+        lea 1(%rax,%rcx), %rax; mov (%rax), %eax; ret""",
+    "x86_64 loaded": "get: lea 1f(%rip), %rax; 1: .byte 0x48, 0x05; dist: .long level-1b; mov (%rax), %eax; ret",
+    "aarch64 inline": """get: mov x3, x30; bl 1f; nop; dist: .word level-.; .word 0; 1: ldrsw x2, [x30, #4]
+        add x2, x2, x30; ldr w0, [x2, #4]; ret x3""",
+    "powerpc call": "get: mflr 5; bl 1f; 1: mflr 4; addis 4,4,(level-1b)@ha; dist: lwz 3,(level-1b)@l(4); mtlr 5; blr",
+    "arm near": f"{_T32} adr r3, dist; ldr r2, dist; ldr r0, [r3, r2]; bx lr; .align 2; dist: .word level-dist",
+    "arm near-a32": f"{_A32} adr r3, dist; ldr r2, dist; ldr r0, [r3, r2]; bx lr; dist: .word level-dist",
+    "arm counter": f"{_A32} sub r3, pc, #8; ldr r2, dist; ldr r0, [r3, r2]; bx lr; dist: .word level-get",
+    "arm near-copied": f"""{_T32} adr r3, dist; mov r1, r3; ldr r2, dist; adds r2, r1, r2; ldr r0, [r2]; bx lr
+        .align 2; dist: .word level-dist""",
+    "arm near-product": f"""{_A32} adr r3, dist; ldr r2, dist; mov r1, #1; mla r2, r2, r1, r3; ldr r0, [r2]; bx lr
+        dist: .word level-dist""",
+    "arm returned": f"""{_T32} mov r3, lr; bl 1f; 1: mov r1, lr; ldr r2, dist; adds r2, r1; subs r2, #1; ldr r0, [r2]
+        bx r3; .align 2; dist: .word level-1b""",
+    "arm returned-a32": f"""{_A32} mov r3, lr; bl 1f; 1: ldr r2, dist; add r2, r2, lr; ldr r0, [r2]; bx r3
+        dist: .word level-1b""",
+    "arm inline": f"""{_A32} mov r3, lr; bl 1f; dist: .word level-.; ldr r0, [r2]; bx r3; 1: ldr r2, [lr]
+        add r2, r2, lr; add lr, lr, #4; bx lr""",
+    "arm other-set": f"""{_T32} push {{r4, lr}}; adr r0, 2f; blx r0; pop {{r4, pc}}; .fill 700, 2, 0xbf00; .align 2
+        .arm; 2: ldr r2, dist; add r2, pc, r2; 1: ldr r0, [r2]; bx lr; dist: .word level-1b-4; .thumb
+        .fill 700, 2, 0xbf00; bx lr""",
+}
+
+
+@cache
+def built(arch: str, code: str, version: str) -> bytes:
+    flags = f'-DVERSION="{version}"', "-O1", "-fPIE", "-pie", "-Wl,-z,norelro"
+    return build.program(arch, *flags, source=_SOURCE.replace("@", code.replace("\n", "\\n")))
+
+
+for _name, _code in FORMS.items():
+
+    @tampered(f"moved-counted-{_name.replace(' ', '-')}")
+    def _(arch: str = _name.split()[0], code: str = _code) -> Sample:
+        """The distance in the code is that of the other layout."""
+        rebuilt, shipped = (built(arch, code, version) for version in (SHORT, LONG))
+        here, there = (build.symbol(raw, "dist")[0] for raw in (rebuilt, shipped))
+        assert rebuilt[here : here + 4] != shipped[there : there + 4]
+        return Sample(rebuilt, build.strip(build.put(shipped, there, rebuilt[here : here + 4]), arch), *RECORDS)
+
+
+for _arch, _code in {
+    "x86_64": "get: lea level(%rip), %rax; mov (%rax), %eax; ret",
+    "arm": f"{_A32} ldr r2, 2f; add r2, pc, r2; 1: ldr r0, [r2]; bx lr; 2: .word level-1b-4",
+    "aarch64": "get: adrp x0, level; ldr w0, [x0, :lo12:level]; ret",
+}.items():
+
+    @harmless(f"moved-counted-{_arch}")
+    def _(arch: str = _arch, code: str = _code) -> Sample:
+        """The same program with code as compilers write it."""
+        rebuilt, shipped = (built(arch, code, version) for version in (SHORT, LONG))
+        return Sample(rebuilt, build.strip(shipped, arch), *RECORDS)
