@@ -6,13 +6,16 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from banbury.commands.common import errors_as_exit_status
 from banbury.commands.output import write
 from banbury.terminal import plain
+
+if TYPE_CHECKING:
+    from banbury.decide.document import Document
 
 _JSON = click.option(
     "--json",
@@ -28,7 +31,7 @@ _ACCEPT = click.option(
 )
 
 
-def _say(lines: Iterable[str], found: msgspec.Struct, json_out: Path | None, html_out: Path | None) -> None:
+def _say(lines: Iterable[str], found: Document, json_out: Path | None, html_out: Path | None) -> None:
     """The answer as JSON where that is asked for, and as text where standard output is free."""
     if json_out is not None:
         from banbury.decide.document import as_json

@@ -5,7 +5,7 @@ the types that write them.
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -13,6 +13,9 @@ from banbury.decide.cases.records import Story
 from banbury.decide.exposure.record import Exposure
 from banbury.decide.options.record import Options
 from banbury.decide.policy.verdict import Assessment
+
+#: What is written as a document.
+Document: TypeAlias = Assessment | Exposure | Options | Story
 
 VERSION: Final = 1
 #: What each document is called, and what it is.
@@ -33,7 +36,7 @@ def tag(kind: type[msgspec.Struct]) -> str:
     return f"banbury/{KINDS[kind][0]}/v{VERSION}"
 
 
-def as_json(record: Assessment | Exposure | Options | Story) -> bytes:
+def as_json(record: Document) -> bytes:
     """``record`` as JSON (UTF-8), keys in a fixed order, the first ``schema``; control and format characters are
     escaped."""
     built = {"schema": tag(type(record)), **msgspec.to_builtins(record)}
