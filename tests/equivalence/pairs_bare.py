@@ -352,6 +352,12 @@ static const char stamp[] = "gadget of " DAY;
 const char *volatile entry = stamp;
 int main(int c, char **v) { puts(stamp); return c > 1 ? ((int (*)(int))entry)(c) : 0; }
 """
+TABLE = """
+#include <stdio.h>
+static const char stamp[] = "gadget of " DAY;
+const char *const entries[2] = {stamp, stamp};
+int main(int c, char **v) { puts(stamp); return c > 3 ? ((int (*)(int))entries[c & 1])(c) : 0; }
+"""
 WRITABLE = """
 #include <stdio.h>
 char stamp[] = "gadget of " DAY;
@@ -384,6 +390,11 @@ for _arch, _name in (("x86_64", "bare-both"), ("mips", "bare-both-mips")):
     def _(arch: str = _arch) -> Sample:
         """The text's address stands in a variable, from where it is called."""
         return _both(arch, STORED, flags=JOINT if arch == "x86_64" else ())
+
+    @tampered(f"{_name}-table")
+    def _(arch: str = _arch) -> Sample:
+        """The text's address stands in a constant table, in a program for a fixed address, from where it is called."""
+        return _both(arch, TABLE, fixed=True, flags=JOINT if arch == "x86_64" else ())
 
     @tampered(f"{_name}-writable")
     def _(arch: str = _arch) -> Sample:

@@ -92,7 +92,7 @@ class _Proof:
             why = self._among_code(load, address, stop)
         if why or self._exported(address, behind - first):
             return why
-        if pointed(self.elf, address):
+        if pointed(self.elf, self._code, address):
             return "its address is stored in data: it may be called"
         return taken(self.elf, self._code, address)
 

@@ -19,7 +19,7 @@ from banbury.compare.equivalence.elf_map import SHF_TLS, SHT_NOBITS, OwnedElf, P
 from banbury.compare.equivalence.elf_same import may_hold_literals
 from banbury.formats import _elf_types as t
 
-_MOST: Final = 4  # guesses
+_MOST: Final = 2  # guesses
 _LOADS: Final = 6  # segments
 _SECTIONS: Final = 64  # of one segment
 _TAIL: Final = 4096

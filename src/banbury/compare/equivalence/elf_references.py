@@ -19,7 +19,6 @@ from banbury.formats import _elf_types as t
 Ints = npt.NDArray[np.int64]
 _AHEAD: Final = 24  # bytes behind an instruction that makes an address, in which nothing calls it
 _BACK: Final = 64  # instructions between the halves of an address
-_BEHIND: Final = 64  # bytes of the last function, whose size nothing states
 _MIPS16: Final = 0x04000000  # EF_MIPS_ARCH_ASE_M16
 _MICROMIPS: Final = 0x02000000  # EF_MIPS_MICROMIPS
 _T9: Final = 25
@@ -48,22 +47,24 @@ def taken(elf: OwnedElf, code: tuple[int, int], address: int) -> str:
     return why
 
 
-def pointed(elf: OwnedElf, address: int) -> bool:
-    """Whether data hold ``address`` (or, as a function's of compressed code, one more), or a relocation makes it."""
+def pointed(elf: OwnedElf, code: tuple[int, int], address: int) -> bool:
+    """Whether data hold ``address`` (or, as a function's of compressed code, one more), or a relocation makes it. Of
+    all aligned words, those of the code between the addresses ``code`` and of its table of addresses are no data."""
     width = 8 if elf.elf.is64 else 4
-    order = "big" if elf.elf.big else "little"
     wanted = [address, address + 1]
     for table in elf.elf.relocations:
         if table.rela and np.isin(table.addends, wanted).any():
             return True
-    got = _slots(elf)
+    apart = [_slots(elf), code]
     for load in elf.elf.loads:
-        if not load.flags & t.PF_W:
-            continue
-        raw = elf.data[load.offset : load.offset + load.filesz // width * width]
-        words = np.frombuffer(raw, f"{'>' if order == 'big' else '<'}u{width}").astype(np.int64)
-        at = np.flatnonzero(np.isin(words, wanted)) * width + load.vaddr
-        if len(at[(at < got[0]) | (at >= got[1])]):
+        start = -(-load.vaddr // width) * width
+        at = start - load.vaddr + load.offset
+        raw = elf.data[at : at + max(load.vaddr + load.filesz - start, 0) // width * width]
+        words = np.frombuffer(raw, f"{'>' if elf.elf.big else '<'}u{width}").astype(np.int64)
+        places = np.flatnonzero(np.isin(words, wanted)) * width + start
+        for low, high in apart:
+            places = places[(places < low) | (places >= high)]
+        if len(places):
             return True
     return False
 
@@ -71,21 +72,20 @@ def pointed(elf: OwnedElf, address: int) -> bool:
 def calls_into(elf: OwnedElf, low: int, high: int, start: int, stop: int) -> bool:
     """Whether a direct jump or call of the code between two addresses may lead to ``start`` to ``stop``. (On MIPS with
     compressed code, branches of limited range are not told from its words.)"""
-    for base, raw in _stretches(elf, (low, high), 0):
+    for base, raw in _stretches(elf, (low, high)):
         targets = _targets(elf, raw, base)
         if ((targets >= start) & (targets < stop)).any():
             return True
     return False
 
 
-def _stretches(elf: OwnedElf, code: tuple[int, int], behind: int = _BEHIND) -> list[tuple[int, npt.NDArray[np.uint8]]]:
-    """The code between two addresses in each segment that maps code, and some bytes ``behind``, of its last
-    function."""
+def _stretches(elf: OwnedElf, code: tuple[int, int]) -> list[tuple[int, npt.NDArray[np.uint8]]]:
+    """The code between two addresses in each segment that maps code."""
     out = []
     for load in elf.elf.loads:
         low, high = (
             max(code[0], load.vaddr),
-            min(code[1] + behind, load.vaddr + load.filesz),
+            min(code[1], load.vaddr + load.filesz),
         )
         if load.flags & t.PF_X and low < high:
             low = -(-low // 4) * 4
