@@ -37,7 +37,7 @@ from banbury.lab.progress import Progress, Silent
 from banbury.lab.store import mapped
 from banbury.lab.workspace import Workspace
 from banbury.model.errors import InputError
-from banbury.model.evaluation import SCHEMA, Evaluation
+from banbury.model.evaluation import SCHEMA, Evaluation, File, Node
 from banbury.model.release import Release
 from banbury.model.supply import Inventory, SupplyChain
 from banbury.model.tree import Region
@@ -211,6 +211,14 @@ def components(
         archive = Path(folder) / f"{path.resolve().name or 'tree'}.tar"
         pack(path, archive)
         return _components(archive, workspace, package_databases, options or Options(), report)
+
+
+def examined(path: Path, workspace: Workspace) -> tuple[list[Node], dict[str, File]]:
+    """A file or submission, unpacked and inspected as far as identification needs it: its places and contents. For
+    measurements."""
+    release = receive(find_submission(path), workspace.blobs)
+    assembled = assemble(_unpacked(release, workspace, Options(), Silent(), _IDENTIFYING), release)
+    return assembled.nodes, assembled.files
 
 
 def _components(

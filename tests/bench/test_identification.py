@@ -3,19 +3,20 @@ figures without a network."""
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from banbury.bench import peer, pools
+from banbury.bench import images, peer, pools, truth
 from banbury.bench.components import Unit, measure
 from banbury.bench.identification import tally
 from banbury.inspect.components.rules import Evidence, Rule, rules
 from banbury.model.errors import InputError
 from banbury.supply.knowledge import bundle
-from banbury.supply.products import by_package
+from banbury.supply.products import by_package, products
 
 
 def _stanza(name: str, *, source: str = "", section: str = "net", size: int = 1000, architecture: str = "armhf") -> str:
@@ -74,6 +75,36 @@ def test_the_peer_is_judged_as_we_are() -> None:
     said = {"a": {("busybox", "1.35.0")}, "b": {("zlib", "1.2.13"), ("zlib", "1.2.11")}, "c": {("other", "8.0")}}
     side = peer.judge(units, said)
     assert (side.named, side.right, side.anyhow, side.good, side.bad) == (2, 1, 3, 2, 1)
+
+
+def test_the_truth_is_corrected_by_rule_and_for_every_tool_alike() -> None:
+    changelog = gzip.compress(b"qemu (1:7.2+dfsg-7+deb12u18) bookworm; urgency=medium\n\n  * v7.2.22 stable release\n")
+    held = {"data/usr/share/doc/qemu-utils/changelog.Debian.gz": changelog}
+    assert truth.also("qemu", "7.2", held) == ["7.2.22"]
+    assert truth.also("qemu", "7.2", {"data/usr/share/doc/qemu-utils/changelog.Debian.gz": b"no gzip"}) == []
+    assert truth.also("ndppd", "0.2.5", {}) == ["0.2.4"]
+    assert truth.unclear("tftpd-hpa", "tftp-hpa", "5.2+20240610-1", "")
+    assert truth.unclear("minizip", "minizip", "1:1.3.dfsg+really1.3.1-1", "zlib")
+    for plain in ("1:2.10-3+deb12u1", "3.0.16-1~deb12u1", "10.0p1-7", "1.21.3-1+b2"):
+        assert not truth.unclear("wget", "wget", plain, "")
+    unit = Unit(package="a", product="x", version="1.7.1", also=["1.7"])
+    assert [unit.sorted_out(s) for s in (["1.7"], ["1.7.1", "1.7"], ["1.6"], ["1.7", "1.6"])] == [
+        (1, 0), (1, 0), (0, 1), (1, 1),
+    ]  # fmt: skip
+    assert Unit(package="a", product="x", version="5.2", unclear=True).sorted_out(["5.3"]) == (0, 0)
+
+
+def test_the_comparable_set_is_what_the_peer_has_a_checker_for() -> None:
+    known = pools.looked_for()
+    assert {"busybox", "zlib", "expat", "apache-httpd", "linux"} <= known  # some are called otherwise there
+    assert not {"netifd", "libmnl", "vxworks"} & known
+    assert known <= products().keys()
+
+
+def test_an_image_that_is_not_there_is_said_loudly(tmp_path: Path) -> None:
+    said: list[object] = []
+    assert images.measure(tmp_path / "none.bin", tmp_path, lambda image, folder: ([], {}), said.append) is None
+    assert "SKIPPED" in str(said)
 
 
 def _sampled() -> list[Rule]:

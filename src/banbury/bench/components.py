@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, structs
 
+from banbury.bench.truth import also, unclear
 from banbury.formats.view import View
 from banbury.inspect.contract import FileView, Skip
 from banbury.inspect.inspectors.components import Components
@@ -34,7 +35,8 @@ _PROSE = re.compile(r"data/usr/share/(?:doc|man|info|locale|lintian|bug)/")
 
 class Unit(Struct, kw_only=True):
     """One package: the truth, and what its bytes say. ``holds``: its programs hold the version as text at all.
-    ``other``: ``product version`` asserted of other products."""
+    ``other``: ``product version`` asserted of other products. ``also``, ``unclear``: corrections of the truth
+    (:mod:`banbury.bench.truth`)."""
 
     package: str
     product: str
@@ -48,11 +50,23 @@ class Unit(Struct, kw_only=True):
     bracket: str = ""
     techniques: list[str] = []
     other: list[str] = []
+    also: list[str] = []
+    unclear: bool = False
 
     @property
     def right(self) -> bool:
         """Product and version right, and no other version asserted of it."""
         return bool(self.asserted) and not self.wrong
+
+    def sorted_out(self, stated: Iterable[str]) -> tuple[int, int]:
+        """How many of the versions stated of the product are right, and wrong, with the truth corrected."""
+        right = wrong = 0
+        for version in stated:
+            if any(same(version, each) for each in (self.version, *self.also)):
+                right = 1
+            elif not self.unclear:
+                wrong += 1
+        return right, wrong
 
 
 class Measured(Struct, kw_only=True):
@@ -127,6 +141,7 @@ def _unit(path: Path, knowledge: Knowledge, total: Measured) -> Unit:
     stated = re.search(r"\(([^()]{1,100})\)", source)
     product = product_of(manager, name, whole, source)
     unit = Unit(package=name, product=product, version=clean(upstream(stated[1] if stated else whole, manager)))
+    unit.also, unit.unclear = also(product, unit.version, held), unclear(product, name, whole, source)
     version = re.compile(rb"(?<![\d.])" + re.escape(unit.version.encode()) + rb"(?![\d])")
     found: list[Identity] = []
     for where, content in held.items():

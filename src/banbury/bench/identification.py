@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec import Struct
 
 import banbury
-from banbury.bench import peer, pools, programs
+from banbury.bench import images, peer, pools, programs
 from banbury.bench.components import Measured, Unit, measure
 from banbury.bench.report import Target
 from banbury.model.errors import InputError
@@ -37,7 +37,8 @@ class Row(Struct, frozen=True, kw_only=True):
 
 class Tally(Struct, frozen=True, kw_only=True):
     """Counts over units. ``holds``: those whose programs hold the version as text; ``held``: the right ones of them.
-    ``good``/``bad``: versions asserted of the package's own product, right and wrong."""
+    ``good``/``bad``: versions asserted of the package's own product, right and wrong. ``corrected``: packages right,
+    versions right and wrong with the truth corrected (:mod:`banbury.bench.truth`)."""
 
     units: int
     named: int
@@ -46,6 +47,7 @@ class Tally(Struct, frozen=True, kw_only=True):
     held: int
     good: int
     bad: int
+    corrected: tuple[int, int, int]
 
 
 class IdentificationReport(Struct, frozen=True, kw_only=True):
@@ -55,7 +57,8 @@ class IdentificationReport(Struct, frozen=True, kw_only=True):
     program: str
     machine: str
     rows: list[Row]
-    beside: peer.Beside | None
+    beside: list[peer.Beside]
+    images: list[images.Image] = []
     knowledge: str
 
     def targets(self) -> list[Target]:
@@ -72,9 +75,16 @@ class IdentificationReport(Struct, frozen=True, kw_only=True):
             ]
         slowest = min(row.speed for row in self.rows)
         out.append(_at_least("speed of the pass, slowest set", slowest, "MB/s CPU", 300))
-        if self.beside is not None and self.beside.theirs.cpu:
-            out.append(_at_least(f"CPU of {peer.PROGRAM} over ours, same files", self.beside.ratio(), "×", 150))
-        return out
+        for beside in self.beside:
+            known = beside.shares[-1].ours
+            out.append(_target(f"{beside.pool}, {peer.KNOWN}", known.right, beside.shares[-1].packages, 90))
+            if beside.theirs.cpu:
+                what = f"CPU of {peer.PROGRAM} over ours, {beside.pool}"
+                out.append(_at_least(what, beside.ratio(), "×", 150))
+        return [
+            *out,
+            *(_target(f"products found in {i.name} by bytes alone", i.named, i.packages, 80) for i in self.images),
+        ]
 
     def markdown(self) -> str:
         """The tables, ready to paste."""
@@ -91,17 +101,26 @@ class IdentificationReport(Struct, frozen=True, kw_only=True):
         yield ""
         yield from _table(self.rows)
         yield ""
-        yield from peer.table(self.beside)
+        for beside in self.beside:
+            yield from peer.table(beside)
+            yield ""
+        yield from images.table(self.images)
 
 
 def run(
-    work: Path, *, only: Sequence[str] = (), tell: Tell = lambda line: None, details: bool = False
+    work: Path,
+    *,
+    only: Sequence[str] = (),
+    firmware: Sequence[Path] = (),
+    examine: images.Examine | None = None,
+    tell: Tell = lambda line: None,
+    details: bool = False,
 ) -> IdentificationReport:
     """Measure every set, or those of the suites in ``only``. Raises :class:`InputError` where a set cannot be had."""
     chosen = [p for p in pools.data().set if not only or p.suite in only]
     if not chosen:
         raise InputError(f"no set is of {', '.join(only)}")
-    rows, beside = [], None
+    rows, beside = [], []
     for pool in chosen:
         packages = pools.fetch(pool, work / "packages", tell)
         tell(f"{pool.name}: {len(packages)} packages")
@@ -112,16 +131,23 @@ def run(
             for line in measured.details():
                 tell(line)
         rows.append(_row(pool, [c for c, _ in packages], measured))
-        if pool.peer or beside is None:
-            beside = peer.compare(pool, packages, measured.units, work, tell)
+        if pool.peer:
+            beside.append(peer.compare(pool, packages, measured.units, work, tell))
     return IdentificationReport(
         date=dt.datetime.now(dt.UTC).date().isoformat(),
         program=f"banbury {banbury.__version__}",
         machine=programs.machine(),
         rows=rows,
         beside=beside,
+        images=_images(firmware, work, examine, tell),
         knowledge=bundle.default()[1],
     )
+
+
+def _images(firmware: Sequence[Path], work: Path, examine: images.Examine | None, tell: Tell) -> list[images.Image]:
+    if examine is None:
+        return []
+    return [found for path in firmware if (found := images.measure(path, work, examine, tell)) is not None]
 
 
 def _row(pool: pools.Pool, chosen: Sequence[pools.Chosen], measured: Measured) -> Row:
@@ -138,6 +164,7 @@ def _row(pool: pools.Pool, chosen: Sequence[pools.Chosen], measured: Measured) -
 
 def tally(units: Sequence[Unit]) -> Tally:
     """The counts over units."""
+    corrected = [u.sorted_out([*u.asserted, *u.wrong]) for u in units]
     return Tally(
         units=len(units),
         named=sum(u.named for u in units),
@@ -146,19 +173,26 @@ def tally(units: Sequence[Unit]) -> Tally:
         held=sum(u.right for u in units if u.holds),
         good=sum(bool(u.asserted) for u in units),
         bad=sum(len(u.wrong) for u in units),
+        corrected=(
+            sum(right and not wrong for right, wrong in corrected),
+            sum(right for right, _ in corrected),
+            sum(wrong for _, wrong in corrected),
+        ),
     )
 
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
-    yield "| set | use | packages | product named | product and version right | … of those that hold it as text | of the versions asserted, right | MB/s CPU |"  # noqa: E501
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| set | use | packages | product named | product and version right | … of those that hold it as text | of the versions asserted, right | truth corrected: product and version right | of the versions asserted, right | MB/s CPU |"  # noqa: E501
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     for row in rows:
         for what, found in (("one for each product", row.carriers), ("all", row.all)):
             speed = f"{row.speed:.0f} on {row.mb:.0f} MB" if found is row.all else ""
             yield (
                 f"| {row.pool.name} | {row.pool.use} | {found.units}, {what} | {share(found.named, found.units)} "
                 f"| {share(found.right, found.units)} | {found.held} of {share(found.holds, 0)} "
-                f"({_percent(found.held, found.holds)}) | {share(found.good, found.good + found.bad)} | {speed} |"
+                f"({_percent(found.held, found.holds)}) | {share(found.good, found.good + found.bad)} "
+                f"| {share(found.corrected[0], found.units)} "
+                f"| {share(found.corrected[1], sum(found.corrected[1:]))} | {speed} |"
             )
 
 

@@ -21,13 +21,16 @@ from msgspec import Struct, structs
 
 from banbury.bench.components import Unit, same
 from banbury.bench.meter import Usage, measure
-from banbury.bench.pools import Chosen, Pool
+from banbury.bench.pools import Chosen, Pool, looked_for
 from banbury.supply.knowledge.packages import members
 from banbury.supply.products import products
 
 PROGRAM: Final = "cve-bin-tool"
 #: Of the set's packages in order of their names, every how many-th is compared: the peer takes a minute for 100 MB.
 EVERY: Final = 2
+#: The two parts of a set that are compared.
+HARD: Final = "every 2nd package of the set by name"
+KNOWN: Final = "one package for each product that cve-bin-tool has a checker for"
 _SAYS: Final = re.compile(r"/([^/\s]+)/[^/\s]+ contains (\S+) (\S+)")
 _TABLES: Final = {
     "cve_severity": "cve_number, severity, description, score, cvss_version, cvss_vector, data_source, last_modified",
@@ -57,17 +60,29 @@ class Side(Struct, frozen=True, kw_only=True):
     bad: int = 0
     start: float = 0.0
     trouble: str = ""
+    corrected: tuple[int, int, int] = (0, 0, 0)
+
+
+class Share(Struct, frozen=True, kw_only=True):
+    """What both said of some of the packages."""
+
+    what: str
+    packages: int
+    ours: Side
+    theirs: Side
 
 
 class Beside(Struct, frozen=True, kw_only=True):
-    """Both tools on the same files."""
+    """Both tools on the same files. ``ours``, ``theirs``: the cost of all of them."""
 
     pool: str
+    use: str
     packages: int
     files: int
     size: int
     ours: Side
     theirs: Side
+    shares: list[Share]
 
     def ratio(self) -> float:
         """How many times the CPU of our pass theirs takes, start left out of both."""
@@ -77,11 +92,15 @@ class Beside(Struct, frozen=True, kw_only=True):
 def compare(
     pool: Pool, packages: Sequence[tuple[Chosen, Path]], units: Sequence[Unit], work: Path, tell: Tell
 ) -> Beside:
-    """Unpack a share of the packages' ELF files and run both tools over them."""
+    """Unpack the ELF files of two parts of the packages, every ``EVERY``-th by name and those of products that the peer
+    has a checker for, one for each, and run both tools over them."""
     folder = work / "peer" / pool.suite
     shutil.rmtree(folder, ignore_errors=True)
     by_name = {unit.package: unit for unit in units if unit.programs}
-    names = sorted(by_name)[::EVERY]
+    carriers = {c.package for c, _ in packages if c.carrier}
+    known = [n for n in sorted(by_name) if n in carriers and by_name[n].product in looked_for()]
+    parts = [(HARD, sorted(by_name)[::EVERY]), (KNOWN, known)]
+    names = sorted({name for _, part in parts for name in part})
     paths = {c.package: path for c, path in packages}
     files = size = 0
     for name in names:
@@ -90,34 +109,55 @@ def compare(
             if where.startswith("data/") and content.startswith(b"\x7fELF"):
                 files, size = files + 1, size + len(content)
                 (folder / name / f"{files}-{where.rpartition('/')[2]}").write_bytes(content)
-    ours = [by_name[name] for name in names]
     tell(f"{pool.name}: both tools on {files} files, {size / 1e6:.0f} MB")
     (empty := work / "peer" / "empty").mkdir(exist_ok=True)
     runner = [sys.executable, "-m", "banbury.bench.runners", "identify"]
     start, usage = (measure([*runner, str(what)]) for what in (empty, folder))
+    theirs, said = _theirs(folder, empty, work)
     return Beside(
         pool=pool.name,
+        use=pool.use,
         packages=len(names),
         files=files,
         size=size,
-        ours=Side(
-            name="banbury",
-            cpu=usage.cpu,
-            start=start.cpu,
-            named=sum(u.named for u in ours),
-            right=sum(u.right for u in ours),
-            anyhow=sum(bool(u.asserted) for u in ours),
-            good=sum(bool(u.asserted) for u in ours),
-            bad=sum(len(u.wrong) for u in ours),
-        ),
-        theirs=_theirs(folder, empty, ours, work),
+        ours=Side(name="banbury", cpu=usage.cpu, start=start.cpu),
+        theirs=theirs,
+        shares=[_share(what, [by_name[name] for name in part], said, theirs.trouble) for what, part in parts],
     )
 
 
-def _theirs(folder: Path, empty: Path, units: Sequence[Unit], work: Path) -> Side:
+def _share(what: str, units: Sequence[Unit], said: Mapping[str, set[tuple[str, str]]], trouble: str) -> Share:
+    verdicts = [u.sorted_out([*u.asserted, *u.wrong]) for u in units]
+    return Share(
+        what=what,
+        packages=len(units),
+        ours=Side(
+            name="banbury",
+            named=sum(u.named for u in units),
+            right=sum(u.right for u in units),
+            anyhow=sum(bool(u.asserted) for u in units),
+            good=sum(bool(u.asserted) for u in units),
+            bad=sum(len(u.wrong) for u in units),
+            corrected=_corrected(verdicts),
+        ),
+        theirs=structs.replace(judge(units, said), trouble=trouble),
+    )
+
+
+def _corrected(verdicts: Sequence[tuple[int, int]]) -> tuple[int, int, int]:
+    """Packages right, versions right and wrong."""
+    return (
+        sum(right and not wrong for right, wrong in verdicts),
+        sum(right for right, _ in verdicts),
+        sum(wrong for _, wrong in verdicts),
+    )
+
+
+def _theirs(folder: Path, empty: Path, work: Path) -> tuple[Side, dict[str, set[tuple[str, str]]]]:
+    """The peer's cost, and what it said of each package."""
     program = shutil.which(PROGRAM)
     if program is None:
-        return Side(name=PROGRAM, trouble="not installed")
+        return Side(name=PROGRAM, trouble="not installed"), {}
     home, log = work / "peer" / "home", work / "peer" / "log"
     _make_home(home)
     command = [program, "--offline", "--disable-version-check", "-l", "debug", "-f", "json"]
@@ -125,11 +165,11 @@ def _theirs(folder: Path, empty: Path, units: Sequence[Unit], work: Path) -> Sid
     text = log.read_text(errors="replace") if log.is_file() else ""
     if usage.status != 0:
         last = [line for line in text.splitlines() if line.strip()][-1:] or ["no output"]
-        return Side(name=PROGRAM, trouble=f"exit status {usage.status}: {last[0].strip()[:120]}")
+        return Side(name=PROGRAM, trouble=f"exit status {usage.status}: {last[0].strip()[:120]}"), {}
     said: dict[str, set[tuple[str, str]]] = {}
     for package, product, version in _SAYS.findall(text):
         said.setdefault(package, set()).add((product, version))
-    return structs.replace(judge(units, said), cpu=usage.cpu, start=start.cpu)
+    return Side(name=PROGRAM, cpu=usage.cpu, start=start.cpu), said
 
 
 def _logged(command: list[str], home: Path, log: Path) -> Usage:
@@ -144,6 +184,7 @@ def _logged(command: list[str], home: Path, log: Path) -> Usage:
 def judge(units: Sequence[Unit], said: Mapping[str, set[tuple[str, str]]]) -> Side:
     """What the peer said (product and version by package) against the truth."""
     named = right = anyhow = good = bad = 0
+    verdicts = []
     for unit in units:
         found = said.get(unit.package, set())
         row = products().get(unit.product)
@@ -154,7 +195,10 @@ def judge(units: Sequence[Unit], said: Mapping[str, set[tuple[str, str]]]) -> Si
         named, right = named + bool(mine), right + (hit and not misses)
         anyhow += any(same(version, unit.version) for _, version in found)
         good, bad = good + hit, bad + len(misses)
-    return Side(name=PROGRAM, named=named, right=right, anyhow=anyhow, good=good, bad=bad)
+        verdicts.append(unit.sorted_out(sorted(mine)))
+    return Side(
+        name=PROGRAM, named=named, right=right, anyhow=anyhow, good=good, bad=bad, corrected=_corrected(verdicts)
+    )
 
 
 def _make_home(home: Path) -> None:
@@ -172,25 +216,30 @@ def _make_home(home: Path) -> None:
         database.execute("INSERT INTO latest_update_sqlite VALUES (?)", (time.time(),))
 
 
-def table(beside: Beside | None) -> Iterator[str]:
+def table(beside: Beside) -> Iterator[str]:
     """The comparison as Markdown."""
-    if beside is None:
-        return
     yield (
-        f"The same {beside.files} ELF files ({beside.size / 1e6:.0f} MB) of {beside.packages} packages of "
-        f"{beside.pool} (every {EVERY}nd by name), each tool as a process of its own, start included:"
+        f"{beside.pool} ({beside.use}): the same {beside.files} ELF files ({beside.size / 1e6:.0f} MB) of "
+        f"{beside.packages} packages, each tool as a process of its own:"
     )
     yield ""
-    yield "| tool | CPU s | of it start | MB/s without start | product named | product and version right | right version under any name | of the versions stated of it, right |"  # noqa: E501
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| tool | CPU s | of it start | MB/s without start |"
+    yield "|---|---|---|---|"
     for side in (beside.ours, beside.theirs):
-        if side.trouble:
-            yield f"| {side.name} | – | – | – | – | – | – | {side.trouble} |"
-            continue
-        stated = side.good + side.bad
-        shares = [f"{n} ({100 * n / beside.packages:.0f} %)" for n in (side.named, side.right, side.anyhow)]
-        yield (
-            f"| {side.name} | {side.cpu:.2f} | {side.start:.2f} "
-            f"| {beside.size / 1e6 / max(side.cpu - side.start, 1e-9):.1f} | {' | '.join(shares)} "
-            f"| {side.good} of {stated} ({100 * side.good / max(stated, 1):.1f} %) |"
-        )
+        speed = beside.size / 1e6 / max(side.cpu - side.start, 1e-9)
+        yield f"| {side.name} | {side.trouble or f'{side.cpu:.2f} | {side.start:.2f} | {speed:.1f}'} |"
+    yield ""
+    yield "| packages | tool | product named | product and version right | right version under any name | of the versions stated of it, right | truth corrected: product and version right | of the versions stated, right |"  # noqa: E501
+    yield "|---|---|---|---|---|---|---|---|"
+    for share in beside.shares:
+        for side in (share.ours, share.theirs):
+            if side.trouble:
+                continue
+            counts = (side.named, side.right, side.anyhow)
+            parts = [_of(n, share.packages) for n in counts] + [_of(side.good, side.good + side.bad)]
+            parts += [_of(side.corrected[0], share.packages), _of(side.corrected[1], sum(side.corrected[1:]))]
+            yield f"| {share.packages}: {share.what} | {side.name} | {' | '.join(parts)} |"
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part} of {whole} ({100 * part / max(whole, 1):.1f} %)"

@@ -30,7 +30,7 @@ _KEYS: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One set. ``use`` is ``development`` or ``held out``; ``without``: the source of knowledge that is left out;
-    ``peer``: the peer is run on a share of it as well."""
+    ``peer``: the peer is run on a part of it as well."""
 
     name: str
     suite: str
@@ -52,10 +52,20 @@ class _Peer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     checkers: list[str]
 
 
+class Stated(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A release of a product whose own sources state another version."""
+
+    product: str
+    version: str
+    stated: str
+    reason: str
+
+
 class _Data(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     set: list[Pool]
     rule: _Rule
     peer: _Peer
+    truth: list[Stated]
 
 
 class Chosen(Struct, frozen=True, kw_only=True):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from banbury.commands.common import errors_as_exit_status
 from banbury.terminal import TerminalProgress, plain
+
+if TYPE_CHECKING:
+    from banbury.model.evaluation import File, Node
 
 
 @click.command()
@@ -45,6 +49,12 @@ from banbury.terminal import TerminalProgress, plain
     help="Measure the sets of this release alone, for --what components (default: all).",
 )
 @click.option("--missed", is_flag=True, help="List what was missed, for --what components; not for held-out sets.")
+@click.option(
+    "--firmware",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A firmware image with a package database, for --what components; may be given several times.",
+)
 @click.option("--repeats", type=click.IntRange(1, 50), default=3, show_default=True, help="Runs of each command.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the table here as well.")
 def bench(
@@ -55,6 +65,7 @@ def bench(
     feed: Path | None,
     suites: tuple[str, ...],
     missed: bool,
+    firmware: tuple[Path, ...],
     repeats: int,
     output: Path | None,
 ) -> None:
@@ -75,7 +86,9 @@ def bench(
         elif what == "components":
             from banbury.bench import identification
 
-            text = identification.run(work, only=suites, tell=tell, details=missed).markdown()
+            text = identification.run(
+                work, only=suites, firmware=firmware, examine=_examine, tell=tell, details=missed
+            ).markdown()
         elif what == "equivalence":
             from banbury.bench import equivalence
 
@@ -86,3 +99,15 @@ def bench(
         if output is not None:
             output.write_text(text, "utf-8")
         click.echo(text)
+
+
+def _examine(image: Path, folder: Path) -> tuple[list[Node], dict[str, File]]:
+    """Unpack and inspect an image as far as identification needs it."""
+    from banbury.lab.workspace import Workspace
+    from banbury.laboratory import close, examined
+
+    try:
+        with Workspace(folder) as workspace:
+            return examined(image, workspace)
+    finally:
+        close()

@@ -61,12 +61,12 @@ def is_branch(knowledge: Knowledge, product: str, version: str) -> bool:
 
 
 def newer(knowledge: Knowledge, product: str, version: str) -> bool:
-    """Whether a version is a later one than all known, in the form of the newest and with the same first number."""
+    """Whether a version is soon after the newest known, in its form."""
     found, known = parts(version), _known(knowledge, product)
     if found is None or known is None:
         return False
     newest = known.newest.get((len(found[0]), bool(found[1])))
-    return newest is not None and found[0] > newest and found[0][0] == newest[0]
+    return newest is not None and _soon_after(found[0], newest)
 
 
 def far_newer(knowledge: Knowledge, product: str, version: str) -> bool:
