@@ -147,6 +147,7 @@ extern int register_device(void *device);
 #define INFO(tag, value) static const char info_##tag[] __attribute__((section(".modinfo"), used)) = STR(tag) "=" value
 INFO(license, "GPL");
 INFO(author, "The vendor");
+INFO(version, "2.4.10");
 INFO(vermagic, "6.1.55 SMP mod_unload ");
 struct device { const char *name; int (*open)(int); int (*control)(int); };
 struct module { unsigned long state; void *next, *previous; char name[56]; int (*init)(void); void (*exit)(void); };

@@ -26,14 +26,14 @@ _ABI = {"mips": ("-mno-abicalls",), "mipsel": ("-mno-abicalls",)}
 
 
 def module(
-    target: str, *, vendor: bool = False, options: tuple[str, ...] = (), kernel: str = "6.1.55", author: str = "vendor"
+    target: str, *, vendor: bool = False, options: tuple[str, ...] = (), release: str = "2.4.10", author: str = "vendor"
 ) -> bytes:
-    """A kernel module before it is signed, for a version of the kernel."""
+    """A kernel module before it is signed, of a version of its own."""
     side = VENDOR if vendor else LAB
     return compiled(
         Build(
             target=target,
-            sources=(("exdev.c", MODULE.replace("6.1.55", kernel).replace("The vendor", f"The {author}")),),
+            sources=(("exdev.c", MODULE.replace("2.4.10", release).replace("The vendor", f"The {author}")),),
             link=None,
             root=side["roots"][0],
             options=(*_OBJECT, *_ABI.get(target, ()), *options),
@@ -198,17 +198,17 @@ def _module_debug(target: str) -> Made:
     return _declared(target, Made(a=a, b=signed.module(module(target, vendor=True), signed.key("vendor"))))
 
 
-def _versioned(target: str, kernel: str = "6.1.55-vendor7", author: str = "vendor") -> Made:
-    """The vendor's kernel has a longer version, which its record declares; the module's description is longer."""
+def _versioned(target: str, release: str = "2.4.10-vendor7", author: str = "vendor") -> Made:
+    """The vendor's module has a longer version, which its record declares, and so a longer description."""
     signer = signed.key("vendor")
     a = signed.module(module(target), signed.key("laboratory"))
-    b = signed.module(module(target, vendor=True, kernel=kernel, author=author), signer)
-    base = signed.module(module(target, vendor=True, kernel="6.1.55-vendor7"), signer)
+    b = signed.module(module(target, vendor=True, release=release, author=author), signer)
+    base = signed.module(module(target, vendor=True, release="2.4.10-vendor7"), signer)
     made = _declared(target, Made(a=a, b=b, base=base if b != base else None))
     assert made.record_a is not None
     assert made.record_b is not None
-    made.record_a = {**made.record_a, "versions": {"kernel": "6.1.55"}}
-    made.record_b = {**made.record_b, "versions": {"kernel": "6.1.55-vendor7"}}
+    made.record_a = {**made.record_a, "versions": {"driver": "2.4.10"}}
+    made.record_b = {**made.record_b, "versions": {"driver": "2.4.10-vendor7"}}
     return made
 
 
@@ -282,7 +282,7 @@ def recipes() -> Iterator[Recipe]:
             f"ko-{target}-same-version",
             "kernel-module",
             "version",
-            "The declared version of the kernel is longer, and so is the module's description.",
+            "The declared version of the driver is longer, and so is the module's description.",
             partial(_versioned, target),
             expected=RELAYOUT,
         )
@@ -290,8 +290,8 @@ def recipes() -> Iterator[Recipe]:
             f"ko-{target}-version-lookalike",
             "kernel-module",
             "declared-lookalike",
-            "The version of the kernel only begins as the declared one does.",
-            partial(_versioned, target, "6.1.55-vendor70"),
+            "The version of the driver only begins as the declared one does.",
+            partial(_versioned, target, "2.4.10-vendor70"),
         )
         yield make(
             f"ko-{target}-version-author",
