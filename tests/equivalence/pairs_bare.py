@@ -291,6 +291,13 @@ def _() -> Sample:
     return _both("x86_64")
 
 
+@harmless("bare-both-build-id")
+def _() -> Sample:
+    """With another build-id as well."""
+    one, two = (build.program("mips", "-fPIE", "-pie", f'-DDAY="{day}"', source=SOURCE) for day in (ONE, TWO))
+    return Sample(bare(one), bare(two), *RECORDS)
+
+
 @harmless("bare-both-fixed")
 def _() -> Sample:
     return _both("x86_64", fixed=True)

@@ -26,6 +26,7 @@ from banbury.formats import _elf_types as t
 from banbury.model.errors import Malformed
 
 _FREE: Final = {t.PT_LOAD, t.PT_GNU_RELRO, 0x6474E551}  # of segments: those that are no table of a loader's; the stack
+_MOST: Final = 256  # texts: each is looked for in all code
 _FUNCTIONS: Final = (2, 10)  # STT_FUNC, STT_GNU_IFUNC
 _OBJECT: Final = 1
 #: Tables of the dynamic linker, by tag; and of some the tag of their size.
@@ -42,12 +43,10 @@ def explain_texts(pair: Pair, start: int, end: int, left: list[Range]) -> list[R
     if not pair.declared.differ or not left:
         return left
     raw = bytes(pair.a.data[start:end])
-    found, rest = declared_texts(raw, bytes(pair.b.data[start:end]), pair.declared)
-    wanted = np.zeros(end - start, bool)
+    other = bytearray(raw)  # but for what is accounted for already
     for run in left:
-        wanted[run.start - start : run.end - start] = True
-    if not all(wanted[run.start : run.end].all() for run in [*rest, *(run for run, _ in found)]):
-        return left  # a build-id among them
+        other[run.start - start : run.end - start] = pair.b.data[run.start : run.end]
+    found, rest = declared_texts(raw, bytes(other), pair.declared)
     out = [Range(r.start + start, r.end + start) for r in rest]
     proof = _Proof(pair.a)
     for run, names in found:
@@ -75,6 +74,8 @@ class _Proof:
         if first == 0 or stop < 0:
             return "it has no end"
         if first not in self.known:
+            if len(self.known) == _MOST:
+                return "too many texts differ"
             try:
                 self.known[first] = self._refusal(first + start, stop + 1 + start)
             except Malformed as error:
@@ -89,7 +90,9 @@ class _Proof:
         stop = address + behind - first
         why = self._written(load, address, stop)
         if not why and load.flags & t.PF_X:
-            why = self._among_code(load, address, stop)
+            why = self._among_code(load, address)
+        if not why and calls_into(self.elf, *self._code, address, stop):  # old programs may run whatever they may read
+            why = "code jumps there"
         if why or self._exported(address, behind - first):
             return why
         if pointed(self.elf, self._code, address):
@@ -107,14 +110,12 @@ class _Proof:
         places = self._relocated
         return "the dynamic linker changes it" if ((places + 8 > address) & (places < stop)).any() else ""
 
-    def _among_code(self, load: t.Segment, address: int, stop: int) -> str:
-        """Why the bytes between two addresses of a segment that holds code may be code."""
+    def _among_code(self, load: t.Segment, address: int) -> str:
+        """Why what stands at an address of a segment that holds code may be code."""
         (low, high), bounds = self._code, [self.elf.elf.tag(tag) for tag in (12, 13)]
         if any(x is None or not load.vaddr <= x < load.vaddr + load.filesz for x in bounds):
             return "the segment holds code, and no DT_INIT and DT_FINI say where"
-        if not low < high < address:
-            return "it is not behind the code that is known"
-        return "code jumps there" if calls_into(self.elf, low, high, address, stop) else ""
+        return "" if low < high < address else "it is not behind the code that is known"
 
     def _exported(self, address: int, size: int) -> bool:
         symbols = [s for s in self.elf.elf.dynamic_symbols if s.section and s.value == address]
