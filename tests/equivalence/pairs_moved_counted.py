@@ -46,6 +46,8 @@ FORMS = {
     "arm other-set": f"""{_T32} push {{r4, lr}}; adr r0, 2f; blx r0; pop {{r4, pc}}; .fill 700, 2, 0xbf00; .align 2
         .arm; 2: ldr r2, dist; add r2, pc, r2; 1: ldr r0, [r2]; bx lr; dist: .word level-1b-4; .thumb
         .fill 700, 2, 0xbf00; bx lr""",
+    "arm hidden": f"""{_A32} push {{r4, lr}}; ldr r3, 2f; ldr r3, 3f; ldr r3, 4f; ldr r3, 5f; ldr r3, dist; bl 6f
+        2: ldr r2, dist; 3: add r2, pc, r2; 4: ldr r0, [r2]; 5: pop {{r4, pc}}; dist: .word level-4b-4; 6: bx lr""",
 }
 
 

@@ -234,7 +234,8 @@ class _Section:
         falls = al.falls[nodes].copy()
         follows = np.append(place[1:] == (place + size)[:-1], False)
         follows &= np.append(body.thumb[nodes][1:] == body.thumb[nodes][:-1], False)
-        self.runs = place[falls & ~follows & ~al.calls[nodes]]
+        stays = ~al.calls[nodes] | (body.leads[nodes] >= 0)  # of calls out of the section nothing says that they return
+        self.runs = place[falls & ~follows & stays]
         falls &= follows
         leads = np.where(al.calls[nodes], -1, body.leads[nodes])
         some = np.flatnonzero(leads >= 0)
@@ -298,15 +299,16 @@ class _Section:
         return local, called[local], masks
 
     def _end(self) -> bool:
-        """Mark calls behind which nothing stands but padding and then what is no code: compilers write nothing else
-        after a function that does not return. Whether there were any."""
+        """Mark calls out of the section behind which nothing stands but padding and then what is no code: compilers
+        write nothing else after a function that does not return. Whether there were any."""
         body, nodes = self.body, self.nodes
         index = np.searchsorted(body.place[nodes], self.runs)
         shut = []
         for _ in range(_MOST_PADDING):
             index = index[(index > 0) & body.idle(nodes[index])] - 1
             calls = body.all.calls[nodes[index]] & body.all.falls[nodes[index]]
-            shut.append(nodes[index[calls]])
+            away = body.leads[nodes[index]] < 0  # of functions of this section it is known whether they return
+            shut.append(nodes[index[calls & away]])
             index = index[~calls]
         closed = np.concatenate(shut)
         body.close(closed)
