@@ -153,6 +153,8 @@ def fetch(pool: Pool, folder: Path, tell: Tell) -> list[tuple[Chosen, Path]]:
     chosen = choose(index.read_text("utf-8", "replace"), pool.architecture)
     have = _have(here)
     missing = [c.package for c in chosen if c.package not in have]
+    if missing:
+        _apt(here, [*options, "update"])  # an old state may name files that the archive has replaced
     for at in range(0, len(missing), _AT_ONCE):
         tell(f"{pool.name}: packages {at + 1} to {min(at + _AT_ONCE, len(missing))} of {len(missing)}")
         _apt(here / "packages", [*options, "download", *missing[at : at + _AT_ONCE]])
