@@ -349,7 +349,9 @@ def _() -> Sample:
     raw = _vector(EIGHT, 8)
     index = [s.name for s in build.elf(raw).iter_sections()].index(".rodata")
     raw = build.header_field(raw, index, 48, "<Q", 16)
-    return Sample(_vector("1.2.3", 16), build.strip(raw), BuildRecord(versions={"p": "1.2.3"}), BuildRecord(versions={"p": EIGHT}))
+    return Sample(
+        _vector("1.2.3", 16), build.strip(raw), BuildRecord(versions={"p": "1.2.3"}), BuildRecord(versions={"p": EIGHT})
+    )
 
 
 @harmless("moved-constant-aligned")
