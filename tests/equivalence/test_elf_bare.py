@@ -12,8 +12,8 @@ import pytest
 from banbury.compare.equivalence import BuildRecord, FileVerdict, Verdict
 from banbury.compare.equivalence.leaf import compare_elf
 from banbury.formats.view import View
-from tests.equivalence import pairs_bare
-from tests.equivalence.pairs import HARMLESS, Sample
+from tests.equivalence import pairs_bare, test_core  # noqa: F401 - it registers all pairs
+from tests.equivalence.pairs import HARMLESS, TAMPERED, Sample
 
 IMAGE = Path(__file__).resolve().parents[2] / ".." / "shared" / "firmware" / "openwrt-mr3020" / "mr3020-demtech.bin"
 
@@ -47,6 +47,20 @@ def test_no_mutant_is_accepted(name: str) -> None:
     for size in chance.sample(range(1, len(sample.b)), 12):
         assert not verdict(sample, sample.b[:size]).verdict.equivalent
     assert not verdict(sample, sample.b + b"\0").verdict.equivalent
+
+
+TWINS = sorted(name for name in TAMPERED if name.startswith(("moved-", "stripped-", "pool-")))[::3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TWINS)
+def test_tampered_pair_is_refused_without_sections_too(name: str) -> None:
+    """What other tests tamper with, cut down to what is loaded."""
+    sample = TAMPERED[name]()
+    if sample.a[16:18] in (b"\1\0", b"\0\1"):
+        return  # an object
+    shipped = pairs_bare.bare(sample.b)
+    assert shipped == pairs_bare.bare(sample.a) or not verdict(sample, shipped).verdict.equivalent
 
 
 def test_section_table_of_the_shipped_file_alone_is_refused() -> None:
