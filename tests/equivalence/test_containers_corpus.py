@@ -11,7 +11,12 @@ from banbury.compare import corpus
 from banbury.compare.equivalence import BuildRecord, Verdict
 from banbury.compare.equivalence.recurse import Outcome, flatten
 from banbury.compare.equivalence.rules import rules
-from tests.equivalence import consumer_pairs, pairs_kernels, pairs_rpm  # noqa: F401 - they enter their pairs
+from tests.equivalence import (  # noqa: F401 - they enter their pairs
+    consumer_pairs,
+    consumer_pairs_images,
+    pairs_kernels,
+    pairs_rpm,
+)
 from tests.equivalence.container_pairs import HARMLESS, TAMPERED
 from tests.equivalence.decider import decided
 from tests.equivalence.pairs import Sample

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from banbury.model.errors import InputError
+from banbury.sample.apt import private_apt
 from banbury.supply.products import by_package, products
 
 _APT_SECONDS: Final = 1800
@@ -140,7 +141,7 @@ def fetch(pool: Pool, folder: Path, tell: Tell) -> list[tuple[Chosen, Path]]:
     """The set's packages, in ``folder`` or fetched into it. Raises :class:`InputError` where they cannot be had."""
     here = folder / f"{pool.suite}-{pool.architecture}"
     here.mkdir(parents=True, exist_ok=True)
-    options = _private_apt(here.resolve(), pool)
+    options = _pool_apt(here.resolve(), pool)
     index = here / "index"
     if not index.is_file():
         tell(f"{pool.name}: the index")
@@ -177,27 +178,11 @@ def _unreachable(pool: Pool, more: str = "") -> InputError:
     )
 
 
-def _private_apt(here: Path, pool: Pool) -> list[str]:
-    """Options for an apt with its own state below ``here``."""
-    for name in ("state/lists/partial", "cache/archives/partial", "sources"):
-        (here / name).mkdir(parents=True, exist_ok=True)
-    (here / "state/status").touch()
+def _pool_apt(here: Path, pool: Pool) -> list[str]:
+    """Options for an apt with its own state below ``here``, with the pool's suite as its one source."""
+    options = private_apt(here, pool.architecture)
     (here / "sources/one.list").write_text(f"deb [signed-by={_KEYS}] {_source(pool)} {pool.suite} main\n")
-    settings = {
-        "APT::Architecture": pool.architecture,
-        "APT::Architectures": pool.architecture,
-        "Dir::State": str(here / "state"),
-        "Dir::State::status": str(here / "state/status"),
-        "Dir::Cache": str(here / "cache"),
-        "Dir::Etc::sourcelist": "/dev/null",
-        "Dir::Etc::sourceparts": str(here / "sources"),
-        "Acquire::Languages": "none",
-        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
-        "Acquire::Retries": "1",
-    }
-    if os.geteuid() == 0:
-        settings["APT::Sandbox::User"] = "root"
-    return [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
+    return options
 
 
 def _source(pool: Pool) -> str:

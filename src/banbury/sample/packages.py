@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from banbury.lab.progress import Progress
 from banbury.model.errors import InputError
+from banbury.sample.apt import private_apt
 from banbury.sample.tree import Tree, from_tar
 
 _APT_SECONDS = 900
@@ -109,7 +110,7 @@ def _download(names: Sequence[str], architecture: str, folder: Path) -> None:
     if shutil.which("apt-get") is None:
         raise _unavailable(names, folder, "this machine has no apt-get")
     with tempfile.TemporaryDirectory(prefix="banbury-apt-") as scratch:
-        options = _private_apt(Path(scratch), architecture)
+        options = _system_apt(Path(scratch), architecture)
         # One bad source of the user's must not stop the others: what counts is whether the packages come.
         _apt(folder, *options, "update")
         done = _apt(folder, *options, "download", *names)
@@ -117,34 +118,16 @@ def _download(names: Sequence[str], architecture: str, folder: Path) -> None:
             raise _unavailable(names, folder, _last_line(done.stderr))
 
 
-def _private_apt(scratch: Path, architecture: str) -> list[str]:
+def _system_apt(scratch: Path, architecture: str) -> list[str]:
     """Options for an apt with its own state, for ``architecture`` only, with the system's sources and keys."""
-    for name in ("state/lists/partial", "cache/archives/partial", "sources.d"):
-        (scratch / name).mkdir(parents=True)
-    (scratch / "state/status").touch()
+    options = private_apt(scratch, architecture)
     system = Path("/etc/apt")
     lists = [system / "sources.list", *sorted((system / "sources.list.d").glob("*"))]
     for source in lists:
         if source.suffix in {".list", ".sources"} and source.is_file():
             text = _any_architecture(source.read_text(errors="replace"))
-            (scratch / "sources.d" / source.name).write_text(text)
-    settings = {
-        "APT::Architecture": architecture,
-        "APT::Architectures": architecture,
-        "Dir::State": str(scratch / "state"),
-        "Dir::State::status": str(scratch / "state/status"),
-        "Dir::Cache": str(scratch / "cache"),
-        "Dir::Etc::sourcelist": "/dev/null",
-        "Dir::Etc::sourceparts": str(scratch / "sources.d"),
-        "Acquire::Languages": "none",
-        "Acquire::IndexTargets::deb-src::Sources::DefaultEnabled": "false",
-        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
-        "Acquire::Retries": "1",
-    }
-    if os.geteuid() == 0:
-        # The download user of apt cannot write into a folder of root's; apt would warn and go on as root anyway.
-        settings["APT::Sandbox::User"] = "root"
-    return [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
+            (scratch / "sources" / source.name).write_text(text)
+    return options
 
 
 def _any_architecture(text: str) -> str:
