@@ -33,8 +33,8 @@ from banbury.intake.unpack import Allowance, Haul, Unpacker, check_allowance
 from banbury.judge.engine import Facts, judge
 from banbury.judge.rules import rules_digest
 from banbury.lab import engine, sandbox
+from banbury.lab.blobs import mapped
 from banbury.lab.progress import Progress, Silent
-from banbury.lab.store import mapped
 from banbury.lab.workspace import Workspace
 from banbury.model.errors import InputError
 from banbury.model.evaluation import SCHEMA, Evaluation, File, Node

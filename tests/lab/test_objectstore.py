@@ -15,7 +15,8 @@ import pytest
 
 from banbury.lab import objectstore
 from banbury.lab import store as stores
-from banbury.lab.store import BlobStore, FileStore, mapped, open_store
+from banbury.lab.blobs import BlobStore, mapped
+from banbury.lab.store import FileStore, open_store
 from banbury.model.errors import InputError, StoreError
 
 try:

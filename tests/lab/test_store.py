@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from banbury.lab.store import FileStore, mapped, open_store
+from banbury.lab.blobs import mapped
+from banbury.lab.store import FileStore, open_store
 from banbury.lab.workspace import Workspace
 from banbury.model.errors import InputError, StoreError
 

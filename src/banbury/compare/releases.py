@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from banbury.compare.similarity import sample, similarity
-from banbury.lab.store import BlobStore, mapped
+from banbury.lab.blobs import BlobStore, mapped
 from banbury.model.evaluation import Change, Comparison, Evaluation, Finding, Node, Status
 from banbury.model.places import stable_place
 from banbury.model.tree import Kind

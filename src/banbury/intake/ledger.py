@@ -17,7 +17,7 @@ import numpy as np
 from banbury.inspect.kinds import LEAF_KINDS
 from banbury.inspect.registry import inspectors
 from banbury.intake.assemble import Assembled
-from banbury.lab.store import BlobStore, mapped
+from banbury.lab.blobs import BlobStore, mapped
 from banbury.model.evaluation import Coverage, Fate, ImageMap, Ledger, Node, Stretch
 from banbury.model.facts import Outcome
 from banbury.model.release import ArtefactRole, Release

@@ -24,8 +24,8 @@ import msgspec
 from msgspec import Struct, field
 
 from banbury.formats.contract import clean_name
+from banbury.lab.blobs import BlobStore
 from banbury.lab.confined import run_confined
-from banbury.lab.store import BlobStore
 from banbury.model.tree import Content, Dissection, Entry, Kind, Note, Region, Role
 
 FORMAT = "unblob"

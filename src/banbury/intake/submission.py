@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 from msgspec import Struct, field
 
-from banbury.lab.store import BlobStore
+from banbury.lab.blobs import BlobStore
 from banbury.model.errors import InputError
 from banbury.model.release import Artefact, ArtefactRole, Release
 

@@ -27,9 +27,10 @@ from banbury.inspect.registry import inspectors
 from banbury.intake import longtail
 from banbury.intake.answers import Checked, Results, check_contents, decode
 from banbury.intake.examine import Request
+from banbury.lab.blobs import BlobStore
 from banbury.lab.confined import end_all
 from banbury.lab.sandbox import Limits
-from banbury.lab.store import BlobStore, open_store
+from banbury.lab.store import open_store
 from banbury.lab.supervisor import Supervisor
 from banbury.model.errors import EngineError, StoreError
 from banbury.model.facts import Outcome, Result

@@ -24,11 +24,11 @@ from banbury.inspect.contract import FileInspector
 from banbury.inspect.registry import inspectors
 from banbury.intake import longtail
 from banbury.intake.tasks import Done, Item, local_method, run_shard
+from banbury.lab.blobs import BlobStore
 from banbury.lab.database import Database
 from banbury.lab.engine import engine_errors
 from banbury.lab.progress import Progress
 from banbury.lab.sandbox import Limits
-from banbury.lab.store import BlobStore
 from banbury.model.errors import BanburyError, InputError
 from banbury.model.facts import Outcome, Result
 from banbury.model.release import Release

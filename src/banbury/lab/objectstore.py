@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from banbury.lab.store import IN_MEMORY, BlobStore, key_of, pieces_of, slices, write_all
+from banbury.lab.blobs import IN_MEMORY, PIECE, BlobStore, key_of, pieces_of, slices, write_all
 from banbury.model.errors import InputError, StoreError
 
-_PIECE = 1 << 20
 #: Below this size (bytes) asking whether a blob is there costs as much as sending it.
 _SMALL = 64 << 10
 
@@ -129,7 +128,7 @@ class ObjectStore:
                 answer = obstore.get(self._store, _key(digest))
             except (NotFoundError, FileNotFoundError):
                 raise StoreError(f"the store has no blob {digest}") from None
-            for piece in answer.stream(min_chunk_size=_PIECE):
+            for piece in answer.stream(min_chunk_size=PIECE):
                 yield memoryview(piece)
 
     @contextmanager

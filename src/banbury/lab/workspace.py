@@ -23,8 +23,9 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
+from banbury.lab.blobs import BlobStore
 from banbury.lab.database import Database
-from banbury.lab.store import BlobStore, FileStore, open_store, sync
+from banbury.lab.store import FileStore, open_store, sync
 from banbury.model.errors import InputError, StoreError
 
 #: What a shared store's half-written blobs are removed after (seconds): no one writes one for that long.

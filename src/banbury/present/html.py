@@ -13,7 +13,7 @@ from msgspec import Struct
 
 import banbury
 from banbury.inspect.registry import inspectors
-from banbury.lab.store import BlobStore, mapped
+from banbury.lab.blobs import BlobStore, mapped
 from banbury.model.errors import StoreError
 from banbury.model.evaluation import Evaluation, ImageMap
 from banbury.present import figures, page, treemap

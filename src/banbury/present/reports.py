@@ -9,7 +9,7 @@ import msgspec
 
 import banbury
 from banbury.compare.equivalence.report import EquivalenceReport
-from banbury.lab.store import mapped
+from banbury.lab.blobs import mapped
 from banbury.lab.workspace import Workspace
 from banbury.model.evaluation import Evaluation
 from banbury.present.cyclonedx import render_cyclonedx

@@ -24,8 +24,8 @@ from banbury.compare.rebuilds.cache import VerdictCache
 from banbury.compare.rebuilds.matching import Counterparts, Match, Trees, Unit, matches
 from banbury.compare.rebuilds.premises import premises
 from banbury.compare.rebuilds.stating import Row, compared, stated
+from banbury.lab.blobs import BlobStore
 from banbury.lab.database import Database
-from banbury.lab.store import BlobStore
 from banbury.lab.supervisor import Supervisor
 from banbury.model.evaluation import File, Node
 from banbury.model.rebuild import NotCompared, Rebuilt

@@ -10,7 +10,7 @@ from banbury.decide.network.siting import Places, Sites
 from banbury.decide.network.writing import Draft
 
 if TYPE_CHECKING:
-    from banbury.decide.network.mobile import Plan
+    from banbury.decide.network.plan import Plan
     from banbury.decide.network.settings import Operator, Settings
 
 #: What every core site has, and what stands in the first two alone.

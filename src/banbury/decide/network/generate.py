@@ -13,6 +13,7 @@ import numpy as np
 
 from banbury.decide.network import core, mobile, small
 from banbury.decide.network.mobile import days, numbered
+from banbury.decide.network.plan import Plan
 from banbury.decide.network.settings import Settings, figures, settings
 from banbury.decide.network.siting import Places, assign, places, scatter
 from banbury.decide.network.writing import Draft
@@ -149,7 +150,7 @@ def _fibre(draft: Draft, rng: np.random.Generator, said: Settings, where: Places
     )
 
 
-def _sensitive(draft: Draft, rng: np.random.Generator, where: Places, n: int, plans: list[mobile.Plan]) -> None:
+def _sensitive(draft: Draft, rng: np.random.Generator, where: Places, n: int, plans: list[Plan]) -> None:
     """Invented places: drawn around towns, named by number, none of them real. Some are served by one site."""
     at = rng.integers(0, len(where.name), n)
     classes = ("national-security", "military", "nuclear", "government", "cni-safety")

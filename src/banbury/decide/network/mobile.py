@@ -13,6 +13,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from banbury.decide.network import core
+from banbury.decide.network.plan import Plan
 from banbury.decide.network.settings import Operator, Settings, Sharing
 from banbury.decide.network.siting import DEGREE, Floats, Ints, Places, Sites, assign, scatter
 from banbury.decide.network.writing import Draft
@@ -22,24 +23,6 @@ NEAR = 10.0
 #: Days between which elements of a generation were installed.
 DAYS = {"3G": ("2008-01-01", "2015-12-31"), "4G": ("2012-10-30", "2019-06-30"), "5G": ("2019-05-30", "2020-01-27")}
 FUNCTIONS = {"4G": "ENB", "5G": "GNB"}
-
-
-class Plan(msgspec.Struct):
-    """One operator before its rows are written. ``ran``: vendor of each site by generation; ``at``: the sites that
-    have an element of their own of it."""
-
-    operator: Operator
-    rng: np.random.Generator
-    sites: Sites
-    ids: np.ndarray[Any, Any]
-    ran: dict[str, np.ndarray[Any, Any]]
-    at: dict[str, Ints]
-    hubs: list[str] = []
-
-    @property
-    def tag(self) -> str:
-        """The beginning of its elements' names."""
-        return self.operator.name.lower()
 
 
 class Pairs(msgspec.Struct):

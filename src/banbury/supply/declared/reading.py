@@ -10,8 +10,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from banbury.lab.blobs import BlobStore
 from banbury.lab.sandbox import Limits
-from banbury.lab.store import BlobStore
 from banbury.lab.supervisor import Supervisor
 from banbury.model.release import Artefact, ArtefactRole
 from banbury.supply.declared.model import Bill
