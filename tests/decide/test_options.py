@@ -24,6 +24,7 @@ from banbury.decide.options.study import study, study_folder
 from banbury.decide.policy import read, trial
 from banbury.decide.policy.pack import Trial
 from banbury.model.errors import InputError
+from tests.decide import packs
 
 
 @pytest.fixture(scope="module")
@@ -150,21 +151,7 @@ def test_the_same_bytes_twice(tmp_path: Path) -> None:
     assert json.loads(a)["options"]
 
 
-HEAD = """
-id: test
-version: 1
-title: a test
-jurisdiction: GB
-legal_status: advice
-text: a test
-dates: { issued: 2020-01-01, in_force: 2020-01-01 }
-applies: { vendor_class: [high-risk] }
-definitions:
-  function_class: { core: { class_gb: [core] }, access: { functions: [GNB] } }
-  site_class: { military: { sensitive: [military] } }
-sources: { s: { title: S, read: primary } }
-rules:
-"""
+HEAD = packs.HEAD.replace("sources:", "  site_class: { military: { sensitive: [military] } }\nsources:")
 
 
 def pack(folder: Path, *rules: str) -> str:

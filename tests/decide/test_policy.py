@@ -20,80 +20,11 @@ from banbury.decide.network import Network
 from banbury.decide.network.catalogue import functions
 from banbury.decide.network.generate import generate
 from banbury.decide.network.writing import Draft
-from banbury.decide.policy import escape, read, trial
+from banbury.decide.policy import read, trial
 from banbury.decide.policy.assess import LEFT_OUT, assess
-from banbury.decide.policy.pack import Pack, Trial
-from banbury.decide.policy.verdict import Assessment, Verdict
+from banbury.decide.policy.pack import Trial
 from banbury.model.errors import InputError
-
-HEAD = """
-id: test
-version: 1
-title: a test
-jurisdiction: GB
-legal_status: advice
-text: a test
-dates: { issued: 2020-01-01, in_force: 2020-01-01 }
-applies: { vendor_class: [high-risk] }
-definitions:
-  function_class: { core: { class_gb: [core] }, access: { functions: [GNB] } }
-sources: { s: { title: S, read: primary } }
-rules:
-"""
-RULE = "{{ id: r{0}, title: t, source: {{ ref: s, clause: c }}, {1} }}"
-CAP = "kind: share_cap, network: 5G, metric: {}, max: {}, breach: '{}', reading: {}, group: [{}]"
-
-Rows = dict[str, list[dict[str, Any]]]
-
-
-def pack(*rules: str, head: str = HEAD) -> Pack:
-    return read.parse(head + "\n".join("  - " + RULE.format(i, rule) for i, rule in enumerate(rules)), "test.yaml")
-
-
-def judged(folder: Path, tables: Rows, made: Pack, as_of: str = "2020-06-01", said: str = "2020-06-01") -> Assessment:
-    rows = trial.draft(Trial("x", dt.date.fromisoformat(said), {k: tuple(v) for k, v in tables.items()}, ()), "x")
-    rows.write(folder)
-    with Network.open(folder, as_of=dt.date.fromisoformat(as_of)) as network:
-        return assess(network, [made])
-
-
-def cap(metric: str, limit: float, breach: str = ">", reading: str = "collective", group: str = "operator") -> str:
-    return CAP.format(metric, limit, breach, reading, group)
-
-
-VENDORS = [
-    {"id": "hrv", "class": "high-risk", "jurisdiction": "CN"},
-    {"id": "hrv2", "class": "high-risk", "jurisdiction": "CN"},
-    {"id": "other", "class": "other", "jurisdiction": "SE"},
-    {"id": "unsaid"},
-    {"id": "affiliate", "parent": "hrv", "jurisdiction": "GB"},
-]
-
-
-def cells(*rows: tuple[str, str, float], **more: Any) -> Rows:
-    """5G cells (id, vendor, traffic as a fraction) of Alpha."""
-    return {
-        "vendors": VENDORS,
-        "elements": [{"id": i, "function": "GNB", "vendor": v, "tech": "5G", **more} for i, v, _ in rows],
-        "shares": [share(i, part) for i, _, part in rows],
-    }
-
-
-def share(element: str, value: float, operator: str = "Alpha", metric: str = "traffic", unit: str = "fraction") -> Any:
-    return {
-        "element": element,
-        "operator": operator,
-        "network": "5G",
-        "metric": metric,
-        "value": value,
-        "unit": unit,
-        "period": "2020",
-    }
-
-
-def only(found: Assessment) -> Verdict:
-    assert len(found.verdicts) == 1, found.verdicts
-    return found.verdicts[0]
+from tests.decide.packs import HEAD, RULE, VENDORS, Rows, cap, cells, judged, only, pack, share
 
 
 @pytest.mark.parametrize(
@@ -252,95 +183,6 @@ def test_a_wrong_pack_is_refused_by_name(change: tuple[str, str], named: tuple[s
     with pytest.raises(InputError) as refused:
         read.parse(text.replace(*change, 1), "test.yaml")
     assert all(word in str(refused.value) for word in named), str(refused.value)
-
-
-ATTACKS = (
-    "SELECT 1) x; DROP TABLE shares; --",
-    "SELECT operator, id, true AS hit FROM policy_elements; SELECT 1",
-    "SELECT content, '', true FROM read_text('/etc/hostname')",
-    "SELECT * FROM read_csv('/etc/passwd')",
-    "SELECT * FROM '/etc/passwd'",
-    "SELECT * FROM glob('/etc/*')",
-    "COPY shares TO '/tmp/x'",
-    "ATTACH '/tmp/x'",
-    "INSTALL httpfs",
-    "PRAGMA database_list",
-    "SET memory_limit = '1TB'",
-    "CALL enable_logging()",
-    "WITH x AS (DELETE FROM policy_elements RETURNING *) SELECT operator, id, false AS hit FROM x",
-    (
-        "WITH x AS (INSERT INTO policy_vendors VALUES ('a', 'b', true) RETURNING *) "
-        "SELECT '' AS operator, id, true AS hit FROM x"
-    ),
-    "SELECT operator, id, true AS hit FROM query('SELECT * FROM policy_elements')",
-    "SELECT name AS operator, value AS id, true AS hit FROM duckdb_settings()",
-    "SELECT operator, id, getenv('PATH') IS NULL AS hit FROM policy_elements",
-    "SELECT operator, id, write_log('x') IS NULL AS hit FROM policy_elements",
-    "SELECT operator, id, length(repeat('x', 4000000000)) > 1 AS hit FROM policy_elements",
-    "SELECT operator, id, length(printf('%2000000000d', 1)) > 1 AS hit FROM policy_elements",
-    "SELECT operator, id, len(range(1000000000)) > 1 AS hit FROM policy_elements",
-    "SELECT operator, id, len(list_transform([1], lambda x: x)) > 1 AS hit FROM policy_elements",
-    "SELECT operator, id, true AS hit FROM policy_elements, range(1000000000000)",
-    "SELECT table_name AS operator, '' AS id, true AS hit FROM information_schema.tables",
-    "SELECT id AS operator, id, true AS hit FROM data_resolved",
-    "SELECT * FROM (SHOW TABLES)",
-    "DESCRIBE elements",
-    "SELECT * FROM arrow_scan(1::POINTER, 2::POINTER, 3::POINTER)",
-    "SELECT operator, chr(27) || id AS id, true AS hit FROM policy_elements",
-    "SELECT operator, 'no element' AS id, true AS hit FROM policy_elements",
-    "SELECT 'another' AS operator, id, true AS hit FROM policy_elements",
-    "SELECT operator, id, 'perhaps' AS hit FROM policy_elements",
-    "SELECT 1 AS a",
-    "SELECT operator, id, true AS hit FROM policy_elements WHERE " + " OR ".join(["true"] * 5000),
-    "SELECT " + "(" * 4000 + "1" + ")" * 4000,
-)
-
-
-@pytest.mark.parametrize("query", ATTACKS)
-def test_the_sql_escape_refuses(tmp_path: Path, query: str) -> None:
-    """And what it tried leaves no trace: the rule after it sees the whole network."""
-    rule = "kind: sql, reviewed_by: x, query: " + json.dumps(query)
-    tables = cells(("a", "hrv", 1.0))
-    with pytest.raises(InputError, match="pack test, rule r0"):
-        judged(tmp_path / "n", tables, pack(rule))
-    with Network.open(tmp_path / "n") as network:
-        with pytest.raises(InputError, match="pack test, rule r0"):
-            assess(network, [pack(rule)])
-        assert only(assess(network, [pack("kind: exclude, where: {functions: access}")])).assets == ["a"]
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "SELECT operator, id, covered AS hit FROM policy_elements",
-        "WITH n AS (SELECT operator, id FROM policy_elements WHERE covered) SELECT operator, id, true AS hit FROM n",
-        (
-            "SELECT operator, id, vendor IN (SELECT v.id FROM vendors v WHERE jurisdiction = 'CN') AS hit "
-            "FROM policy_elements"
-        ),
-    ],
-)
-def test_the_sql_escape_reads(tmp_path: Path, query: str) -> None:
-    rule = "kind: sql, reviewed_by: x, query: " + json.dumps(query)
-    assert only(judged(tmp_path / "n", cells(("a", "hrv", 1.0)), pack(rule))).assets == ["a"]
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        (
-            "WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM x) "
-            "SELECT '' AS operator, '' AS id, max(n) > 1 AS hit FROM x"
-        ),
-        "SELECT a.operator, a.id, true AS hit FROM policy_elements a"
-        + "".join(f" CROSS JOIN functions f{i}" for i in range(30)),
-    ],
-)
-def test_the_sql_escape_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
-    monkeypatch.setattr(escape, "SECONDS", 0.5)
-    rule = "kind: sql, reviewed_by: x, query: " + json.dumps(query)
-    with pytest.raises(InputError, match="rule r0: query: broken off"):
-        judged(tmp_path / "n", cells(("a", "hrv", 1.0)), pack(rule))
 
 
 def test_several_packs_and_dates(tmp_path: Path) -> None:
