@@ -99,7 +99,7 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
     progress.stage(f"receive {path.name}")
     submission = find_submission(path)
     release = receive(submission, workspace.blobs)
-    _record_custody(release, path, submission.manifest, workspace)
+    _record_custody(release, submission, workspace)
     haul = _unpacked(release, workspace, options, progress)
     _refuse_cut_archives(release, haul, workspace)
     progress.stage("account and judge")
@@ -321,14 +321,14 @@ def close() -> None:
     tasks.shut_down()
 
 
-def _record_custody(release: Release, path: Path, manifest: bytes, workspace: Workspace) -> None:
+def _record_custody(release: Release, submission: Submission, workspace: Workspace) -> None:
     new = workspace.database.save_release(release.id, release.label, msgspec.json.encode(release))
     if new:
         files = [
-            {"name": a.name, "sha256": a.sha256, "size": a.size, "modified": _modified(path, a.name)}
-            for a in release.artefacts
+            {"name": a.name, "sha256": a.sha256, "size": a.size, "modified": _modified(handed.path)}
+            for a, handed in zip(release.artefacts, submission.files, strict=True)
         ]
-        detail = {"artefacts": files, "manifest": manifest.decode("utf-8", "replace")}
+        detail = {"artefacts": files, "manifest": submission.manifest.decode("utf-8", "replace")}
         workspace.database.add_custody(release.id, "received", msgspec.json.encode(detail).decode())
     layers = msgspec.to_builtins(sandbox.probe())
     host = {"python": platform.python_version(), "system": platform.platform(), "sandbox": layers}
@@ -336,9 +336,8 @@ def _record_custody(release: Release, path: Path, manifest: bytes, workspace: Wo
     workspace.database.add_custody(release.id, "evaluated", msgspec.json.encode(method).decode())
 
 
-def _modified(path: Path, name: str) -> str:
+def _modified(file: Path) -> str:
     """A file's modification time (ISO 8601, UTC)."""
-    file = path / name if path.is_dir() else path.parent / name
     return dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

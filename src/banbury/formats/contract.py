@@ -7,6 +7,7 @@ reads (``read``). It writes only through its :class:`Sink`; it opens no file, fo
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, Protocol
@@ -90,15 +91,29 @@ class Reader(ABC):
         """Read the format from ``view``, which is exactly the extent that ``probe`` gave."""
 
 
+#: What an escape of :func:`clean_name` looks like: a byte that is not printed as itself, or the backslash.
+_ESCAPE = r"x(?:[01][0-9a-f]|5c|7f|[89a-f][0-9a-f])"
+_LOOKS_ESCAPED = re.compile(rf"\\(?={_ESCAPE})")
+_ESCAPED = re.compile(rf"\\{_ESCAPE}".encode())
+
+
 def clean_name(raw: bytes) -> tuple[str, bytes]:
-    """A name for people and, where that is not exactly the stored bytes, those bytes (for ``Entry.raw``)."""
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        text = ""
-    if text and text.isprintable():
+    """A name for people and, where that is not exactly the stored bytes, those bytes (for ``Entry.raw``).
+
+    Two names are never shown as one: bytes that are no printable UTF-8 are written ``\\xNN``, and so is a backslash
+    (``\\x5c``) behind which the name itself has what would be read as such an escape. :func:`stored_name` undoes it.
+    """
+    text = raw.decode("utf-8", "surrogateescape")
+    if text.isprintable() and "\\" not in text:
         return text, b""
-    if not raw:
-        return "", b""
-    shown = raw.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown), raw
+    shown = "".join(c if c.isprintable() else _bytes_of(c) for c in _LOOKS_ESCAPED.sub(r"\\x5c", text))
+    return shown, raw if shown != text else b""
+
+
+def _bytes_of(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
+def stored_name(shown: str) -> bytes:
+    """The bytes of a name that :func:`clean_name` has shown."""
+    return _ESCAPED.sub(lambda m: bytes((int(m[0][2:], 16),)), shown.encode("utf-8"))

@@ -28,7 +28,11 @@ class Names:
         path = entry.path
         parts, climbs = _resolve([], path)
         if (entry.raw and clean_name(entry.raw)[1]) or (not parts and entry.kind is not Kind.DIR):
-            self._sink.note("odd-name", "empty, not UTF-8, or with control bytes", path=path)
+            self._sink.note(
+                "odd-name",
+                "empty, not UTF-8, with control bytes, or with text that looks like those escaped",
+                path=path,
+            )
         if climbs or entry.raw.startswith(b"/"):
             self._sink.note("path-traversal", "climbs out of the tree" if climbs else "an absolute path", path=path)
         if len(path) > _PATH_MAX or len(parts) > _DEPTH:

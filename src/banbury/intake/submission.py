@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import os
 import tomllib
 from pathlib import Path, PurePosixPath
 
 import msgspec
 from msgspec import Struct, field
 
+from banbury.formats.contract import clean_name
 from banbury.lab.blobs import BlobStore
 from banbury.model.errors import InputError
 from banbury.model.release import Artefact, ArtefactRole, Release
@@ -86,7 +88,9 @@ def find_submission(path: Path) -> Submission:
             raise InputError(f"{path}: no such file or folder")
         if path.suffix == ".toml":
             return _from_manifest(path)
-        return Submission(header=_Header(), files=[Handed(name=path.name, role=ArtefactRole.IMAGE, path=_usable(path))])
+        return Submission(
+            header=_Header(), files=[Handed(name=_shown(path.name), role=ArtefactRole.IMAGE, path=_usable(path))]
+        )
     except OSError as problem:
         raise InputError(f"{path}: {problem.strerror}") from problem
 
@@ -107,7 +111,7 @@ def _from_folder(folder: Path) -> Submission:
     if not files:
         raise InputError(f"{folder}: the folder holds no files")
     listed = [
-        Handed(name=p.relative_to(folder).as_posix(), role=ArtefactRole.IMAGE, path=p)
+        Handed(name=_shown(p.relative_to(folder).as_posix()), role=ArtefactRole.IMAGE, path=p)
         for p in files
         if p.stat().st_size
     ]
@@ -158,8 +162,8 @@ def _listed(path: Path, listed: _Listed) -> list[Handed]:
             path=_usable(target),
             sha256=listed.sha256.lower(),
             record=record,
-            rebuild_of=listed.rebuild_of,
-            place=plain_path(listed.place),
+            rebuild_of=_shown(listed.rebuild_of),
+            place=plain_path(_shown(listed.place)),
         )
         return [one]
     if listed.sha256 or listed.place:
@@ -169,16 +173,21 @@ def _listed(path: Path, listed: _Listed) -> list[Handed]:
         raise InputError(f"{path}: the folder {listed.path!r} holds no files")
     return [
         Handed(
-            name=p.relative_to(path.parent).as_posix(),
+            name=_shown(p.relative_to(path.parent).as_posix()),
             role=listed.role,
             path=p,
             record=record,
-            rebuild_of=listed.rebuild_of,
-            place=p.relative_to(target).as_posix(),
+            rebuild_of=_shown(listed.rebuild_of),
+            place=_shown(p.relative_to(target).as_posix()),
             tree=name,
         )
         for p in found
     ]
+
+
+def _shown(path: str) -> str:
+    """A path of this machine as readers show paths: no two of them as one, and none that is no text."""
+    return clean_name(os.fsencode(path))[0]
 
 
 def plain_path(path: str) -> str:
@@ -196,7 +205,7 @@ def _inside(path: Path, listed: str) -> tuple[str, Path]:
         raise InputError(f"{path}: artefact {listed!r} is not there")
     if not target.resolve().is_relative_to(path.parent.resolve()):
         raise InputError(f"{path}: artefact {listed!r} leads out of the submission")
-    return name.as_posix(), target
+    return _shown(name.as_posix()), target
 
 
 def receive(submission: Submission, store: BlobStore) -> Release:

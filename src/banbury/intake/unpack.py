@@ -34,7 +34,7 @@ from banbury.model.facts import Outcome, Result
 from banbury.model.release import Release
 from banbury.model.tree import Dissection, Kind
 
-_DISSECT_VERSION = 2
+_DISSECT_VERSION = 3
 _SHARD_BYTES = 4 << 20
 _SHARD_ITEMS = 16
 _COMMIT_ROWS = 512

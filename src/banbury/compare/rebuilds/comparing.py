@@ -21,7 +21,7 @@ from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Verdict
 from banbury.compare.equivalence.protocol import TASK
 from banbury.compare.equivalence.recurse import Content, Outcome, Recursion, unexplained
 from banbury.compare.rebuilds.cache import VerdictCache
-from banbury.compare.rebuilds.matching import Counterparts, Match, Trees, Unit, matches
+from banbury.compare.rebuilds.matching import Counterparts, Key, Match, Trees, Unit, matches
 from banbury.compare.rebuilds.premises import premises
 from banbury.compare.rebuilds.stating import Row, compared, stated
 from banbury.lab.blobs import BlobStore
@@ -159,10 +159,10 @@ class _Comparer:
         """A row for each unit, in order, with contents compared in batches."""
         rows: list[Row] = []
         waiting: dict[str, tuple[int, list[Row]]] = {}  # by build record: those are compared together
-        counts = Counter((unit.piece, unit.path) for unit in units)
-        met: Counter[tuple[bool, str]] = Counter()
+        counts = Counter(unit.key for unit in units)
+        met: Counter[Key] = Counter()
         for unit in units:
-            key = unit.piece, unit.path
+            key = unit.key
             found = counterparts.of(unit, met[key], counts[key])
             met[key] += 1
             how, other, artefact = found.how, found.unit, found.artefact

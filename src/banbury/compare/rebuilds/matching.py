@@ -8,6 +8,7 @@ rebuild, where both are of one format. Nothing is matched by likeness: a shipped
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -28,12 +29,24 @@ class Match(Struct, frozen=True):
     parts: list[int]
 
 
+#: How a piece of an image is reached: whether by a format or a name, which, and the how manieth of those.
+Steps = tuple[tuple[bool, str, int], ...]
+#: What units are matched by: whether it is a piece, a file's path within its tree, a piece's steps.
+Key = tuple[bool, str, Steps]
+
+
 class Unit(Struct, frozen=True):
-    """One file of a tree, or one piece of an image that nothing came out of."""
+    """One file of a tree, or one piece of an image that nothing came out of; ``path`` of a piece is for people."""
 
     node: Node
     path: str
     piece: bool
+    steps: Steps = ()
+
+    @property
+    def key(self) -> Key:
+        """What it is matched by. No two names are shown as one, so that no two places have one key."""
+        return (True, "", self.steps) if self.piece else (False, self.path, ())
 
 
 def matches(release: Release, roots: list[Node]) -> list[Match]:
@@ -87,17 +100,28 @@ class Trees:
         if place:
             yield Unit(root, place, False)
             return
-        todo = [root.id]
+        todo: list[tuple[int, Steps]] = [(root.id, ())]
         while todo:
-            node = self._nodes[todo.pop()]
+            number, steps = todo.pop()
+            node = self._nodes[number]
             below = self._below.get(node.id, [])
             if below and self._payload[node.id]:
-                todo += reversed(below)
+                todo += reversed([(child, (*steps, step)) for child, step in self._steps(below)])
             elif self._payload[node.id]:
                 if node.sha256:
-                    yield Unit(node, node.where.partition("!")[2] or node.name, True)
+                    yield Unit(node, node.where.partition("!")[2] or node.name, True, steps)
             elif node.kind is not Kind.DIR:
                 yield Unit(node, plain_path(node.name), False)
+
+    def _steps(self, siblings: list[int]) -> Iterator[tuple[int, tuple[bool, str, int]]]:
+        """Each with the step to it from what holds it; a stretch of an image has no name but its format's."""
+        met: Counter[tuple[bool, str]] = Counter()
+        for number in siblings:
+            node = self._nodes[number]
+            chunk = node.kind is Kind.CHUNK
+            found = chunk, node.where.rpartition("!")[2] if chunk else node.name
+            met[found] += 1
+            yield number, (*found, met[found])
 
 
 def _thing(unit: Unit) -> tuple[object, ...]:
@@ -124,20 +148,20 @@ class Counterparts:
     """The units of some rebuilds, by path and by content."""
 
     def __init__(self) -> None:
-        self._paths: dict[tuple[bool, str], list[tuple[Unit, int]]] = {}
+        self._paths: dict[Key, list[tuple[Unit, int]]] = {}
         self._contents: dict[str, tuple[Unit, int]] = {}
         self.used: set[int] = set()
 
     def add(self, unit: Unit, artefact: int) -> None:
-        self._paths.setdefault((unit.piece, unit.path), []).append((unit, artefact))
+        self._paths.setdefault(unit.key, []).append((unit, artefact))
         if unit.piece and unit.node.kind is Kind.FILE:  # a member of an archive that does not look like a tree
-            self._paths.setdefault((False, plain_path(unit.node.name)), []).append((unit, artefact))
+            self._paths.setdefault((False, plain_path(unit.node.name), ()), []).append((unit, artefact))
         if unit.node.sha256:
             self._contents.setdefault(unit.node.sha256, (unit, artefact))
 
     def of(self, unit: Unit, nth: int, count: int) -> Found:
         """The counterpart of a shipped unit, the ``nth`` (from 0) of ``count`` shipped units of its path."""
-        found = self._paths.get((unit.piece, unit.path), [])
+        found = self._paths.get(unit.key, [])
         if found:
             chosen, artefact = found[0]
             if any(_thing(f) != _thing(chosen) for f, _ in found):

@@ -9,6 +9,7 @@ import struct
 
 from msgspec import Struct
 
+from banbury.formats.contract import clean_name
 from banbury.formats.view import View
 from banbury.model.errors import Malformed
 
@@ -116,7 +117,7 @@ def _node_name(view: View, at: int, end: int) -> tuple[str, int]:
     stop = view.find(b"\0", at, min(end, at + _NAME))
     if stop < 0:
         raise Malformed("device tree: a node's name has no end", offset=at)
-    return view.take(at, stop - at).decode("ascii", "backslashreplace"), (stop + 4) // 4 * 4
+    return clean_name(view.take(at, stop - at))[0], (stop + 4) // 4 * 4
 
 
 def _string(view: View, header: Header, offset: int, names: dict[int, str]) -> str:
@@ -124,7 +125,7 @@ def _string(view: View, header: Header, offset: int, names: dict[int, str]) -> s
     if name is None:
         if offset >= (header.strings_size or header.total):
             raise Malformed("device tree: a property's name lies outside the strings", offset=offset)
-        name = view.cstring(header.strings + offset, _NAME).decode("ascii", "backslashreplace")
+        name = clean_name(view.cstring(header.strings + offset, _NAME))[0]
         names[offset] = name
     return name
 

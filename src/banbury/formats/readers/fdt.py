@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-from banbury.formats.contract import Extent, Magic, Reader, Sink
+from banbury.formats.contract import Extent, Magic, Reader, Sink, stored_name
 from banbury.formats.readers._fdt import MAGIC, Header, Node, Tree, number, parse, read_header, text
 from banbury.formats.readers._firmware import check_digest, check_number, crc32, file_name
 from banbury.formats.view import View
@@ -134,7 +134,7 @@ def _fit(view: View, sink: Sink, header: Header, tree: Tree, images: Node) -> li
         if span is None:
             continue
         start, end = span[0], min(sum(span), len(view))
-        path = file_name(node.name.encode("ascii", "replace"), f"image{index}")[0]
+        path = file_name(stored_name(node.name), f"image{index}")[0]
         if end < sum(span) or start > end:
             sink.note("truncated", f"{path}: data at {start:#x}, {span[1]} bytes, passes the end", path=path)
         if start >= end:
