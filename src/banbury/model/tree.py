@@ -53,9 +53,9 @@ class Kind(StrEnum):
 class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One member as its container describes it. Nothing here has been followed or trusted.
 
-    ``path`` is for people: UTF-8 with undecodable or control bytes written ``\\xNN``, and a backslash that would be read
-    as the start of such an escape ``\\x5c``, so that two names are never one; no leading slash, as stored otherwise
-    (``..`` stays). ``raw`` holds the name's own bytes where ``path`` is not exactly those.
+    ``path`` is for people: UTF-8 with undecodable or control bytes written ``\\xNN``, and a backslash that would be
+    read as the start of such an escape ``\\x5c``, so that two names are never one; no leading slash, as stored
+    otherwise (``..`` stays). ``raw`` holds the name's own bytes where ``path`` is not exactly those.
     ``mode`` is the permission bits with setuid, setgid and sticky (octal 07777) or -1 where the format has none;
     ``mtime`` is in seconds since 1970 UTC, or -1; ``link`` is a link's target as stored;
     ``inode`` tells hard links of one file apart from copies, or is -1. ``size`` is what the container
