@@ -11,6 +11,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     build,
     pairs_moved,
     pairs_moved_arm,
+    pairs_moved_eased,
     pairs_moved_exceptions,
     pairs_moved_fixed,
     pairs_moved_fixed_risc,

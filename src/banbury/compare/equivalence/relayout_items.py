@@ -159,15 +159,15 @@ def _check_meant(one: Part, a: U8, where: tuple[int, int, int], inside: bool, co
     """Whether the label at the item's start means the text there: a compiler may write the address of one element
     before data (which follows) as well, and that moves with the data. So no label within a text, nor, close before what
     is no text, one that code makes several times: a text is in a file because something refers to it, so the only
-    reference does. (Addresses stored in data are those of objects.) A source may keep a text for its own sake: so no
-    label at all one scalar before other data."""
+    reference does. A source may keep a text for its own sake: so no label that code makes one scalar before other data.
+    (Addresses that a source stores in data are those of objects: C has no others, C11 6.5.6 and 6.6.)"""
     start, end, after = where
     at = [Range(start + one.offset, end + one.offset)]
     if is_text(a[end:after].tobytes().replace(b"\0", b"")):
         return
     if inside and count and is_text(a[start - 1 : start].tobytes()):
         raise Refused(one.name, "a reference leads into a text that changed its length", at)
-    near = end - start <= _ELEMENT if count > 1 else end - start in _SCALARS
+    near = end - start <= _ELEMENT if count > 1 else count and end - start in _SCALARS
     if near:
         raise Refused(one.name, "a text that changed its length may be one element before other data", at)
 

@@ -2,8 +2,9 @@
 
 A compiler writes the length of a text beside its address (``fwrite``, ``memcpy``) or copies it by loads of fixed size.
 Where the text became longer, such a number has to change; one that did not would cut the text, or read beyond it. What
-the number belongs to cannot be told, so a text is refused whose length stands as an immediate in a function that makes
-its address, or in a word beside one that holds it, and one that is read in any other way than by its address.
+the number belongs to cannot be told, so a text is refused whose length (in the rebuilt file, whose numbers are its
+compiler's; of a text that became shorter also the other one) stands as an immediate in a function that makes its
+address, or in a word beside one that holds it, and one that is read in any other way than by its address.
 
 Sources: GCC manual, -fbuiltin; Intel SDM, volume 2; Arm ARM DDI 0487 and DDI 0406C; MIPS MD00086; Power ISA 2.07.
 """
@@ -90,7 +91,10 @@ def check_lengths(sides: Sides, objects: Objects, texts: list[tuple[int, int, in
         return
     starts, sizes, sizes_b = np.array(sorted(set(texts)), np.int64).T
     begins = None if objects.known else _begins(sides)
-    lengths = [{x + k for x in pair for k in (0, -1)} for pair in zip(sizes.tolist(), sizes_b.tolist(), strict=True)]
+    lengths = [
+        {size - k for size in {one, min(one, other)} for k in (0, 1)}
+        for one, other in zip(sizes.tolist(), sizes_b.tolist(), strict=True)
+    ]
     for one, places, targets, reads in sides.at:
         index, found = _of(starts, sizes, targets)
         if reads[found].any():
