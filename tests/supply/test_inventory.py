@@ -229,3 +229,39 @@ def test_links_and_libraries_in_circles_end() -> None:
     tree.add("etc/rc", service)
     (only,) = tree.inventory(banner("zlib", "1", one)).components
     assert only.facts == ["loaded-by-started"]
+
+
+def kernel_banner(release: str, builder: str, build: str) -> dict[str, object]:
+    text = f"Linux version {release} ({builder}) (gcc-12 (Debian 12.2.0-14) 12.2.0) {build}"
+    return {
+        "fact": "kernel.banner", "at": [0, len(text)], "text": text[:120], "version": release, "builder": builder,
+        "compiler": "gcc-12 (Debian 12.2.0-14) 12.2.0", "build": build,
+    }  # fmt: skip
+
+
+def module(release: str) -> dict[str, object]:
+    return {"fact": "kernel.module", "at": [0, 9], "text": "vermagic", "vermagic": f"{release} SMP mod_unload"}
+
+
+def test_a_release_that_counts_a_builders_interface_is_no_version() -> None:
+    """Debian's 6.1.0-50 is made of 6.1.176; without that statement the branch alone is known."""
+    debian = "debian-kernel@lists.debian.org"
+    tree = Tree()
+    tree.add("boot/vmlinux", kernel_banner("6.1.0-50-marvell", debian, "#1 Debian 6.1.176-1"))
+    tree.add("lib/modules/6.1.0-50-marvell/kernel/drivers/net/tun.ko", module("6.1.0-50-marvell"))
+    bytes_say = banner("linux", "6.1.0", "1" * 64, matched=f"Linux version 6.1.0-50-marvell ({debian}) (gcc")
+    (only,) = tree.inventory(bytes_say).components
+    assert (only.id, len(only.identities), only.disagreements) == ("linux@6.1.176", 3, [])
+
+    tree = Tree()
+    tree.add("lib/modules/6.1.0-50-marvell/kernel/drivers/net/tun.ko", module("6.1.0-50-marvell"))
+    (only,) = tree.inventory().components
+    assert (only.id, only.identities[0].low, only.identities[0].high) == ("linux@", "6.1", "6.2")
+
+    for release, build in (("5.14.0-362.el9.x86_64", "#1 SMP"), ("2.6.32-5-686", "#1 SMP Debian 9.9.9-1")):
+        tree = Tree()
+        tree.add("boot/vmlinux", kernel_banner(release, "x@y", build))
+        assert [c.id for c in tree.inventory().components] == ["linux@"]
+    tree = Tree()  # a maker's own name behind the version changes nothing
+    tree.add("boot/vmlinux", kernel_banner("3.10.0-vendor", "x@y", "#1"), module("3.10.0-vendor"))
+    assert [c.id for c in tree.inventory().components] == ["linux@3.10.0"]

@@ -145,6 +145,40 @@ def test_backport_named_in_package_data() -> None:
     assert {"distribution-revision", "function-present"} <= kinds(other)
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        component("busybox", "1.30.1", manager="opkg", package_version="1.30.1-6"),
+        component("busybox", "1.30.1", manager="apk", package_version="1.30.1-r6"),
+    ],
+)
+def test_what_a_distribution_may_have_patched_is_never_affected(other: Component) -> None:
+    """OpenWrt 19.07 has busybox 1.30.1-6, which holds patches that the version does not show."""
+    feeds = Feeds()
+    feeds.say(ID, leaf("cpe:busybox:busybox", "1.16.0", "1.34"), summary="A use-after-free in Busybox's awk applet.")
+    parts = Parts(component=other.id, applets=["awk"], complete={"applets": True})
+    (found,) = matched(feeds, other, parts=[parts]).matches
+    assert (found.state, kinds(found) >= {"applet-present", "distribution-revision"}) == (State.CANDIDATE, True)
+    own = component("busybox", "1.30.1")
+    (found,) = matched(feeds, own, parts=[parts]).matches
+    assert found.state is State.AFFECTED
+
+
+def test_a_distributions_kernel_is_never_affected_by_its_version() -> None:
+    feeds = Feeds()
+    feeds.say(ID, leaf("cna:linux:linux", "5.10", "6.1.94"), source="cve", files=["net/ipv4/route.c"])
+    for matched_text, state in (
+        ("Linux version 6.1.20-v7+ (vendor@host) (gcc", State.AFFECTED),
+        ("Linux version 6.1.20-200.fc36.x86_64 (mockbuild@host) (gcc", State.CANDIDATE),
+    ):
+        seen = Identity(product="linux", technique=Technique.BANNER, standing=Standing.ASSERTED, version="6.1.20",
+                        matched=matched_text)  # fmt: skip
+        linux = component("linux", "6.1.20", type="operating-system", identities=[seen])
+        kernel = KernelParts(component=linux.id, files=["net/ipv4/route.c"])
+        (found,) = matched(feeds, linux, kernels=[kernel]).matches
+        assert found.state is state, matched_text
+
+
 def test_flags_are_kept_and_rejected_left_out() -> None:
     """Disputed stays, flagged and never "affected"; rejected is no match."""
     feeds = Feeds()

@@ -15,6 +15,7 @@ from typing import Final
 from banbury.model.evaluation import File, Node
 from banbury.model.release import Release
 from banbury.model.supply import Component, Identity, Inventory
+from banbury.supply import kernels
 from banbury.supply import products as table
 from banbury.supply.merge import Group, grouped
 from banbury.supply.parts import kernels_of, parts_of
@@ -54,7 +55,7 @@ def make_inventory(
     stated = by_tag(nodes, files, _TAGS)
     found = [*claims(stated, nodes, package_databases=package_databases)]
     found += [Claim(identity=identity) for identity in identities]
-    groups, loose = grouped(found)
+    groups, loose = grouped(kernels.counted(found, kernels.sources(stated["kernel.banner"])))
     reach = Reach(nodes, stated)
     fixed = patched_ids(stated["package.changelog"]) if package_databases else {}
     ids = _ids(groups)

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from banbury.model.supply import Component, Justification, KernelParts, Match, Parts, Reason, State
 from banbury.supply.feeds.query import Exploited, Hit, Leaf, Probability
+from banbury.supply.kernels import of_distribution
 from banbury.supply.match import rank
 from banbury.supply.match.code import applet_reason, function_reason, kernel_reason
 from banbury.supply.match.conditions import Known
@@ -19,7 +20,7 @@ from banbury.supply.match.shape import LOOSE, begun, condition_reasons, possible
 from banbury.supply.match.vendors import VENDORS, speaks_of
 
 #: Package managers of distributions that patch without changing the upstream version.
-_DISTRIBUTIONS: Final = frozenset({"dpkg", "rpm", "apk"})
+_DISTRIBUTIONS: Final = frozenset({"dpkg", "rpm", "apk", "opkg"})
 #: Reasons that show the vulnerable code to be there. A function that is there is not one: records also name what the
 #: vulnerable code merely calls, which every program has.
 _CODE_THERE: Final = frozenset({"applet-present", "kernel-file-built"})
@@ -259,7 +260,10 @@ def _package(component: Component, vulnerability: str, hits: list[Hit]) -> list[
 
 def _revision(component: Component) -> list[Reason]:
     if component.manager not in _DISTRIBUTIONS:
-        return []
+        if not of_distribution(component):
+            return []
+        says = "the kernel says that a distribution built it"
+        return [reason("distribution-revision", says, manager="", version=component.version)]
     says = f"{component.package_version or component.version} is the distribution's own revision"
     return [reason("distribution-revision", says, manager=component.manager, version=component.package_version)]
 
