@@ -4,17 +4,20 @@ figures without a network."""
 from __future__ import annotations
 
 import gzip
+import inspect
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from banbury.bench import images, peer, pools, truth
+from banbury.bench import components, identification, images, peer, pools, truth
 from banbury.bench.components import Unit, measure
 from banbury.bench.identification import tally
 from banbury.inspect.components.rules import Evidence, Rule, rules
 from banbury.model.errors import InputError
+from banbury.supply import alone, identify
 from banbury.supply.knowledge import bundle
 from banbury.supply.products import by_package, products
 
@@ -64,6 +67,19 @@ def test_without_a_network_there_is_one_clear_line(tmp_path: Path, monkeypatch: 
         pytest.skip("apt is not there")
     with pytest.raises(InputError, match="cannot be fetched"):
         pools.fetch(pools.data().set[0], tmp_path, lambda line: None)
+
+
+def test_a_suite_without_a_set_is_told_which_there_are(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as problem:
+        identification.run(tmp_path, only=["none"])
+    assert {pool.suite for pool in pools.data().set} <= set(re.findall(r"\w+", problem.value.hint))
+
+
+def test_an_evaluation_reads_no_fact_that_the_measurement_does_not() -> None:
+    """What identification reads of a content's facts is stated by the inspectors that the measurement runs."""
+    stated = {str(fact.__struct_config__.tag) for i in components.READ for fact in i.facts}
+    source = inspect.getsource(identify) + inspect.getsource(alone)
+    assert set(re.findall(r"\"((?:component|elf)\.[a-z-]+)\"", source)) <= stated
 
 
 def test_the_peer_is_judged_as_we_are() -> None:

@@ -12,7 +12,7 @@ from banbury.inspect.components import engines
 from banbury.inspect.components.engines import PIECE, HyperscanScanner, Re2Scanner
 from banbury.inspect.components.rules import BARE_TRIGGERS, Evidence, Rule, rules
 from banbury.inspect.components.scan import VERSIONS, Scanned, all_triggers, scan
-from banbury.inspect.components.triggers import Trigger, trigger_of
+from banbury.inspect.components.triggers import LONGEST, Trigger, trigger_of
 
 
 def _surrounded(rule: Rule, text: str) -> bytes:
@@ -79,7 +79,7 @@ def test_both_scanners_state_the_same(seed: int) -> None:
         assert _said(scan(View(data), text=text, bare=True, by=first)) == _said(
             scan(View(data), text=text, bare=True, by=second)
         )
-    assert list(first.scan(View(data))) == list(second.scan(View(data)))
+    assert first.scan(View(data)) == second.scan(View(data))
 
 
 def test_both_scanners_agree_where_pieces_meet_and_in_a_flood(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,16 +89,16 @@ def test_both_scanners_agree_where_pieces_meet_and_in_a_flood(monkeypatch: pytes
     first, second = _hyperscan(), Re2Scanner(all_triggers())
     data = _soup(99)[:6000] + b"BusyBox v" * 300 + b"\x001.1" * 400 + b"\0U-Boot " * 90 + b"U-Boot 2014.04 (Jan  1"
     one, two = first.scan(View(data)), second.scan(View(data))
-    assert list(one) == list(two)
+    assert one == two
     assert one.cut == two.cut != set()
-    for ends in one:
+    for ends in one.values():
         assert len(ends) <= 50
         assert ends == sorted(set(ends))
 
 
 def test_triggers_do_not_overlap_themselves_to_two_ends_at_one_start() -> None:
     """Fixed length: an occurrence is named by its end alone, whichever scanner finds it."""
-    assert all(1 < t.length <= engines.LONGEST for t in all_triggers())
+    assert all(1 < t.length <= LONGEST for t in all_triggers())
     fixed = b"".join(b"\\x%02x" % c for c in b"BusyBox v")
     assert trigger_of(rb"x?BusyBox v(?P<version>\d{1,3}\.\d)") == Trigger(fixed, 9)
     assert len(BARE_TRIGGERS) == 5

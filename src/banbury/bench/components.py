@@ -13,15 +13,18 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from msgspec import Struct, structs
 
 from banbury.bench.truth import also, unclear
 from banbury.formats.view import View
-from banbury.inspect.contract import FileView, Skip
+from banbury.inspect.contract import FileInspector, FileView, Skip
 from banbury.inspect.inspectors.components import Components
+from banbury.inspect.inspectors.elf_identity import ElfIdentityInspector
 from banbury.model.errors import BanburyError, InputError
+from banbury.model.facts import Fact
 from banbury.model.supply import Identity, Standing
 from banbury.supply.identify import Content, of_content, within_bracket
 from banbury.supply.knowledge.bundle import Knowledge
@@ -30,6 +33,8 @@ from banbury.supply.knowledge.packages import members
 from banbury.supply.versions import key, upstream
 
 _INSPECTOR = Components()
+#: Those whose facts identification reads in an evaluation. The first is the pass, whose time is taken.
+READ: Final[tuple[FileInspector, ...]] = (_INSPECTOR, ElfIdentityInspector())
 _PROSE = re.compile(r"data/usr/share/(?:doc|man|info|locale|lintian|bug)/")
 
 
@@ -158,16 +163,21 @@ def _unit(path: Path, knowledge: Knowledge, total: Measured) -> Unit:
 def _look(where: str, content: bytes, knowledge: Knowledge, total: Measured) -> list[Identity]:
     view = FileView(View(content), where)
     before = time.process_time()
-    try:
-        facts = list(_INSPECTOR.inspect(view)) if _INSPECTOR.applies(view) else []
-    except (BanburyError, Skip):
-        facts = []
+    facts = _facts(_INSPECTOR, view)
     total.cpu += time.process_time() - before
+    facts += [fact for inspector in READ[1:] for fact in _facts(inspector, view)]
     total.size += len(content)
     total.files += 1
     plain = [msgspec.to_builtins(f) for f in facts]
     digest = hashlib.sha256(content).hexdigest()
     return list(of_content(Content(sha256=digest, facts=plain, where=where, names=[where], kind=view.kind), knowledge))
+
+
+def _facts(inspector: FileInspector, view: FileView) -> list[Fact]:
+    try:
+        return list(inspector.inspect(view)) if inspector.applies(view) else []
+    except (BanburyError, Skip):
+        return []
 
 
 def _judge(unit: Unit, found: Sequence[Identity]) -> None:

@@ -119,7 +119,8 @@ def run(
     """Measure every set, or those of the suites in ``only``. Raises :class:`InputError` where a set cannot be had."""
     chosen = [p for p in pools.data().set if not only or p.suite in only]
     if not chosen:
-        raise InputError(f"no set is of {', '.join(only)}")
+        suites = ", ".join(sorted({p.suite for p in pools.data().set}))
+        raise InputError(f"no set is of {', '.join(only)}", hint=f"There are sets of these suites: {suites}.")
     rows, beside = [], []
     for pool in chosen:
         packages = pools.fetch(pool, work / "packages", tell)

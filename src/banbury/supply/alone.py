@@ -27,6 +27,8 @@ COMMON: Final = frozenset({"1.0", "1.1", "2.0"})
 #: ``ZLIB_VERSION``; png.h: ``png_create_read_struct`` is passed ``PNG_LIBPNG_VER_STRING``).
 LEFT_BEHIND: Final = {"zlib": "libz.so", "libpng": "libpng"}
 _FILE_NAME: Final = re.compile(r"(?:\.so\.|-)(\d{1,4}(?:\.\d{1,6}){1,3}[a-z]?)(?:\.so)?$")
+#: libtool's manual, "Release numbers": the option puts the package's release into the name, before ``.so``.
+_RELEASE: Final = re.compile(r"-(\d{1,4}(?:\.\d{1,6}){2,3})\.so(?:$|\.)")
 #: A file with more versions that stand alone has a table of them.
 _TABLE: Final = 12
 #: Words that name nothing: what stands behind them stands alone. ``%s`` may be any name.
@@ -69,9 +71,11 @@ def bare(by_tag: Mapping[str, list[Fact]]) -> dict[str, int]:
 
 
 def fitting(by_tag: Mapping[str, list[Fact]], product: str, knowledge: Knowledge, low: str) -> Alone:
-    """The versions that stand alone and may be the product's. Those that are in no list are not older than ``low``."""
+    """The versions that stand alone and may be the product's. Those that are in no list are not older than ``low``.
+    What also stands behind the name of something else (``Windows 8.1``) speaks against none."""
     places = bare(by_tag)
     callers = _left_behind(by_tag, product)
+    others = {v for word, v in named(by_tag) if word.lower() not in _WORDS and plain(word) != plain(product)}
     known: list[str] = []
     new: list[str] = []
     far: list[str] = []
@@ -81,7 +85,9 @@ def fitting(by_tag: Mapping[str, list[Fact]], product: str, knowledge: Knowledge
             continue
         if knowledge.knows(product, version):
             known.append(text)
-        elif version not in COMMON and within(version, (low, "")) and continues(knowledge, product, version):
+        elif version in COMMON or version in others:
+            continue
+        elif within(version, (low, "")) and continues(knowledge, product, version):
             new.append(text)
         elif far_newer(knowledge, product, version):
             far.append(text)
@@ -151,6 +157,27 @@ def bracket(by_tag: Mapping[str, list[Fact]], knowledge: Knowledge) -> tuple[str
         high = next((table.versions[n] for n in range(last + 1, len(whole)) if not whole[n]), "")
         return table.versions[last], high
     return "", ""
+
+
+def built_with(by_tag: Mapping[str, list[Fact]], product: str) -> str:
+    """The newest of the versions of its own interface that a file of the product names (``JSONC_0.16``): it is no
+    older. ``""`` where it names none."""
+    found = [
+        str(fact.get("version"))
+        for fact in by_tag.get("component.statement", [])
+        if fact.get("product") == product and fact.get("evidence") == "linked"
+    ]
+    try:
+        return max(found, key=key, default="")
+    except ValueError:
+        return ""
+
+
+def from_soname(soname: str, product: str, knowledge: Knowledge) -> str:
+    """The release that a soname was made with by libtool's option ``-release`` (``libgsoap-2.8.124.so``), if it is
+    known or continues the known ones. One of two numbers may be a branch: it is none."""
+    found = _RELEASE.search(soname)
+    return found[1] if found and _of(product, found[1], knowledge) else ""
 
 
 def from_names(names: Iterable[str], soname: str) -> list[str]:

@@ -130,7 +130,7 @@ def _own_product(content: Content, soname: str, knowledge: Knowledge) -> str:
 
 def _stated(content: Content, statements: Sequence[Fact], mine: str) -> Iterator[Identity]:
     """What the rules' marks say with a version in them. The version that a file of ``mine`` was built with is its
-    own where it is that product's."""
+    own where it is that product's; several such (the names of its interface's versions) only bound it."""
     own: dict[str, list[Fact]] = {}
     for fact in statements:
         sort = str(fact.get("evidence"))
@@ -140,6 +140,8 @@ def _stated(content: Content, statements: Sequence[Fact], mine: str) -> Iterator
             yield _identity(content, str(fact["product"]), *_GRADES[sort], version=_version(fact), fact=fact)
     for product, facts in own.items():
         best = _longest(facts)
+        if len(best) > 1 and all(f["evidence"] == "linked" for f in best):
+            continue
         if len({_version(f) for f in best}) == 1:
             yield from (_identity(content, product, *_own_grade(f), version=_version(f), fact=f) for f in best)
         else:
@@ -202,11 +204,14 @@ def _alone(
             continue
         fact, rule = shown.get(product), _rule(shown.get(product), soname)
         bounds = alone.bracket(by_tag, knowledge) if product == mine else ("", "")
-        fits = alone.fitting(by_tag, product, knowledge, bounds[0])
+        least = bounds[0] or (alone.built_with(by_tag, product) if product == mine else "")
+        fits = alone.fitting(by_tag, product, knowledge, least)
         own = (mine, soname.partition(".so")[0], *(name.rpartition("/")[2] for name in content.names))
-        behind = alone.behind_names(by_tag, own, product, knowledge, bounds[0]) if product == mine else {}
+        behind = alone.behind_names(by_tag, own, product, knowledge, least) if product == mine else {}
         in_names = alone.from_names(content.names, soname) if soname and product == mine else []
         names = {v for v in in_names if knowledge.knows(product, v)}
+        if soname and product == mine and (release := alone.from_soname(soname, product, knowledge)):
+            names = {release}
         if len(behind) == 1 and set(fits.known) <= set(behind):
             one, at = behind.popitem()
             yield _identity(

@@ -29,12 +29,16 @@ _MARK: Final = b"banbury:end-of-piece"
 CHOICE: Final = "BANBURY_SCANNER"
 
 
-class Found(list[list[int]]):
-    """For each trigger the ends of its first ``MOST`` occurrences; ``cut`` names those that have more."""
+class Found(dict[int, list[int]]):
+    """For each trigger that is there, by its number, the ends of its first ``MOST`` occurrences; ``cut`` names those
+    that have more. Of one that is not there, none."""
 
-    def __init__(self, count: int) -> None:
-        super().__init__([] for _ in range(count))
+    def __init__(self) -> None:
+        super().__init__()
         self.cut: set[int] = set()
+
+    def __missing__(self, which: int) -> list[int]:
+        return []
 
 
 class Scanner(Protocol):
@@ -53,29 +57,38 @@ class HyperscanScanner:
 
     def __init__(self, triggers: Sequence[Trigger]) -> None:
         self._triggers = list(triggers)
+        self._once = frozenset(i for i, t in enumerate(triggers) if t.once)
         self._whole = self._database(range(len(triggers)))
 
     def _database(self, which: Sequence[int]) -> Any:
         import hyperscan
 
         database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        every = hyperscan.HS_FLAG_DOTALL
+        once = every | hyperscan.HS_FLAG_SINGLEMATCH
         database.compile(
-            expressions=[self._triggers[i].pattern for i in which], ids=list(which), flags=hyperscan.HS_FLAG_DOTALL
+            expressions=[self._triggers[i].pattern for i in which],
+            ids=list(which),
+            flags=[once if self._triggers[i].once else every for i in which],
         )
         return database
 
     def scan(self, view: View) -> Found:
-        found = Found(len(self._triggers))
+        found = Found()
         database, rebuilds, wasted = self._whole, 0, 0
         begin, size = 0, len(view)
         skip = base = 0
+        once = self._once
         flooding: set[int] = set()
 
         def on_match(which: int, _start: int, end: int, _flags: int, _context: object) -> None:
             nonlocal wasted
+            if which in once:
+                found.setdefault(which, [base + end])
+                return
             if end <= skip:
                 return  # it lies whole in the overlap: the piece before has it
-            ends = found[which]
+            ends = found.setdefault(which, [])
             if len(ends) < MOST:
                 ends.append(base + end)
             else:
@@ -117,9 +130,10 @@ class Re2Scanner:
         self._set.Add(_MARK)
         self._set.Compile()
         self._each = [re2.compile(t.pattern, options) for t in triggers]
+        self._once = [t.once for t in triggers]
 
     def scan(self, view: View) -> Found:
-        found = Found(len(self._each))
+        found = Found()
         size = len(view)
         for begin in range(0, size, PIECE):
             base = max(0, begin - LONGEST)
@@ -133,11 +147,16 @@ class Re2Scanner:
         return found
 
     def _search(self, found: Found, which: int, piece: bytes, base: int, skip: int) -> None:
-        ends, pattern, at = found[which], self._each[which], 0
+        pattern, at = self._each[which], 0
+        if self._once[which]:
+            if which not in found and (first := pattern.search(piece)) is not None:
+                found[which] = [base + first.end()]
+            return
         while (match := pattern.search(piece, at)) is not None:
             at = match.start() + 1
             if match.end() <= skip:
                 continue
+            ends = found.setdefault(which, [])
             if len(ends) >= MOST:
                 found.cut.add(which)
                 return

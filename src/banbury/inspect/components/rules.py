@@ -59,7 +59,7 @@ BARE_TRIGGERS: Final = (
 NAMED: Final = (
     rb"(?P<name>%s|[A-Za-z][A-Za-z0-9+._-]{1,39})(?::? |/|,? (?:[Vv]ersion|VERSION|[Rr]elease)[ :]{1,2})v?"
     rb"(?P<version>\d{1,4}(?:\.\d{1,8}(?!\d)){1,4}(?:[a-z]{1,2}|p\d{1,2}|[-_.~]?(?:rc|alpha|beta|pre)[-_.]?\d{1,3})?)"
-    rb"(?=[\x00-\x1f,;()+-]| \()"
+    rb"(?=[\x00-\x1f,;()+-]| \(| -- | https?://)"
 )
 _WORD_END: Final = rb"[A-Za-z0-9:][ /]"
 #: What finds it: at the end of the word or of what stands between. A match begins at most ``NAMED_BEFORE`` bytes

@@ -23,7 +23,7 @@ from banbury.inspect.components.rules import (
     patterns,
     rules,
 )
-from banbury.inspect.components.triggers import WIDEST, Trigger, compiled
+from banbury.inspect.components.triggers import LONGEST, WIDEST, Trigger, compiled, literal_trigger
 
 #: Different versions that one rule may state of one content, and bare or named versions of one content.
 VERSIONS: Final = 16
@@ -81,8 +81,22 @@ def scanner() -> Scanner:
 
 @cache
 def all_triggers() -> tuple[Trigger, ...]:
-    """The triggers of all rules in order, then those of bare versions, of named ones and of notes."""
-    return (*(r.trigger for r in rules()), *BARE_TRIGGERS, *NAMED_TRIGGERS, NOTE_TRIGGER)
+    """The triggers of all rules in order, then those of bare versions, of named ones and of notes, then those of the
+    literals that rules need beside their match."""
+    return (
+        *(r.trigger for r in rules()),
+        *BARE_TRIGGERS,
+        *NAMED_TRIGGERS,
+        NOTE_TRIGGER,
+        *map(literal_trigger, _needed()),
+    )
+
+
+@cache
+def _needed() -> dict[bytes, int]:
+    """Every literal that some rule needs, with the number of its trigger."""
+    first = len(rules()) + len(BARE_TRIGGERS) + len(NAMED_TRIGGERS) + 1
+    return {text: first + n for n, text in enumerate(sorted({text for rule in rules() for text in rule.needs}))}
 
 
 def scan(view: View, *, text: bool, bare: bool = False, by: Scanner | None = None) -> Scanned:
@@ -93,12 +107,14 @@ def scan(view: View, *, text: bool, bare: bool = False, by: Scanner | None = Non
     """
     found = (by or scanner()).scan(view)
     out = Scanned(statements=[], bare=[], cut=[])
-    for number, (rule, pattern) in enumerate(zip(rules(), patterns(), strict=True)):
-        if found[number] and (rule.text if text else rule.binary):
-            full = _try(view, rule, pattern, found[number], out.statements)
+    every, compiled_all = rules(), patterns()
+    for number in sorted(n for n in found if n < len(every)):
+        rule = every[number]
+        if rule.text if text else rule.binary:
+            full = _try(view, rule, compiled_all[number], found[number], out.statements)
             if full or number in found.cut:
                 out.cut.append(rule.id)
-    out.statements = [s for s in out.statements if _settle(view, s)]
+    out.statements = [s for s in out.statements if _settle(view, found, s)]
     if bare or any(s.rule.bare for s in out.statements):
         _bare(view, found, out)
     if bare:
@@ -152,15 +168,20 @@ def _covering(pattern: re.Pattern[bytes], window: bytes, start: int, end: int) -
     return None
 
 
-def _settle(view: View, statement: Statement) -> bool:
+def _settle(view: View, found: Found, statement: Statement) -> bool:
     """Give a statement the evidence that the rest of the content lets it have; whether anything is left of it."""
     rule = statement.rule
-    if not rule.needs or any(view.find(n) >= 0 for n in rule.needs):
+    if not rule.needs or any(_stands(view, found, text) for text in rule.needs):
         return True
     if rule.otherwise is None:
         return False
     statement.evidence = rule.otherwise
     return True
+
+
+def _stands(view: View, found: Found, text: bytes) -> bool:
+    """Whether a literal that a rule needs is in the content: of a long one the scanner looked for the beginning."""
+    return _needed()[text] in found and (len(text) <= LONGEST or view.find(text) >= 0)
 
 
 def _bare(view: View, found: Found, out: Scanned) -> None:

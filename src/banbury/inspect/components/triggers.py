@@ -38,10 +38,12 @@ Bytes = frozenset[int]
 
 
 class Trigger(NamedTuple):
-    """``pattern`` matches exactly ``length`` bytes, in the syntax that all scanners share."""
+    """``pattern`` matches exactly ``length`` bytes, in the syntax that all scanners share. ``once``: its first
+    occurrence is all that is asked for."""
 
     pattern: bytes
     length: int
+    once: bool = False
 
 
 def trigger_of(pattern: bytes) -> Trigger:
@@ -58,6 +60,11 @@ def trigger_of(pattern: bytes) -> Trigger:
     if _bits(best) < LEAST_BITS:
         raise ValueError("no run of bytes in it tells enough")
     return Trigger(b"".join(_written(b) for b in best), len(best))
+
+
+def literal_trigger(text: bytes) -> Trigger:
+    """What finds a literal, or, of one that is longer than a trigger, its beginning."""
+    return Trigger(b"".join(b"\\x%02x" % one for one in text[:LONGEST]), min(len(text), LONGEST), once=True)
 
 
 def _runs(tree: Any) -> Iterator[list[Bytes]]:

@@ -99,7 +99,7 @@ class Components(FileInspector):
     name = "components"
     title = "Identification by bytes"
     question = "Which products, in which versions, does this content show by its own bytes?"
-    version = 2
+    version = 3
     blind_spots = (
         "A product that states no version in its bytes shows at most that it is there.",
         "A mark is text: whoever builds a file can write another one into it.",
