@@ -115,3 +115,72 @@ def _() -> Sample:
     return _biased(
         "powerpc", source + "int main(int c, char **v) { return get(c) + *keep; }\n", "\t.long tbl\n", "-fPIC"
     )
+
+
+# --- A text with a name, where objects are found by distances ----------------------------------------------------------
+
+#: Objects of one section, which code reaches from the address of one.
+ANCHORED = """
+__attribute__((noinline)) int see(const char *text, int k) { return printf("%s %d", text, k) > k; }
+const char version[] = "a gadget of " VERSION;
+const unsigned char weights[48] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9};
+const char guest[] = "visitors", store[] = "/etc/gadget/shadow";
+__attribute__((noinline)) int get(int k) { int n = see(store, k); return see(guest, n) + weights[n & 31]; }
+const char after[] __attribute__((section(".rodata.after"))) = "behind it";
+int main(int c, char **v) { puts("in front"); puts(after); see(version, c); see(store, 1); return get(c) < 0; }
+"""
+
+for _arch in ("x86_64", "aarch64", "arm", "powerpc"):
+
+    @harmless(f"moved-named-{_arch}")
+    def _(arch: str = _arch) -> Sample:
+        return honest(arch, ANCHORED)
+
+
+@harmless("moved-named-a32")
+def _() -> Sample:
+    return honest("arm", ANCHORED, "-marm")
+
+
+#: The text that becomes longer lies between what the code reaches and from where it does.
+BETWEEN = """
+__attribute__((noinline)) int see(const char *text, int k) { return printf("%s %d", text, k) > k; }
+const unsigned char weights[48] __attribute__((aligned(4))) = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9};
+const char version[] __attribute__((aligned(4))) = "a gadget of " VERSION;
+const char store[] __attribute__((aligned(4))) = "/etc/gadget/shadow";
+__attribute__((noinline)) int get(int k) { BODY }
+const char *volatile held[] = {version, store, (const char *)weights};
+int main(int c, char **v) { puts("in front"); puts(held[c & 1]); return get(c) < 0; }
+"""
+
+#: Ways in which a compiler goes from one object to another.
+BODIES = {
+    "index": "int n = see(version, see(store, k)); return weights[n & 31];",
+    "beyond": "int n = see(version, see(store, k)); return weights[n & 31] + weights[k];",
+    "handed": "int n = see(version, see(store, k)); return see((const char *)weights + 4, n);",
+    "before": "int n = see(version, see(store, k)); return weights[n - 5];",
+    "length": "char text[64]; memcpy(text, version, sizeof version); int n = see(text, k); return see(store, n);",
+    "number": "int n = see(store, k); return fwrite(version, 1, sizeof version, stdout) + n;",
+}
+
+
+def _anchored(arch: str, body: str, *flags: str) -> Sample:
+    """Distances and numbers that the code has were left behind."""
+    text = assembly(arch, _HEAD + BETWEEN.replace("BODY", body), "-fno-inline", "-ftoplevel-reorder", *flags)
+    made = [linked(arch, text.replace(SHORT, version)) for version in (SHORT, LONG)]
+    return Sample(made[0], build.strip(made[1], arch), *RECORDS)
+
+
+for _arch in ("arm", "aarch64"):
+    for _name, _body in BODIES.items():
+
+        @tampered(f"moved-named-{_name}-{_arch}")
+        def _(arch: str = _arch, body: str = _body) -> Sample:
+            return _anchored(arch, body)
+
+
+for _name, _body in BODIES.items():
+
+    @tampered(f"moved-named-{_name}-a32")
+    def _(body: str = _body) -> Sample:
+        return _anchored("arm", body, "-marm")

@@ -19,7 +19,6 @@ FORMATS = {"elf-executable", "elf-shared", "elf-made", "elf-object", "kernel-mod
 _ORDER = "texts in another order: GCC aligns those of 32 bytes and more, and keeps them apart"
 _EMPTY = "an empty text stands behind the text that grew: is it one of the pool?"
 _NAMED = "a text with a name in a file without symbols: what stands behind it may be a member of the same object"
-_DISTANCE = "a text with a name: what is found by its distance from another object is not followed"
 _NUMBER = "a number of a long function is the text's length by chance: which numbers belong to which call?"
 REFUSED: dict[str, str] = {
     "elf-x86-64-same-path-long": _ORDER,
@@ -28,9 +27,7 @@ REFUSED: dict[str, str] = {
     "elf-mips-same-version": _NAMED,
     "elf-mipsel-same-version": _NAMED,
     "elf-arm-same-version": _NAMED,
-    "elf-arm-same-version-symbols": _DISTANCE,
     "elf-aarch64-same-version": _NAMED,
-    "elf-aarch64-same-version-symbols": _DISTANCE,
     "elf-aarch64-same-path-long": _NUMBER,
     "elf-aarch64-same-path-long-symbols": _NUMBER,
     "elf-aarch64-same-release": _EMPTY,

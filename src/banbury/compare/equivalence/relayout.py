@@ -13,6 +13,7 @@ used): see ``rules/relayout.toml``.
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import pairwise
 from typing import Literal
 
@@ -35,6 +36,7 @@ from banbury.compare.equivalence.elf_same import (
 from banbury.compare.equivalence.literals import runs
 from banbury.compare.equivalence.machines import machine_of
 from banbury.compare.equivalence.machines.contract import Mask, Sides
+from banbury.compare.equivalence.machines.displaced import KEPT
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_exceptions import exceptions
 from banbury.compare.equivalence.relayout_fixed import Fixed
@@ -79,6 +81,7 @@ class _Proof:
         self.caught: list[tuple[int, int, int, int]] = []  # functions with tables of exceptions, and these
         self.bits: dict[int, U8] = {}  # of code: the bits that are references
         self.objects = Objects(self.a)
+        self.objects.added = lambda: self._added[:2]
         self.texts: list[Text] = []  # that changed their length
         self.fixed = Fixed(self.sides, self.machine.entered) if header.type == t.ET_EXEC else None
 
@@ -115,7 +118,7 @@ class _Proof:
         boundary(self.pairs, self._held())
         for one, other in self.pairs:
             self._contents(one, other, split.get(one.index))
-        check_lengths(self.sides, self.objects, self.texts)
+        check_lengths(self.sides, self.objects, self.texts, lambda: self._added)
         self._distances(the_map)
         check_headers(self.pair, self.pairs, the_map)
         compare_header(self.pair, loaded=False)
@@ -314,10 +317,12 @@ class _Proof:
         begin = np.append(old - one.addr, one.size), np.append(new - other.addr, other.size)
         read = [np.zeros(0, np.int64), *(targets[reads] for _, _, targets, reads in self.sides.at)]
         whole = raw[0].tobytes(), raw[1].tobytes()
-        added = self._added()
-        read.append(added[1][added[2]])
-        return Pool(self.pair, parts, whole, begin, mask, np.unique(np.concatenate(read)), added[:2])
+        base, total, reads = self._added
+        read.append(total[reads])
+        sums = base[total != KEPT], total[total != KEPT]
+        return Pool(self.pair, parts, whole, begin, mask, np.unique(np.concatenate(read)), sums)
 
+    @cached_property
     def _added(self) -> tuple[Ints, Ints, Mask]:
         """What code adds to addresses that it has made: see :attr:`Sides.added`."""
         none = np.zeros(0, np.int64)

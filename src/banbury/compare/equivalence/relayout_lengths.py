@@ -11,6 +11,7 @@ Sources: GCC manual, -fbuiltin; Intel SDM, volume 2; Arm ARM DDI 0487 and DDI 04
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.machines.contract import U8, Sides
+from banbury.compare.equivalence.machines.contract import U8, Mask, Sides
 from banbury.compare.equivalence.machines.x86_64 import decode
 from banbury.compare.equivalence.machines.x86_64_absolute import absolute, behind_prefixes
 from banbury.compare.equivalence.model import Range
@@ -84,9 +85,11 @@ def _arm(raw: U8, words: Ints, thumb: bool | None) -> Ints:
     return np.unique(np.concatenate(found))
 
 
-def check_lengths(sides: Sides, objects: Objects, texts: list[tuple[int, int, int]]) -> None:
+def check_lengths(
+    sides: Sides, objects: Objects, texts: list[tuple[int, int, int]], added: Callable[[], tuple[Ints, Ints, Mask]]
+) -> None:
     """Raises :class:`Refused` for a text (its address, and its lengths with the NUL) whose length may be a number of
-    the program. ``sides.at`` and ``sides.pointers`` say where addresses stand."""
+    the program. ``sides.at`` and ``sides.pointers`` say where addresses stand, ``added`` what is made of them."""
     if not texts:
         return
     starts, sizes, sizes_b = np.array(sorted(set(texts)), np.int64).T
@@ -95,7 +98,7 @@ def check_lengths(sides: Sides, objects: Objects, texts: list[tuple[int, int, in
         {size - k for size in {one, min(one, other)} for k in (0, 1)}
         for one, other in zip(sizes.tolist(), sizes_b.tolist(), strict=True)
     ]
-    for one, places, targets, reads in sides.at:
+    for one, places, targets, reads in (*sides.at, *_sums(sides, added())):
         index, found = _of(starts, sizes, targets)
         if reads[found].any():
             where = [Range(int(x) + one.offset, int(x) + one.offset + 1) for x in places[found][reads[found]][:16]]
@@ -111,6 +114,18 @@ def check_lengths(sides: Sides, objects: Objects, texts: list[tuple[int, int, in
                 raise Refused(one.name, "the length of a text that changed may be a number of this function", where)
     if sides.pointers:
         _beside(sides, starts, sizes, lengths)
+
+
+def _sums(sides: Sides, added: tuple[Ints, Ints, Mask]) -> Iterator[tuple[Part, Ints, Ints, Mask]]:
+    """What code makes of addresses by adding to them, in the places where it makes these."""
+    base, total, reads = added
+    order = np.argsort(base, kind="stable")
+    base, total, reads = base[order], total[order], reads[order]
+    for one, places, targets, _ in sides.at:
+        low, high = np.searchsorted(base, targets, "left"), np.searchsorted(base, targets, "right")
+        count = high - low
+        at = np.repeat(low - (np.cumsum(count) - count), count) + np.arange(int(count.sum()))
+        yield one, np.repeat(places, count), total[at], reads[at]
 
 
 def _of(starts: Ints, sizes: Ints, targets: Ints) -> tuple[Ints, Ints]:

@@ -10,6 +10,7 @@ Sources: gABI (2013 draft), chapter 4, symbol table; GCC manual, -fsection-ancho
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
 
@@ -19,12 +20,14 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHT_SYMTAB, OwnedElf, Part
 from banbury.compare.equivalence.elf_symbols import check_symbols, symbols_of
+from banbury.compare.equivalence.machines.displaced import KEPT
 from banbury.compare.equivalence.model import Range
 from banbury.formats import _elf_types as t
 
 #: Objects without a size in the code that GCC links to the beginning and the end of every program (crtstuff.c, Arm's
 #: ieee754 routines).
 _START: Final = (b"all_implied_fbits", b"__dso_handle", b"__TMC_END__", b"data_start", b"__data_start")
+_ELEMENT: Final = 64  # bytes of one element of an array, of which a compiler may point before the first
 _NOTYPE, _OBJECT, _FUNCTION, _COMMON = 0, 1, 2, 5
 #: Processors for which compilers find several objects from the address of one, by distances in the code.
 _ANCHORED: Final = (t.EM_AARCH64, t.EM_ARM)
@@ -35,6 +38,8 @@ class Objects:
 
     def __init__(self, elf: OwnedElf) -> None:
         self.anchored = elf.header.machine in _ANCHORED
+        #: What code adds to addresses: see :attr:`contract.Sides.added`.
+        self.added: Callable[[], tuple[Ints, Ints]] = lambda: (np.zeros(0, np.int64), np.zeros(0, np.int64))
         self.known = False
         self.starts, self.ends, self.bare = (np.zeros(0, np.int64) for _ in range(3))
         self.functions = np.zeros((2, 0), np.int64)
@@ -77,8 +82,10 @@ class Objects:
             raise Refused(one.name, why, where)
         some = (self.starts < behind) & (self.ends > start)
         exact = (self.starts == start) & (self.ends == start + length)
-        if (some & ~exact).any() or (exact.any() and self.anchored):
+        if (some & ~exact).any():
             raise Refused(one.name, "a text that changed its length is a part of an object, or of several", where)
+        if exact.any() and self._found_from_afar(one, start + 1, behind):
+            raise Refused(one.name, "an object may be found by its distance from beyond a text that changed", where)
         before = np.concatenate((self.starts[self.starts <= start], self.bare[self.bare <= start]))
         last = int(before.max()) if len(before) else -1
         if (last >= one.addr and last in self.bare and not exact.any()) or (
@@ -90,12 +97,28 @@ class Objects:
         """Whether padding before ``label`` may have changed its size: no object ends there, which an address of its end
         would then take in; nor is one before it found by its distance. ``start``: where the item before begins. Raises
         :class:`Refused`."""
-        wrong = self.ends == label
-        if self.anchored:
-            wrong |= (self.starts < label) & (self.ends > start)
-        if wrong.any() or not self.known:
-            where = [Range(start - one.addr + one.offset, label - one.addr + one.offset)]
+        where = [Range(start - one.addr + one.offset, label - one.addr + one.offset)]
+        within = (self.starts < label) & (self.ends > start)
+        if within.any() and self._found_from_afar(one, label, label):
+            raise Refused(one.name, "an object may be found by its distance from beyond padding that changed", where)
+        if (self.ends == label).any() or not self.known:
             raise Refused(one.name, "padding changed behind an object, whose end may be meant", where)
+
+    def _found_from_afar(self, one: Part, border: int, stop: int) -> bool:
+        """Whether code adds a distance to an address of the section that leads past ``border``, or may do so: it keeps
+        an object's address in its stack frame, where it is not followed, or makes an address close before ``stop``
+        that is no object's and may be one of an element before the next."""
+        if not self.anchored:
+            return False
+        base, total = self.added()
+        inside = (base >= one.addr) & (base < one.addr + one.size)
+        base, total = base[inside], total[inside]
+        kept = base[total == KEPT]
+        index = np.searchsorted(self.starts, kept, "right") - 1
+        held = (index >= 0) & (kept < np.append(self.ends, 0)[index])
+        base, total = base[total != KEPT], total[total != KEPT]
+        near = (total >= stop - _ELEMENT) & (total < stop) & (total != base) & ~np.isin(total, self.starts)
+        return bool(held.any() or near.any() or ((base < border) != (total < border)).any())
 
     def is_thumb(self, start: int) -> bool | None:
         """Whether the function at ``start`` is T32 code (32-bit Arm); ``None`` where none starts there."""
