@@ -229,6 +229,52 @@ def test_what_cnas_write_for_a_version(bench: Bench, said: str, inside: list[str
         assert bench.ids("cna:a_corp:b", version) == [], version
 
 
+def _cisa(*blocks: dict[str, Any], id_: str = "CVE-2030-0003") -> dict[str, Any]:
+    """A record whose CNA says nothing that can be ordered, with blocks of CISA's container."""
+    record = made.cve5(id_)
+    record["containers"]["cna"]["affected"] = [{"vendor": "n/a", "product": "n/a", "versions": []}]
+    linux = {"vendor": "linux", "product": "linux_kernel", "cpes": ["cpe:2.3:o:linux:linux_kernel:*:*:*:*:*:*:*:*"]}
+    record["containers"]["adp"] = [
+        {"providerMetadata": {"shortName": "CISA-ADP"}, "affected": [linux | block for block in blocks]}
+    ]
+    return record
+
+
+def test_commits_say_nothing_of_versions(bench: Bench) -> None:
+    """A block of commits with the default "affected" (CVE-2024-36905) is not every version."""
+    commits = {"version": "1da177e4c3f", "lessThan": "2552c9d9440f", "status": "affected", "versionType": "custom"}
+    bench.take(json.dumps(_cisa({"defaultStatus": "affected", "versions": [commits]})).encode())
+    assert bench.ids("cpe:linux:linux_kernel", "6.1.176") == []
+    key = versions.key("6.1.176", versions.scheme_of("cna:linux:linux_kernel"))
+    (hit,) = bench.store.candidates([Wanted("x", "cna:linux:linux_kernel", key)])
+    assert (hit.leaf.stated, hit.leaf.says) == (Stated.NOT_STATED, "commits")  # it is told all the same
+
+
+def test_a_list_cut_into_blocks_is_one_list(bench: Bench) -> None:
+    """CVE-2024-36971: a block for each entry, each "affected, save in …": together a list, not every version."""
+    spans = [("0", "4.6"), ("5.15.161", "5.16"), ("6.1.94", "6.2"), ("6.6.34", "6.7"), ("6.10", "*")]
+    blocks = [
+        {"defaultStatus": "affected", "versions": [{"version": low, "lessThan": high, "status": "unaffected"}]}
+        for low, high in spans
+    ]
+    bench.take(json.dumps(_cisa(*blocks)).encode())
+    for name in ("cpe:linux:linux_kernel", "cna:linux:linux_kernel"):
+        for version, there in (("4.5", 0), ("4.9.1", 1), ("6.1.93", 1), ("6.1.176", 0), ("6.3", 1), ("6.12", 0)):
+            assert len(bench.ids(name, version)) == there, version
+    apart = [block | {"platforms": [name]} for block, name in zip(blocks[1:3], ("a", "b"), strict=True)]
+    bench.take(json.dumps(_cisa(*apart, id_="CVE-2030-0009")).encode(), "apart")
+    assert "CVE-2030-0009" in bench.ids("cpe:linux:linux_kernel", "6.1.176")  # another platform's list
+
+
+def test_any_version_of_names_that_have_one(bench: Bench) -> None:
+    """CVE-2024-20072: ``*`` beside CPE names of 19.07, 21.02 and 23.05 is those three."""
+    cpes = [f"cpe:2.3:o:openwrt:openwrt:{version}:*:*:*:*:*:*:*" for version in ("19.07.0", "21.02", "23.05")]
+    block = {"vendor": "openwrt", "product": "openwrt", "cpes": cpes, "defaultStatus": "unknown"}
+    bench.take(json.dumps(_cisa(block | {"versions": [{"version": "*", "status": "affected"}]})).encode())
+    assert bench.ids("cpe:openwrt:openwrt", "21.02") == ["CVE-2030-0003"]
+    assert bench.ids("cpe:openwrt:openwrt", "14.07") == []
+
+
 def test_osv(bench: Bench) -> None:
     """Ranges of versions, aliases; commits give none."""
     bench.take(json.dumps(made.OSV).encode(), "1")

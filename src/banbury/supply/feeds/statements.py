@@ -17,8 +17,8 @@ from banbury.supply.feeds.items import text
 from banbury.supply.feeds.query import TOP, Leaf, Stated
 
 _ENTRIES: Final = 4000
-_COMMIT: Final = re.compile(r"(?=[0-9a-f]*[a-f])[0-9a-f]{12,64}\Z")
-_EVERY: Final = frozenset({"*", "all", "all versions", "all version", "any", "all releases"})
+_COMMIT: Final = re.compile(r"(?:(?=[0-9a-f]*[a-f])[0-9a-f]{12,64}|(?=[0-9]{0,7}[a-f])[0-9a-f]{10,11})\Z")
+EVERY: Final = frozenset({"*", "all", "all versions", "all version", "any", "all releases"})
 _ZERO: Final = frozenset({"", "0", "*", "-", "n/a", "unspecified", "unknown", "all", "any", "none"})
 _COMPARED: Final = re.compile(r"(<=|>=|<|>|=)\s*v?([0-9][^\s,<>=]*)")
 _SERIES: Final = re.compile(r"v?([0-9][0-9.]*?)\.?[x*](?:\.[x*])*\Z", re.IGNORECASE)
@@ -78,7 +78,10 @@ def affected(name: str, entries: list[Entry], default: str) -> list[Leaf]:
     if len(entries) > _ENTRIES:
         raise ValueError(f"more than {_ENTRIES} entries of versions")
     scheme = versions.scheme_of(name)
-    entries = [entry for entry in entries if not _is_commit(entry)]
+    ordered = [entry for entry in entries if not is_commit(entry)]
+    if entries and not ordered:  # commits alone: the default status is of the commits, and says nothing of versions
+        return []
+    entries = ordered
     found: list[Leaf] = []
     parts: list[tuple[str, Span]] = []
     for entry in entries:
@@ -99,8 +102,10 @@ def affected(name: str, entries: list[Entry], default: str) -> list[Leaf]:
     ]
 
 
-def _is_commit(entry: Entry) -> bool:
-    return entry.version_type == "git" or bool(_COMMIT.match(entry.version))
+def is_commit(entry: Entry) -> bool:
+    """Whether an entry speaks of a commit, which is no version."""
+    bounds = (entry.version, entry.less_than, entry.less_than_or_equal)
+    return entry.version_type == "git" or any(bound and _COMMIT.match(bound) for bound in bounds)
 
 
 def _first_wins(parts: list[tuple[str, Span]], default: str) -> list[Span]:
@@ -170,7 +175,7 @@ def _parts(entry: Entry, scheme: str) -> list[tuple[str, Span]]:
 
 def _ends(entry: Entry, scheme: str, from_: str) -> tuple[bytes, str, str]:
     end = entry.less_than or entry.less_than_or_equal or ""
-    if end in ("*", "unspecified") or end.lower() in _EVERY:
+    if end in ("*", "unspecified") or end.lower() in EVERY:
         return TOP, from_, ""
     inclusive = not entry.less_than
     if end.endswith(("*", ".x")):
@@ -199,7 +204,7 @@ def spoken(statement: str, scheme: str) -> list[Span]:
     said = statement.strip()
     if len(said) > versions.LONGEST:
         raise ValueError("a text")
-    if said.lower() in _EVERY:
+    if said.lower() in EVERY:
         return [Span()]
     if said[:1] in ("<", ">", "="):
         return [_compared(said, scheme)]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from banbury.model.supply import FeedKind
 from banbury.supply.feeds import cpe, items, statements
@@ -30,6 +30,7 @@ from banbury.supply.feeds.importers._records import (
 )
 from banbury.supply.feeds.importers.nvd import Configuration, _group2, ssvc
 from banbury.supply.feeds.items import Item, Vulnerability
+from banbury.supply.feeds.query import Leaf, Stated
 from banbury.supply.feeds.streams import Document
 
 
@@ -46,6 +47,9 @@ class Affected(Struct, frozen=True, rename="camel"):
     product: str | None = None
     versions: list[statements.Entry] = []
     default_status: str | None = None
+    platforms: Any = None
+    modules: Any = None
+    package_name: Any = None
     cpes: list[str] = []
     program_files: list[str] = []
     program_routines: list[Routine] = []
@@ -133,6 +137,8 @@ def _build(raw: bytes, record: Record) -> Item:
     found, files, routines = Collected(), dict[str, None](), dict[str, None]()
     for container in containers if "rejected" not in flags else ():
         _container(container, found, files, routines)
+    if not found.ranges and "rejected" not in flags:
+        _commits(containers, found)
     value, vector = best(_scores(containers))
     content = [m.other.content for one in containers for m in one.metrics if m.other and m.other.type == "ssvc"]
     return Vulnerability(
@@ -144,13 +150,46 @@ def _build(raw: bytes, record: Record) -> Item:
 
 
 def _container(container: Container, found: Collected, files: dict[str, None], routines: dict[str, None]) -> None:
-    for one in container.affected:
+    for one in _gathered(container.affected):
         _product(one, found)
+    for one in container.affected:
         files |= {items.text(name): None for name in one.program_files[: items.LIST] if name}
         routines |= {items.text(each.name): None for each in one.program_routines[: items.LIST] if each.name}
     for configuration in container.cpe_applicability:
         nodes = [_group2(node) for node in configuration.nodes]
         found.group(Group(configuration.operator, configuration.negate, [], nodes))
+
+
+def _commits(containers: list[Container], found: Collected) -> None:
+    """What a record speaks of that names commits alone: products, without a version."""
+    for one in (block for container in containers for block in container.affected):
+        said = [entry for entry in one.versions if statements.is_commit(entry)]
+        name = _name(one.vendor, one.product)
+        if name and said and any("affected" in (entry.status, one.default_status) for entry in said):
+            found.leaf(Leaf(name, stated=Stated.NOT_STATED, says="commits"))
+
+
+def _gathered(blocks: list[Affected]) -> list[Affected]:
+    """The blocks, those put together that are one list of versions cut into pieces.
+
+    CISA's containers once held a block for each entry of another container's list, each with that list's default
+    status "affected": "affected, save from 6.1.94 on" beside "affected, save from 6.6.34 on" would be every version.
+    """
+    groups: dict[tuple[str, ...], list[Affected]] = {}
+    for number, one in enumerate(blocks):
+        versions = [entry for entry in one.versions if not statements.is_commit(entry)]
+        key = (str(number),)
+        if one.default_status == "affected" and len(versions) == 1 and not versions[0].changes:
+            more = (one.platforms, one.modules, one.package_name)
+            key = (one.vendor or "", one.product or "", *(items.text(str(each)) for each in more))
+        groups.setdefault(key, []).append(one)
+    return [_joined(group) if len(group) > 1 else group[0] for group in groups.values()]
+
+
+def _joined(group: list[Affected]) -> Affected:
+    entries = [entry for one in group for entry in one.versions]
+    cpes = dict.fromkeys(name for one in group for name in one.cpes)
+    return structs.replace(group[0], versions=entries, cpes=list(cpes))
 
 
 def _product(one: Affected, found: Collected) -> None:
@@ -166,12 +205,38 @@ def _product(one: Affected, found: Collected) -> None:
         if not one.versions:
             found.leaf(cpe.leaf(criteria, None, None, None, None, True))
     default = one.default_status or "unknown"
+    if one.cpes and (exact := _exact(one)):  # "*", and the versions in the CPE names
+        for each in [*names, *parts]:
+            for version, update in exact:
+                found.leaf(cpe.exact(each, version, update))
+        return
     if len(names + list(parts)) * len(one.versions) > items.LEAVES:
         raise ValueError("too many names times versions")
     for each in names:
         _leaves(each, one.versions, default, found)
     for each in parts if one.versions else ():
         _leaves(each, one.versions, default, found)
+
+
+def _exact(one: Affected) -> dict[tuple[str, str], None]:
+    """The versions and updates of the CPE names, where the list of versions holds "*" alone and each name has one."""
+    if len(one.versions) != 1 or one.versions[0].status != "affected" or one.default_status == "affected":
+        return {}
+    entry = one.versions[0]
+    if entry.version.strip().lower() not in statements.EVERY or entry.less_than or entry.less_than_or_equal:
+        return {}
+    found: dict[tuple[str, str], None] = {}
+    products = set()
+    for criteria in one.cpes[: items.LIST]:
+        try:
+            name = cpe.parse(criteria)
+        except ValueError:
+            return {}
+        products.add(name.name)
+        if name.version in ("*", "-", "") or len(products) > 1:
+            return {}
+        found[name.version, name.update] = None
+    return found
 
 
 def _leaves(name: str, entries: list[statements.Entry], default: str, found: Collected) -> None:
@@ -220,7 +285,7 @@ def _claims(head: bytes, _: str) -> bool:
 
 IMPORTERS = (
     Importer(
-        name="cve-5", version=2, kind=FeedKind.VULNERABILITIES, claims=_claims, read=_read, rank=10,
+        name="cve-5", version=3, kind=FeedKind.VULNERABILITIES, claims=_claims, read=_read, rank=10,
         licence="terms of use of the CVE Program (CISA's containers: CC0)",
     ),
 )  # fmt: skip
