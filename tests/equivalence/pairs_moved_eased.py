@@ -117,7 +117,7 @@ def _() -> Sample:
     )
 
 
-# --- A text with a name, where objects are found by distances ----------------------------------------------------------
+# --- A text with a name, where objects are found by distances --------------------------------------------------------
 
 #: Objects of one section, which code reaches from the address of one.
 ANCHORED = """

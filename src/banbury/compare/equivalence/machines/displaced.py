@@ -142,6 +142,11 @@ def _a64_registers(out: Added, w: W) -> None:
     _sum(out, is_(w, 0xBE000000, 0x0C000000) | is_(w, 0x3F000000, 0x08000000), None, n)
 
 
+def _no_stack(out: Added) -> None:
+    """The stack pointer holds no address of the image."""
+    out.base[out.base == 13] = _NONE
+
+
 def a32(w: W) -> Added:
     """A32, by word; a condition changes nothing."""
     out = _empty(len(w))
@@ -158,6 +163,7 @@ def a32(w: W) -> Added:
     _put(out, is_(w, 0x0E000000, 0x0C000000), up * 4 * byte, n)
     _put(out, is_(w, 0x0E000000, 0x08000000), np.full(len(w), 4, np.int64), n)  # several words, one behind another
     _a32_registers(out, w)
+    _no_stack(out)
     back = ~is_(w, 0x01000000, 0x01000000) | is_(w, 0x00200000, 0x00200000)
     _back(out, is_(w, 0x0E000000, 0x04000000) & back, up * field(w, 0, 12).astype(np.int64), n)
     frame = np.isin(n, (7, 11, 13))
@@ -206,6 +212,7 @@ def t32(h: W) -> Added:
     out.kept[:] = np.where(h >> 11 == 0x12, _bit(top.astype(np.int64)), 0)
     out.kept[:] |= np.where(h >> 9 == 0x5A, h & np.uint32(0xFF), 0).astype(np.uint32)
     _t32_wide(out, w)
+    _no_stack(out)
     _t32_registers(out, w)
     return out
 
