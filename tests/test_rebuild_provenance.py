@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from banbury.intake.tasks import shut_down
+from banbury.lab.workspace import Workspace
+from banbury.laboratory import Options, evaluate
+from banbury.present.gaps import gaps
+from banbury.present.rebuilds import rebuild_views
 from tests.images import tar_of
-from tests.test_rebuild_evaluated import BACK_DOOR, FILES, MANIFEST, by_path, image, only, run, submission
+from tests.test_rebuild_evaluated import BACK_DOOR, FILES, MANIFEST, by_path, command, image, only, run, submission
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,3 +47,157 @@ def test_a_folder_of_odd_names_is_handed_in_by_its_bytes(tmp_path: Path) -> None
 
     assert {(f.how, f.verdict) for f in rebuilt.files} == {("path", "identical")}
     assert sorted(f.path for f in rebuilt.files) == [r"etc/a\xff", r"etc/b\x5cxff", r"etc/c\xe2\x80\xaetxt"]
+
+
+#: A vendor's image whose files all equal the rebuild's, and that lacks what makes it safe.
+PROTECTING = {
+    "etc/init.d/S40firewall": b"#!/bin/sh\nnft -f /etc/nftables.conf\n",
+    "etc/nftables.conf": b"table inet filter {}\n",
+    "etc/motd.conf": b"hello\n",
+    "usr/bin/audit": b"#!/bin/sh\necho audit\n",
+    "usr/share/doc/etc/init.d/S40firewall": b"an example\n",
+    "usr/share/doc/README": b"read me\n",
+}
+
+
+@pytest.mark.parametrize("packed", ["folder", "tar"])
+def test_files_left_out_are_findings_and_the_image_is_not_all_well(tmp_path: Path, packed: str) -> None:
+    built = {**FILES, **PROTECTING}
+    name = "root" if packed == "folder" else "built.tar"
+    handed = {f"root/{n}": data for n, data in built.items()} if packed == "folder" else {name: tar_of(built)}
+    manifest = MANIFEST + f'[[artefact]]\npath = "{name}"\nrole = "rebuild"\n'
+    folder = submission(tmp_path / "s", manifest, **{"image.bin": image(FILES)}, **handed)
+    result = command("evaluate", folder, "--workspace", tmp_path / "w", "--no-pdf", "--as-of", "2026-01-01")
+    page = next((tmp_path / "w" / "evaluations").glob("*/report.html")).read_text("utf-8")
+    evaluation = run(folder, tmp_path / "w")
+    rebuilt = only(evaluation)
+    found = {(f.rule, f.severity.value) for f in evaluation.findings if f.rule.startswith("rebuild.")}
+
+    assert {f.verdict for f in rebuilt.files} == {"identical"}
+    assert (rebuilt.files_verdict, rebuilt.verdict) == ("identical", "functional")
+    assert {(g.path, g.sort) for g in rebuilt.left_out} == {
+        ("etc/init.d/S40firewall", "protection"),
+        ("etc/nftables.conf", "protection"),
+        ("etc/motd.conf", "configuration"),
+        ("usr/bin/audit", "program"),
+        ("usr/share/doc/etc/init.d/S40firewall", "other"),
+        ("usr/share/doc/README", "other"),
+    }
+    assert found == {
+        ("rebuild.left-out-protection", "high"),
+        ("rebuild.left-out-configuration", "medium"),
+        ("rebuild.left-out-program", "medium"),
+        ("rebuild.left-out", "low"),
+        ("rebuild.image", "medium"),
+        ("rebuild.provenance", "low"),
+    }
+    assert "6 files of the rebuild are not in the image: 2 that protect" in result.stdout
+    assert "6 files of the rebuild are not in the image" in page
+    assert "Files of the rebuild are missing from the image." in page
+
+
+def test_a_rebuild_of_one_of_two_images_is_not_left_out_of_the_other(tmp_path: Path) -> None:
+    second = 'path = "other.bin"\nrole = "image"\n'
+    manifest = MANIFEST + f'[[artefact]]\n{second}[[artefact]]\npath = "root"\nrole = "rebuild"\n'
+    built = {f"root/{n}": data for n, data in {**FILES, "etc/init.d/S40net": b"#!/bin/sh\n"}.items()}
+    data = {"image.bin": image(FILES), "other.bin": image({"usr/share/else.txt": b"else\n"})}
+    evaluation = run(submission(tmp_path / "s", manifest, **data, **built), tmp_path / "w")
+    gone = {evaluation.nodes[r.image].name: [(g.path, g.sort) for g in r.left_out] for r in evaluation.rebuilds}
+
+    assert gone == {"image.bin": [("etc/init.d/S40net", "start")], "other.bin": []}
+
+
+def test_what_describes_a_package_is_not_left_out(tmp_path: Path) -> None:
+    """But a tree with a file ``control`` is no control archive."""
+    control = b"Package: tool\nVersion: 1.3-1\nArchitecture: mips_24kc\nDescription: a tool\n"
+    parts = {
+        "./debian-binary": b"2.0\n",
+        "./control.tar.gz": gzip.compress(tar_of({"./control": control, "./postinst": b"#!/bin/sh\n"}), mtime=0),
+        "./data.tar.gz": gzip.compress(tar_of({"./etc/init.d/S20tool": b"#!/bin/sh\n"}), mtime=0),
+    }
+    named = ("tool.ipk", "tree.tar")
+    manifest = MANIFEST + "".join(f'[[artefact]]\npath = "{n}"\nrole = "rebuild"\n' for n in named)
+    files = {
+        "image.bin": image(FILES),
+        "tool.ipk": gzip.compress(tar_of(parts), mtime=0),
+        "tree.tar": tar_of({"control": control, "etc/inittab": b"::sysinit:/etc/init.d/rcS\n"}),
+    }
+    rebuilt = only(run(submission(tmp_path / "s", manifest, **files), tmp_path / "w"))
+
+    assert [(g.path, g.sort) for g in rebuilt.left_out] == [
+        ("etc/init.d/S20tool", "start"),
+        ("etc/inittab", "start"),
+        ("control", "other"),
+    ]
+
+
+SOURCE = "comes from the source that was handed in"
+
+
+@pytest.mark.parametrize(
+    ("built_by", "here", "source", "said"),
+    [
+        ("laboratory", True, True, SOURCE),
+        ("laboratory", False, True, "a rebuild that the manifest calls the laboratory's"),
+        ("laboratory", True, False, "whose source was not handed in"),
+        ("vendor", True, True, "a rebuild that the vendor handed over"),
+        ("third-party", True, True, "a rebuild by a third party"),
+        ("", True, True, "a rebuild of which nobody says who made it"),
+    ],
+)
+def test_only_the_laboratorys_own_rebuild_ties_code_to_the_source(
+    tmp_path: Path, built_by: str, here: bool, source: bool, said: str
+) -> None:
+    """A vendor that can write the manifest can call its rebuild anybody's."""
+    program = Path("/bin/true").read_bytes()
+    word = f'built_by = "{built_by}"\n' if built_by else ""
+    plain = MANIFEST if source else MANIFEST.partition('[[artefact]]\npath = "source.tar"')[0]
+    manifest = plain + f'[[artefact]]\npath = "built.tar"\nrole = "rebuild"\n{word}'
+    files = {**FILES, "bin/true": program}
+    folder = submission(tmp_path / "s", manifest, **{"image.bin": image(files), "built.tar": tar_of(files)})
+    with Workspace(tmp_path / "w") as workspace:
+        evaluation = evaluate(folder, workspace, options=Options(as_of="2026-01-01", rebuilt_here=here))
+    rebuilt = only(evaluation)
+    view = rebuild_views(evaluation)[0]
+    tied = said is SOURCE
+
+    assert rebuilt.totals is not None
+    assert rebuilt.totals.proved_share == 1.0
+    assert rebuilt.totals.source_share == (1.0 if tied else 0.0)
+    assert (rebuilt.tied, view.equivalent) == (tied, tied)
+    assert ("rebuild.provenance" in {f.rule for f in evaluation.findings}) is not tied
+    assert ("not tied to the source" in {g.sort.value for g in gaps(evaluation)}) is not tied
+    assert said in view.claim.replace("shown to come", "comes") if tied else said in view.claim
+    assert tied or "is not shown" in view.notes[-1]
+
+
+def test_of_two_equal_rebuilds_the_laboratorys_own_counts_and_of_parts_each_its_own(tmp_path: Path) -> None:
+    program, other = Path("/bin/true").read_bytes(), Path("/bin/false").read_bytes()
+    rebuild = '[[artefact]]\npath = "{0}.tar"\nrole = "rebuild"\nbuilt_by = "{0}"\n'
+    manifest = MANIFEST + rebuild.format("vendor") + rebuild.format("laboratory")
+    shipped = {**FILES, "bin/true": program, "bin/false": other}
+    data = {
+        "image.bin": image(shipped),
+        "vendor.tar": tar_of(shipped),
+        "laboratory.tar": tar_of({**FILES, "bin/true": program}),
+    }
+    folder = submission(tmp_path / "s", manifest, **data)
+    with Workspace(tmp_path / "w") as workspace:
+        rebuilt = only(evaluate(folder, workspace, options=Options(as_of="2026-01-01", rebuilt_here=True)))
+    files = by_path(rebuilt)
+
+    assert (files["bin/true"].rebuilt_by, files["bin/false"].rebuilt_by) == ("laboratory", "vendor")
+    assert rebuilt.built_by == ["vendor", "laboratory"]
+    assert rebuilt.totals is not None
+    assert rebuilt.totals.source_code == files["bin/true"].proved_code > 0
+    assert not rebuilt.tied
+
+
+def test_who_built_something_is_one_of_three(tmp_path: Path) -> None:
+    for role, word in (("rebuild", "us"), ("source", "laboratory")):
+        added = f'[[artefact]]\npath = "built.bin"\nrole = "{role}"\nbuilt_by = "{word}"\n'
+        data = {"image.bin": image(FILES), "built.bin": image(FILES)}
+        result = command("evaluate", submission(tmp_path / role, MANIFEST + added, **data), "--workspace", tmp_path)
+
+        assert result.exit_code == 2
+        assert "built_by" in result.stderr

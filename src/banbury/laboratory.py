@@ -56,12 +56,14 @@ FEEDS = "feeds.db"
 class Options(Struct, frozen=True, kw_only=True):
     """How to evaluate. ``as_of`` is the ISO date against which expiry is judged: by default the delivery date that
     the manifest states, else today (UTC). ``retry`` tries again what failed in an earlier run. ``feeds`` is the
-    feed store's file: by default ``feeds.db`` in the workspace, where there is one."""
+    feed store's file: by default ``feeds.db`` in the workspace, where there is one. ``rebuilt_here`` is the word of
+    whoever runs this that the laboratory built what the manifest says it built."""
 
     as_of: str = ""
     allowance: Allowance = Allowance()
     retry: bool = False
     feeds: Path | None = None
+    rebuilt_here: bool = False
 
 
 def evaluate(
@@ -99,7 +101,7 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
     progress.stage(f"receive {path.name}")
     submission = find_submission(path)
     release = receive(submission, workspace.blobs)
-    _record_custody(release, submission, workspace)
+    _record_custody(release, submission, workspace, options.rebuilt_here)
     haul = _unpacked(release, workspace, options, progress)
     _refuse_cut_archives(release, haul, workspace)
     progress.stage("account and judge")
@@ -110,7 +112,7 @@ def _evaluate_one(path: Path, workspace: Workspace, options: Options, progress: 
         return unpacked.dissection.regions if unpacked and unpacked.dissection else []
 
     ledger = make_ledger(assembled, release, regions, workspace.blobs, haul.limits_hit)
-    rebuilds = _rebuilds(assembled, release, workspace, progress)
+    rebuilds = _rebuilds(assembled, release, workspace, progress, options.rebuilt_here)
     ledger = structs.replace(
         ledger,
         compared=sum(f.how != "nothing" for row in rebuilds.rebuilt for f in row.files),
@@ -231,7 +233,9 @@ def _components(
     return identify(assemble(haul, release), release, package_databases=package_databases)
 
 
-def _rebuilds(assembled: Assembled, release: Release, workspace: Workspace, progress: Progress) -> Comparison:
+def _rebuilds(
+    assembled: Assembled, release: Release, workspace: Workspace, progress: Progress, rebuilt_here: bool
+) -> Comparison:
     """The images compared with their rebuilds, where the submission has any or has source."""
     if not wanted(release):
         return Comparison(rebuilt=[], not_compared=[], worked=0)
@@ -242,7 +246,8 @@ def _rebuilds(assembled: Assembled, release: Release, workspace: Workspace, prog
             return BuildRecord.from_toml(bytes(data).decode("utf-8"))
 
     return compare_rebuilds(
-        release, assembled.nodes, assembled.files, assembled.payload, workspace.blobs, workspace.database, record
+        release, assembled.nodes, assembled.files, assembled.payload, workspace.blobs, workspace.database, record,
+        rebuilt_here=rebuilt_here,
     )  # fmt: skip
 
 
@@ -321,7 +326,7 @@ def close() -> None:
     tasks.shut_down()
 
 
-def _record_custody(release: Release, submission: Submission, workspace: Workspace) -> None:
+def _record_custody(release: Release, submission: Submission, workspace: Workspace, rebuilt_here: bool) -> None:
     new = workspace.database.save_release(release.id, release.label, msgspec.json.encode(release))
     if new:
         files = [
@@ -333,6 +338,8 @@ def _record_custody(release: Release, submission: Submission, workspace: Workspa
     layers = msgspec.to_builtins(sandbox.probe())
     host = {"python": platform.python_version(), "system": platform.platform(), "sandbox": layers}
     method = {"program": f"banbury {banbury.__version__}", "tools": tool_versions(), "rules": rules_digest(), **host}
+    if rebuilt_here:
+        method["rebuilt_here"] = True
     workspace.database.add_custody(release.id, "evaluated", msgspec.json.encode(method).decode())
 
 

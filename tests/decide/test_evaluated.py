@@ -43,7 +43,7 @@ def evaluation(**more: Any) -> dict[str, Any]:
     ledger: dict[str, list[str]] = {"coverage": [], "unread": [], "images": [], "not_unpacked": [], "limits_hit": []}
     artefact = {"name": "image.bin", "role": "image", "sha256": IMAGE, "size": 1}
     release = {"id": "c" * 64, "vendor": "Hrv Ltd", "product": "box", "version": "1", "artefacts": [artefact]}
-    whole = {"method": "whole", "verdict": "identical", "image": 0}
+    whole = {"method": "whole", "verdict": "identical", "image": 0, "tied": True}
     found = {"schema": "banbury/evaluation/v1", "as_of": "2020-05-01", "release": release, "ledger": ledger}
     return {**found, "findings": [], "rebuilds": [whole], **more}
 
@@ -104,9 +104,10 @@ def test_two_evaluations_of_one_name_are_about_neither(tmp_path: Path) -> None:
         ({"rebuilds": []}, "met", "insufficient data"),
         ({"rebuilds": [{"method": "none"}]}, "met", "insufficient data"),
         ({"rebuilds": [{"method": "whole", "verdict": "unexplained"}]}, "met", "violation"),
-        ({"rebuilds": [{"method": "files", "verdict": "identical"}]}, "met", "violation"),
+        ({"rebuilds": [{"method": "files", "verdict": "identical", "tied": True}]}, "met", "violation"),
+        ({"rebuilds": [{"method": "whole", "verdict": "identical"}]}, "met", "violation"),
         ({"rebuilds": [{"method": "whole", "verdict": "functional"}]}, "met", "violation"),
-        ({"rebuilds": [{"method": "whole", "verdict": "equivalent/relayout"}]}, "met", "met"),
+        ({"rebuilds": [{"method": "whole", "verdict": "equivalent/relayout", "tied": True}]}, "met", "met"),
         ({"rebuilds": [{"method": "whole", "verdict": "some new word"}]}, "met", "violation"),
         ({"as_of": "2020-06-02"}, "insufficient data", "insufficient data"),
     ],
@@ -149,6 +150,7 @@ def test_a_release_evaluated_for_real(tmp_path: Path) -> None:
     image = uimage(gzip.compress(tar_of({"etc/motd": b"hello\n", "usr/share/notes.txt": b"text\n" * 30}), mtime=0))
     (folder / "image.bin").write_bytes(image)
     (folder / "built.bin").write_bytes(image)
+    (folder / "source.tar").write_bytes(tar_of({"src/main.c": b"int main(void) { return 0; }\n"}))
     (folder / "release.toml").write_text(
         """[release]
 vendor = "hrv"
@@ -161,9 +163,14 @@ role = "image"
 path = "built.bin"
 role = "rebuild"
 rebuild_of = "image.bin"
+built_by = "laboratory"
+[[artefact]]
+path = "source.tar"
+role = "source"
 """
     )
     arguments = ["evaluate", str(folder), "--workspace", str(space), "--as-of", "2020-05-01", "--no-pdf", "-q"]
+    arguments.append("--rebuilt-here")
     done = CliRunner().invoke(main, arguments)
     shut_down()
     assert done.exit_code == 0, done.output

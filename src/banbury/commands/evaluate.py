@@ -11,6 +11,7 @@ import click
 from banbury.commands.common import WORKSPACE, errors_as_exit_status
 from banbury.commands.feeds import FEEDS
 from banbury.model.evaluation import Severity
+from banbury.present.rebuilds import told
 from banbury.present.text import human, percent
 from banbury.terminal import TerminalProgress, plain
 
@@ -58,6 +59,9 @@ _LISTED = 20
     type=click.Choice([str(s) for s in Severity]),
     help="Exit with status 1 where a finding is at least this severe.",
 )
+@click.option(
+    "--rebuilt-here", is_flag=True, help="Confirm that you built what the manifest says that the laboratory built."
+)
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 def evaluate(
     release: Path,
@@ -71,6 +75,7 @@ def evaluate(
     max_output: int,
     max_depth: int,
     fail_on: str | None,
+    rebuilt_here: bool,
     quiet: bool,
 ) -> None:
     """Evaluate RELEASE: a firmware file, a folder, or a release.toml manifest."""
@@ -86,7 +91,7 @@ def evaluate(
             if path is not None:
                 find_submission(path)
         allowance = Allowance(output=max_output << 20, depth=max_depth)
-        options = Options(as_of=as_of, allowance=allowance, retry=retry, feeds=feeds_path)
+        options = Options(as_of=as_of, allowance=allowance, retry=retry, feeds=feeds_path, rebuilt_here=rebuilt_here)
         progress = None if quiet else TerminalProgress()
         try:
             with Workspace(workspace) as opened:
@@ -134,10 +139,9 @@ def summary(evaluation: Evaluation, folder: Path) -> str:
     if evaluation.supply is not None and evaluation.supply.inventory.components:
         lines.append(f"  {_supply(evaluation.supply)}")
     for row in evaluation.rebuilds:
-        totals = row.totals
-        code = f", {percent(totals.proved_code, totals.code)} of program code proved" if totals and totals.code else ""
         name = plain(evaluation.nodes[row.image].name)
-        lines.append(f"  {name} against its rebuild: {row.verdict or 'there is none'}{code}")
+        lines.append(f"  {name} against its rebuild: {row.verdict or 'there is none'}")
+        lines += [f"    {line}" for line in told(row)]
     if evaluation.comparison:
         new = sum(f.status == "new" for f in evaluation.findings)
         changed, gone = len(evaluation.comparison.changes), len(evaluation.comparison.gone)

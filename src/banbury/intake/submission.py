@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from banbury.formats.contract import clean_name
 from banbury.lab.blobs import BlobStore
 from banbury.model.errors import InputError
-from banbury.model.release import Artefact, ArtefactRole, Release
+from banbury.model.release import Artefact, ArtefactRole, Builder, Release
 
 MANIFEST = "release.toml"
 _MANIFEST_LIMIT = 1 << 20
@@ -37,7 +37,8 @@ class _Listed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[[artefact]]``: a file of the submission, its role, and optionally the digest the vendor states.
 
     ``record`` is the file of its build record. Of a rebuild: ``rebuild_of`` is the path of the image that it should
-    equal, ``place`` the path within that image's file system. A rebuild may be a folder: then all files in it are.
+    equal, ``place`` the path within that image's file system, ``built_by`` who built it. A rebuild may be a folder:
+    then all files in it are.
     """
 
     path: str
@@ -46,6 +47,7 @@ class _Listed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     record: str = ""
     rebuild_of: str = ""
     place: str = ""
+    built_by: Builder | None = None
 
 
 class _Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,6 +66,7 @@ class Handed(Struct, frozen=True, kw_only=True):
     rebuild_of: str = ""
     place: str = ""
     tree: str = ""
+    built_by: Builder | None = None
 
 
 class Submission(Struct, frozen=True, kw_only=True):
@@ -152,8 +155,8 @@ def _listed(path: Path, listed: _Listed) -> list[Handed]:
     """The files of one ``[[artefact]]``: one, or those of a rebuild's folder."""
     name, target = _inside(path, listed.path)
     rebuild = listed.role is ArtefactRole.REBUILD
-    if (listed.rebuild_of or listed.place) and not rebuild:
-        raise InputError(f"{path}: {listed.path!r}: only a rebuild has rebuild_of and place")
+    if (listed.rebuild_of or listed.place or listed.built_by) and not rebuild:
+        raise InputError(f"{path}: {listed.path!r}: only a rebuild has rebuild_of, place and built_by")
     record = _usable(_inside(path, listed.record)[1]) if listed.record else None
     if not (rebuild and target.is_dir()):
         one = Handed(
@@ -164,6 +167,7 @@ def _listed(path: Path, listed: _Listed) -> list[Handed]:
             record=record,
             rebuild_of=_shown(listed.rebuild_of),
             place=plain_path(_shown(listed.place)),
+            built_by=listed.built_by,
         )
         return [one]
     if listed.sha256 or listed.place:
@@ -180,6 +184,7 @@ def _listed(path: Path, listed: _Listed) -> list[Handed]:
             rebuild_of=_shown(listed.rebuild_of),
             place=_shown(p.relative_to(target).as_posix()),
             tree=name,
+            built_by=listed.built_by,
         )
         for p in found
     ]
@@ -228,6 +233,7 @@ def receive(submission: Submission, store: BlobStore) -> Release:
                 rebuild_of=handed.rebuild_of,
                 place=handed.place,
                 tree=handed.tree,
+                built_by=handed.built_by,
             )
         )
     header = submission.header

@@ -93,7 +93,7 @@ def _state(facts: Facts) -> Iterator[Stated]:
         yield from _unread(facts, image.stretches, facts.nodes[image.node])
     for stretch in facts.ledger.unread:
         yield from _unread(facts, [stretch], facts.nodes[stretch.node])
-    compared = (pair for rebuilt in facts.rebuilds for pair in _rebuilt(rebuilt))
+    compared = (pair for rebuilt in facts.rebuilds for pair in _rebuilt(rebuilt, facts.nodes[rebuilt.image].where))
     supplied = supply_facts(facts.supply, facts.nodes) if facts.supply else ()
     for number, fact in (*compared, *supplied):
         node = facts.nodes[number]
@@ -125,12 +125,32 @@ def _ledger_facts(node: Node, file: File | None, container: Container | None, pa
             yield {"fact": "tree.check", "what": check.what, "expected": check.expected, "found": check.found}
 
 
-def _rebuilt(rebuilt: Rebuilt) -> Iterator[tuple[int, Fact]]:
-    """What comparing an image with its rebuild showed: each fact with the node that it is of."""
+def _rebuilt(rebuilt: Rebuilt, where: str) -> Iterator[tuple[int, Fact]]:
+    """What comparing an image (at ``where``) with its rebuild showed: each fact with the node that it is of."""
     totals = rebuilt.totals
     proved = totals.proved_share if totals and totals.proved_share is not None else -1.0
-    image = {"fact": "rebuild.image", "method": rebuilt.method, "verdict": rebuilt.verdict, "proved": proved}
+    image = {
+        "fact": "rebuild.image",
+        "method": rebuilt.method,
+        "verdict": rebuilt.verdict,
+        "files_verdict": rebuilt.files_verdict,
+        "proved": proved,
+        "left_out": len(rebuilt.left_out),
+        "built_by": ", ".join(rebuilt.built_by),
+        "tied": rebuilt.tied,
+    }
     yield rebuilt.image, image
+    for gone in rebuilt.left_out:
+        yield (
+            gone.node,
+            {
+                "fact": "rebuild.left-out",
+                "path": gone.path,
+                "sort": gone.sort,
+                "elsewhere": gone.elsewhere,
+                "of": where,
+            },
+        )
     for p in rebuilt.premises:
         stated = {"kind": p.kind, "subject": p.subject, "rebuilt": p.rebuilt, "shipped": p.shipped}
         yield rebuilt.image, {"fact": "rebuild.premise", **stated}

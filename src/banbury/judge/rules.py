@@ -30,7 +30,16 @@ LEDGER_FACTS: dict[str, dict[str, object]] = {
     "tree.unread": {"size": 0, "entropy": -1.0, "name": ""},
     "tree.check": {"what": "", "expected": 0, "found": 0},
     "tool.trouble": {"tool": "", "outcome": "", "why": ""},
-    "rebuild.image": {"method": "", "verdict": "", "proved": -1.0},
+    "rebuild.image": {
+        "method": "",
+        "verdict": "",
+        "files_verdict": "",
+        "proved": -1.0,
+        "left_out": 0,
+        "built_by": "",
+        "tied": False,
+    },
+    "rebuild.left-out": {"path": "", "sort": "", "elsewhere": "", "of": ""},
     "rebuild.premise": {"kind": "", "subject": "", "rebuilt": "", "shipped": ""},
     "rebuild.reliance": {"rule": "", "title": "", "tier": "", "assumption": "", "files": 0},
     "rebuild.file": {

@@ -21,7 +21,8 @@ class ComparedFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``how`` says what it was compared with: the file of that ``path``, a file of that ``content`` elsewhere in the
     rebuild (which a change of ``path`` says), ``nothing``, or none of the ``several`` that the rebuild has of its path.
-    ``counterpart`` is that file's place. ``content`` is the verdict on the contents alone.
+    ``counterpart`` is that file's place. ``content`` is the verdict on the contents alone. ``rebuilt_by`` says whose
+    rebuild the counterpart is of, as :class:`Rebuilt` has it.
     """
 
     node: int
@@ -37,6 +38,18 @@ class ComparedFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
     unexplained_bytes: int = 0
     code: int = 0
     proved_code: int = 0
+    rebuilt_by: str = ""
+
+
+class LeftOut(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file of a rebuild whose path the image does not have. ``node`` is its place in the rebuild; ``sort`` is
+    ``start``, ``protection``, ``configuration``, ``program`` or ``other``; ``elsewhere`` is the path at which the image
+    has a file of its content."""
+
+    node: int
+    path: str
+    sort: str
+    elsewhere: str = ""
 
 
 class Premise(Struct, frozen=True, kw_only=True):
@@ -60,40 +73,52 @@ class Reliance(Struct, frozen=True, kw_only=True):
 
 class RebuildTotals(Struct, frozen=True, kw_only=True):
     """``files`` by verdict; bytes of program code in shipped ELF files, and those shown to do the same as the rebuild;
-    ``proved_share`` is their ratio, 0 to 1 and never rounded up, null without code."""
+    ``proved_share`` is their ratio, 0 to 1 and never rounded up, null without code. ``source_code`` are those of them
+    that come from a rebuild of the laboratory's own whose source was handed in, ``source_share`` likewise."""
 
     files: dict[str, int]
     code: int
     proved_code: int
     proved_share: float | None
+    source_code: int
+    source_share: float | None
 
 
 class Rebuilt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One image and its rebuild. ``method`` is ``whole`` (byte for byte, the containers too), ``files`` (only the files
     in it, each by its path) or ``none`` (there is no rebuild).
 
-    ``verdict`` is the weakest of all that was compared, a file without a counterpart counted; for ``whole``, that of
-    the image itself. ``records`` say whether the rebuild and the image came with a build record. ``report`` is the
+    ``verdict`` is the weakest of all that was compared, files that one side alone has counted (``left_out`` are those
+    of the rebuild); for ``whole``, that of the image itself. ``files_verdict`` is the weakest of the shipped files.
+    ``built_by`` are those who built the rebuilds: ``laboratory``, where whoever ran the evaluation confirmed what the
+    manifest says, else ``laboratory, unconfirmed``; ``vendor``; ``third-party``; ``not stated``. ``tied`` says that all
+    of them are the laboratory's own and that source was handed in: equality then ties the image to it. ``records`` say
+    whether the rebuild and the image came with a build record. ``report`` is the
     SHA-256 of the whole report (JSON), kept in the workspace.
     """
 
     image: int
     method: str
     verdict: str = ""
+    files_verdict: str = ""
     rebuilds: list[int] = []
+    built_by: list[str] = []
+    tied: bool = False
     records: tuple[bool, bool] = (False, False)
     totals: RebuildTotals | None = None
     premises: list[Premise] = []
     reliances: list[Reliance] = []
     files: list[ComparedFile] = []
-    only_rebuilt: list[str] = []
+    left_out: list[LeftOut] = []
     rules_digest: str = ""
     report: str = ""
 
 
 class NotCompared(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A place of an image that was compared with nothing, and why. ``node`` is -1 where it is about no one place."""
+    """A place of an image that was compared with nothing, and why; with ``of`` at ``source``, that what it was compared
+    with does not tie it to the source. ``node`` is -1 where it is about no one place."""
 
     node: int
     why: str
     length: int = 0
+    of: str = "rebuild"

@@ -18,11 +18,20 @@ class ArtefactRole(StrEnum):
     SBOM = "sbom"
 
 
+class Builder(StrEnum):
+    """Who built a rebuild."""
+
+    LABORATORY = "laboratory"
+    VENDOR = "vendor"
+    THIRD = "third-party"
+
+
 class Artefact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One file of a submission. ``name`` is its path relative to the submission, ``size`` is in bytes.
 
     ``record`` is the SHA-256 of its build record. Of a rebuild: ``rebuild_of`` is the artefact that it should equal,
-    ``place`` the path in it that it should equal, ``tree`` the listed folder that it was found in.
+    ``place`` the path in it that it should equal, ``tree`` the listed folder that it was found in, ``built_by`` who
+    built it, where the manifest says so.
     """
 
     name: str
@@ -33,6 +42,7 @@ class Artefact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     rebuild_of: str = ""
     place: str = ""
     tree: str = ""
+    built_by: Builder | None = None
 
 
 class Release(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -29,6 +29,7 @@ class Sort(StrEnum):
     COUNT = "count disagrees"  # a container states another number than was found in it
     LIMIT = "limit reached"
     NOT_COMPARED = "not compared with a rebuild"
+    NOT_TIED = "not tied to the source"
     NOT_MATCHED = "not matched with vulnerabilities"
     NOT_MAPPED = "not mapped"  # an artefact whose bytes the ledger does not account for
 
@@ -83,7 +84,8 @@ def _gaps(evaluation: Evaluation) -> Iterator[Gap]:
     yield from (Gap(sort=Sort.LIMIT, reason=text) for text in ledger.limits_hit)
     for left in ledger.not_compared:
         node = evaluation.nodes[left.node] if left.node >= 0 else None
-        yield _at(node, Gap(sort=Sort.NOT_COMPARED, length=left.length, reason=left.why))
+        sort = Sort.NOT_TIED if left.of == "source" else Sort.NOT_COMPARED
+        yield _at(node, Gap(sort=sort, length=left.length, reason=left.why))
     yield from _not_matched(evaluation.supply, first)
     mapped = {image.node for image in ledger.images}
     for root in (n for n in evaluation.nodes if n.parent < 0 and n.id not in mapped):

@@ -162,7 +162,7 @@ def _coverage(evaluation: Evaluation, found: list[Gap]) -> dict[str, Any]:
 
 def _rebuild(view: RebuildView) -> dict[str, Any]:
     counts = ", ".join(f"{n} {v}" for v, n in view.counts)
-    code = f"Program code shown to come from the rebuild: {view.share} of {view.code}." if view.row.totals else ""
+    code = f"{view.claim}: {view.share} of {view.code}." if view.row.totals else ""
     rests = [f"{clip(r.title, 120)} ({r.tier}): {clip(r.text, 300)}" for r in view.row.reliances[:_REBUILD]]
     return {
         "name": broken(view.name, 90),
@@ -170,7 +170,7 @@ def _rebuild(view: RebuildView) -> dict[str, Any]:
         "verdict": view.verdict,
         "sentence": view.sentence,
         "method": f"{view.method}. {code} {f'Files: {counts}.' if counts else ''}".strip(),
-        "premises": view.premises[:6],
+        "premises": [*view.notes, *view.premises[:6]],
         "rests": rests,
         "files": [
             [broken(f.path, 110), f.verdict if f.how != "nothing" else "only shipped", clip(file_reason(f), 200)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from msgspec import Struct
@@ -21,6 +22,33 @@ _METHODS: Final = {
 }
 
 
+#: Sorts of files that were left out, the gravest first, and how they are called.
+_SORTS: Final = {
+    "start": "that start something",
+    "protection": "that protect",
+    "configuration": "of configuration",
+    "program": "that are programs",
+    "other": "others",
+}
+#: By the weakest of those who built the rebuilds.
+_BUILT: Final = {
+    "laboratory": "The laboratory built the rebuild, and its source was not handed in",
+    "laboratory, unconfirmed": (
+        "The manifest says that the laboratory built the rebuild; whoever ran this evaluation did not confirm it"
+    ),
+    "vendor": "The vendor handed over the rebuild",
+    "third-party": "A third party built the rebuild",
+    "not stated": "Nobody says who built the rebuild",
+}
+_EQUALS: Final = {
+    "laboratory": "a rebuild by the laboratory, whose source was not handed in",
+    "laboratory, unconfirmed": "a rebuild that the manifest calls the laboratory's",
+    "vendor": "a rebuild that the vendor handed over",
+    "third-party": "a rebuild by a third party",
+    "not stated": "a rebuild of which nobody says who made it",
+}
+
+
 class RebuildView(Struct, frozen=True, kw_only=True):
     """One image: ``number`` is that of its equivalence report, ``files`` are those not shown to be equivalent."""
 
@@ -30,7 +58,9 @@ class RebuildView(Struct, frozen=True, kw_only=True):
     equivalent: bool
     verdict: str
     sentence: str
+    notes: list[str]
     method: str
+    claim: str
     share: str
     code: str
     counts: list[tuple[str, str]]
@@ -50,15 +80,18 @@ def _view(evaluation: Evaluation, row: Rebuilt, number: int) -> RebuildView:
     totals = row.totals
     bad = [f for f in row.files if not Verdict(f.verdict).equivalent]
     bad.sort(key=lambda f: (_ORDER[f.verdict], f.how == "nothing", -f.code, f.path))
+    equivalent = verdict is not None and verdict.equivalent
     return RebuildView(
         row=row,
         name=evaluation.nodes[row.image].name,
         number=number,
-        equivalent=verdict is not None and verdict.equivalent,
+        equivalent=equivalent and row.tied,
         verdict=str(verdict or "no rebuild"),
-        sentence=said(verdict) if verdict else "No rebuild of it was handed in: nothing ties it to the source.",
+        sentence=_sentence(row, verdict),
+        notes=_notes(row),
+        claim=_claim(row),
         method=_METHODS[row.method],
-        share=percent(totals.proved_code, totals.code) if totals else "–",
+        share=_share(row),
         code=human(totals.code) if totals else "",
         counts=[(v, grouped(n)) for v, n in totals.files.items() if n] if totals else [],
         premises=[
@@ -75,6 +108,52 @@ def _view(evaluation: Evaluation, row: Rebuilt, number: int) -> RebuildView:
         alone=sum(f.how == "nothing" for f in bad),
         rebuilds=[evaluation.nodes[n].name for n in row.rebuilds],
     )
+
+
+def told(row: Rebuilt) -> list[str]:
+    """What a terminal says of an image beside the verdict."""
+    totals = row.totals
+    code = [f"{_claim(row)}: {_share(row)} of {human(totals.code)}"] if totals and totals.code else []
+    return [*_notes(row), *code]
+
+
+def _sentence(row: Rebuilt, verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "No rebuild of it was handed in: nothing ties it to the source."
+    files = Verdict(row.files_verdict) if row.files_verdict else verdict
+    if row.left_out and files.equivalent:
+        return f"Files of the rebuild are missing from the image. Of those that are there: {said(files)}"
+    return said(verdict)
+
+
+def _notes(row: Rebuilt) -> list[str]:
+    """What a verdict alone would not say: files that were left out, and a rebuild that is not the laboratory's."""
+    notes = []
+    if row.left_out:
+        count = len(row.left_out)
+        counts = Counter(gone.sort for gone in row.left_out)
+        sorts = ", ".join(f"{grouped(counts[sort])} {name}" for sort, name in _SORTS.items() if counts[sort])
+        notes.append(
+            f"{counted(count, 'file')} of the rebuild {'is' if count == 1 else 'are'} not in the image: {sorts}"
+        )
+    if row.built_by and not row.tied:
+        part = "Of a part: " if len(row.built_by) > 1 else ""
+        notes.append(f"{part}{_BUILT[row.built_by[0]]}. That it comes from the source that was reviewed is not shown")
+    return notes
+
+
+def _claim(row: Rebuilt) -> str:
+    """Of what the share of program code is the share."""
+    if row.totals and (row.tied or row.totals.source_code):
+        return "Program code shown to come from the source that was handed in"
+    return f"Program code that equals {_EQUALS[row.built_by[0]]}" if row.built_by else "Program code compared"
+
+
+def _share(row: Rebuilt) -> str:
+    totals = row.totals
+    if totals is None:
+        return "–"
+    return percent(totals.source_code if row.tied or totals.source_code else totals.proved_code, totals.code)
 
 
 def file_reason(file: ComparedFile) -> str:

@@ -15,26 +15,27 @@ from typing import IO, Final
 
 from msgspec import Struct
 
-from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.equivalence.decide import EXPLAINED
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Verdict
 from banbury.compare.equivalence.protocol import TASK
-from banbury.compare.equivalence.recurse import Content, Outcome, Recursion, unexplained
+from banbury.compare.equivalence.recurse import Content, Outcome, Recursion
 from banbury.compare.rebuilds.cache import VerdictCache
+from banbury.compare.rebuilds.leftout import descriptions, left_out
 from banbury.compare.rebuilds.matching import Counterparts, Key, Match, Trees, Unit, matches
+from banbury.compare.rebuilds.outcomes import outcome as outcome_of
+from banbury.compare.rebuilds.outcomes import removed
 from banbury.compare.rebuilds.premises import premises
+from banbury.compare.rebuilds.provenance import built_by, has_source, strength, untied
 from banbury.compare.rebuilds.stating import Row, compared, stated
 from banbury.lab.blobs import BlobStore
 from banbury.lab.database import Database
 from banbury.lab.supervisor import Supervisor
 from banbury.model.evaluation import File, Node
-from banbury.model.rebuild import NotCompared, Rebuilt
+from banbury.model.rebuild import LeftOut, NotCompared, Rebuilt
 from banbury.model.release import ArtefactRole, Release
-from banbury.model.tree import Kind
 
 _BATCH: Final = 64
 _BATCH_BYTES: Final = 64 << 20
-_PERMISSIONS: Final = 0o7777
 _NAMED: Final = 5
 Records = Callable[[str], BuildRecord | None]
 
@@ -54,27 +55,59 @@ def wanted(release: Release) -> bool:
 
 def compare_rebuilds(
     release: Release, nodes: list[Node], files: Mapping[str, File], payload: list[bool], store: BlobStore,
-    database: Database, records: Records,
+    database: Database, records: Records, *, rebuilt_here: bool = False,
 ) -> Comparison:  # fmt: skip
     """Compare every image of ``release``. ``files`` is what is known of each content; ``records`` gives the build
-    record of a SHA-256 in the store."""
+    record of a SHA-256 in the store; ``rebuilt_here``: whoever runs this built what the manifest says that the
+    laboratory built."""
     trees = Trees(nodes, payload)
     rows: list[Rebuilt] = []
     left: list[NotCompared] = []
+    builders = [built_by(artefact, rebuilt_here) for artefact in release.artefacts]
     with ExitStack() as stack:
-        comparer = _Comparer(release, trees, store, database, records, stack)
-        for match in matches(release, trees.roots):
-            row, missing = comparer.image(match, files)
+        comparer = _Comparer(release, trees, store, database, records, stack, files, builders)
+        seen = [comparer.seen(match) for match in matches(release, trees.roots)]
+        for one, missing in zip(seen, _allotted(seen), strict=True):
+            row, not_compared = comparer.image(one, missing)
             rows.append(row)
-            left += missing
+            left += not_compared
         comparer.finish()
     return Comparison(rebuilt=rows, not_compared=left, worked=comparer.worked)
 
 
+class _Seen(Struct, frozen=True, kw_only=True):
+    """An image with the rebuilds (indices of artefacts) that it was compared with, file by file."""
+
+    match: Match
+    used: list[int]
+    rows: list[Row]
+    counterparts: Counterparts
+
+
+def _allotted(seen: list[_Seen]) -> list[list[tuple[Unit, str]]]:
+    """For each image the units of its rebuilds that it does not have. A rebuild that is named for no image may be for
+    several: what none of them has is said of the one that has the most of it."""
+    out: list[list[tuple[Unit, str]]] = [[] for _ in seen]
+    unused = [{unit.node.id: (unit, at, moved) for unit, at, moved in one.counterparts.unused()} for one in seen]
+    taken = [Counter(row.artefact for row in one.rows) for one in seen]
+    sharing: dict[int, list[int]] = {}
+    for number, one in enumerate(seen):
+        for artefact in one.used:
+            sharing.setdefault(artefact, []).append(number)
+    home = {artefact: max(images, key=lambda n: (taken[n][artefact], -n)) for artefact, images in sharing.items()}
+    for number, found in enumerate(unused):
+        for node, (unit, artefact, moved) in found.items():
+            if home[artefact] == number and all(node in unused[n] for n in sharing[artefact]):
+                out[number].append((unit, moved))
+    return out
+
+
 class _Comparer:
     def __init__(
-        self, release: Release, trees: Trees, store: BlobStore, database: Database, records: Records, stack: ExitStack
-    ) -> None:
+        self, release: Release, trees: Trees, store: BlobStore, database: Database, records: Records, stack: ExitStack,
+        files: Mapping[str, File], builders: list[str],
+    ) -> None:  # fmt: skip
+        self._files, self._builders = files, builders
         self._release, self._trees, self._roots, self._store = release, trees, trees.roots, store
         self._database, self._records, self._stack = database, records, stack
         self._supervisor: Supervisor | None = None
@@ -100,46 +133,65 @@ class _Comparer:
             self._runs[key] = Recursion(self._supervisor, a, b, explain=EXPLAINED, cache=cache), cache
         return self._runs[key]
 
-    def image(self, match: Match, files: Mapping[str, File]) -> tuple[Rebuilt, list[NotCompared]]:
-        """One image: its row, and what of it was compared with nothing."""
-        root = self._roots[match.image]
-        if not match.whole and not match.parts:
-            return Rebuilt(image=root.id, method="none"), [
-                NotCompared(node=root.id, why="no rebuild of it was handed in", length=root.size)
-            ]
-        used = [*match.whole[:1], *match.parts]
-        left = [
-            NotCompared(node=self._roots[i].id, why="the image is compared with the first rebuild that is named for it")
-            for i in match.whole[1:]
-        ]
+    def seen(self, match: Match) -> _Seen:
+        """The files of one image, each with its counterpart: of equal ones, that whose rebuild shows the most."""
+        match = Match(match.image, sorted(match.whole, key=self._weakness), match.parts)
+        used = sorted((*match.whole[:1], *match.parts), key=self._weakness)
         counterparts = Counterparts()
         for index in used:
             for unit in self._trees.units(self._roots[index], self._release.artefacts[index].place):
                 counterparts.add(unit, index)
-        rows = list(self._rows(match.image, list(self._trees.units(root)), counterparts))
-        outcome = self._whole(match, rows)
-        unused = counterparts.unused()
-        left += _left(root, match, rows, outcome, unused)
+        units = list(self._trees.units(self._roots[match.image])) if used else []
+        rows = list(self._rows(match.image, units, counterparts))
+        return _Seen(match=match, used=used, rows=rows, counterparts=counterparts)
+
+    def _weakness(self, artefact: int) -> int:
+        return -strength(self._builders[artefact])
+
+    def image(self, one: _Seen, missing: list[tuple[Unit, str]]) -> tuple[Rebuilt, list[NotCompared]]:
+        """One image: its row, and what of it was compared with nothing."""
+        match, used, rows = one.match, one.used, one.rows
+        root = self._roots[match.image]
+        if not used:
+            return Rebuilt(image=root.id, method="none"), [
+                NotCompared(node=root.id, why="no rebuild of it was handed in", length=root.size)
+            ]
+        left = [
+            NotCompared(node=self._roots[i].id, why="the image is compared with another rebuild that is named for it")
+            for i in match.whole[1:]
+        ]
+        built = [node for i in used for node in self._trees.below(self._roots[i])]
+        about = descriptions(built, self._files)
+        missing = [(unit, moved) for unit, moved in missing if unit.node.id not in about]
+        outcome = self._whole(match, rows, missing)
+        builders = sorted({self._builders[i] for i in used}, key=strength)
+        why = untied(builders, has_source(self._release))
+        gone = left_out(missing, self._files)
+        left += _left(root, match, rows, outcome, gone)
+        if why:
+            left.append(NotCompared(node=root.id, why=why, of="source"))
         listed = self._release.artefacts
         row = stated(
             image=root,
             rebuilds=[self._roots[i] for i in used],
+            builders=builders,
+            tied=not why,
+            source=has_source(self._release),
             method="whole" if match.whole else "files",
             rows=rows,
             outcome=outcome,
             records=(any(listed[i].record for i in used), bool(listed[match.image].record)),
-            only_rebuilt=unused,
+            left_out=gone,
             keep=self._store.put,
-            stated_of_themselves=premises(
-                [node for i in used for node in self._trees.below(self._roots[i])], self._trees.below(root), files
-            ),
+            stated_of_themselves=premises(built, self._trees.below(root), self._files),
         )
         return row, left
 
-    def _whole(self, match: Match, rows: list[Row]) -> Outcome:
-        """The outcome for the image. Where it is not taken apart, or has no rebuild of its own, its files are in it."""
+    def _whole(self, match: Match, rows: list[Row], missing: list[tuple[Unit, str]]) -> Outcome:
+        """The outcome for the image. Where it is not taken apart, or has no rebuild of its own, its files are in it,
+        and those that only the rebuild has."""
         root = self._roots[match.image]
-        members = [row.outcome for row in rows]
+        members = [row.outcome for row in rows] + [removed(unit) for unit, _ in missing]
         if not match.whole:
             own = Content(format="files", own=FileVerdict(verdict=Verdict.IDENTICAL), members=members)
             return Outcome(name=root.name, size_b=root.size, sha256_b=root.sha256, content=own)
@@ -166,7 +218,15 @@ class _Comparer:
             found = counterparts.of(unit, met[key], counts[key])
             met[key] += 1
             how, other, artefact = found.how, found.unit, found.artefact
-            row = Row(unit=unit, how=how, other=other, outcome=_outcome(unit, how, other))
+            builder = self._builders[artefact] if how in ("path", "content") else ""
+            row = Row(
+                unit=unit,
+                how=how,
+                other=other,
+                outcome=outcome_of(unit, how, other),
+                artefact=artefact,
+                builder=builder,
+            )
             rows.append(row)
             if row.outcome.content is None and other is not None and other.node.sha256 and unit.node.sha256:
                 waiting.setdefault(self._release.artefacts[artefact].record, (artefact, []))[1].append(row)
@@ -223,63 +283,7 @@ class _Comparer:
         return os.fdopen(self._store.open(node.sha256), "rb")
 
 
-def _outcome(unit: Unit, how: str, other: Unit | None) -> Outcome:
-    """What is known of a shipped unit without opening it: presence, attributes, and contents that are equal."""
-    node = unit.node
-    out = Outcome(name=unit.path, size_b=node.size if node.sha256 else -1, sha256_b=node.sha256)
-    if other is None:
-        out.changes = [Change(what="added", b=_said(node))]
-        return out
-    found = other.node
-    out.size_a, out.sha256_a = found.size if found.sha256 else -1, found.sha256
-    if how == "several":
-        out.content = unexplained("the rebuild has several files of this path, and nothing says which of them it is")
-        return out
-    out.changes = list(_changes(found, node)) if how == "path" else list(_moved(other, unit))
-    files = [n.kind in (Kind.FILE, Kind.CHUNK) for n in (found, node)]
-    if not all(files):
-        return out
-    if not (found.complete and node.complete):
-        out.content = unexplained("its content could not be decoded to its end")
-    elif not (found.sha256 and node.sha256):
-        out.content = unexplained("its content did not come out of its container")
-    elif found.sha256 == node.sha256:
-        out.content = Content(format="", own=FileVerdict(verdict=Verdict.IDENTICAL))
-    return out
-
-
-def _said(node: Node) -> str:
-    mode = f", mode {node.mode & _PERMISSIONS:04o}" if node.mode >= 0 else ""
-    return f"{node.kind}{mode}" + (f", link {node.link}" if node.link else "")
-
-
-def _changes(a: Node, b: Node) -> Iterator[Change]:
-    """Attributes that both containers state and that differ. Times are not among them: nothing rests on them."""
-    if a.kind is not b.kind:
-        yield Change(what="type", a=str(a.kind), b=str(b.kind))
-        return
-    if a.kind is not Kind.SYMLINK and min(a.mode, b.mode) >= 0 and a.mode != b.mode:
-        yield Change(what="mode", a=f"{a.mode:04o}", b=f"{b.mode:04o}")
-    for what, one, other in (("uid", a.uid, b.uid), ("gid", a.gid, b.gid)):
-        if min(one, other) >= 0 and one != other:
-            yield Change(what=what, a=str(one), b=str(other))
-    if a.link != b.link:
-        yield Change(what="link", a=a.link, b=b.link)
-    if a.rdev != b.rdev:
-        yield Change(what="device", a=str(a.rdev), b=str(b.rdev))
-
-
-def _moved(other: Unit, unit: Unit) -> Iterator[Change]:
-    """What is to be said of a file that is in the rebuild under another path, or without any: a file elsewhere is run
-    by others, and with other rights. A rebuilt file that was handed in alone belongs to no path."""
-    if not other.piece:
-        yield Change(what="path", a=other.path, b=unit.path)
-        yield from _changes(other.node, unit.node)
-    elif unit.node.mode >= 0 and unit.node.mode & 0o6000:
-        yield Change(what="mode", a="none: it was handed in alone", b=f"{unit.node.mode & _PERMISSIONS:04o}")
-
-
-def _left(root: Node, match: Match, rows: list[Row], outcome: Outcome, unused: list[str]) -> Iterable[NotCompared]:
+def _left(root: Node, match: Match, rows: list[Row], outcome: Outcome, gone: list[LeftOut]) -> Iterable[NotCompared]:
     """What of an image was compared with nothing."""
     if not match.whole:
         why = "what lies beside and around its files: the rebuild is files, not an image"
@@ -288,9 +292,11 @@ def _left(root: Node, match: Match, rows: list[Row], outcome: Outcome, unused: l
         first = next(iter(outcome.content.own.unexplained), None)
         why = f"what lies beside and around its files: {first.why if first else 'it was not taken apart'}"
         yield NotCompared(node=root.id, why=why)
-    if unused:
-        named = ", ".join(unused[:_NAMED]) + (f" and {len(unused) - _NAMED} more" if len(unused) > _NAMED else "")
-        yield NotCompared(node=root.id, why=f"files of the rebuild that the image does not have: {named}")
+    if gone:
+        named = ", ".join(row.path for row in gone[:_NAMED])
+        more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
+        why = f"{len(gone)} files of the rebuild are not in the image: {named}{more}"
+        yield NotCompared(node=root.id, why=why)
     for row in rows:
         if row.how == "nothing":
             why = "the rebuild has no file of this path or content"

@@ -150,6 +150,7 @@ class Counterparts:
     def __init__(self) -> None:
         self._paths: dict[Key, list[tuple[Unit, int]]] = {}
         self._contents: dict[str, tuple[Unit, int]] = {}
+        self._moved: dict[int, str] = {}
         self.used: set[int] = set()
 
     def add(self, unit: Unit, artefact: int) -> None:
@@ -173,11 +174,15 @@ class Counterparts:
             return Found("path", chosen, artefact)
         if unit.node.sha256 and unit.node.kind in _FILES and unit.node.sha256 in self._contents:
             chosen, artefact = self._contents[unit.node.sha256]
-            self.used.add(chosen.node.id)
+            if chosen.piece:  # handed in alone: it has no path that it could be missing from
+                self.used.add(chosen.node.id)
+            self._moved.setdefault(chosen.node.id, unit.path)
             return Found("content", chosen, artefact)
         return Found("nothing")
 
-    def unused(self) -> list[str]:
-        """Places of units that no shipped file was compared with."""
-        units = {unit.node.id: unit for found in self._paths.values() for unit, _ in found}
-        return [unit.node.locator for number, unit in units.items() if number not in self.used]
+    def unused(self) -> Iterator[tuple[Unit, int, str]]:
+        """Named units whose path no shipped unit has, with their artefact, and a shipped path of their content."""
+        units = {unit.node.id: (unit, artefact) for found in self._paths.values() for unit, artefact in found}
+        for number, (unit, artefact) in units.items():
+            if number not in self.used and unit.node.kind is not Kind.CHUNK:
+                yield unit, artefact, self._moved.get(number, "")

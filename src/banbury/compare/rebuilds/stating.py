@@ -15,18 +15,21 @@ from banbury.compare.equivalence.report import EquivalenceReport, encode, file_r
 from banbury.compare.equivalence.rules import FOLDER, rules
 from banbury.compare.rebuilds.matching import Unit
 from banbury.compare.rebuilds.premises import merged
+from banbury.compare.rebuilds.provenance import OWN
 from banbury.model.evaluation import Node
-from banbury.model.rebuild import Changed, ComparedFile, Premise, RebuildTotals, Rebuilt, Reliance
+from banbury.model.rebuild import Changed, ComparedFile, LeftOut, Premise, RebuildTotals, Rebuilt, Reliance
 from banbury.model.tree import Kind
 
 
 class Row(Struct, kw_only=True):
-    """One shipped unit, how it was matched, its counterpart, and the outcome."""
+    """One shipped unit, how it was matched, its counterpart, of which artefact and by whom that is, and the outcome."""
 
     unit: Unit
     how: str
     other: Unit | None
     outcome: Outcome
+    artefact: int = -1
+    builder: str = ""
 
 
 def compared(row: Row) -> bool:
@@ -42,7 +45,10 @@ def stated(
     rows: list[Row],
     outcome: Outcome,
     records: tuple[bool, bool],
-    only_rebuilt: list[str],
+    left_out: list[LeftOut],
+    builders: list[str],
+    tied: bool,
+    source: bool,
     keep: Callable[[bytes], str],
     stated_of_themselves: list[Premise],
 ) -> Rebuilt:
@@ -55,20 +61,24 @@ def stated(
     files = [file for file in map(_file, rows) if file is not None]
     code, proved = sum(f.code for f in files), sum(f.proved_code for f in files)
     counts = Counter(f.verdict for f in files)
+    own = sum(f.proved_code for f in files if f.rebuilt_by == OWN) if source else 0
     return Rebuilt(
         image=image.id,
         method=method,
         verdict=str(whole.verdict),
+        files_verdict=str(worst(*(Verdict(f.verdict) for f in files))),
         rebuilds=[n.id for n in rebuilds],
         records=records,
         totals=RebuildTotals(
             files={str(v): counts[str(v)] for v in Verdict}, code=code, proved_code=proved,
-            proved_share=share(proved, code),
+            proved_share=share(proved, code), source_code=own, source_share=share(own, code),
         ),
         premises=found,
         reliances=_reliances(whole),
         files=files,
-        only_rebuilt=only_rebuilt,
+        left_out=left_out,
+        built_by=builders,
+        tied=tied,
         rules_digest=rules_digest(),
         report=keep(encode(whole)),
     )  # fmt: skip
@@ -97,6 +107,7 @@ def _file(row: Row) -> ComparedFile | None:
         unexplained_bytes=sum(f.unexplained_bytes for f in inside),
         code=sum(f.code for f in inside),
         proved_code=sum(f.proved_code for f in inside),
+        rebuilt_by=row.builder,
     )
 
 

@@ -11,7 +11,8 @@ What an evaluation shows, as a level of ``assurance``:
     or there is an established high finding. moderate: all of it was read, and neither. An evaluation shows no more.
 ``equivalence``  of the image and its rebuild: sufficient: the whole image is identical or equivalent. moderate: every
     file in it is, the containers were not compared. limited: functional. none: unexplained. Several images: the
-    weakest. An image without a rebuild: no row, which is unknown.
+    weakest. An image without a rebuild: no row, which is unknown. A rebuild that is not the laboratory's own, or whose
+    source was not handed in, ties nothing to a source: it shows limited at most.
 """
 
 # ruff: noqa: S608 - the names in these queries are those of our own tables; an inventory's text is never among them
@@ -53,6 +54,7 @@ class _Finding(msgspec.Struct):
 class _Rebuilt(msgspec.Struct):
     method: str
     verdict: str = ""
+    tied: bool = False
 
 
 class _Part(msgspec.Struct):
@@ -135,7 +137,8 @@ def _equivalence(found: _Evaluation) -> tuple[str, str] | None:
         if rebuilt.method == "none" or not verdict:
             return None
         if verdict == "identical" or verdict.startswith("equivalent/"):
-            ranks.append((3 if rebuilt.method == "whole" else 2, verdict))
+            whole = 3 if rebuilt.method == "whole" else 2
+            ranks.append((whole, verdict) if rebuilt.tied else (1, f"{verdict} to a rebuild that ties it to no source"))
         else:
             ranks.append((1 if verdict == "functional" else 0, verdict))
     if not ranks or len(ranks) < images:
