@@ -18,7 +18,7 @@ from banbury.model.evaluation import File, Node
 from banbury.model.facts import Fact
 from banbury.model.supply import KernelParts
 from banbury.model.tree import Kind
-from banbury.supply.match.code import built
+from banbury.supply.match.code import built, foreign_reason
 from banbury.supply.parts import kernels_of, parts_of
 from tests.inspect.kallsyms_builder import NAMES
 from tests.inspect.kallsyms_builder import table as made_table
@@ -100,6 +100,55 @@ def test_other_machines() -> None:
     assert built("arch/x86/kernel/cpu/bugs.c", kernel(modules=("tun.ko",))) is False
     assert built("arch/mips/kernel/setup.c", kernel(modules=("tun.ko",))) is None
     assert built("arch/x86/kernel/cpu/bugs.c", kernel(modules=("tun.ko",), machine="V800")) is None
+
+
+def test_a_file_of_another_machine_is_not_built_whatever_it_is() -> None:
+    """Headers, device trees and Kconfig of another machine, and drivers that only another has; but AArch64 builds some
+    of arch/arm."""
+    mips = kernel(modules=("tun.ko",))
+    for path in ("arch/arm64/boot/dts/a.dtsi", "arch/parisc/Kconfig", "arch/x86/include/asm/msr.h",
+                 "drivers/s390/crypto/pkey_api.c", "drivers/acpi/acpica/dbnames.c"):  # fmt: skip
+        assert built(path, mips) is False, path
+    assert built("arch/mips/include/asm/io.h", mips) is None
+    arm64 = kernel(modules=("tun.ko",), machine="AArch64")
+    assert built("arch/arm/xen/enlighten.c", arm64) is None
+    assert built("arch/arm/mm/fault.c", arm64) is False
+    assert built("drivers/acpi/acpica/dbnames.c", arm64) is None
+
+
+def test_a_modules_name_alone_is_not_its_source() -> None:
+    """cfg80211.c and bridge.c are files of many drivers: the folder counts, and without one a name of several words."""
+    shipped = ("cfg80211.ko", "bridge.ko", "ppp_generic.ko", "ppp_async.ko", "xt_mark.ko")
+    flat = kernel(symbols("a"), modules=shipped)
+    brcm = "drivers/net/wireless/broadcom/brcm80211/brcmfmac/cfg80211.c"
+    assert built(brcm, flat) is False  # brcmfmac has no function here and no module
+    assert built("drivers/net/ethernet/mellanox/mlx5/core/esw/bridge.c", flat) is False
+    assert built("drivers/net/wireless/marvell/libertas/cfg80211.c", flat) is None
+    assert built("drivers/net/ppp/ppp_async.c", flat) is True
+    assert built("net/netfilter/xt_mark.c", flat) is True
+    placed = kernel(modules=("kernel/drivers/net/macsec.ko.xz", "kernel/drivers/net/ppp/ppp_async.ko"))
+    assert placed.places == ["drivers/net/macsec", "drivers/net/ppp/ppp_async"]
+    assert built("drivers/net/macsec.c", placed) is True
+    assert built("drivers/net/ppp/ppp_async.c", placed) is True
+    assert built("drivers/net/ethernet/mellanox/mlx5/core/en_accel/macsec.c", placed) is None
+    assert built("sound/soc/ppp_async.c", placed) is None  # its place is known, and is another
+    builtin = KernelModules(sort="builtin", modules=["drivers/net/phy/micrel"], complete=True)
+    assert built("drivers/net/phy/micrel.c", kernel(builtin)) is True
+
+
+def test_packed_modules_are_modules() -> None:
+    """One module in clear beside packed ones: the packed ones are not absent."""
+    shipped = ("kernel/fs/btrfs/btrfs.ko.zst", "extra/vendor.ko")
+    assert built("fs/btrfs/super.c", kernel(symbols("a"), modules=shipped)) is None
+    assert built("fs/f2fs/super.c", kernel(symbols("a"), modules=shipped)) is False
+
+
+def test_backported_modules_are_another_kernels() -> None:
+    """OpenWrt's mac80211 is built from a later kernel, with the module "compat"."""
+    found = kernel(modules=("compat.ko", "mac80211.ko", "cfg80211.ko"))
+    assert foreign_reason(["net/mac80211/iface.c", "net/core/dev.c"], found) is not None
+    assert foreign_reason(["net/core/dev.c"], found) is None
+    assert foreign_reason(["net/mac80211/iface.c"], kernel(modules=("mac80211.ko",))) is None
 
 
 def test_two_kernels_say_nothing() -> None:

@@ -130,11 +130,15 @@ class KernelParts(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``complete`` says for each list whether what is not in it is known to be absent. ``files`` and ``absent`` are source
     files, folders (``/`` at the end) or beginnings (``*``) that are known to be, and known not to be, in the kernel or
-    its modules. ``names`` are packed sets of the kernel's functions (:mod:`banbury.inspect.names`)."""
+    its modules. ``names`` are packed sets of the kernel's functions (:mod:`banbury.inspect.names`). ``places`` are the
+    modules of which the folder in the kernel's source is known, with it (``drivers/net/ppp/ppp_async``); ``foreign``
+    the folders whose modules are made of another kernel's source."""
 
     component: str
     modules: list[str] = []
     builtin: list[str] = []
+    places: list[str] = []
+    foreign: list[str] = []
     options: dict[str, str] = {}
     symbols: int = 0
     names: list[str] = []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from msgspec import convert
+from msgspec import Struct, convert
 
 from banbury.inspect.inspectors._kernelparts import Part, table
 from banbury.inspect.inspectors.functions import Applets, Functions
@@ -15,6 +16,12 @@ from banbury.model.evaluation import File, Node
 from banbury.model.supply import Component, KernelParts, Parts
 
 _KERNEL = "linux"
+_KO: Final = re.compile(r"\.ko(?:\.(?:gz|xz|zst|bz2|lzma))?$")
+#: A module in the folder that its source has (modules_install); what lies beside "kernel" is from elsewhere.
+_PLACE: Final = re.compile(r"(?:^|/)lib/modules/[^/]{1,100}/kernel/(.{1,300})$")
+#: The module that every set of the Linux backports project has, and the folders of which it brings a later kernel's.
+_BACKPORTS: Final = "compat"
+_BACKPORTED: Final = ("drivers/net/wireless/", "net/mac80211/", "net/wireless/")
 T = TypeVar("T")
 
 
@@ -67,8 +74,7 @@ def kernels_of(components: Iterable[Component], nodes: Iterable[Node], files: Ma
         lists += _of(node.facts, KernelModules, "kernel.modules")
         options += _of(node.facts, KernelOptions, "kernel.part-options")
         symbols += _of(node.facts, KernelSymbols, "kernel.symbols")
-    here, machines = _modules(nodes, files)
-    evidence = _Evidence(symbols, lists, options, here, machines)
+    evidence = _Evidence(symbols, lists, options, _modules(nodes, files))
     return [evidence.parts(kernels[0].id)]
 
 
@@ -84,21 +90,39 @@ def _of(facts: Iterable[dict[str, object]], kind: type[T], tag: str) -> list[T]:
     return [convert(fact, kind) for fact in facts if fact.get("fact") == tag]
 
 
-def _modules(nodes: Iterable[Node], files: Mapping[str, File]) -> tuple[set[str], set[str]]:
-    """The modules in the release by file name, and the machines that they are for."""
-    names, machines = set(), set()
+class _Shipped(Struct, frozen=True):
+    """The modules in the release by name, those of which the folder is known with it, and the machines they are for."""
+
+    names: set[str]
+    places: set[str]
+    machines: set[str]
+
+
+def _modules(nodes: list[Node], files: Mapping[str, File]) -> _Shipped:
+    """The modules in the release. One that is packed is told by its own name, its machine by what is in it."""
+    found = _Shipped(set(), set(), set())
     for node in nodes:
+        named = bool(_KO.search(node.name))
         file = files.get(node.sha256)
-        if not node.name.endswith(".ko") or file is None:
+        if file is None or not (named or (node.parent >= 0 and _KO.search(nodes[node.parent].name))):
             continue
-        names.add(_plain(node.name))
-        machines |= {str(f.get("machine", "")) for f in file.facts if f.get("fact") == "elf.identity"}
-    return names, machines - {""}
+        if named:
+            found.names.add(_plain(node.name))
+            if place := _PLACE.search(node.name):
+                found.places.add(_placed(place[1]))
+        found.machines.update(str(f.get("machine", "")) for f in file.facts if f.get("fact") == "elf.identity")
+    found.machines.discard("")
+    return found
 
 
 def _plain(path: str) -> str:
     """A module's name as the kernel has it: the file's, with ``_`` for ``-``."""
-    return path.rpartition("/")[2].removesuffix(".ko").replace("-", "_")
+    return _KO.sub("", path.rpartition("/")[2]).replace("-", "_")
+
+
+def _placed(path: str) -> str:
+    """A module's name behind its folder below ``kernel/``."""
+    return f"{path.rpartition('/')[0]}/{_plain(path)}"
 
 
 class _Evidence:
@@ -109,17 +133,18 @@ class _Evidence:
         symbols: list[KernelSymbols],
         lists: list[KernelModules],
         options: list[KernelOptions],
-        here: set[str],
-        machines: set[str],
+        shipped: _Shipped,
     ) -> None:
         self.symbols = symbols
         # two configurations, or two kernels, in one release: which is this one's is not known
         self.options = options[0] if len(options) == 1 else None
-        self.builtin = {_plain(name) for item in lists if item.sort == "builtin" for name in item.modules}
+        listed = [name for item in lists if item.sort == "builtin" for name in item.modules]
+        self.builtin = {_plain(name) for name in listed}
+        self.places = shipped.places | {_placed(name) for name in listed if "/" in name}
         self.builtin_whole = any(item.sort == "builtin" and item.complete for item in lists)
-        self.here = here
-        self.modules_whole = bool(here) or (self.options is not None and not self.options.modules)
-        self.machines = machines
+        self.here = shipped.names
+        self.modules_whole = bool(self.here) or (self.options is not None and not self.options.modules)
+        self.machines = shipped.machines
 
     def parts(self, component: str) -> KernelParts:
         """The inventory's record."""
@@ -131,6 +156,8 @@ class _Evidence:
             component=component,
             modules=sorted(self.here),
             builtin=sorted(self.builtin),
+            places=sorted(self.places),
+            foreign=list(_BACKPORTED) if _BACKPORTS in self.here else [],
             options=self._set(),
             symbols=sum(item.count for item in self.symbols),
             names=[item.names for item in self.symbols],
@@ -169,12 +196,13 @@ class _Evidence:
         return False if self.modules_whole and part.modules else None
 
     def _machines(self) -> list[str]:
-        """The folders of ``arch/`` that are for other machines, where it is known for which this is."""
-        names = table().machines
-        own = {names[machine] for machine in self.machines if machine in names}
-        if len(own) != 1 or not self.machines <= names.keys():
+        """The folders that are for other machines alone, where it is known for which this is."""
+        known = table()
+        own = {known.machines[machine] for machine in self.machines if machine in known.machines}
+        if len(own) != 1 or not self.machines <= known.machines.keys():
             return []
-        return [f"arch/{folder}/" for folder in sorted(set(names.values()) - own)]
+        others = [f"arch/{folder}/" for folder in sorted(set(known.machines.values()) - own)]
+        return others + [path for path, only in known.only.items() if own.isdisjoint(only)]
 
 
 def single(file: str) -> str:

@@ -18,12 +18,14 @@ class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Table(Struct, frozen=True, kw_only=True):
-    """The whole table. ``machines``: the folder of ``arch/`` by what an ELF header calls the machine."""
+    """The whole table. ``machines``: the folder of ``arch/`` by what an ELF header calls the machine; ``only``: folders
+    that are built for some machines alone."""
 
     single: list[str]
     not_single: list[str]
     always: list[str]
     machines: dict[str, str]
+    only: dict[str, list[str]]
     parts: dict[str, Part]
 
 

@@ -46,6 +46,8 @@ _WORDED: Final = re.compile(
 )
 #: Stems of this length and shorter ("core", "main") are no module's name.
 _SHORT: Final = 4
+#: Of arch/arm, what arch/arm64 builds too (arch/arm64/xen/Makefile; device trees that include each other).
+_SHARED: Final = ("arch/arm/xen/", "arch/arm/boot/dts/")
 _C_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,127}\Z")
 _PLAIN: Final = re.compile(r"[a-z]+\Z|[A-Z][a-z]+\Z")
 
@@ -114,19 +116,37 @@ def function_reason(text: str, parts: Parts | KernelParts, routines: Sequence[st
 def built(file: str, parts: KernelParts) -> bool | None:
     """Whether a source file is in a kernel or its modules; ``None`` where it cannot be told.
 
-    It is where a module has its name or it is listed. It is not where everything in its folder is known not to be, or
-    where it makes a module by itself, and every list of modules is whole and has none of that name. Headers, documents
-    and tests are no code that is or is not built: they are never known.
+    It is where a module has its name *and folder*, or it is listed. Where no folder is known (OpenWrt keeps all modules
+    in one), a name of several words stands for it: ``cfg80211.c`` and ``bridge.c`` are files of many drivers. It is not
+    where everything in its folder is known not to be, or where it makes a module by itself, and every list of modules
+    is whole and has none of that name. Headers, documents and tests are no code that is or is not built: they are never
+    known, save for those of another machine.
     """
+    if _covered(file, parts, machines=True):
+        return False
     if not file.endswith((".c", ".S", ".rs")):
         return None
-    stem = file.rpartition("/")[2].rpartition(".")[0].replace("-", "_")
-    if file in parts.files or (len(stem) > _SHORT and (stem in parts.modules or stem in parts.builtin)):
+    folder, _, name = file.rpartition("/")
+    stem = name.rpartition(".")[0].replace("-", "_")
+    if file in parts.files or f"{folder}/{stem}" in parts.places:
         return True
-    if any(_covers(path, file) for path in parts.absent):
+    if _covered(file, parts):
         return False
+    listed = stem in parts.modules or stem in parts.builtin
+    if listed and len(stem) > _SHORT and "_" in stem and not any(p.endswith(f"/{stem}") for p in parts.places):
+        return True
     whole = parts.complete.get("modules") and parts.complete.get("builtin")
-    return False if whole and single(file) else None
+    return False if whole and not listed and single(file) else None
+
+
+def _covered(file: str, parts: KernelParts, *, machines: bool = False) -> bool:
+    """Whether a folder or file that is known to be absent covers a file; with ``machines``, one of ``arch/`` alone.
+    AArch64 builds some of ``arch/arm``'s."""
+    if file.startswith("arch/"):
+        shared = file.startswith(_SHARED)
+        most = 2 if machines else file.count("/")
+        return not shared and any(p.count("/") <= most and _covers(p, file) for p in parts.absent)
+    return not machines and any(_covers(path, file) for path in parts.absent)
 
 
 def _covers(path: str, file: str) -> bool:
@@ -153,6 +173,15 @@ def kernel_reason(files: list[str], parts: KernelParts) -> Reason | None:
         return reason("kernel-file-not-built", f"{_some(files)} is not built", files=" ".join(files[:8]))
     open_ = [file for file, state in states.items() if state is None]
     return reason("kernel-file-unknown", f"nothing shows whether {_some(open_)} is built", files=" ".join(open_[:8]))
+
+
+def foreign_reason(files: list[str], parts: KernelParts) -> Reason | None:
+    """Whether the files are in a part that is made of another kernel's source."""
+    other = [file for file in files if file.startswith(tuple(parts.foreign))] if parts.foreign else []
+    if not other:
+        return None
+    says = f"{_some(other)} is of a later kernel, built for this one: this one's version says nothing of it"
+    return reason("kernel-backports", says, files=" ".join(other[:8]))
 
 
 def _folder_absent(file: str, parts: KernelParts) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from banbury.supply.feeds.store import FeedStore
 
 #: Raised when the same inventory and feeds can give other matches.
-VERSION: Final = 2
+VERSION: Final = 3
 _CVE: Final = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}\Z")
 
 

@@ -13,7 +13,7 @@ from banbury.model.supply import Component, Justification, KernelParts, Match, P
 from banbury.supply.feeds.query import Exploited, Hit, Leaf, Probability
 from banbury.supply.kernels import of_distribution
 from banbury.supply.match import rank
-from banbury.supply.match.code import applet_reason, function_reason, kernel_reason
+from banbury.supply.match.code import applet_reason, foreign_reason, function_reason, kernel_reason
 from banbury.supply.match.conditions import Known
 from banbury.supply.match.reasons import reason, settled
 from banbury.supply.match.shape import LOOSE, begun, condition_reasons, possible, said, version_reasons
@@ -24,7 +24,9 @@ _DISTRIBUTIONS: Final = frozenset({"dpkg", "rpm", "apk", "opkg"})
 #: Reasons that show the vulnerable code to be there. A function that is there is not one: records also name what the
 #: vulnerable code merely calls, which every program has.
 _CODE_THERE: Final = frozenset({"applet-present", "kernel-file-built"})
-_DOUBTS: Final = frozenset({"distribution-revision", "sources-disagree", "component-version-bracket"})
+_DOUBTS: Final = frozenset(
+    {"distribution-revision", "kernel-backports", "sources-disagree", "component-version-bracket"}
+)
 _UNSTATED: Final = "no version stated"
 
 
@@ -202,6 +204,7 @@ class Scales:
         if component.id in facts.kernels:
             kernel = facts.kernels[component.id]
             found.append(kernel_reason(facts.files.get(vulnerability, []), kernel))
+            found.append(foreign_reason(facts.files.get(vulnerability, []), kernel))
             found.append(function_reason(text, kernel, facts.routines.get(vulnerability, [])))
         elif component.id in facts.parts:
             parts = facts.parts[component.id]

@@ -178,7 +178,7 @@ def _gathered(blocks: list[Affected]) -> list[Affected]:
     groups: dict[tuple[str, ...], list[Affected]] = {}
     for number, one in enumerate(blocks):
         versions = [entry for entry in one.versions if not statements.is_commit(entry)]
-        key = (str(number),)
+        key: tuple[str, ...] = (str(number),)
         if one.default_status == "affected" and len(versions) == 1 and not versions[0].changes:
             more = (one.platforms, one.modules, one.package_name)
             key = (one.vendor or "", one.product or "", *(items.text(str(each)) for each in more))
