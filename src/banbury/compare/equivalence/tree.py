@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import zip_longest
 from typing import Final
+from unicodedata import normalize
 
 from msgspec import Struct
 
@@ -59,6 +60,18 @@ class Tree:
                     return plain
                 at = plain.rfind(b"/", 0, at)
         return None
+
+    def chosen(self) -> list[bytes]:
+        """Members of which one is taken by its place among them, in their order: names that are one but for case or the
+        form of their accents (unpacked to FAT, as boot partitions are, the last one stays), and the folders of images
+        for boards, of which OpenWrt's ``sysupgrade`` takes the first."""
+        alike: dict[str, list[bytes]] = {}
+        for name in map(plain_name, self.nodes):
+            text = name.decode("utf-8", "surrogateescape")
+            folded = text if text.isascii() else normalize("NFKC", text)
+            alike.setdefault(folded.casefold(), []).append(name)
+        boards = [n for n in map(plain_name, self.nodes) if n.startswith(b"sysupgrade-") and b"/" not in n]
+        return [name for names in sorted(n for n in alike.values() if len(n) > 1) for name in names] + boards
 
     def linked(self) -> list[bytes]:
         """Hard links that are members of their own, and what they lead to, in their order: a link is made to what is
@@ -164,16 +177,24 @@ def _order(work: Work, a: Tree, b: Tree, rule: str, parents: bool) -> None:
     if a.linked() != b.linked():
         work.account.refuse("order", "differs among hard links and what they lead to")
         return
+    if odd := order_matters(a, b):
+        work.account.refuse("order", odd)
+        return
     for tree in (a, b):
-        odd = tree.through()
-        if odd is not None:
-            name = clean_name(odd)[0]
-            work.account.refuse("order", f"differs, and {name} leads through a member that is no directory")
-            return
         if parents and not tree.parents_first():
             work.account.refuse("order", "differs, and a member comes before its directory")
             return
     work.account.explain(rule, [Range(0, len(work.a))], [Range(0, len(work.b))])
+
+
+def order_matters(a: Tree, b: Tree) -> str:
+    """Why two orders of an archive's members could make two trees of them; ``""`` where they cannot."""
+    for tree in (a, b):
+        if (odd := tree.through()) is not None:
+            return f"differs, and {clean_name(odd)[0]} leads through a member that is no directory"
+    if a.chosen() != b.chosen():
+        return "differs among members of which a reader takes the first or the last"
+    return ""
 
 
 def _free(freed: dict[str, tuple[list[Range], list[Range]]], one: Node, other: Node) -> None:

@@ -28,6 +28,7 @@ from banbury.compare.equivalence.containers.contract import (
     Work,
 )
 from banbury.compare.equivalence.containers.image import compare_image
+from banbury.compare.equivalence.containers._polyglot import directory_behind
 from banbury.compare.equivalence.containers.registry import claimed, comparators
 from banbury.compare.equivalence.containers.streams import ANY
 from banbury.compare.equivalence.elf_map import OwnedElf
@@ -144,6 +145,8 @@ def _container(work: Work, comparator: Comparator | None) -> Answer:
             name = compare_image(work)
         else:
             comparator.compare(work)
+            if comparator.name != "zip" and (odd := directory_behind(work)):
+                work.account.refuse(name, odd)
     except Refused as answer:
         work.account.refused(answer)
         work.members.clear()

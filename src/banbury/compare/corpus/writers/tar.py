@@ -21,7 +21,7 @@ def header(
     """One header block with its checksum."""
     length = len(node.data) if size is None else size
     raw = bytearray(512)
-    raw[: len(name)] = name.encode()
+    raw[: len(name.encode())] = name.encode()
     for at, value, digits in (
         (100, node.mode, 7),
         (108, node.uid, 7),

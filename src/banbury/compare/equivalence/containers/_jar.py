@@ -207,7 +207,7 @@ def stream_differs(a: list[bytes], b: list[bytes]) -> bool:
 
 def _streamed(names: list[bytes]) -> tuple[bytes, bool, bool | None]:
     first = next(iter(names), b"")
-    found = names.index(MANIFEST) if MANIFEST in names else -1
+    found = next((at for at, name in enumerate(names) if name.upper() == MANIFEST), -1)  # Java takes it in any case
     last = max((n for n, name in enumerate(names) if _ANY_SIGNATURE.fullmatch(name)), default=-1)
     early = all(name.upper().startswith(b"META-INF/") for name in names[: last + 1]) if last >= 0 else None
     return first, found == 0 or (found == 1 and first.upper() == b"META-INF/"), early

@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.containers._polyglot import runs_from_its_start
 from banbury.compare.equivalence.containers.contract import EXACT, Comparator, Free, Place, Work, zero
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.tree import Node, Tree, compare_trees, plain_name
@@ -28,6 +29,7 @@ _KINDS: Final = {
 _OWN: Final = {"uname": "user", "gname": "group"}  # names of pax records that fields of a header have others for
 _TIMES: Final = frozenset(("mtime", "atime", "ctime"))
 _LAST: Final = 1 << 31  # seconds since 1970 that fit into 32 bits with a sign
+_LARGEST: Final = 8**11  # bytes, and more than eleven octal digits say
 _LONGEST: Final = 1 << 20  # bytes of a pax header or long name
 _CONTROL: Final = re.compile(rb"control\.tar(\.(gz|xz|zst|bz2|lzma))?")
 
@@ -163,8 +165,9 @@ class _Reader:
                 extra |= {f"long name's {n}": v for n, v in (*head.fixed().items(), ("mtime", head.mtime))}
             at = _rounded(body.end)
             head = read_header(self.view, at)
-        self._add(head, pax, extra, free)
-        return _rounded(at + BLOCK + (self._size(head, pax) if head.kind == b"0" else 0))
+        size = self._size(head, pax)
+        self._add(head, size, pax, extra, free)
+        return _rounded(at + BLOCK + size)
 
     def _body(self, head: Header) -> Range:
         if head.size > _LONGEST:
@@ -177,9 +180,14 @@ class _Reader:
         return body
 
     def _size(self, head: Header, pax: dict[str, bytes]) -> int:
-        return _decimal(pax["size"]) if "size" in pax else head.size
+        """The size of a member's content, in bytes. Readers that do not know pax go by the header, so that a record
+        may only repeat it, or say what no header can."""
+        size = _decimal(pax.pop("size")) if "size" in pax else head.size
+        if size != head.size and not (size >= _LARGEST and head.size == 0):
+            raise Refused(f"header at {head.at}", f"a size of {head.size}, and of {size} in its pax header")
+        return size
 
-    def _add(self, head: Header, pax: dict[str, bytes], extra: dict[str, object], free: list[Free]) -> None:
+    def _add(self, head: Header, size: int, pax: dict[str, bytes], extra: dict[str, object], free: list[Free]) -> None:
         kind = _KINDS.get(head.kind)
         if kind is None:
             raise Refused(f"header at {head.at}", f"members of type {head.kind!r} are not decided")
@@ -188,8 +196,6 @@ class _Reader:
         own = {**head.fixed(), "path": head.name, "linkpath": head.link}
         hidden = {f"header's {n}": own[_OWN.get(n, n)] for n in pax if _OWN.get(n, n) in own}
         name, link = pax.pop("path", head.name), pax.pop("linkpath", head.link)
-        size = self._size(head, pax)
-        pax.pop("size", None)
         if kind != "directory" and name.endswith(b"/"):  # GNU tar and libarchive make a directory of it
             raise Refused(f"header at {head.at}", f"a {kind} with the name of a directory")
         if kind != "file" and size:
@@ -261,7 +267,7 @@ def _records(raw: bytes, start: int) -> dict[str, bytes]:
         key, equals, value = record[:-1].partition(b"=")
         if not equals or record[-1:] != b"\n" or at + length > len(raw) or not key:
             raise Refused("pax header", "a record that is none", [Range(start + at, start + len(raw))])
-        name = key.decode("utf-8", "backslashreplace")
+        name = key.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")  # other bytes, another name
         if name in out or name.startswith("GNU.sparse"):
             raise Refused("pax header", f"{name} twice, or a sparse file", [Range(start + at, start + at + length)])
         if name in _TIMES and not re.fullmatch(rb"-?[0-9]{1,12}(\.[0-9]{1,9})?", value):
@@ -279,6 +285,8 @@ def read_tree(view: View, base: int) -> tuple[Tree, set[str], Range]:
 
 
 def _compare(work: Work) -> None:
+    if any(runs_from_its_start(view) for view, _ in work.sides):
+        raise Refused("archive", "its first bytes are a program's")
     (a, dialects_a, tail_a), (b, dialects_b, tail_b) = (read_tree(v, p.start) for v, p in work.sides)
     work.exactly("archive", {"dialect": sorted(dialects_a)}, {"dialect": sorted(dialects_b)})
     if tail_a.end - tail_a.start != tail_b.end - tail_b.start:

@@ -26,7 +26,7 @@ from banbury.compare.equivalence.containers._jar import MANIFEST, settle, stream
 from banbury.compare.equivalence.containers.contract import Comparator, Free, Spool, Work
 from banbury.compare.equivalence.containers.streams import inflated
 from banbury.compare.equivalence.model import Range
-from banbury.compare.equivalence.tree import Node, Tree, compare_trees
+from banbury.compare.equivalence.tree import Node, Tree, compare_trees, order_matters
 from banbury.formats.view import Buffer, View
 
 _END: Final = struct.Struct("<IHHHHIIH")
@@ -248,15 +248,15 @@ def _compare(work: Work) -> None:
 
 def _stored(work: Work, a: tuple[Tree, list[bytes]], b: tuple[Tree, list[bytes]]) -> None:
     """The order of the local headers, by which a reader of the stream goes (JarInputStream, BusyBox)."""
-    if stream_differs(a[1], b[1]) and any(MANIFEST in tree.nodes for tree, _ in (a, b)):
+    if stream_differs(a[1], b[1]) and any(n.upper() == MANIFEST for tree, _ in (a, b) for n in tree.nodes):
         work.account.refuse(
             "order", "the first members differ: a reader of the stream takes manifest and signatures there"
         )
     ours, theirs = ([n for n in mine if n in other[0].nodes] for (_, mine), other in ((a, b), (b, a)))
     if ours == theirs:
         return
-    if a[0].through() or b[0].through():
-        work.account.refuse("order", "of the local headers differs, and a path leads through what is no directory")
+    if odd := order_matters(a[0], b[0]):
+        work.account.refuse("order", f"of the local headers: {odd}")
     work.account.explain("zip.order", [Range(0, len(work.a))], [Range(0, len(work.b))])
 
 

@@ -1,0 +1,120 @@
+"""Tampered archives whose members are the same to one reader and not to another: by what a member is called, by where
+it stands, by a second size, by a second format in the same file.
+
+See :mod:`tests.equivalence.consumer_pairs`.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from banbury.compare.corpus.trees import Node
+from banbury.compare.corpus.writers import tar
+from banbury.compare.corpus.writers.zip import Part
+from banbury.compare.corpus.writers.zip import write as zipped
+from tests.equivalence.consumer_pairs import archive
+from tests.equivalence.container_pairs import tampered
+from tests.equivalence.pairs import Sample
+
+
+def _file(name: str, data: bytes, mtime: int = 1) -> bytes:
+    node = Node(data=data, mtime=mtime)
+    return tar.header(name, node) + data + bytes(-len(data) % 512)
+
+
+def _extended(records: bytes, member: bytes) -> bytes:
+    return tar.header("PaxHeaders/x", Node(data=records), kind=b"x") + records + bytes(-len(records) % 512) + member
+
+
+@tampered("tar-hidden-behind-size")
+def _() -> Sample:
+    """A pax header states the size of the content, the header a larger one: a second member stands between the two,
+    which GNU tar, libarchive and Python unpack."""
+    body, evil = b"honest content\n", _file("etc/init.d/evil", b"#!/bin/sh\nevil\n")
+    size = tar.record("size", b"%d" % len(body))
+    whole = Node(data=body.ljust(512, b"\0") + evil, mtime=2)
+    hidden = tar.header("data", whole) + whole.data
+    plain = _extended(size, _file("data", body))
+    return Sample(archive(plain), archive(_extended(size, hidden)))
+
+
+@tampered("tar-attribute-escaped")
+def _() -> Sample:
+    """An attribute's name that is no UTF-8, against the text that escapes it."""
+    raw, text = (tar.record("SCHILY.xattr.user.x", b"1").replace(b"user.x", n) for n in (b"user.\xff", b"user.\\xff"))
+    text = b"%d%b" % (len(text), text[text.index(b" ") :])
+    return Sample(archive(_extended(raw, _file("f", b"x"))), archive(_extended(text, _file("f", b"x", mtime=2))))
+
+
+_BOOT = _file("boot/cmdline.txt", b"init=/sbin/init\n"), _file("boot/CMDLINE.TXT", b"init=/bin/sh\n")
+_NAMES = _file("boot/caf\u00e9", b"a"), _file("boot/cafe\u0301", b"b")
+_BOARDS = (tar.member(f"sysupgrade-{board}", Node(kind="dir", mode=0o755)) for board in ("a", "b"))
+
+
+@tampered("tar-order-of-case")
+def _() -> Sample:
+    """Two names that are one on a boot partition (FAT): the last one stays."""
+    return Sample(archive(*_BOOT), archive(*_BOOT[::-1]))
+
+
+@tampered("tar-order-of-accents")
+def _() -> Sample:
+    """The same for two forms of an accent."""
+    return Sample(archive(*_NAMES), archive(*_NAMES[::-1]))
+
+
+@tampered("tar-order-of-boards")
+def _() -> Sample:
+    """OpenWrt's sysupgrade flashes what the first such folder holds."""
+    first, second = _BOARDS
+    return Sample(archive(first, second), archive(second, first))
+
+
+@tampered("tar-order-of-script")
+def _() -> Sample:
+    """A member's name is the first line of a script."""
+    one, other = _file("#!/bin/sh\necho good; exit\n#", b"1"), _file("#!/bin/sh\necho evil; exit\n#", b"2")
+    return Sample(archive(one, other), archive(other, one))
+
+
+@tampered("zip-order-of-case")
+def _() -> Sample:
+    parts = [
+        Part(name="boot/cmdline.txt", data=b"init=/sbin/init\n"),
+        Part(name="boot/CMDLINE.TXT", data=b"init=/bin/sh\n"),
+    ]
+    return Sample(zipped(parts), zipped(parts[::-1]))
+
+
+@tampered("jar-two-manifests")
+def _() -> Sample:
+    """Java takes the manifest's name in any case; of two, the directory's order decides."""
+    parts = [
+        Part(name=name, data=b"Manifest-Version: 1.0\r\nMain-Class: %b\r\n\r\n" % main)
+        for name, main in (("META-INF/MANIFEST.MF", b"Good"), ("META-INF/manifest.mf", b"Evil"))
+    ]
+    rest = [Part(name="a.txt", data=b"a"), Part(name="b.txt", data=b"b")]
+    return Sample(zipped([*rest, *parts]), zipped([*rest, *parts[::-1]]))
+
+
+def _entry(data: bytes) -> bytes:
+    crc, name = zlib.crc32(data), b"__main__.py"
+    head = struct.pack("<IHHHHHIIIHH", 0x04034B50, 20, 0, 0, 0, 0x5021, crc, len(data), len(data), len(name), 0)
+    return head + name + data
+
+
+@tampered("tar-order-of-application")
+def _() -> Sample:
+    """A tar with a ZIP's directory in its last member: ``python3 FILE`` runs what stands where that points."""
+    data = [b'print("good")\n', b'print("evil")\n']
+    one, other = (_file(f"app/{n}", _entry(d)) for n, d in enumerate(data))
+    front = 512
+    central = struct.pack(
+        "<IHHHHHHIIIHHHHHII", 0x02014B50, 20, 20, 0, 0, 0, 0x5021, 0, 14, 14, 11, 0, 0, 0, 0, 0, front
+    )
+    central += b"__main__.py"
+    offset = len(one) + len(other) + 512
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, len(central), offset, 0)
+    last = _file("app/last", central + end)
+    return Sample(archive(one, other, last), archive(other, one, last))
