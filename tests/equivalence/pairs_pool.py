@@ -58,6 +58,23 @@ for _arch in MACHINES:
         return Sample(_texts(arch, LAB, *FLAGS), _texts(arch, VENDOR, *FLAGS), _declared(LAB), _declared(VENDOR))
 
 
+EMPTY = """
+#include <stdio.h>
+__attribute__((noinline)) int see(const char *a, const char *b, const char *c) { return printf("%s%s%s", a, b, c); }
+int main(int c, char **v) {
+  puts("usage: gadget"); return see("gadget " VERSION, "", "the first behind it") + see("another", "more", "the last");
+}
+"""
+
+for _arch in MACHINES:
+
+    @harmless(f"pool-empty-{_arch}")
+    def _(arch: str = _arch) -> Sample:
+        """An empty text stands behind the version."""
+        a, b = (build.strip(build.program(arch, f'-DVERSION="{v}"', *FLAGS, source=EMPTY), arch) for v in (SHORT, LONG))
+        return Sample(a, b, *RECORDS)
+
+
 for _name in LAB:
 
     @harmless(f"pool-{_name.lower()}")
@@ -134,6 +151,14 @@ STRUCTURES = {
         _OF % "k" + _named(0, 1, 2, 3, 5, 6, 7, 8),
     ),
 }
+#: Zeros with a name behind the version, which are no empty text.
+_ALIGNED = "first of them", "second one", "*.balign 8", "VERSION", "*.balign 8"
+_BEHIND = "behind it", "*.balign 8", "more behind", "*.balign 8", "nearly the end", "*.balign 8", "the end of it"
+STRUCTURES["empty-read"] = (
+    (*_ALIGNED, ".zero 8", *_BEHIND),
+    _OF % 8 + _named(0, 1, 3, 6, 8, 10, 12).replace("return", "if (*(volatile const int *)m5 == 89) return 1; return"),
+)
+STRUCTURES["empty-two"] = ((*_ALIGNED, ".zero 16", *_BEHIND), _OF % 16 + _named(0, 1, 3, 5, 6, 8, 10, 12))
 STRUCTURES["array-structures"] = (
     ("one", "oneee", "two", "VERSION", "six", "sixxx", *_AFTER),
     _OF % "10 * k" + _named(*range(8)),

@@ -17,7 +17,6 @@ from tests.equivalence.test_containers_corpus import record
 FORMATS = {"elf-executable", "elf-shared", "elf-made", "elf-object", "kernel-module", "static-archive"}
 #: Harmless pairs that are refused: what would be needed to accept them. Each goes when that is there.
 _ORDER = "texts in another order: GCC aligns those of 32 bytes and more, and keeps them apart"
-_EMPTY = "an empty text stands behind the text that grew: is it one of the pool?"
 _NAMED = "a text with a name in a file without symbols: what stands behind it may be a member of the same object"
 _NUMBER = "a number of a long function is the text's length by chance: which numbers belong to which call?"
 REFUSED: dict[str, str] = {
@@ -30,7 +29,6 @@ REFUSED: dict[str, str] = {
     "elf-aarch64-same-version": _NAMED,
     "elf-aarch64-same-path-long": _NUMBER,
     "elf-aarch64-same-path-long-symbols": _NUMBER,
-    "elf-aarch64-same-release": _EMPTY,
     "a-x86-64-same-order": "a proof that no member defines, constructs or lists what another does",
 }
 

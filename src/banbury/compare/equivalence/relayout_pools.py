@@ -28,6 +28,7 @@ Mask = npt.NDArray[np.bool_]
 _FOLLOW: Final = 3  # texts that must follow in the pool
 _PERIOD: Final = 3  # texts of one element of an array of structures
 _ALIGN: Final = 8  # bytes: the most that a pool is aligned to
+_EMPTY: Final = (4, 8)  # bytes that an empty text takes up where texts are aligned
 _MOST: Final = 65536  # bytes of one text
 _END: Final = 64  # bytes of zeros at the end of a section
 _USED: Final = (b"\x01\0\x02\0", b"\0\x02\0\x01")  # _IO_stdin_used, which the C library puts first in every program
@@ -144,23 +145,39 @@ class Pool:
         return _Text(start, end) if good and (start > 0 or end <= _MOST) else None
 
     def _after(self, side: int, text: _Text) -> _Text | None:
-        """The text that follows in the pool, at a label of its own."""
+        """The text that follows in the pool, at a label of its own; an empty text of a pool whose texts are aligned may
+        stand between."""
         raw = self.raw[side]
         rest = raw[text.end : text.end + _ALIGN]
         start = text.end + len(rest) - len(rest.lstrip(b"\0"))
-        at = int(np.searchsorted(self.begin[side][:-1], start))
-        if start >= len(raw) or not self._minimal(side, text.end, start) or at == len(self.begin[side]) - 1:
+        label = self._label(side, text.end)
+        if label is not None and start != label:
+            start = self._behind_empty(side, text, label)
+        if start >= len(raw) or label is None or self._label(side, start) != start:
             return None
-        if (
-            int(self.begin[side][at]) != start
-            or int(self.begin[side][np.searchsorted(self.begin[side], text.end)]) != start
-        ):
+        if label == start and not self._minimal(side, text.end, start):
             return None
         found = _text(raw, start)
         good = found.end > found.start + 1 and _TEXT.fullmatch(raw, found.start, found.end - 1) is not None
         if side == 0 and good and self.words[found.start : found.end].any():
             return None
         return found if good else None
+
+    def _label(self, side: int, place: int) -> int | None:
+        """The first label from a place on."""
+        labels = self.begin[side][:-1]
+        at = int(np.searchsorted(labels, place))
+        return int(labels[at]) if at < len(labels) else None
+
+    def _behind_empty(self, side: int, text: _Text, label: int) -> int:
+        """The place behind an empty text at ``label``, which takes up as many zeros as the texts around it are aligned
+        to, and no more; behind everything where there is none."""
+        raw, base = self.raw[side], self.parts[side].addr
+        stop = self._label(side, label + 1)
+        size = 0 if stop is None else stop - label
+        zeros = size in _EMPTY and not any(raw[text.end : label + size])
+        aligned = zeros and all((place + base) % size == 0 for place in (text.start, label))
+        return label + size if aligned and self._minimal(side, text.end, label) else len(raw)
 
     def _ends(self, side: int, text: _Text) -> bool:
         rest = self.raw[side][text.end :]
