@@ -16,6 +16,7 @@ import msgspec
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers import kernel
+from banbury.compare.equivalence.containers._polyglot import directory_behind
 from banbury.compare.equivalence.containers.banners import kernel_banner
 from banbury.compare.equivalence.containers.contract import (
     ANY_STREAM,
@@ -28,7 +29,6 @@ from banbury.compare.equivalence.containers.contract import (
     Work,
 )
 from banbury.compare.equivalence.containers.image import compare_image
-from banbury.compare.equivalence.containers._polyglot import directory_behind
 from banbury.compare.equivalence.containers.registry import claimed, comparators
 from banbury.compare.equivalence.containers.streams import ANY
 from banbury.compare.equivalence.elf_map import OwnedElf
