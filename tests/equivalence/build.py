@@ -16,7 +16,7 @@ from elftools.elf.elffile import ELFFile
 
 PREFIX = {
     "x86_64": "", "arm": "arm-linux-gnueabihf-", "aarch64": "aarch64-linux-gnu-", "mipsel": "mipsel-linux-gnu-",
-    "mips": "mips-linux-gnu-", "powerpc": "powerpc-linux-gnu-",
+    "mips": "mips-linux-gnu-", "powerpc": "powerpc-linux-gnu-", "armel": "arm-linux-gnueabi-",
 }  # fmt: skip
 
 SOURCE = r"""

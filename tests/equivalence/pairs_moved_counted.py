@@ -19,7 +19,7 @@ int main(void) {
   puts("gadget " VERSION); puts("more of " VERSION); puts(motto); printf("%d\n", get()); return level == 7;
 }
 """
-_A32, _T32 = ".syntax unified; .arm; get:", ".syntax unified; .thumb; .thumb_func; get:"
+A32_CODE, T32_CODE = ".syntax unified; .arm; get:", ".syntax unified; .thumb; .thumb_func; get:"
 #: Processor and name: code with the distance at ``dist``.
 FORMS = {
     "x86_64 popped": "get: call 1f; 1: pop %rax; .byte 0x48, 0x05; dist: .long level-1b; mov (%rax), %eax; ret",
@@ -30,24 +30,30 @@ FORMS = {
     "aarch64 inline": """get: mov x3, x30; bl 1f; nop; dist: .word level-.; .word 0; 1: ldrsw x2, [x30, #4]
         add x2, x2, x30; ldr w0, [x2, #4]; ret x3""",
     "powerpc call": "get: mflr 5; bl 1f; 1: mflr 4; addis 4,4,(level-1b)@ha; dist: lwz 3,(level-1b)@l(4); mtlr 5; blr",
-    "arm near": f"{_T32} adr r3, dist; ldr r2, dist; ldr r0, [r3, r2]; bx lr; .align 2; dist: .word level-dist",
-    "arm near-a32": f"{_A32} adr r3, dist; ldr r2, dist; ldr r0, [r3, r2]; bx lr; dist: .word level-dist",
-    "arm counter": f"{_A32} sub r3, pc, #8; ldr r2, dist; ldr r0, [r3, r2]; bx lr; dist: .word level-get",
-    "arm near-copied": f"""{_T32} adr r3, dist; mov r1, r3; ldr r2, dist; adds r2, r1, r2; ldr r0, [r2]; bx lr
+    "arm near": f"{T32_CODE} adr r3, dist; ldr r2, dist; ldr r0, [r3, r2]; bx lr; .align 2; dist: .word level-dist",
+    "arm near-a32": f"{A32_CODE} adr r3, dist; ldr r2, dist; ldr r0, [r3, r2]; bx lr; dist: .word level-dist",
+    "arm counter": f"{A32_CODE} sub r3, pc, #8; ldr r2, dist; ldr r0, [r3, r2]; bx lr; dist: .word level-get",
+    "arm near-copied": f"""{T32_CODE} adr r3, dist; mov r1, r3; ldr r2, dist; adds r2, r1, r2; ldr r0, [r2]; bx lr
         .align 2; dist: .word level-dist""",
-    "arm near-product": f"""{_A32} adr r3, dist; ldr r2, dist; mov r1, #1; mla r2, r2, r1, r3; ldr r0, [r2]; bx lr
+    "arm near-product": f"""{A32_CODE} adr r3, dist; ldr r2, dist; mov r1, #1; mla r2, r2, r1, r3; ldr r0, [r2]; bx lr
         dist: .word level-dist""",
-    "arm returned": f"""{_T32} mov r3, lr; bl 1f; 1: mov r1, lr; ldr r2, dist; adds r2, r1; subs r2, #1; ldr r0, [r2]
-        bx r3; .align 2; dist: .word level-1b""",
-    "arm returned-a32": f"""{_A32} mov r3, lr; bl 1f; 1: ldr r2, dist; add r2, r2, lr; ldr r0, [r2]; bx r3
+    "arm returned": f"""{T32_CODE} mov r3, lr; bl 1f; 1: mov r1, lr; ldr r2, dist; adds r2, r1; subs r2, #1
+        ldr r0, [r2]; bx r3; .align 2; dist: .word level-1b""",
+    "arm returned-a32": f"""{A32_CODE} mov r3, lr; bl 1f; 1: ldr r2, dist; add r2, r2, lr; ldr r0, [r2]; bx r3
         dist: .word level-1b""",
-    "arm inline": f"""{_A32} mov r3, lr; bl 1f; dist: .word level-.; ldr r0, [r2]; bx r3; 1: ldr r2, [lr]
+    "arm inline": f"""{A32_CODE} mov r3, lr; bl 1f; dist: .word level-.; ldr r0, [r2]; bx r3; 1: ldr r2, [lr]
         add r2, r2, lr; add lr, lr, #4; bx lr""",
-    "arm other-set": f"""{_T32} push {{r4, lr}}; adr r0, 2f; blx r0; pop {{r4, pc}}; .fill 700, 2, 0xbf00; .align 2
+    "arm other-set": f"""{T32_CODE} push {{r4, lr}}; adr r0, 2f; blx r0; pop {{r4, pc}}; .fill 700, 2, 0xbf00; .align 2
         .arm; 2: ldr r2, dist; add r2, pc, r2; 1: ldr r0, [r2]; bx lr; dist: .word level-1b-4; .thumb
         .fill 700, 2, 0xbf00; bx lr""",
-    "arm hidden": f"""{_A32} push {{r4, lr}}; ldr r3, 2f; ldr r3, 3f; ldr r3, 4f; ldr r3, 5f; ldr r3, dist; bl 6f
+    "arm hidden": f"""{A32_CODE} push {{r4, lr}}; ldr r3, 2f; ldr r3, 3f; ldr r3, 4f; ldr r3, 5f; ldr r3, dist; bl 6f
         2: ldr r2, dist; 3: add r2, pc, r2; 4: ldr r0, [r2]; 5: pop {{r4, pc}}; dist: .word level-4b-4; 6: bx lr""",
+    "arm hidden-branch": f"""{A32_CODE} ldr r3, 2f; ldr r3, 3f; ldr r3, 4f; ldr r3, 5f; ldr r3, dist; b 2f; nop
+        2: ldr r2, dist; 3: add r2, pc, r2; 4: ldr r0, [r2]; 5: bx lr; dist: .word level-4b-4""",
+    "arm hidden-call": f"""{T32_CODE} push {{r4, lr}}; ldr r3, 2f; ldr r3, 4f;  ldr r3, dist; bl 2f; pop {{r4,pc}}
+        .balign 4; 2: ldr r2, dist; 3: add r2, pc; 4: ldr r0, [r2]; bx lr; dist: .word level-3b-4""",
+    "arm near-summed": f"""{A32_CODE} ldr r1, dist; adr r3, dist; add r1, r1, r3; ldr r2, dist; ldr r0, [r3, r2]; bx lr
+        dist: .word level-dist""",
 }
 
 
@@ -70,7 +76,7 @@ for _name, _code in FORMS.items():
 
 for _arch, _code in {
     "x86_64": "get: lea level(%rip), %rax; mov (%rax), %eax; ret",
-    "arm": f"{_A32} ldr r2, 2f; add r2, pc, r2; 1: ldr r0, [r2]; bx lr; 2: .word level-1b-4",
+    "arm": f"{A32_CODE} ldr r2, 2f; add r2, pc, r2; 1: ldr r0, [r2]; bx lr; 2: .word level-1b-4",
     "aarch64": "get: adrp x0, level; ldr w0, [x0, :lo12:level]; ret",
 }.items():
 

@@ -20,7 +20,7 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.elf_same import may_hold_literals, span
-from banbury.compare.equivalence.machines.contract import Mask, Sides
+from banbury.compare.equivalence.machines.contract import Mask, Sides, Spread
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_data import same_words
 from banbury.compare.equivalence.relayout_items import labels
@@ -38,6 +38,7 @@ class Fixed:
     def __init__(self, sides: Sides, entered: Entered) -> None:
         self.sides, self.entered = sides, entered
         self.plain: list[tuple[Part, Part]] = []
+        self.numbers: list[tuple[Part, Ints]] = []  # what was taken for numbers
         image = sides.image
         assert image is not None
         self.low, self.high = image
@@ -66,6 +67,23 @@ class Fixed:
             for k in range(width):
                 bits[one.index][at + k] = 255
             self._explain(one, other, at, at, width, old != new)
+            self.numbers.append((one, first[~good]))
+        for part in sides.spread:
+            self._spread(part, bits)
+
+    def _spread(self, part: Spread, bits: dict[int, U8]) -> None:
+        """The same for numbers whose bits stand in several fields; one that is no address is equal in both files."""
+        good = self.may_be_address(part.first)
+        if (part.first != part.second)[~good].any():
+            raise Refused(part.one.name, "a number of several instructions differs, and is no address")
+        old, new = part.first[good], part.second[good]
+        self.sides.refs.add(f"{part.one.name}, immediates", old, new)
+        kept = good[part.owner]
+        np.bitwise_or.at(bits[part.one.index], part.places[kept], part.bits[kept])
+        changed = (part.first != part.second)[part.owner]
+        at = np.unique(part.places[kept & changed & (part.bits != 0)])
+        self._explain(part.one, part.other, at, at, 1, np.ones(len(at), bool))
+        self.numbers.append((part.one, part.first[~good]))
 
     # Data
 
@@ -101,6 +119,8 @@ class Fixed:
         at = at[~sides.masks[one.index][at]]
         a = same_words(raw, raw, at, width, sides.big)[0]
         good = self.may_be_address(a)
+        if not sure:
+            self.numbers.append((one, a[~good]))
         at, a = at[good], a[good]
         shift = np.full(len(at), other.addr - one.addr, np.int64)
         if may_hold_literals(one):
@@ -131,6 +151,8 @@ class Fixed:
     def finish(self, the_map: AddressMap) -> None:
         """Of 64-bit words, none at a multiple of four that is no word's, and none among AArch64's instructions (where
         it is a literal), may hold an address that moved: it would have been left behind."""
+        if self.sides.a.header.machine == t.EM_ARM:
+            self._in_code(the_map)
         if self.sides.word != 8:
             return
         whole = self.sides.a.header.machine == t.EM_AARCH64  # literals stand in code; no instruction is 16 zero bits
@@ -156,3 +178,12 @@ class Fixed:
                 raise Refused(
                     one.name, "what may be an address that moved stands where no word does", where, [span(other)]
                 )
+
+    def _in_code(self, the_map: AddressMap) -> None:
+        """A number that lies in code and begins no instruction may be the address of data there (32-bit Arm): if that
+        moved, it would have been left behind. Raises :class:`Refused`."""
+        for one, values in self.numbers:
+            for part, _, _ in self.sides.code:
+                inside = values[(values >= part.addr) & (values < part.addr + part.size)]
+                if (the_map.many(inside) != inside).any():
+                    raise Refused(one.name, "a number may be the address of data among code that moved")

@@ -165,7 +165,9 @@ def _a32_memory(w: W, o: Decoded, here: Ints, n: W, d: W, m: W, bits: tuple[W, W
     o.odd |= single & ~load & (n == PC) | (single & (register & (m == PC)))
     joined = single & load & register & (n == PC) & is_(w, 0x00800FF0, 0x00800000)
     o.joins[joined] = m[joined]
-    o.odd |= single & register & (n == PC) & ~joined
+    table = is_(w, 0x0FFFFFF0, 0x079FF100)  # ldr pc, [pc, r, lsl #2]
+    o.jumps |= table
+    o.odd |= single & register & (n == PC) & ~joined & ~table
     o.falls[single & load & (d == PC)] = False
     half = is_(w, 0x0E000090, 0x90) & ~is_(w, 0x60, 0)
     by_register = is_(w, 0x00400000, 0)

@@ -11,7 +11,10 @@ Sources: Arm ARM DDI 0406C; ELF for the Arm Architecture (AAELF32) 4.6; Exceptio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +22,12 @@ import numpy.typing as npt
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.machines import returned
+from banbury.compare.equivalence.machines import arm_absolute, arm_roots, returned
 from banbury.compare.equivalence.machines.a32 import NONE
 from banbury.compare.equivalence.machines.arm_code import Body
 from banbury.compare.equivalence.machines.arm_exceptions import EXIDX, INDEX, TABLE, Unwinding, unwinding
-from banbury.compare.equivalence.machines.calls import ALL, Paths, kept, never_slots
+from banbury.compare.equivalence.machines.arm_linkage import linkage
+from banbury.compare.equivalence.machines.calls import ALL, Paths, kept
 from banbury.compare.equivalence.machines.contract import U8, CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.displaced import Added, a32, distances, t32
 from banbury.compare.equivalence.machines.flow import Found, Graph, follow, spread, unproved
@@ -39,6 +43,8 @@ _MOST_PADDING = 8  # instructions that do nothing between a call and the end of 
 
 
 U32 = npt.NDArray[np.uint32]
+#: An entry of ``Sides.at`` by number, and what says which of its addresses are read.
+Reading = tuple[int, Callable[[], tuple[Ints, Ints, Mask]]]
 
 
 def _signed(value: Ints) -> Ints:
@@ -56,6 +62,7 @@ def _words(raw: U8, at: Ints) -> Ints:
 class Arm(Machine):
     """Little-endian Arm with the EABI."""
 
+    fixed = True
     kinds = Kinds(
         relative=frozenset({23}),
         resolver=frozenset({160}),
@@ -68,7 +75,21 @@ class Arm(Machine):
         self.numbers_loaded: list[tuple[Part, Ints]] = []
         self.returned: list[tuple[Part, Ints, Ints]] = []  # places behind calls, and words that may be distances
         self.never: list[int] = []  # stubs of functions that do not return
+        self.reading: list[Reading] = []
+        self.doubtful: list[tuple[Part, Ints, Ints]] = []  # numbers and upper halves that may be of addresses
         self.unwinding: Unwinding | None = None
+
+    @cached_property
+    def stored(self) -> Ints:
+        """In a file for a fixed address: what the words of data hold that lies in code."""
+        found = [np.zeros(0, np.int64)]
+        code = [p for p, _ in self.sides.pairs if p.code]
+        for one, _ in self.sides.pairs if self.sides.image is not None else ():
+            if not one.code and one.index in self.sides.masks and self.sides.masks[one.index].size == one.size:
+                raw = self.sides.raw[one.index][0][-one.addr % 4 :]
+                words = np.unique(raw[: len(raw) // 4 * 4].view("<u4").astype(np.int64))
+                found += [words[(words >= p.addr) & (words < p.addr + p.size)] for p in code]
+        return np.unique(np.concatenate(found))
 
     # Unwinding
 
@@ -84,64 +105,28 @@ class Arm(Machine):
     def code(self, one: Part, other: Part) -> CodePair:
         if (other.addr - one.addr) % 4 or one.addr % 4:
             raise Refused(one.name, "it moved by no whole number of words")
-        if one.name == ".plt":
-            return self._linkage(one, other)
-        section = _Section(self.sides, one, other, self.never)
+        if one.name in (".plt", ".iplt"):
+            pair, stubs = linkage(self.sides, one, other)
+            self.never += stubs
+            return pair
+        section = _Section(self.sides, one, other, self.never, self.stored)
+        self.doubtful.append((one, section.doubtful, section.halves))
+        self.reading += section.reading
         self.numbers_loaded.append((one, section.numbers))
         self.returned.append((one, *section.returned()))
         return CodePair(section.old, section.new, section.bits.view(np.uint8)[: one.size], section.entries)
-
-    def _linkage(self, one: Part, other: Part) -> CodePair:
-        """The linkage table as GNU ld writes it: a header, and stubs that load a slot at a distance in three parts."""
-        raw, raw_b = self.sides.raw[one.index]
-        words, words_b = (_words(r, np.arange(0, len(r) // 4 * 4, 4)) for r in (raw, raw_b))
-        if one.size % 4 or len(words) < 5 or words[:4].tolist() != [0xE52DE004, 0xE59FE004, 0xE08FE00E, 0xE5BEF008]:
-            raise Refused(one.name, "a linkage table of a form that is not known here")
-        kind = np.full(len(words), -1)
-        for number, (mask, value) in enumerate(_STUB):
-            kind[words & mask == value] = number
-        kind[(kind == 3) & ~np.isin(words, _PADS)] = -1
-        kind[:5] = 4
-        at = np.flatnonzero(kind == 0)
-        at = at[at + 2 < len(words)]
-        good = (kind[at + 1] == 1) & (kind[at + 2] == 2)
-        covered = np.isin(np.arange(len(words)), np.concatenate([np.arange(5), *(at[good] + k for k in range(3))]))
-        if not (covered | (kind == 3)).all():
-            raise Refused(one.name, "a linkage table of a form that is not known here")
-        at = at[good]
-        self._never(one, words, at)
-        bits = np.zeros(len(words), np.uint32)
-        bits[4] = 0xFFFFFFFF
-        refs = []
-        for w, part in ((words, one), (words_b, other)):
-            header = (16 + _signed(w[4:5]) + part.addr) % _WRAP
-            refs.append(np.concatenate((header, self._slots(w, at, part))))
-        bits[at], bits[at + 1], bits[at + 2] = 0xFF, 0xFF, 0xFFF
-        entries = np.zeros(one.size + 1, bool)
-        entries[0] = True
-        entries[4 * at] = True
-        thumb = 4 * np.flatnonzero(kind == 3)
-        entries[thumb] = entries[thumb + 1] = True
-        return CodePair(refs[0], refs[1], bits.view(np.uint8), entries)
-
-    def _never(self, one: Part, words: Ints, at: Ints) -> None:
-        slots = never_slots(self.sides.a.elf)
-        for index, slot in zip(at.tolist(), self._slots(words, at, one).tolist(), strict=True):
-            if slot in slots:
-                self.never += [one.addr + 4 * index, one.addr + 4 * index - 4]
-
-    @staticmethod
-    def _slots(words: Ints, at: Ints, part: Part) -> Ints:
-        """The slots that stubs load."""
-        parts = ((words[at] & 0xFF) << 20) + ((words[at + 1] & 0xFF) << 12) + (words[at + 2] & 0xFFF)
-        out: Ints = (4 * at + 8 + parts + part.addr) % _WRAP
-        return out
 
     def finish(self, the_map: AddressMap) -> None:
         """A literal that is a number may not be a distance from the global offset table to what moved against it."""
         for one, places, words in self.returned:
             if returned.any_apart(the_map, one, places, words):
                 raise Refused(one.name, "a literal may be the distance of something that moved from a call")
+        self._read(the_map)
+        for one, values, halves in self.doubtful:
+            made = the_map.many(values)
+            lost = any(((halves < p.end) & (halves + 0x10000 > p.start)).any() for p in the_map.pieces if p.shift)
+            if lost or ((made >= 0) & (made != values)).any():
+                raise Refused(one.name, "a number may be an address that moved")
         table = self.sides.named(".got")
         if table is None:
             return
@@ -152,18 +137,26 @@ class Arm(Machine):
             if ((made >= 0) & (made != place + shift)).any():
                 raise Refused(one.name, "a literal may be the distance of something that moved from the offset table")
 
-
-#: The three instructions of a stub, and what stands before one that T32 code calls: ``bx pc`` and what never runs.
-_PADS = (0x46C04778, 0xE7FD4778)
-_STUB = ((0xFFFFFF00, 0xE28FC600), (0xFFFFFF00, 0xE28CCA00), (0xFFFFF000, 0xE5BCF000), (0x0000FFFF, 0x4778))
+    def _read(self, the_map: AddressMap) -> None:
+        """Where something within a section moved against the rest: which addresses the code reads at once."""
+        parts = [p for p, _ in self.sides.pairs]
+        shifts = [{x.shift for x in the_map.pieces if p.addr <= x.start < p.addr + p.size} for p in parts if p.size]
+        if not any(len(x) > 1 for x in shifts):
+            return
+        for number, added in self.reading:
+            part, places, addresses, _ = self.sides.at[number]
+            first, _, reads = added()
+            self.sides.at[number] = part, places, addresses, np.isin(addresses, first[reads])
 
 
 class _Section:
-    def __init__(self, sides: Sides, one: Part, other: Part, never: list[int]) -> None:
-        self.sides, self.one, self.other = sides, one, other
+    def __init__(self, sides: Sides, one: Part, other: Part, never: list[int], stored: Ints) -> None:
+        self.sides, self.one, self.other, self.stored = sides, one, other, stored
+        self.reading: list[Reading] = []
         self.raw, self.raw_b = sides.raw[one.index]
-        self.body = Body(one, self.raw)
-        self.other_body = Body(other, self.raw_b)
+        self.fixed = sides.image is not None
+        self.body = Body(one, self.raw, fixed=self.fixed)
+        self.other_body = Body(other, self.raw_b, fixed=self.fixed)
         al = self.body.all
         self.body.close(np.flatnonzero(al.calls & (al.target != -1) & np.isin(al.target + one.addr, never)))
         self.body.throw([(start - one.addr, stop - one.addr, pad - one.addr) for start, stop, pad in sides.pads])
@@ -173,6 +166,9 @@ class _Section:
         self.new: Ints
         self._branches()
         self._references()
+        self.doubtful, self.halves = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        if self.fixed:
+            self._absolute()
         self.entries = np.zeros(one.size + 2, bool)
         places = self.body.place[self.nodes]
         self.entries[places] = True
@@ -185,10 +181,18 @@ class _Section:
         for _ in range(_MOST_ROUNDS):
             self.body.follow(roots)
             self.nodes = self.body.order()
+            if not len(self.nodes) and self.fixed and not len(roots):
+                self.runs = np.zeros(0, np.int64)
+                roots = self._guess(np.zeros(1, np.int64))
+                continue
             self.found = self._literals()
             if self._close() or self._end():
                 continue
             more = np.union1d(roots, self._pointers())
+            if self.fixed and not self.described:
+                more = np.union1d(more, arm_roots.named(self.body, self.nodes, arm_roots.made(self.body, self.nodes)))
+            if len(more) == len(roots) and self.fixed and not self.described:
+                more = np.union1d(more, arm_roots.named(self.body, self.nodes, self.stored))
             if len(more) == len(roots):
                 missing = guesses[~np.isin(guesses, self.body.place[self.nodes])]
                 more = np.union1d(roots, self.body.behind(self.body.left(self.nodes)))
@@ -214,13 +218,13 @@ class _Section:
                 guesses.append(inside)
             elif where != PADS:  # pads are of the calls' instruction set
                 roots.append(self.body.node(inside & ~1, inside & 1 == 1))
+        known = arm_roots.described(self.sides.a, self.body) if self.fixed else np.zeros(0, np.int64)
+        self.described = bool(len(known))
+        roots.append(known)
         return np.unique(np.concatenate(roots)), np.unique(np.concatenate(guesses))
 
     def _guess(self, places: Ints) -> Ints:
-        """Functions that nothing calls: taken to be of the instruction set of what stands before them."""
-        index = np.searchsorted(self.body.place[self.nodes], places) - 1
-        thumb = self.body.thumb[self.nodes][np.maximum(index, 0)]
-        return self.body.node(places, thumb)
+        return arm_roots.guessed(self.body, self.nodes, places, self.sides.a.header.entry & 1 == 1)
 
     # Literals and the program counter
 
@@ -376,7 +380,8 @@ class _Section:
         reads = np.where(body.all.calls[nodes] | ~body.all.falls[nodes], _PASSED, 0).astype(np.uint32)
         graph = replace(self.graph, reads=self.graph.reads | reads)
         read = follow(graph, near + 1, body.near[nodes[near]], near).escapes
-        strange = np.concatenate((near[~literal], read[~body.loads()[nodes[read]]]))
+        taken = body.loads() | body.summed
+        strange = np.concatenate((near[~literal], read[~taken[nodes[read]]]))
         if len(strange):
             raise body.refuse("an address in the code is used as more than a literal's", body.place[nodes[strange]])
 
@@ -397,16 +402,42 @@ class _Section:
         place = body.place[nodes]
         word = body.words[np.minimum(place // 4, len(body.words) - 1)]
         loads = ~body.thumb[nodes] & ((word >> 26 & 3) == 1)
-        self.sides.at.append((self.one, place, made, loads))
+        self.sides.at.append((self.one, place[loads], made[loads], np.ones(int(loads.sum()), bool)))
         register = np.where(body.thumb[nodes], body.all.joins[nodes], word >> 12 & 15).astype(np.int64)
-        graph, rows, whole, register = self.graph, users[~loads] + 1, made[~loads], register[~loads]
+        self._reading(arm_absolute.Made(users[~loads] + 1, register[~loads], made[~loads], made[~loads]))
 
+    def _reading(self, made: arm_absolute.Made) -> None:
+        """Enter what code adds to addresses that it has made, and which of them it reads or writes."""
+        graph, body = self.graph, self.body
+
+        @cache
         def added() -> tuple[Ints, Ints, Mask]:
-            parts = t32(body.halves), a32(body.words)
-            by_node = Added(*(np.concatenate(x)[self.nodes] for x in zip(*parts, strict=True)))
-            return distances(graph, by_node, rows, register, whole)
+            parts: tuple[Any, Any] = (t32(body.halves), a32(body.words))
+            by_node = Added._make(np.concatenate(x)[self.nodes] for x in zip(*parts, strict=True))
+            return distances(graph, by_node, made.rows, made.registers, made.old)
 
+        place = self.body.place[self.nodes[made.rows - 1]]
+        self.reading.append((len(self.sides.at), added))
+        self.sides.at.append((self.one, place, made.old, np.zeros(len(place), bool)))
         self.sides.added.append(added)
+
+    def _absolute(self) -> None:
+        """Enter the absolute addresses of the section."""
+        _, joined, _ = self._joined()
+        code = arm_absolute.Code(
+            self.sides, self.one, self.other, (self.body, self.other_body), self.nodes, self.graph, self.loads
+        )
+        made, self.doubtful, self.halves = arm_absolute.enter(code, joined)
+        self._reading(made)
+        tables = [np.arange(x, y, 4) for branch, (x, y) in self.body.absolute.items() if self.body.reached[branch]]
+        if tables:
+            at = np.unique(np.concatenate(tables))
+            old, new = code.words(at)
+            self.old, self.new = np.concatenate((self.old, old)), np.concatenate((self.new, new))
+            self.bits[at // 2] = self.bits[at // 2 + 1] = 0xFFFF
+            if (old != new).any():
+                where = [[Range(int(x) + p.offset, int(x) + p.offset + 4) for x in at] for p in (self.one, self.other)]
+                self.sides.pair.account.explain("elf.moved-word", where[0], where[1], self.one.name)
 
     # Branches out of the section
 

@@ -32,8 +32,8 @@ class Body:
     """The code of a section. Places are bytes from its start; a *node* is a place of T32 code (its half-word's number)
     or of A32 code (its word's number behind all half-words)."""
 
-    def __init__(self, part: Part, raw: U8) -> None:
-        self.part = part
+    def __init__(self, part: Part, raw: U8, *, fixed: bool = False) -> None:
+        self.part, self.fixed = part, fixed
         data = np.concatenate((raw, np.zeros(-len(raw) % 4 + 4, np.uint8)))
         self.halves = data.view("<u2").astype(np.uint32)
         self.words = data.view("<u4").astype(np.uint32)
@@ -50,6 +50,7 @@ class Body:
         self.reached = np.zeros(len(self.place), bool)
         self.closed = np.zeros(0, np.int64)
         self.thrown = np.zeros(0, np.int64), np.zeros(0, np.int64)  # calls, and the landing pads that they may enter
+        self.absolute: dict[int, tuple[int, int]] = {}  # a branch: its table of absolute addresses
         self.tables: dict[int, tuple[Ints, int, int]] = {}  # a branch: where it leads (nodes), its table's place, end
         self.under = np.concatenate((under_condition(self.halves), np.zeros(len(self.words), np.int64)))
         self.falls, self.writes = self.all.falls.copy(), self.all.writes.copy()
@@ -61,26 +62,42 @@ class Body:
         """An address within the section that the next instruction adds to a register, as C libraries' start files do:
         as good as the program counter there. All other ``ADR`` are in ``near``."""
         h = self.halves
+        self.counted = self._counted()
         adr = (h >> 11) == 0x14
         add = np.append((h[1:] >> 8 == 0x44) & (h[1:] >> 3 & 15 == (h >> 8 & 7)[:-1]), False)
         at = np.flatnonzero(adr & add & ((np.append(h[1:], 0) & 0x87) != 0x87))
         number = h[at + 1] & 7 | h[at + 1] >> 4 & 8
         self.all.joins[at + 1] = number
         self.counter[at + 1] = (2 * at + 4) // 4 * 4 + 4 * (h[at] & 0xFF)
+        words = self._added_words()
+        self.summed = np.isin(np.arange(len(self.place)), np.concatenate((at + 1, words)))
         w = h << np.uint32(16) | np.append(h[1:], np.uint32(0)).astype(np.uint32)
         a = self.words
         into = np.full(len(self.place), -1, np.int64)
-        adr[at] = False
         into[: self.count][adr] = (h >> 8 & 7)[adr]
         long = np.isin(w & np.uint32(0xFBFF8000), (0xF20F0000, 0xF2AF0000))
         into[: self.count][long] = (w >> 8 & 15)[long]
         words = np.isin(a & np.uint32(0x0FFF0000), (0x028F0000, 0x024F0000)) & (a >> 28 < 15)
         into[self.count :][words] = (a >> 12 & 15)[words]
         self.near = into
-        self.counted = self._counted()
         self._sums_of_tables()
+        self._held()
         self._pooled()
         self._divided()
+
+    def _added_words(self) -> Ints:
+        """The same in A32 code: the nodes that add."""
+        a = self.words
+        adr = np.isin(a & np.uint32(0x0FFF0000), (0x028F0000, 0x024F0000)) & (a >> 28 == 14)
+        add = np.append((a[1:] & 0xFFF00FF0 == 0xE0800000), False)
+        after = np.append(a[1:], np.uint32(0))
+        d, near, far = a >> 12 & 15, after & 15, after >> 16 & 15
+        add &= (near < 15) & (far < 15) & (after >> 12 & 15 < 15)
+        at = np.flatnonzero(adr & add & ((near == d) != (far == d)))
+        self.all.joins[self.count + at + 1] = np.where(near == d, far, near)[at]
+        self.counter[self.count + at + 1] = self.counted[self.count + at]
+        out: Ints = self.count + at + 1
+        return out
 
     def _counted(self) -> Ints:
         """The place that each ``ADR`` makes the address of; -1 where it is outside the section."""
@@ -135,6 +152,20 @@ class Body:
                 self.sized[at] = index & 15, table
                 self.near[at - 4] = -1
                 self.all.jumps[at] = True
+
+    def _held(self) -> None:
+        """``adr n; ldr pc, [n, i, lsl #2]``: a table of addresses. ``held`` gives the register and the table."""
+        h = self.halves
+        self.held: dict[int, tuple[int, int]] = {}
+        for at in np.flatnonzero((h[:-1] & 0xFFF0 == 0xF850) & (h[1:] & 0xFFF0 == 0xF020)).tolist():
+            n, i = int(h[at]) & 15, int(h[at + 1]) & 15
+            for back in (1, 2):
+                node = at - back
+                wide = node >= 12 and h[node] >= 0xE800
+                if node >= 12 and self.near[node] == n and self.counted[node] >= 0 and (back == 2) == wide:
+                    self.held[at] = i, int(self.counted[node])
+                    self.near[node] = -1
+                    self.all.jumps[at] = True
 
     def _pooled(self) -> None:
         """``adr n; ldrd x, y, [n]``: a constant of eight bytes beside the code, as GCC loads one."""
@@ -263,6 +294,10 @@ class Body:
     def _table(self, branch: int) -> tuple[Ints, int, int]:
         """Where a branch by a table leads, and where the table stands."""
         place = int(self.place[branch])
+        if not self.thumb[branch] and self.words[place // 4] & 0x0FFFFFF0 == 0x079FF100:
+            return self._addresses(branch, place + 8, self._compared(place // 4))
+        if branch in self.held:
+            return self._addresses(branch, self.held[branch][1], self._entries(branch - 1, self.held[branch][0]))
         if not self.thumb[branch]:  # branches one after another
             word = first = place // 4 + 2
             while word < len(self.words) and self.words[word] >> 24 == 0xEA and word - first < _MOST_ENTRIES:
@@ -285,6 +320,28 @@ class Body:
         data = self.halves.astype("<u2").view(np.uint8)[start : start + count * width]
         target = start + 2 * np.frombuffer(data.tobytes()[: len(data) // width * width], f"<u{width}").astype(np.int64)
         return target[target < self.size] // 2, start, start + count * width
+
+    def _addresses(self, branch: int, start: int, count: int) -> tuple[Ints, int, int]:
+        """A table of addresses, in a file for a fixed address."""
+        end = start + 4 * count
+        target = self.words[start // 4 : end // 4].astype(np.int64) - self.part.addr
+        odd = int(self.thumb[branch])
+        good = (target >= 0) & (target < self.size) & (target % (4 - 3 * odd) == 0) & (target & 1 == odd)
+        if not self.fixed or start % 4 or start < 0 or end > self.size or not good.all():
+            raise self.refuse("a table of addresses that lead elsewhere", self.place[branch : branch + 1])
+        self.absolute[branch] = start, end
+        return self.node(target & ~1, np.full(len(target), odd == 1)), start, end
+
+    def _compared(self, word: int) -> int:
+        """How many entries the table of an A32 branch has: what the register is compared with just before."""
+        register = int(self.words[word]) & 15
+        for back in range(1, 4):
+            before = int(self.words[word - back]) if word >= back else 0
+            if before & 0xFFFFF000 == 0xE3500000 | register << 16:
+                turn = 2 * (before >> 8 & 15)
+                limit = ((before & 0xFF) >> turn | (before & 0xFF) << (32 - turn)) & 0xFFFFFFFF
+                return limit + 1 if limit < _MOST_ENTRIES else 0
+        raise self.refuse("a table of branches whose size is not known", np.array([4 * word]))
 
     def _entries(self, branch: int, index: int) -> int:
         """How many entries a table of branches has: what the register is compared with just before."""
@@ -320,14 +377,30 @@ class Body:
         end = start + np.where(self.thumb[nodes], self.all.sizes[nodes], 4)
         if (end[:-1] > start[1:]).any() or (len(end) and end[-1] > self.size):
             raise Refused(self.part.name, "two readings of its code overlap")
+        self._check_targets(nodes)
 
-    def left(self, nodes: Ints) -> Ints:
-        """Places of half-words that are neither reached, nor literals or tables, nor padding."""
+    def _check_targets(self, nodes: Ints) -> None:
+        """Every branch, table and landing pad leads to code: none into what other instructions load as literals."""
+        to = [self.leads[nodes], spread(*self.thrown, nodes)[1]]
+        to += [targets for branch, (targets, _, _) in self.tables.items() if self.reached[branch]]
+        target = np.concatenate(to)
+        target = target[(target >= 0) & (target < len(self.place))]
+        lost = target[~self.reached[target]]
+        if len(lost):
+            raise self.refuse("a branch leads into what is data", np.unique(self.place[lost]))
+
+    def taken(self, nodes: Ints) -> Flags:
+        """Which half-words are reached, literals or tables."""
         used = self._literals()
         here = self.place[nodes] // 2
         used[here] = True
         wide = (self.all.sizes[nodes] == 4) | ~self.thumb[nodes]
         used[here[wide] + 1] = True
+        return used
+
+    def left(self, nodes: Ints) -> Ints:
+        """Places of half-words that are neither reached, nor literals or tables, nor padding."""
+        used = self.taken(nodes)
         empty = np.isin(self.halves, _PADDING)
         wide_nop = np.flatnonzero((self.halves[:-1] == 0xF3AF) & (self.halves[1:] == 0x8000))
         empty[wide_nop] = empty[wide_nop + 1] = True
@@ -337,9 +410,11 @@ class Body:
         return np.flatnonzero(~used & ~empty & inside) * 2
 
     def stretches(self, nodes: Ints) -> Ints:
-        """Where each stretch begins of what :meth:`left` finds, padding within it left out."""
+        """Where each stretch begins of what :meth:`left` finds; one half-word like padding is a part of it."""
         places = self.left(nodes)
-        out: Ints = places[np.append(True, np.diff(places) != 2)[: len(places)]]
+        step = np.diff(places)
+        goes_on = (step == 2) | ((step == 4) & ~self.taken(nodes)[places[:-1] // 2 + 1])
+        out: Ints = places[np.append(True, ~goes_on)[: len(places)]]
         return out
 
     def idle(self, nodes: Ints) -> Flags:

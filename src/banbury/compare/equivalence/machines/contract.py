@@ -59,6 +59,20 @@ class CodePair:
     entries: Mask
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Numbers of code of a file for a fixed address, each of which may be an address, that stand in several fields:
+    the offsets of their bytes and the bits of these, each with the number of the number that it belongs to."""
+
+    one: Part
+    other: Part
+    places: Ints
+    bits: U8
+    owner: Ints
+    first: Ints
+    second: Ints
+
+
 @dataclass
 class Sides:
     """Both files, section by section, and what the proof has found so far.
@@ -77,6 +91,7 @@ class Sides:
     #: Of code of a file for a fixed address: section, places, width in bytes, and the numbers of both files, each of
     #: which may be an address.
     immediates: list[tuple[Part, Part, Ints, int, Ints, Ints]] = field(default_factory=list)
+    spread: list[Spread] = field(default_factory=list)
 
     #: Of code: where instructions that make an address stand (offsets), the addresses of the first file, and which of
     #: them read or write there at once.

@@ -1,0 +1,68 @@
+"""Where functions of 32-bit Arm code may begin that no table of the file says: nothing rests on that but how much of
+the code is understood, for whatever is reached is held to the same.
+
+Source: ELF for the Arm Architecture (AAELF32) 4.5 (the low bit of a function's address).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from banbury.compare.equivalence.code import Ints
+from banbury.compare.equivalence.elf_map import SHT_SYMTAB, OwnedElf
+from banbury.compare.equivalence.elf_symbols import check_symbols, symbols_of
+from banbury.compare.equivalence.machines import arm_absolute
+from banbury.compare.equivalence.machines.arm_code import Body
+
+_FUNCTION: Final = 2  # STT_FUNC
+_LOOKED: Final = 4  # words of a function that nothing calls
+
+
+def described(elf: OwnedElf, body: Body) -> Ints:
+    """The functions of a section that the file's table of symbols names, if it has one, as nodes."""
+    first, found = body.part.addr, [np.zeros(0, np.int64)]
+    for part in elf.sections:
+        if part.type == SHT_SYMTAB and not check_symbols(elf, part):
+            table = symbols_of(elf, part)
+            value = table["value"][table["info"] & 15 == _FUNCTION].astype(np.int64) - first
+            value = value[(value >= 0) & (value < body.size)]
+            found.append(body.node(value & ~1, value & 1 == 1))
+    known: Ints = np.unique(np.concatenate(found))
+    return known[known >= 0]
+
+
+def guessed(body: Body, nodes: Ints, places: Ints, entry: bool) -> Ints:
+    """Functions at some places that nothing calls: taken to be of the instruction set of what stands before them
+    (``entry``: T32 where nothing does); in a file for a fixed address, where there are more of them, of that which
+    their first words look like."""
+    index = np.searchsorted(body.place[nodes], places) - 1
+    thumb = np.append(body.thumb[nodes], entry)[np.maximum(index, -1)]
+    at = np.minimum(places[:, None] // 4 + np.arange(_LOOKED), len(body.words) - 2)
+    likely = (body.words[at] >> 28 == 14).sum(axis=1) >= _LOOKED - 1  # T32 code has few such words
+    begins = (places % 4 == 0) | ~body.taken(nodes)[places // 4 * 2]  # a word may begin with zeros
+    thumb = np.where(body.fixed & begins & likely, False, thumb | (places % 4 != 0))
+    return body.node(np.where(thumb, places, places // 4 * 4), thumb)
+
+
+def made(body: Body, nodes: Ints) -> Ints:
+    """What the code makes that may be a function's address, in a file for a fixed address."""
+    places = body.all.literal[nodes]
+    places = places[(places >= 0) & (places + 4 <= body.size)]
+    words = body.words[places // 4].astype(np.int64)
+    return np.concatenate((words, arm_absolute.likely(body, nodes)))
+
+
+def named(body: Body, nodes: Ints, values: Ints) -> Ints:
+    """Which of some numbers are addresses of functions of the section."""
+    place = np.unique(values) - body.part.addr
+    place = place[(place >= 0) & (place < body.size)]
+    thumb = place & 1 == 1
+    node = body.node(place & ~1, thumb)
+    place, thumb, node = place[node >= 0], thumb[node >= 0], node[node >= 0]
+    index = np.searchsorted(body.place[nodes], place & ~1) - 1
+    before = np.append(~body.thumb[nodes], True)[index]
+    free = ~body.taken(nodes)[(place & ~1) // 2]
+    out: Ints = node[body.reached[node] | (free & (thumb | before))]
+    return out
