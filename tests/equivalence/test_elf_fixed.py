@@ -33,8 +33,8 @@ _SECTIONS = (
 )  # fmt: skip
 _PAIRS = [
     "moved-fixed", "moved-fixed-static", "moved-fixed-mips", "moved-fixed-mipsel", "moved-fixed-powerpc",
-    "moved-fixed-aarch64", "moved-fixed-arm", "moved-fixed-arm-a32", "moved-fixed-arm-literals", "moved-fixed-arm-small",
-    "moved-exceptions", "moved-exceptions-fixed", "moved-exceptions-powerpc-fixed",
+    "moved-fixed-aarch64", "moved-fixed-arm", "moved-fixed-arm-a32", "moved-fixed-arm-literals",
+    "moved-fixed-arm-small", "moved-exceptions", "moved-exceptions-fixed", "moved-exceptions-powerpc-fixed",
     "moved-exceptions-aarch64", "moved-exceptions-arm", "moved-exceptions-arm-a32", "moved-arm-hard",
 ]  # fmt: skip
 
