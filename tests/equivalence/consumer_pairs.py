@@ -16,6 +16,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 
+import lz4.frame
+
 from banbury.compare.corpus.trees import Node, base
 from banbury.compare.corpus.writers import cpio, packed, squashfs, tar
 from banbury.compare.corpus.writers.zip import Part
@@ -207,6 +209,20 @@ def _() -> Sample:
 def _() -> Sample:
     honest = lzma.compress(_TEXT, lzma.FORMAT_ALONE)
     return Sample(honest, honest[:1] + struct.pack("<I", 0x660000) + honest[5:])
+
+
+@tampered("lzma-size-and-marker")
+def _() -> Sample:
+    """A stated size, and an end marker all the same: xz before 5.2.6 takes it for corrupt."""
+    honest = lzma.compress(_TEXT, lzma.FORMAT_ALONE)
+    return Sample(honest, honest[:5] + struct.pack("<Q", len(_TEXT)) + honest[13:])
+
+
+@tampered("lz4-linked")
+def _() -> Sample:
+    """Blocks that build on those before them: U-Boot does not boot such a kernel."""
+    linked = lz4.frame.compress(_TEXT * 9000, block_size=lz4.frame.BLOCKSIZE_MAX64KB, block_linked=True)
+    return Sample(lz4.frame.compress(_TEXT * 9000, block_size=lz4.frame.BLOCKSIZE_MAX64KB, block_linked=False), linked)
 
 
 # --- zip: who reads which directory ----------------------------------------------------------------------------------

@@ -44,11 +44,13 @@ def program(
     unsigned: bytes = b"",
     resource_stamp: int = -1,
     runs: bool = False,
+    shared: bool = False,
 ) -> bytes:
     """A program with code, data, relocations and a debug directory. ``signer`` signs it; ``behind``: bytes in the
     certificate table's padding; ``slack``: behind the code, up to the alignment; ``sum_off`` is added to the right
     checksum; ``more`` and ``unsigned``: certificates and an attribute within the signature that it does not cover;
-    ``resource_stamp``: there are resources, of that time; ``runs``: data may be executed."""
+    ``resource_stamp``: there are resources, of that time; ``runs``: data may be executed; ``shared``: a section of code
+    is loaded from the data's bytes."""
     debug_at, data_rva = 0x40, 0x2000
     info = b"RSDS" + guid + struct.pack("<I", 1) + path.encode() + b"\0"
     directory = struct.pack("<IIHHIIII", 0, stamp, 0, 0, 2, len(info), data_rva + debug_at + 28, 0x600 + debug_at + 28)
@@ -68,17 +70,34 @@ def program(
         head += struct.pack("<8sIIIIIIHHI", name, size, rva, len(stored), at, 0, 0, 0, 0, kind)
         body += stored
         at += len(stored)
+    if shared:
+        head += struct.pack("<8sIIIIIIHHI", b".more", 0x600, 0x4000, 0x600, 0x600, 0, 0, 0, 0, 0x60000020)
     directories = [(0, 0)] * 16
     directories[5], directories[6] = (0x3000, len(blocks)), (data_rva + debug_at, 28)
     if resource_stamp >= 0:
         directories[2] = data_rva + 0x300, 24
     optional = struct.pack("<HBBIIIII", 0x20B, 14, 0, 0x200, 0x800, 0, entry, 0x1000)
     optional += struct.pack(
-        "<QIIHHHHHHIIIIHH", 0, 0x1000, _ALIGN, 0, 0, 1, 0, 0, 0, 0, 0x4000, 0x400, 0, subsystem, flags
+        "<QIIHHHHHHIIIIHH",
+        0,
+        0x1000,
+        _ALIGN,
+        0,
+        0,
+        1,
+        0,
+        0,
+        0,
+        0,
+        0x5000 if shared else 0x4000,
+        0x400,
+        0,
+        subsystem,
+        flags,
     )
     optional += struct.pack("<QQQQII", 0x100000, 0x1000, 0x100000, 0x1000, 0, 16)
     optional += b"".join(struct.pack("<II", *row) for row in directories)
-    coff = b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(pieces), stamp, 0, 0, len(optional), 0x22E)
+    coff = b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(pieces) + shared, stamp, 0, 0, len(optional), 0x22E)
     dos = (b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", _PE) + stub + rich).ljust(_PE, b"\0")
     out = bytearray((dos + coff + optional + head).ljust(0x400, b"\0") + body + (overlay if sign_before else b""))
     if signer:
@@ -197,6 +216,18 @@ def recipes() -> Iterator[Recipe]:
             "header",
             "Bytes that may be executed are said to be a debug identity.",
             lambda: _keys(Made(a=program(runs=True), b=_vendor(runs=True, guid=_EVIL[:16]), base=_vendor(runs=True))),
+        ),
+        (
+            "entry-in-data",
+            "header",
+            "It starts in data, at the debug identity.",
+            lambda: _keys(Made(a=program(entry=0x2060), b=_vendor(entry=0x2060, guid=_EVIL[:16]), base=_vendor())),
+        ),
+        (
+            "sections-share",
+            "header",
+            "A section of code is loaded from the same bytes as the data with the debug identity.",
+            lambda: _keys(Made(a=program(shared=True), b=_vendor(shared=True, guid=_EVIL[:16]), base=_vendor())),
         ),
     )
     for name, group, note, make in rows:

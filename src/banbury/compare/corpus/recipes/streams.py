@@ -101,8 +101,8 @@ def _same_rows() -> Iterator[tuple[str, str, str, str, bytes]]:
         "lz4",
         "blocks",
         "compression",
-        "Independent blocks of another size.",
-        lz4_frame(CONTENT, block=5, linked=False),
+        "Blocks of another size.",
+        lz4_frame(CONTENT, block=5),
     )
     yield "bzip2", "level", "compression", "Blocks of another size.", bz2.compress(CONTENT, 3)
 

@@ -8,6 +8,7 @@ Sources: RFC 1952; The .xz File Format 1.2.0; RFC 8878; LZ4 Frame Format 1.6.
 
 from __future__ import annotations
 
+import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -23,6 +24,7 @@ from banbury.formats.view import Buffer, View
 
 _FEED: Final = 1 << 18
 _PIECE: Final = 1 << 20
+_NO_SIZE: Final = b"\xff" * 8  # in the header of an LZMA stream that ends with a marker
 _XZ: Final = b"\xfd7zXZ\0"
 _DICTIONARY: Final = 64 << 20  # bytes, what xz -9 asks for; a decoder sets so much memory aside
 _WINDOW: Final = 128 << 20  # bytes, what zstd and Linux take without being asked to
@@ -168,7 +170,8 @@ def _lz4(view: View) -> Head:
         raise Refused("lz4", "more than one frame, or bytes behind it")
     if view.u8(4) & 1:
         raise Refused("lz4 descriptor", "needs a dictionary")
-    return Head(exact={}, free={}, body=Range(4, len(view)))
+    # U-Boot reads no blocks that build on those before them (lib/lz4_wrapper.c, ulz4fn: "We can't support this yet").
+    return Head(exact={"independent blocks": bool(view.u8(4) & 0x20)}, free={}, body=Range(4, len(view)))
 
 
 def _lz4_legacy(view: View) -> Head:
@@ -271,7 +274,24 @@ def _lzma(view: View) -> Head:
     # lzma_bidder_bid); libarchive takes no other than these.
     known = size.bit_count() == 1 and size >= 1 << 12
     odd = {} if known else {"dictionary of a size that some readers reject": size}
+    if view.take(5, 8) != _NO_SIZE and _marked(view):
+        raise Refused("lzma", "a stated size and an end marker, which xz before 5.2.6 rejects")
     return Head(exact=_memory(size) | odd, free={}, body=Range(1, len(view)))
+
+
+def _marked(view: View) -> bool:
+    """Whether a stream of stated size ends with an end marker too: it is whole to who is told no size."""
+    head = view.take(0, 5) + _NO_SIZE
+    engine = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=decoders.MEMORY)
+    try:
+        engine.decompress(head, 0)
+        for at in range(13, len(view), _PIECE):
+            rest = view.take(at, min(_PIECE, len(view) - at))
+            while not engine.eof and (engine.decompress(rest, _PIECE) or not engine.needs_input):
+                rest = b""
+    except lzma.LZMAError:
+        return False
+    return engine.eof
 
 
 class _Format(Struct, frozen=True):

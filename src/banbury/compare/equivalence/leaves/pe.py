@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -37,10 +38,12 @@ _CERTIFICATES: Final = 4
 
 
 class Section(Struct, frozen=True):
-    """A section: where it is loaded (an address from the image's base) and where its bytes stand in the file."""
+    """A section: where it is loaded (an address from the image's base), how many bytes it takes there, and where those
+    stand that are in the file."""
 
     name: bytes
     address: int
+    memory: int
     start: int
     size: int
     flags: int
@@ -73,10 +76,10 @@ class Program:
             raise Refused("subsystem", "is none of UEFI", [Range(self.options + 68, self.options + 70)])
         self.sections = []
         for n in range(count):
-            _, _, address, stored, start, *_, flags = view.unpack(_SECTION, table + n * _SECTION.size)
+            _, memory, address, stored, start, *_, flags = view.unpack(_SECTION, table + n * _SECTION.size)
             raw = view.take(table + n * _SECTION.size, 8)
             view.mem(start if stored else 0, stored)
-            self.sections.append(Section(raw.rstrip(b"\0"), address, start, stored, flags))
+            self.sections.append(Section(raw.rstrip(b"\0"), address, memory, start, stored, flags))
         self.headers = table + count * _SECTION.size
         self.end = len(view)
         at, size = self.directory(4)
@@ -92,6 +95,7 @@ class Program:
         if self.known > 4:
             self.fields.append(Field(self.directories + 32, self.directories + 40, "pe.signature"))
         self.paths: list[tuple[int, bytes]] = []
+        self._apart()
         self._inner()
 
     @property
@@ -103,6 +107,20 @@ class Program:
         if number >= self.known:
             return 0, 0
         return self.view.u32(self.directories + 8 * number), self.view.u32(self.directories + 8 * number + 4)
+
+    def _apart(self) -> None:
+        """Refuse sections that share bytes, and an entry that lies in none of code: firmware looks at no flags, so that
+        what is let go in one place could be executed in another."""
+        for spans in (
+            [(0, self.headers), *((s.start, s.start + s.size) for s in self.sections if s.size)],
+            [(0, self.headers), *((s.address, s.address + (s.memory or s.size)) for s in self.sections)],
+        ):
+            spans.sort()
+            if any(end > start for (_, end), (start, _) in pairwise(spans)):
+                raise Refused("sections", "share bytes, in the file or in memory")
+        entry = self.view.u32(self.options + 16)
+        if entry and not any(s.flags & _RUNS and 0 <= entry - s.address < s.size for s in self.sections):
+            raise Refused("entry", "lies in no section of code", [Range(self.options + 16, self.options + 20)])
 
     def place(self, address: int, size: int) -> int:
         """Where loaded bytes stand in the file, in a section that holds no code."""
