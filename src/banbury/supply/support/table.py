@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -24,16 +25,27 @@ from banbury.supply.versions import key
 #: was found.
 STATED, DERIVED, UNVERIFIED = "stated", "derived", "unverified"
 _CONFIDENCES: Final = (STATED, DERIVED, UNVERIFIED)
+#: Claims that a document can make without saying whether support has ended: that something newer exists says nothing of
+#: what is older, and what a contract covers only its parties know.
+_OPEN: Final = (Claim.SUPERSEDED, Claim.CONTRACT)
 
 
 class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One claim.
 
     It covers the versions of ``branch`` (``3.10`` covers 3.10.108, not 3.101), or those from ``low`` (inclusive) to
-    ``high`` (exclusive), or every version. ``package``: a regular expression that the package manager's version must
-    hold; ``versionless``: it covers a component whose version nobody knows, and no other. ``end``: the last day of
-    support (ISO 8601); ``ended``: where no day is known. ``source`` and ``source_date``: the document and its date;
-    ``reviewer``: who has compared the row with it.
+    ``high`` (exclusive), or every version; of these, where there is a ``package`` or a ``seen``, those whose package
+    manager's version holds this regular expression, or the bytes that identified the component. ``versionless``: it
+    covers a component whose version nobody knows, and no other.
+
+    The end is one of four: ``end``, the last day of support (ISO 8601); ``ended``, where no day is known; ``lines``,
+    the project mends its newest so many lines of releases, a line being what agrees in its first ``depth`` numbers (0:
+    every release is a line); ``months``, it mends a line for so long after its first release. The last two are worked
+    out from days of releases (:mod:`.lines`). ``minimum``: support lasts at least until then; what comes after is not
+    said.
+
+    ``source``, ``address`` and ``source_date``: the document, where it is, its date; ``read``: the day on which it was
+    compared with the row; ``reviewer``: who has done so besides the author.
     """
 
     product: str
@@ -45,23 +57,33 @@ class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     low: str = ""
     high: str = ""
     package: str = ""
+    seen: str = ""
     versionless: bool = False
     end: str = ""
     ended: bool | None = None
+    lines: int = 0
+    depth: int = 0
+    months: int = 0
+    minimum: bool = False
     successor: str = ""
+    address: str = ""
     source_date: str = ""
+    read: str = ""
     reviewer: str = ""
 
-    def covers(self, version: str, package_version: str, scheme: str = "") -> bool:
+    def covers(self, version: str, package_version: str, scheme: str = "", texts: Sequence[str] = ()) -> bool:
         """Whether the row speaks of a version. One that cannot be ordered is covered by rows on every version only."""
         if self.package and not re.search(self.package, package_version[:200]):
+            return False
+        if self.seen and not any(re.search(self.seen, text[:400]) for text in texts):
             return False
         if self.versionless:
             return not version
         if self.branch:
             return in_branch(version, self.branch)
-        if not (self.low or self.high):
-            return True
+        return not (self.low or self.high) or self._between(version, scheme)
+
+    def _between(self, version: str, scheme: str) -> bool:
         try:
             own = key(version, scheme)
             above = not self.low or key(self.low, scheme) <= own
@@ -70,16 +92,35 @@ class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             return False
 
 
-class _Releases(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Listed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Days of a product's releases, as a document gives them that is of ``source_date``: later ones are not in it."""
+
     product: str
     source: str
     source_date: str
+    address: str = ""
     days: dict[str, str]
+
+
+class Distribution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A release of a distribution: its packages are mended for everybody until ``end``, and until ``paid`` for who has
+    a subscription. ``mark``: the regular expression in a package's version that shows where it is from."""
+
+    name: str
+    release: str
+    end: str
+    source: str
+    source_date: str
+    address: str
+    read: str
+    paid: str = ""
+    mark: str = ""
 
 
 class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     row: list[Row] = []
-    releases: list[_Releases] = []
+    releases: list[Listed] = []
+    distribution: list[Distribution] = []
 
 
 def in_branch(version: str, branch: str) -> bool:
@@ -93,17 +134,21 @@ def _tables() -> list[Traversable]:
 
 
 @cache
-def _read() -> tuple[dict[str, list[Row]], dict[str, dict[str, str]]]:
+def _read() -> tuple[dict[str, list[Row]], dict[str, Listed], list[Distribution]]:
     rows: dict[str, list[Row]] = {}
-    days: dict[str, dict[str, str]] = {}
+    listed: dict[str, Listed] = {}
+    distributions: list[Distribution] = []
     for item in _tables():
         content = convert(tomllib.loads(item.read_text("utf-8")), _File)
         for row in content.row:
             _check(item.name, row)
             rows.setdefault(row.product, []).append(row)
-        for listed in content.releases:
-            days.setdefault(listed.product, {}).update(listed.days)
-    return rows, days
+        for one in content.releases:
+            if one.product in listed:
+                raise ValueError(f"{item.name}: {one.product}: days of releases are given twice")
+            listed[one.product] = one
+        distributions += content.distribution
+    return rows, listed, distributions
 
 
 def _check(name: str, row: Row) -> None:
@@ -111,14 +156,18 @@ def _check(name: str, row: Row) -> None:
     where = f"{name}: {row.product} {row.branch or row.high}"
     if row.confidence not in _CONFIDENCES:
         raise ValueError(f"{where}: no such confidence: {row.confidence}")
-    if row.confidence != UNVERIFIED and not (row.end or row.ended is not None):
+    ends = [bool(row.end), row.ended is not None and not row.end, bool(row.lines), bool(row.months)]
+    if sum(ends) > 1:
+        raise ValueError(f"{where}: a row says in one way when support ends")
+    if row.confidence != UNVERIFIED and not any(ends) and row.claim not in _OPEN:
         raise ValueError(f"{where}: a sourced row says when or whether support ended")
-    if row.confidence != UNVERIFIED and not row.source_date:
-        raise ValueError(f"{where}: a source has a date")
-    for day in (row.end, row.source_date if len(row.source_date) != 4 else ""):
+    if row.confidence != UNVERIFIED and not (row.source_date and row.read and row.address.startswith("https://")):
+        raise ValueError(f"{where}: a source has an address, a date, and a day on which it was read")
+    for day in (row.end, row.read, row.source_date if len(row.source_date) != 4 else ""):
         if day:
             dt.date.fromisoformat(day)
-    re.compile(row.package)
+    for pattern in (row.package, row.seen):
+        re.compile(pattern)
 
 
 def rows(product: str) -> list[Row]:
@@ -131,9 +180,19 @@ def every_row() -> list[Row]:
     return [row for listed in _read()[0].values() for row in listed]
 
 
-def days(product: str) -> dict[str, str]:
-    """Versions of a product with the days of their release, as far as the table has them."""
-    return _read()[1].get(product, {})
+def listed(product: str) -> Listed | None:
+    """The days of a product's releases, as far as the table has them."""
+    return _read()[1].get(product)
+
+
+def every_listed() -> list[Listed]:
+    """Every product's days of releases."""
+    return list(_read()[1].values())
+
+
+def distributions() -> list[Distribution]:
+    """The releases of distributions, whatever feeds are loaded."""
+    return _read()[2]
 
 
 @cache

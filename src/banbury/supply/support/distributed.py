@@ -1,0 +1,109 @@
+"""What the distribution that a package is from promises for its release, whatever the project itself does.
+
+A release's packages are mended for everybody until a day, and longer for who has a subscription: the second is a
+contract, and says nothing of a product whose vendor has none.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Final
+
+from msgspec import Struct
+
+from banbury.model.supply import Claim, Component, Support
+from banbury.supply.support.cycles import Feeds
+from banbury.supply.support.table import STATED, Distribution, distributions, in_branch
+
+#: Distributions by the namespace of a package URL: endoflife.date's name, and what its "extended support" is, open to
+#: everybody (Debian's long-term support) or by subscription (Ubuntu's).
+_NAMES: Final = {"debian": ("debian", True), "ubuntu": ("ubuntu", False), "alpine": ("alpine-linux", False)}
+
+
+class _Promise(Struct, frozen=True, kw_only=True):
+    release: str
+    end: str
+    ended: bool | None
+    paid: str
+    source: str
+    date: str
+
+
+def by_distribution(component: Component, hosts: dict[str, set[str]], feeds: Feeds, day: dt.date) -> list[Support]:
+    """The claims on a package. ``hosts``: the distributions in the inventory, each with its releases.
+
+    The release is the one that the package's version names (``+deb11u4``), else the only one in the inventory. Where
+    there are several, it cannot be told which one the package is from, nor whether support has ended. What is sold is
+    told of where what everybody gets has ended.
+    """
+    name, releases = _from(component, hosts)
+    found: list[Support] = []
+    for release in sorted(releases):
+        promise = _promise(name, release, feeds, day)
+        if promise is None:
+            continue
+        sure = len(releases) == 1
+        found.append(_claim(component, promise, Claim.DISTRIBUTION, promise.end, promise.ended if sure else None))
+        if promise.paid and promise.ended and sure:
+            found.append(_claim(component, promise, Claim.CONTRACT, promise.paid, None))
+    return found
+
+
+def _from(component: Component, hosts: dict[str, set[str]]) -> tuple[str, set[str]]:
+    for one in distributions():
+        if one.mark and re.search(one.mark, component.package_version[:200]):
+            return one.name, {one.release}
+    namespace = component.purl.removeprefix("pkg:").split("/")[1:2]
+    name = namespace[0] if namespace else ""
+    if name not in _NAMES:
+        return name, set()
+    return name, hosts.get(name, set()) | hosts.get(_NAMES[name][0], set())
+
+
+def _promise(name: str, release: str, feeds: Feeds, day: dt.date) -> _Promise | None:
+    """The feed's cycle, else the table's row."""
+    feed, open_ = _NAMES[name]
+    cycle = feeds.cycle(feed, release)
+    if cycle is None:
+        return _row(name, release, day)
+    public = open_ and bool(cycle.extended or cycle.extended_ended is not None)
+    end = (cycle.extended if public else "") or ("" if public else cycle.eol)
+    flag = cycle.extended_ended if public else cycle.ended
+    return _Promise(
+        release=cycle.cycle,
+        end=end,
+        ended=feeds.ended(cycle, end, flag, day),
+        paid="" if public else cycle.extended,
+        source=f"{cycle.source}: {cycle.product} {cycle.cycle} (snapshot sha256:{cycle.snapshot})",
+        date=feeds.written.get(cycle.snapshot, ""),
+    )
+
+
+def _row(name: str, release: str, day: dt.date) -> _Promise | None:
+    held = [one for one in distributions() if one.name == name and in_branch(release, one.release)]
+    one: Distribution | None = max(held, key=lambda row: len(row.release), default=None)
+    if one is None:
+        return None
+    return _Promise(
+        release=one.release,
+        end=one.end,
+        ended=day.isoformat() > one.end,
+        paid=one.paid,
+        source=f"{one.source} ({one.address}, read {one.read})",
+        date=one.source_date,
+    )
+
+
+def _claim(component: Component, promise: _Promise, claim: Claim, end: str, ended: bool | None) -> Support:
+    says = ": longer support, by subscription" if claim is Claim.CONTRACT else ""
+    return Support(
+        component=component.id,
+        claim=claim,
+        ended=ended,
+        end=end,
+        branch=promise.release,
+        source=promise.source + says,
+        source_date=promise.date,
+        confidence=STATED,
+    )
