@@ -113,11 +113,9 @@ def zstd(data: bytes, *, level: int = 3, check: bool = True, size: bool = True) 
     return zstandard.ZstdCompressor(level=level, write_checksum=check, write_content_size=size).compress(data)
 
 
-def lz4_frame(data: bytes, *, level: int = 0, block: int = 4, check: bool = True, linked: bool = True) -> bytes:
+def lz4_frame(data: bytes, *, level: int = 0, block: int = 4, check: bool = True) -> bytes:
     """One lz4 frame; ``block``: 4 (64 KiB) to 7 (4 MiB)."""
-    packed: bytes = lz4.frame.compress(
-        data, compression_level=level, block_size=block, content_checksum=check, block_linked=linked
-    )
+    packed: bytes = lz4.frame.compress(data, compression_level=level, block_size=block, content_checksum=check)
     return packed
 
 
