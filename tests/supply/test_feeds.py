@@ -345,6 +345,77 @@ def test_a_bad_record_costs_itself(bench: Bench) -> None:
     assert bench.ids("cpe:acme:router", "1") == ["CVE-2030-0001", "CVE-2030-0006"]
 
 
+def _renamed(record: dict[str, Any], old: str) -> dict[str, Any]:
+    """A record in which a field, wherever it is, has another name."""
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {(f"{key}New" if key == old else key): walk(inner) for key, inner in value.items()}
+        return [walk(one) for one in value] if isinstance(value, list) else value
+
+    found = walk(record)
+    assert isinstance(found, dict)
+    return found
+
+
+def _in_form(form: str, number: int) -> dict[str, Any]:
+    id_ = f"CVE-2030-{number}"
+    if form == "1.1":
+        found = json.loads(made.nvd1(id_))["CVE_Items"][0]
+        assert isinstance(found, dict)
+        return found
+    if form == "5":
+        return made.cve5(id_, defaultStatus="unaffected", versions=[{"version": "1.0", "status": "affected"}])
+    return made.nvd(id_)
+
+
+def _feed(form: str, records: list[dict[str, Any]]) -> bytes:
+    if form == "1.1":
+        return json.dumps({"CVE_data_type": "CVE", "CVE_Items": records}).encode()
+    if form == "2.0":
+        return made.page(*records)
+    return b"".join(json.dumps(one).encode() + b"\n" for one in records)
+
+
+@pytest.mark.parametrize(
+    ("form", "field"),
+    [("1.1", "configurations"), ("1.1", "nodes"), ("1.1", "cpe_match"), ("2.0", "configurations"),
+     ("2.0", "nodes"), ("2.0", "cpeMatch"), ("5", "affected"), ("5", "versions")],
+)  # fmt: skip
+def test_a_feed_in_another_form_takes_nothing_away(bench: Bench, form: str, field: str) -> None:
+    """A renamed field would leave every record without a version: it is loud, and what was there stays."""
+    good = [_in_form(form, number) for number in range(1000, 1030)]
+    name = {"1.1": "cpe:acme:os", "2.0": "cpe:acme:router", "5": "cna:linux:linux"}[form]
+    bench.take(_feed(form, good), "good")
+    before = bench.ids(name)
+    assert len(before) == 30
+    with pytest.raises(InputError, match=r"none of its 30 records states|most of its records cannot be read"):
+        bench.take(_feed(form, [_renamed(one, field) for one in good]), "renamed")
+    assert bench.ids(name) == before
+
+
+def test_most_records_unreadable(bench: Bench) -> None:
+    """It is no feed that is relied on, and one line says why; reasons that repeat are counted."""
+    bad = [made.nvd(f"CVE-2030-{number}", published=5) for number in range(1000, 1030)]
+    with pytest.raises(InputError, match=r"most of its records cannot be read \(30 of 31"):
+        bench.take(made.page(made.nvd(), *bad), "1")
+    assert bench.ids("cpe:acme:router") == []
+    found = bench.take(made.page(*(made.nvd(f"CVE-2031-{n}") for n in range(1000, 1040)), *bad), "2")
+    assert [one.refused for one in found.snapshots] == [30]
+    assert len(found.remarks) == 1
+    assert found.remarks[0].endswith("(30 times)")
+
+
+def test_a_page_of_records_that_wait_is_a_feed(bench: Bench) -> None:
+    """NVD's newest records have no configurations yet; that is no change of form."""
+    waiting = []
+    for number in range(1000, 1030):
+        record = made.nvd(f"CVE-2030-{number}", vulnStatus="Awaiting Analysis")
+        record.pop("configurations")
+        waiting.append(record)
+    assert [one.records for one in bench.take(made.page(*waiting)).snapshots] == [30]
+
+
 def test_a_text_that_looks_like_the_end_of_a_record(bench: Bench) -> None:
     """Where the next record begins is proved by parsing, not by what a text says."""
     trap = '}, {"cve": {"id": "CVE-2030-6666", "lastModified": "2031-01-01", "configurations": []}}, {"cve": {"id": "'
@@ -582,3 +653,14 @@ def test_the_kernels_records(bench: Bench) -> None:
         files = connection.exec_driver_sql("SELECT count(DISTINCT record) FROM file").scalar()
     assert 3_600 < int(named or 0) <= 3_700
     assert int(files or 0) >= 3_675
+
+
+def test_one_bad_file_among_several(tmp_path: Path) -> None:
+    """It is said, the others are imported, and the exit status tells."""
+    for name, data in (("1", made.page(made.nvd())), ("2", b"no feed at all"), ("3", json.dumps(made.KEV).encode())):
+        (tmp_path / name).write_bytes(data)
+    arguments = ["feeds", "import", *(str(tmp_path / name) for name in "123"), "--feeds", str(tmp_path / "f.db")]
+    done = CliRunner().invoke(main, arguments)
+    assert (done.exit_code, "1 of 3 files could not be imported" in done.output) == (2, True)
+    with FeedStore(tmp_path / "f.db") as store:
+        assert [one.format for one in store.snapshots()] == ["nvd-json-2.0", "kev-json"]

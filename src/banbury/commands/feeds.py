@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from banbury.commands.common import WORKSPACE, errors_as_exit_status
+from banbury.model.errors import InputError
 from banbury.terminal import plain
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def import_(
     The format is told by the content: NVD JSON 2.0 and 1.1, NVD overrides, CVE 5 (with CISA's additions), OSV (JSON,
     YAML), KEV (JSON, CSV), EPSS, endoflife.date (products, release dates), distro-info, curl's vuln.pm, per-stream
     kernel lists, retire.js. Each file is one transaction: where it is damaged, empty or of no known format, nothing is
-    changed and the exit status is 2. A file that was imported before is passed over.
+    changed by it, the others are imported all the same, and the exit status is 2. A file that was imported before is
+    passed over.
     """
     with errors_as_exit_status():
         from banbury.supply.feeds.bundle import bundled
@@ -67,20 +69,29 @@ def import_(
 
         path = feeds_path or workspace / "feeds.db"
         made = not path.exists()
+        refused: list[InputError] = []
         try:
             with FeedStore(path, create=True) as store, Importing(store) as importing:
                 for one in files:
-                    with bundled(
-                        one, trust_root, path.parent / "feeds-trust", accept_expired=accept_expired
-                    ) as targets:
-                        for name, target in targets:
-                            found = importing.file(target, name=name, licence=licence)
-                            made = False
-                            if not quiet:
-                                click.echo("\n".join(plain(line) for line in _said(target, found)))
+                    try:
+                        with bundled(
+                            one, trust_root, path.parent / "feeds-trust", accept_expired=accept_expired
+                        ) as targets:
+                            for name, target in targets:
+                                found = importing.file(target, name=name, licence=licence)
+                                made = False
+                                if not quiet:
+                                    click.echo("\n".join(plain(line) for line in _said(target, found)))
+                    except InputError as problem:
+                        if len(files) == 1:
+                            raise
+                        refused.append(problem)
+                        click.echo(f"banbury: {plain(str(problem))}", err=True)
         finally:
             if made:
                 path.unlink(missing_ok=True)  # an empty store would look like one that knows of nothing
+        if refused:
+            raise InputError(f"{len(refused)} of {len(files)} files could not be imported")
 
 
 def _said(path: Path, found: Imported) -> list[str]:

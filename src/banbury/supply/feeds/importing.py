@@ -112,6 +112,8 @@ class Importing:
                 for batch in _batches(spool):
                     writer.add(batch)
                 totals = writer.end()
+                if why := writer.unsound():
+                    raise InputError(f"{path}: {why}", hint="nothing was changed; what was imported before stands")
                 if not sum(one.records for one in totals.snapshots):
                     why = f" ({totals.remarks[0]})" if totals.remarks else ""
                     raise InputError(

@@ -33,7 +33,8 @@ class Range(Struct, frozen=True, array_like=True):
 class Vulnerability(Struct, array_like=True, tag=1):
     """See :class:`banbury.supply.feeds.query.Advisory`. ``stated`` counts the statements on versions that the record
     holds, before those that say the same twice are merged; ``exploited`` is the day on which the record says that it
-    was listed as exploited; ``block`` and ``index`` say where the raw record stands."""
+    was listed as exploited; ``block`` and ``index`` say where the raw record stands. ``silent``: it should state which
+    versions are affected, and does not."""
 
     source: str
     id: str
@@ -55,6 +56,7 @@ class Vulnerability(Struct, array_like=True, tag=1):
     block: int = -1
     index: int = -1
     routines: list[str] = []
+    silent: bool = False
 
 
 class ExploitedRow(Struct, frozen=True, array_like=True, tag=2):

@@ -32,6 +32,9 @@ from banbury.supply.feeds.store import FeedStore
 
 #: Reasons of refusal and other remarks that are kept for each snapshot.
 _REMARKS: Final = 20
+#: Records from which on a file is judged as a whole: where all that should state versions are silent, or most cannot be
+#: read, its form is another than the one that is known, and what it would take the place of is better.
+_JUDGED: Final = 20
 #: Bytes of two keys: 128 characters of text give no more.
 _KEY: Final = 2048
 _RECORD: Final = (
@@ -61,15 +64,33 @@ class _Part(Struct):
     records: int = 0
     ranges: int = 0
     refused: int = 0
+    silent: int = 0
+    told: int = 0
     newest: str = ""
     claimed: int = -1
     day: str = ""
     remarks: list[str] = []
-    older_than_loaded: bool = False
+    refusals: dict[str, int] = {}
 
     def remark(self, says: str) -> None:
         if len(self.remarks) < _REMARKS:
             self.remarks.append(says)
+
+    def refuse(self, why: str) -> None:
+        self.refused += 1
+        if why in self.refusals or len(self.refusals) < _REMARKS:
+            self.refusals[why] = self.refusals.get(why, 0) + 1
+
+    def unsound(self) -> str:
+        """Why the file cannot be relied on as a whole, ``""`` where it can."""
+        if self.refused >= _JUDGED and self.refused > self.records:
+            first = max(self.refusals, key=lambda why: self.refusals[why], default="")
+            return f"most of its records cannot be read ({self.refused} of {self.refused + self.records}: {first})"
+        if self.silent >= _JUDGED and not self.told:
+            return (
+                f"none of its {self.records} records states which versions are affected: its form is not the known one"
+            )
+        return ""
 
 
 def known_snapshots(store: FeedStore, sha256: str) -> list[Snapshot]:
@@ -150,9 +171,8 @@ class Writer:
         if self._part is None:
             raise ValueError("items of no importer")
         if kind is Refused:
-            self._part.refused += len(run)
-            for one in run[:_REMARKS]:
-                self._part.remark(f"refused: {items.text(one.why)}" if isinstance(one, Refused) else "")
+            for one in run:
+                self._part.refuse(items.text(one.why) if isinstance(one, Refused) else "")
         elif kind is Note:
             self._notes(run)
         else:
@@ -203,6 +223,8 @@ class Writer:
         part = self._now()
         part.records += len(run)
         part.ranges += sum(one.stated for one in run)
+        part.silent += sum(one.silent for one in run)
+        part.told += sum(one.stated > 0 for one in run)
         part.newest = max([part.newest, *(one.modified or one.published for one in run)])
         version = struct.pack("<I", version_of(part.importer))
         there = self._there({one.id for one in run})
@@ -359,6 +381,9 @@ class Writer:
     def end(self) -> Totals:
         """Write the snapshots, and what must come last."""
         for part in self._parts.values():
+            part.remarks += [
+                f"refused: {why}" + (f" ({count} times)" if count > 1 else "") for why, count in part.refusals.items()
+            ]
             if part.importer.kind is FeedKind.EXPLOITED and part.records:
                 part.newest = max(part.newest, part.day)
                 self._catalogue(part)
@@ -367,6 +392,10 @@ class Writer:
             schema.BY_PRODUCT.create(self._connection)
         self._totals.remarks = [says for part in self._parts.values() for says in part.remarks]
         return self._totals
+
+    def unsound(self) -> str:
+        """Why the file cannot be relied on as a whole, ``""`` where it can."""
+        return next((why for part in self._parts.values() if (why := part.unsound())), "")
 
     def _snapshot(self, part: _Part) -> None:
         if part.claimed >= 0 and part.claimed != part.records + part.refused:

@@ -137,8 +137,12 @@ def _build(raw: bytes, record: Record) -> Item:
     found, files, routines = Collected(), dict[str, None](), dict[str, None]()
     for container in containers if "rejected" not in flags else ():
         _container(container, found, files, routines)
-    if not found.ranges and "rejected" not in flags:
-        _commits(containers, found)
+    named = any(_name(one.vendor, one.product) for container in containers for one in container.affected)
+    if "rejected" not in flags:
+        if not any(one.affected or one.cpe_applicability for one in containers):
+            raise ValueError("a published record without a list of what is affected")
+        if not found.ranges:
+            _commits(containers, found)
     value, vector = best(_scores(containers))
     content = [m.other.content for one in containers for m in one.metrics if m.other and m.other.type == "ssvc"]
     return Vulnerability(
@@ -146,6 +150,7 @@ def _build(raw: bytes, record: Record) -> Item:
         items.day(meta.date_published), english(cna.descriptions or cna.rejected_reasons), value, vector, flags, [],
         ssvc(content), _weaknesses(containers), found.stated, list(found.ranges), found.trees, list(files),
         _exploited(containers), fingerprint(raw), routines=list(routines)[: items.LIST],
+        silent=named and not found.stated and "rejected" not in flags,
     )  # fmt: skip
 
 

@@ -31,6 +31,8 @@ from banbury.supply.feeds.importers._records import (
 from banbury.supply.feeds.items import Item, Note, Vulnerability
 from banbury.supply.feeds.streams import Document
 
+#: NVD, "Vulnerability Statuses": in these, the configurations have been added.
+_SETTLED = frozenset({"analyzed", "modified"})
 _LICENCE = "public domain (work of the US government)"
 
 
@@ -169,6 +171,7 @@ def _build2(raw: bytes, record: Record2, source: str, annotation: Annotation | N
         english(record.descriptions) or items.text(said.description, items.SUMMARY), value, vector, flags, [],
         ssvc(metrics.ssvc_v203), _weaknesses(record.weaknesses), found.stated, list(found.ranges), found.trees, [],
         items.day(record.cisa_exploit_add), fingerprint(raw),
+        silent=not found.stated and (annotation is not None or record.vuln_status.lower() in _SETTLED),
     )  # fmt: skip
 
 
@@ -221,9 +224,9 @@ class Node1(Struct, frozen=True):
 
 
 class Nodes1(Struct, frozen=True):
-    """Configurations of JSON 1.1."""
+    """Configurations of JSON 1.1: there is a list, empty or not, in every record."""
 
-    nodes: list[Node1] = []
+    nodes: list[Node1]
 
 
 class Meta1(Struct, frozen=True):
@@ -281,7 +284,7 @@ class Record1(Struct, frozen=True, rename="camel"):
     """A record of JSON 1.1."""
 
     cve: Cve1
-    configurations: Nodes1 = Nodes1()
+    configurations: Nodes1
     impact: Impact1 = Impact1()
     published_date: str = ""
     last_modified_date: str = ""
@@ -304,6 +307,7 @@ def _build1(raw: bytes, record: Record1) -> Item:
         "nvd", items.identifier(cve.meta.id), items.day(record.last_modified_date), items.day(record.published_date),
         summary, value, vector, flags, [], [], _weaknesses(list(weaknesses)), found.stated, list(found.ranges),
         found.trees, [], "", fingerprint(raw),
+        silent=not found.stated and bool(record.configurations.nodes) and "rejected" not in flags,
     )  # fmt: skip
 
 
@@ -320,10 +324,10 @@ def _read1(document: Document) -> Iterator[tuple[bytes, Item]]:
 
 IMPORTERS = (
     Importer(
-        name="nvd-json-2.0", version=1, kind=FeedKind.VULNERABILITIES, claims=_claims2, read=_read2, licence=_LICENCE
+        name="nvd-json-2.0", version=2, kind=FeedKind.VULNERABILITIES, claims=_claims2, read=_read2, licence=_LICENCE
     ),
     Importer(
-        name="nvd-json-1.1", version=1, kind=FeedKind.VULNERABILITIES,
+        name="nvd-json-1.1", version=2, kind=FeedKind.VULNERABILITIES,
         claims=lambda head, _: opens_with(head, rb'"CVE_Items"\s*:\s*\['), read=_read1, licence=_LICENCE,
     ),
 )  # fmt: skip
