@@ -347,6 +347,17 @@ def test_a_version_that_is_not_known() -> None:
     assert "component-version-bracket" in kinds(found)
 
 
+@pytest.mark.parametrize(
+    "version", ["2019-08-08-ca8c2bd2", "2024.07.14~c9dfc1fe", "9c97d5ecd795709c8584e972bfdf3aee3a5b846d", "\u202e2.9"]
+)
+def test_a_version_that_has_no_place_in_the_order(version: str) -> None:
+    """A snapshot's day is not newer than every release, and a text that is no version lies in no range: not known."""
+    feeds = Feeds()
+    feeds.say(ID, leaf("cpe:w1.fi:hostapd", "2.0", "2.10"))
+    found = only(feeds, component("hostapd", version))
+    assert (found.state, "component-version-unknown" in kinds(found)) == (State.ANALYST, True)
+
+
 def test_records_of_one_vulnerability_are_one_match() -> None:
     """NVD, the CVE list and an OSV record with an alias: one match under the CVE id, each source named."""
     feeds = Feeds()

@@ -24,7 +24,9 @@ _SPELLING: Final = (
 
 
 #: A package's version that is a day, or a commit: no version in the product's own numbering.
-_SNAPSHOT: Final = re.compile(r"(?:19|20)\d\d-\d\d-\d\d(?!\d)|[0-9a-f]{12,40}(?:-|\Z)")
+SNAPSHOT: Final = re.compile(
+    r"(?:19|20)\d\d-\d\d-\d\d(?!\d)|(?:19|20)\d\d\.\d\d\.\d\d~[0-9a-f]{7,40}|[0-9a-f]{12,40}(?:-|\Z)"
+)
 
 
 class Group(Struct, kw_only=True):
@@ -103,7 +105,7 @@ def _numbered(groups: dict[tuple[str, bytes], Group], found: list[Group]) -> Non
     version, they are one component: the two numbers are of different sorts, and say nothing against each other."""
     own = [g for g in _versions(found) if _seen(g)]
     for group in [g for g in _versions(found) if g.packages and not _seen(g)]:
-        dated = all(_SNAPSHOT.match(p.version) for p in group.packages)
+        dated = all(SNAPSHOT.match(p.version) for p in group.packages)
         into = _only(own) if dated else _only([g for g in own if _marked(group, g)])
         if into is not None:
             into.identities = group.identities + into.identities

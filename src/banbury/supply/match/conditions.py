@@ -15,6 +15,7 @@ from msgspec import Struct
 from banbury.model.supply import Component, Inventory
 from banbury.supply import versions
 from banbury.supply.feeds.query import Leaf, Node, Stated
+from banbury.supply.merge import SNAPSHOT
 from banbury.supply.products import products
 
 #: Vendors of operating systems that share no kernel with another: where a kernel is known, theirs is absent.
@@ -56,9 +57,12 @@ def names_of(component: Component) -> dict[str, str]:
 
 
 def key_of(component: Component, name: str) -> bytes:
-    """The key of a component's version for a name's scheme; ``b""`` where none is known."""
+    """The key of a component's version for a name's scheme; ``b""`` where none is known. The day or the commit of a
+    snapshot is no version in the order that feeds speak in: as a number it would be newer than everything."""
+    if not component.version or SNAPSHOT.match(component.version):
+        return b""
     try:
-        return versions.key(component.version, versions.scheme_of(name)) if component.version else b""
+        return versions.key(component.version, versions.scheme_of(name))
     except ValueError:
         return b""
 

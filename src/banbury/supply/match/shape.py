@@ -62,7 +62,7 @@ def version_reasons(component: Component, hits: list[Hit]) -> list[Reason]:
         if (kind, says) not in found:
             found[kind, says] = reason(kind, says, source=hit.advisory.source, name=hit.leaf.name, range=hit.leaf.says)
     reasons = list(found.values())
-    if not component.version:
+    if not any(hit.wanted.key for hit in hits):
         bounded = any(item.low or item.versions for item in component.identities)
         kind = "component-version-bracket" if bounded else "component-version-unknown"
         reasons.append(reason(kind, "no version of it is known for sure"))

@@ -88,7 +88,7 @@ class Scales:
 
     def weigh(self, component: Component, vulnerability: str, hits: list[Hit]) -> Match | None:
         """One vulnerability against one component; ``None`` where what is known of its version excludes every hit."""
-        if not component.version:
+        if not all(hit.wanted.key for hit in hits):
             hits = [hit for hit in hits if possible(component, hit)]
             if not hits:
                 return None
