@@ -10,7 +10,7 @@ import datetime as dt
 import re
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from banbury.model.supply import Claim, Component, Support
 from banbury.supply.support.cycles import Feeds
@@ -43,6 +43,7 @@ def by_distribution(component: Component, hosts: dict[str, set[str]], feeds: Fee
         promise = _promise(name, release, feeds, day)
         if promise is None:
             continue
+        promise = _exempted(promise, name, release, component, day)
         sure = len(releases) == 1
         found.append(_claim(component, promise, Claim.DISTRIBUTION, promise.end, promise.ended if sure else None))
         if promise.paid and promise.ended and sure:
@@ -78,6 +79,21 @@ def _promise(name: str, release: str, feeds: Feeds, day: dt.date) -> _Promise | 
         source=f"{cycle.source}: {cycle.product} {cycle.cycle} (snapshot sha256:{cycle.snapshot})",
         date=feeds.written.get(cycle.snapshot, ""),
     )
+
+
+def _exempted(promise: _Promise, name: str, release: str, component: Component, day: dt.date) -> _Promise:
+    """The promise as it is for a product that the release mends less long, or only in part."""
+    rows = [row for row in distributions() if row.name == name and in_branch(release, row.release)]
+    for exempt in (one for row in rows for one in row.exempt if one.product == component.product):
+        if exempt.branch and not in_branch(component.version, exempt.branch):
+            continue
+        source = f"{exempt.source}: {exempt.says}"
+        if exempt.end:
+            return structs.replace(
+                promise, end=exempt.end, ended=day.isoformat() > exempt.end, paid="", source=source, date=""
+            )
+        return structs.replace(promise, source=f"{promise.source}; {source}")
+    return promise
 
 
 def _row(name: str, release: str, day: dt.date) -> _Promise | None:

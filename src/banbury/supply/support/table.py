@@ -102,9 +102,21 @@ class Listed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     days: dict[str, str]
 
 
+class Exempt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A product (of ``branch``, where there is one) that a distribution's release does not mend as it does the rest: no
+    longer after ``end``, or only in part (``says``)."""
+
+    product: str
+    branch: str = ""
+    end: str = ""
+    says: str = ""
+    source: str
+
+
 class Distribution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A release of a distribution: its packages are mended for everybody until ``end``, and until ``paid`` for who has
-    a subscription. ``mark``: the regular expression in a package's version that shows where it is from."""
+    a subscription. ``mark``: the regular expression in a package's version that shows where it is from. ``exempt``:
+    what the release does not mend, or not for so long."""
 
     name: str
     release: str
@@ -115,6 +127,7 @@ class Distribution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     read: str
     paid: str = ""
     mark: str = ""
+    exempt: list[Exempt] = []
 
 
 class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
