@@ -238,6 +238,23 @@ def test_floods_cost_time_in_proportion(name: str, path: str, piece: bytes) -> N
     assert time.process_time() - start < 3
 
 
+@pytest.mark.parametrize(
+    ("path", "record"),
+    [
+        ("usr/lib/opkg/status", "Package: {}\nVersion: {}\nStatus: install user installed\n\n"),
+        ("lib/apk/db/installed", "P:{}\nV:{}\n\n"),
+    ],
+)
+def test_a_version_of_megabytes_hides_no_other_package(path: str, record: str) -> None:
+    """It is cut, which is said in it; what is kept of the others does not shrink."""
+    rows = [("a", "1.0"), ("b", "1." * 4_000_000), ("c" * 4_000_000, "2"), ("d", "4.0")]
+    facts = facts_of("packages", "".join(record.format(*row) for row in rows).encode(), path)
+    found = [msgspec.to_builtins(fact) for fact in facts]
+    assert [(one["name"], one["version"]) for one in found[::3]] == [("a", "1.0"), ("d", "4.0")]
+    assert found[1]["version"].endswith("… (8000000 characters)")
+    assert max(len(str(value)) for one in found for value in one.values()) < 500
+
+
 # Real root file systems ----------------------------------------------------------------------------------------------
 
 

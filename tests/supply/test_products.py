@@ -57,6 +57,14 @@ def test_a_package_has_one_product(manager: str) -> None:
         ("opkg", "kmod-ath9k", "3.10.49+2014-05-22-1", "package/kernel/mac80211", "linux-backports"),
         ("opkg", "kmod", "30-1", "", "kmod"),
         ("opkg", "libopenssl", "1.0.1j-1", "package/libs/openssl", "openssl"),
+        ("apk", "libopenssl3", "3.0.15-r1", "", "openssl"),  # OpenWrt 24.10
+        ("apk", "sqlite-libs", "3.45.3-r1", "sqlite", "sqlite"),  # Alpine, by the origin that its database states
+        ("apk", "linux-lts", "6.6.41-r0", "linux-lts", "linux"),
+        ("apk", "libexpat", "2.6.2-r0", "expat", "expat"),
+        ("dpkg", "kernel-image-6.1.0-50-marvell-di", "6.1.176-1", "", "linux"),  # debian-installer 12
+        ("dpkg", "mmc-modules-6.1.0-50-marvell-di", "6.1.176-1", "", "linux"),
+        ("dpkg", "busybox-udeb", "1:1.35.0-4+deb12u1", "", "busybox"),
+        ("dpkg", "libcrypto3-udeb", "3.0.20-1~deb12u2", "", "openssl"),
         ("opkg", "libpolarssl", "1.3.8-1", "", "mbedtls"),
         ("opkg", "libpcre2-8", "10.40-1", "", "pcre2"),
         ("opkg", "base-files", "156-r43416", "package/base-files", ""),

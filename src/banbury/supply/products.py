@@ -50,10 +50,10 @@ class Product(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def packages(self, manager: str) -> list[str]:
         """The patterns of names in a package manager; none for one that the table does not know.
 
-        OpenWrt's packages keep under apk the names that they had under opkg: those count where a row has no others.
+        OpenWrt's packages keep under apk the names that they had under opkg: those count beside Alpine's.
         """
         found: list[str] = getattr(self, manager) if manager in MANAGERS else []
-        return found or (self.opkg if manager == "apk" else [])
+        return found + self.opkg if manager == "apk" else found
 
     def names(self) -> dict[str, str]:
         """The names that feeds use (:mod:`banbury.supply.feeds.query`), each with who says so."""
@@ -152,6 +152,8 @@ def by_package(manager: str, name: str, version: str = "", source: str = "") -> 
     """
     if found := _named(manager, name, version):
         return found
+    if manager == "dpkg" and name.endswith("-udeb"):  # the installer's form of a package; its record names no source
+        return _named(manager, name.removesuffix("-udeb"), version)
     origin = _source_name(manager, source)
     return _named(manager, origin, version) if origin and origin != name else ""
 

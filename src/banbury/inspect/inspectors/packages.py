@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec import structs
+
 from banbury.inspect.contract import FileInspector, FileView
 from banbury.inspect.inspectors import _rpmdb as rpmdb
 from banbury.inspect.inspectors._control import Paragraph, paragraphs, relation_names
@@ -17,6 +19,8 @@ from banbury.model.errors import Malformed
 from banbury.model.facts import Fact, Span
 
 _CAP: Final = 64 << 20
+#: The longest text of a field that is kept. A version of megabytes must not use up what is kept of all other packages.
+_LONG: Final = 400
 
 #: Which record a path is: (pattern, record). The first that matches counts.
 _RECORDS: Final = tuple(
@@ -43,6 +47,16 @@ _PROGRAM: Final = re.compile(rb"(?:^|/)(?:s?bin|libexec|cgi-bin)/[^/]+$|\.so(?:\
 
 def _record(path: str) -> str:
     return next((record for pattern, record in _RECORDS if pattern.search(path)), "")
+
+
+def _cut(fact: Fact) -> Fact:
+    """The fact with its texts cut to a length that any honest one has, and how long they were."""
+    longer = {
+        name: f"{value[:_LONG]}… ({len(value)} characters)"
+        for name in fact.__struct_fields__
+        if isinstance(value := getattr(fact, name), str) and len(value) > _LONG
+    }
+    return structs.replace(fact, **longer) if longer else fact
 
 
 def _number(text: str) -> int:
@@ -226,7 +240,7 @@ class Packages(FileInspector):
     name = "packages"
     title = "Installed packages"
     question = "Which packages do the package managers' own records state, in which versions?"
-    version = 3
+    version = 4
     blind_spots = (
         "Software that no package manager installed is in none of these records.",
         "A record states what was installed when the image was built; files changed since do not show here.",
@@ -252,6 +266,9 @@ class Packages(FileInspector):
     def inspect(self, file: FileView) -> Iterator[Fact]:
         record = _record(file.path)
         within(file, 1 << 30 if record == "rpm" else _CAP)
+        yield from map(_cut, self._facts(file, record))
+
+    def _facts(self, file: FileView, record: str) -> Iterator[Fact]:
         if record.endswith("list"):
             yield from _list(file, record)
         elif record == "apk":
