@@ -74,6 +74,21 @@ for _name, _code in FORMS.items():
         return Sample(rebuilt, build.strip(build.put(shipped, there, rebuilt[here : here + 4]), arch), *RECORDS)
 
 
+@tampered("moved-counted-arm-outside")
+def _() -> Sample:
+    """Code reads a constant of another section by its distance, which was left behind."""
+    code = f"{A32_CODE} .reloc ., R_ARM_LDR_PC_G0, level; dist: .word 0xe51f0008; bx lr"
+    source = _SOURCE.replace("int level = 5,", "const int level HIDDEN = 5; int")
+    flags = "-O1", "-fPIE", "-pie", '-DHIDDEN=__attribute__((visibility("hidden")))'
+    a, b = (
+        build.program("arm", f'-DVERSION="{v}"', *flags, source=source.replace("@", code.replace(";", "\\n")))
+        for v in (SHORT, LONG)
+    )
+    here, there = (build.symbol(raw, "dist")[0] for raw in (a, b))
+    assert a[here : here + 4] != b[there : there + 4]
+    return Sample(a, build.strip(build.put(b, there, a[here : here + 4]), "arm"), *RECORDS)
+
+
 for _arch, _code in {
     "x86_64": "get: lea level(%rip), %rax; mov (%rax), %eax; ret",
     "arm": f"{A32_CODE} ldr r2, 2f; add r2, pc, r2; 1: ldr r0, [r2]; bx lr; 2: .word level-1b-4",

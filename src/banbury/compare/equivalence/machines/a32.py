@@ -21,6 +21,7 @@ from banbury.compare.equivalence.machines.a64 import field, is_, signed
 W = npt.NDArray[np.uint32]
 Flags = npt.NDArray[np.bool_]
 NONE = 255
+NOWHERE = -(1 << 40)
 _BIT = np.array([1 << r if r < 15 else 0 for r in range(16)], np.uint32)
 PC = 15
 
@@ -60,7 +61,7 @@ class Decoded:
 
         return cls(
             zeros(), zeros(), np.ones(count, bool), np.full(count, -1, np.int64), no(), no(),
-            np.full(count, -1, np.int64), np.full(count, 4, np.int64), none(), none(), no(), no(),
+            np.full(count, NOWHERE, np.int64), np.full(count, 4, np.int64), none(), none(), no(), no(),
             np.zeros(count, np.int64), np.full(count, size, np.int64), no(),
         )  # fmt: skip
 
@@ -96,7 +97,7 @@ def decode_a32(w: W) -> Decoded:
     other = special & ~branch
     _put(o.reads, other, 0)
     _put(o.writes, other, 0)
-    o.literal[other], o.joins[other], o.odd[other] = -1, NONE, False
+    o.literal[other], o.joins[other], o.odd[other] = NOWHERE, NONE, False
     o.falls[other] = True
     vector_memory = other & is_(w, 0x0F000000, 0x04000000)
     _put(o.reads, vector_memory, bn | bm)

@@ -23,7 +23,7 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines import arm_absolute, arm_roots, returned
-from banbury.compare.equivalence.machines.a32 import NONE
+from banbury.compare.equivalence.machines.a32 import NONE, NOWHERE
 from banbury.compare.equivalence.machines.arm_code import Body
 from banbury.compare.equivalence.machines.arm_exceptions import EXIDX, INDEX, TABLE, Unwinding, unwinding
 from banbury.compare.equivalence.machines.arm_linkage import linkage
@@ -338,6 +338,10 @@ class _Section:
         if len(strange):
             why = "the program counter is used in a way that is not known here"
             raise self.body.refuse(why, self.body.place[self.nodes[strange]])
+        place, end = al.literal[self.nodes], al.literal[self.nodes] + al.length[self.nodes]
+        far = np.flatnonzero((place != NOWHERE) & ((place < 0) | (place >= self.one.size) | (end > self.one.size + 3)))
+        if len(far):
+            raise self.body.refuse("code reads data outside of its section", self.body.place[self.nodes[far]])
         self._near()
         users, labels, counter = self._joined()
         joins = np.flatnonzero(al.joins[self.nodes] != NONE)

@@ -410,11 +410,9 @@ class Body:
         return np.flatnonzero(~used & ~empty & inside) * 2
 
     def stretches(self, nodes: Ints) -> Ints:
-        """Where each stretch begins of what :meth:`left` finds; one half-word like padding is a part of it."""
+        """Where each stretch begins of what :meth:`left` finds, padding within it left out."""
         places = self.left(nodes)
-        step = np.diff(places)
-        goes_on = (step == 2) | ((step == 4) & ~self.taken(nodes)[places[:-1] // 2 + 1])
-        out: Ints = places[np.append(True, ~goes_on)[: len(places)]]
+        out: Ints = places[np.append(True, np.diff(places) != 2)[: len(places)]]
         return out
 
     def idle(self, nodes: Ints) -> Flags:

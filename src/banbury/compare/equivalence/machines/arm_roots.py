@@ -35,15 +35,16 @@ def described(elf: OwnedElf, body: Body) -> Ints:
 
 def guessed(body: Body, nodes: Ints, places: Ints, entry: bool) -> Ints:
     """Functions at some places that nothing calls: taken to be of the instruction set of what stands before them
-    (``entry``: T32 where nothing does); in a file for a fixed address, where there are more of them, of that which
-    their first words look like."""
+    (``entry``: T32 where nothing does), if their first words do not look like A32 code."""
     index = np.searchsorted(body.place[nodes], places) - 1
-    thumb = np.append(body.thumb[nodes], entry)[np.maximum(index, -1)]
+    thumb = np.append(body.thumb[nodes], entry)[np.maximum(index, 0)]
     at = np.minimum(places[:, None] // 4 + np.arange(_LOOKED), len(body.words) - 2)
-    likely = (body.words[at] >> 28 == 14).sum(axis=1) >= _LOOKED - 1  # T32 code has few such words
+    word = body.words[at]
+    branch, condition = word >> 25 & 7 == 5, word >> 28
+    likely = (((condition == 14) & ~branch) | ((condition < 14) & branch)).all(axis=1)  # T32 code has few such words
     begins = (places % 4 == 0) | ~body.taken(nodes)[places // 4 * 2]  # a word may begin with zeros
-    thumb = np.where(body.fixed & begins & likely, False, thumb | (places % 4 != 0))
-    return body.node(np.where(thumb, places, places // 4 * 4), thumb)
+    thumb &= ~(begins & likely)
+    return body.node(np.where(~thumb & begins, places // 4 * 4, places), thumb)
 
 
 def made(body: Body, nodes: Ints) -> Ints:
