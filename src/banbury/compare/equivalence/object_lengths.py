@@ -9,8 +9,8 @@ import numpy as np
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
+from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.model import Range
-from banbury.compare.equivalence.relayout_lengths import numbers
 from banbury.formats import _elf_types as t
 
 _BESIDE: Final = 16  # bytes of data on both sides of an address

@@ -20,8 +20,7 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.contract import U8, Mask, Sides
-from banbury.compare.equivalence.machines.x86_64 import decode
-from banbury.compare.equivalence.machines.x86_64_absolute import absolute, behind_prefixes
+from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_objects import Objects
 from banbury.formats import _elf_types as t
@@ -35,54 +34,6 @@ _CALLS: Final = {
     t.EM_PPC: ((0xFC000003, 0x48000001, 26, 0, -1),),
     t.EM_MIPS: ((0xFFFF0000, 0x04110000, 16, 2, 4),),
 }
-_BYTES: Final = (0x04, 0x2C, 0x3C, 0x6A, 0x6B, 0x80, 0x83, 0xC6, *range(0xB0, 0xB8))  # x86-64, immediates of a byte
-
-
-def numbers(machine: int, big: bool, raw: U8, *, thumb: bool | None = None) -> Ints:
-    """The numbers that instructions of a stretch of code have as immediates: those that may be the length of a text.
-    ``thumb``: of 32-bit Arm, whether it is T32 code (``None``: not known). Raises :class:`NotDecoded`."""
-    if machine == t.EM_X86_64:
-        return _x86(raw)
-    words = raw[: len(raw) // 4 * 4].view(">u4" if big else "<u4").astype(np.int64)
-    top = words >> 26
-    if machine == t.EM_AARCH64:
-        moved, added = words & 0x7FE00000 == 0x52800000, (words & 0x1F000000 == 0x11000000) & (words >> 5 & 31 != 31)
-        return np.unique(np.concatenate((words[moved] >> 5 & 0xFFFF, words[added] >> 10 & 0xFFF)))
-    if machine == t.EM_ARM:
-        return _arm(raw, words, thumb)
-    some = (top >= 7) & (top <= 15)  # MIPS: addi to lui; PowerPC: mulli to addis
-    register = words >> 16 & 31 if machine == t.EM_PPC else words >> 21 & 31
-    some &= ~((register == (1 if machine == t.EM_PPC else 29)) & np.isin(top, [9, 14]))  # of the stack pointer
-    return np.unique(words[some] & 0xFFFF)
-
-
-def _x86(raw: U8) -> Ints:
-    code = decode(raw.data, 0)
-    found = absolute(raw, code)
-    words = [np.zeros(0, np.int64)]
-    for at in (found.immediates, found.wide):
-        value = np.zeros(len(at), np.int64)
-        for k in range(4):
-            value |= raw[at + k].astype(np.int64) << (8 * k)
-        words.append(value)
-    ends = np.append(code.starts[1:], len(raw))[: len(code.starts)]
-    padded = np.concatenate((raw, np.zeros(32, np.uint8)))
-    first = padded[behind_prefixes(padded, code.starts)]
-    at = behind_prefixes(padded, code.starts)
-    short = np.isin(first, _BYTES) & ~((first == 0x83) & np.isin(padded[at + 1], (0xEC, 0xC4, 0xE4)))  # not of rsp
-    return np.unique(np.concatenate((*words, raw[ends[short] - 1].astype(np.int64))))
-
-
-def _arm(raw: U8, words: Ints, thumb: bool | None) -> Ints:
-    """Immediates of one instruction set, or of both."""
-    halves = raw[: len(raw) // 2 * 2].view("<u2").astype(np.int64)
-    narrow = halves[(halves >= 0x2000) & (halves < 0x4000)] & 0xFF
-    wide = halves[1:][(halves[:-1] & 0xFA00 == 0xF000) & (halves[1:] & 0xF000 == 0)] & 0xFF
-    kind, source = words >> 21 & 15, words >> 16 & 15
-    means = (kind == 13) | (kind == 10) | (((kind == 4) | (kind == 2)) & (source != 13) & (source != 15))
-    whole = words[(words & 0x0E000F00 == 0x02000000) & means] & 0xFF
-    found = ([narrow, wide] if thumb is not False else []) + ([whole] if not thumb else [])
-    return np.unique(np.concatenate(found))
 
 
 def check_lengths(
