@@ -217,6 +217,23 @@ def test_the_command(workspace: Path) -> None:
     done = asked(workspace, "aaaaaaaa", *decision, "--justification", "vulnerable_code_not_in_execute_path",
                  "--fail-on", "candidate")  # fmt: skip
     assert (done.exit_code, "A. Analyst decided" in done.output) == (0, True)
+    assert "components; 1 not affected" in done.output  # the decision counts
+    assert asked(workspace, "aaaaaaaa", *decision[:4], "affected", *decision[5:], "--justification",
+                 "component_not_present").exit_code == 2  # fmt: skip
+
+
+def test_the_day_of_an_import_changes_nothing(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same feeds, imported at another time: the same bytes."""
+    imported(workspace)
+    first = asked(workspace, "aaaaaaaa", "--json", "-").output
+    (workspace / "feeds.db").unlink()
+    monkeypatch.setattr("banbury.supply.feeds.importing.time.strftime", lambda *_: "2031-01-01T00:00:00Z")
+    imported(workspace)
+    again = json.loads(asked(workspace, "aaaaaaaa", "--json", "-").output)
+    told = json.loads(first)
+    again["releases"][0].pop("difference")
+    told["releases"][0].pop("difference")
+    assert again == told
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,8 @@ def _decide(
         raise InputError(f"{on[0]} is not matched to {on[1]}", hint="a decision is bound to a match and its evidence")
     if state == State.NOT_AFFECTED and justification is None:
         raise InputError("that it is not affected needs --justification")
+    if state != State.NOT_AFFECTED and justification is not None:
+        raise InputError("--justification says why something is not affected; the state is another")
     decide(
         opened.database,
         Decision(

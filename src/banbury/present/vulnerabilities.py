@@ -6,8 +6,10 @@ from collections import Counter
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from banbury.model.supply import Match, State
+from banbury.present.vex.assessment import state
 from banbury.supply import products
 from banbury.supply.match.reasons import digest as reasons_digest
 from banbury.supply.match.rematch import Difference, Rematched
@@ -19,7 +21,9 @@ LISTED: Final = 40
 
 def document(found: list[Rematched]) -> dict[str, object]:
     """The whole result. ``inputs`` are the SHA-256 of what it is a function of."""
-    snapshots = {item.sha256: item for one in found for item in one.matched.snapshots}
+    loaded = {item.sha256: item for one in found for item in one.matched.snapshots}
+    # neither when nor in which order they were imported: that says nothing of what is in them
+    snapshots = {digest: structs.replace(loaded[digest], imported="") for digest in sorted(loaded)}
     return {
         "schema": SCHEMA,
         "inputs": {
@@ -53,8 +57,8 @@ def encode(found: list[Rematched]) -> bytes:
 def lines(one: Rematched) -> list[str]:
     """One release: counts, what changed, and the matches to look at first."""
     matches = one.matched.matches
-    counts = Counter(str(item.state) for item in matches)
-    told = ", ".join(f"{counts[state]} {state}" for state in State if counts[state]) or "none"
+    counts = Counter(str(state(item)) for item in matches)  # an analyst's decision counts, as it does in the report
+    told = ", ".join(f"{counts[each]} {each}" for each in State if counts[each]) or "none"
     out = [one.inventory.label, f"  {len(one.inventory.components)} components; {told}"]
     if one.matched.unmatched:
         out.append(
