@@ -227,10 +227,11 @@ class OwnedElf:
             if end > 1 << (64 if self.elf.is64 else 32):
                 raise Refused("program headers", "a segment wraps around the address space")
         for segment in self.segments:
-            if segment.type in _WITHIN and segment.filesz and not self._mapped(segment):
+            if segment.type in _WITHIN and segment.filesz and not self.mapped(segment):
                 raise Refused("program headers", f"segment of type {segment.type:#x} lies in no PT_LOAD at that place")
 
-    def _mapped(self, segment: t.Segment) -> bool:
+    def mapped(self, segment: t.Segment) -> bool:
+        """Whether a segment lies within a PT_LOAD, in the file as in memory."""
         return any(
             load.vaddr <= segment.vaddr
             and segment.vaddr + segment.filesz <= load.vaddr + load.filesz

@@ -75,10 +75,15 @@ class AddressMap:
 
     def one(self, address: int) -> int | None:
         """What ``address`` becomes; ``None`` for one that is nothing of the first file's."""
+        made = self.within(address)
+        return self.ends.get(address) if made is None else made
+
+    def within(self, address: int) -> int | None:
+        """What the byte at ``address`` becomes; ``None`` where there is none that the map moves."""
         index = bisect_right(self._begin, address) - 1
-        if index >= 0 and address < self.pieces[index].end:
-            return address + self.pieces[index].shift
-        return self.ends.get(address)
+        if index < 0 or address >= self.pieces[index].end:
+            return None
+        return address + self.pieces[index].shift
 
     def many(self, addresses: Ints) -> Ints:
         """The same for an array; -1 where there is nothing."""

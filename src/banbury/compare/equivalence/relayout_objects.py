@@ -22,6 +22,7 @@ from banbury.compare.equivalence.elf_map import SHT_SYMTAB, OwnedElf, Part
 from banbury.compare.equivalence.elf_symbols import check_symbols, symbols_of
 from banbury.compare.equivalence.machines.displaced import KEPT
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_map import is_template
 from banbury.formats import _elf_types as t
 
 #: Objects without a size in the code that GCC links to the beginning and the end of every program (crtstuff.c, Arm's
@@ -134,10 +135,15 @@ class Objects:
 
 def boundary(pairs: list[tuple[Part, Part]], held: Ints) -> None:
     """Whether an address of ``held`` means the end of one section or the beginning of the next, where they meet in one
-    of the files only. Raises :class:`Refused`."""
-    sized = [(x, y) for x, y in pairs if x.size]
+    of the files only, or are apart by just what aligns the second in one of them only. Raises :class:`Refused`."""
+    sized = sorted((p for p in pairs if p[0].size and not is_template(p[0])), key=lambda p: p[0].addr)
     for (one, other), (after, after_b) in pairwise(sized):
-        meet = one.addr + one.size
-        met, met_b = meet == after.addr, other.addr + other.size == after_b.addr
-        if met != met_b and not one.code and (held == after.addr).any():
+        kinds = [_apart(x, y) for x, y in ((one, after), (other, after_b))]
+        if kinds[0] != kinds[1] and (held == after.addr).any():
             raise Refused(after.name, f"an address that may be the end of {one.name}, which stands elsewhere now")
+
+
+def _apart(one: Part, after: Part) -> int:
+    """0: one section begins where the other ends; 1: at the next place of its alignment; 2: further on."""
+    end, align = one.addr + one.size, max(after.align, 1)
+    return 0 if after.addr == end else 1 if after.addr == -(-end // align) * align else 2
