@@ -135,6 +135,14 @@ class Feeds:
         """The functions."""
         return {id_: self.called[id_] for id_ in ids if id_ in self.called}
 
+    def said(self, source: str, name: str, ids: Iterable[str]) -> dict[str, list[Leaf]]:
+        """The statements of a source on a name."""
+        found: dict[str, list[Leaf]] = {}
+        for head, item, _ in self.rows:
+            if head.source == source and item.name == name and head.id in set(ids):
+                found.setdefault(head.id, []).append(item)
+        return found
+
     def files(self, ids: Iterable[str]) -> dict[str, list[str]]:
         """The files."""
         return {id_: self.named[id_] for id_ in ids if id_ in self.named}

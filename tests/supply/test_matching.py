@@ -249,6 +249,20 @@ def test_routines_of_a_record() -> None:
     assert {item.state for item in found.values()} == {State.CANDIDATE}
 
 
+def test_the_kernels_own_list_is_preferred() -> None:
+    """A stream's list that was last written years ago says "outstanding"; the kernel's CNA says that 6.1.80 mended it.
+    A record of another's without files is not the CNA's, and decides nothing."""
+    feeds = Feeds()
+    for id_, files in ((ID, ["net/core/dev.c"]), ("CVE-2024-0002", [])):
+        feeds.say(id_, leaf("kernel:linux", "6.1", "6.2"), source="kernel-6.1", flags=["outstanding"])
+        feeds.say(id_, leaf("cna:linux:linux", "4.0", "6.1.80"), source="cve", files=files)
+    found = {item.vulnerability: item for item in matched(feeds, component("linux", "6.1.158")).matches}
+    assert (found[ID].state, kinds(found[ID]) >= {"vendor-excludes", "sources-disagree"}) == (State.NOT_AFFECTED, True)
+    assert found["CVE-2024-0002"].state is State.CANDIDATE
+    older = {item.vulnerability: item.state for item in matched(feeds, component("linux", "6.1.70")).matches}
+    assert older[ID] is State.CANDIDATE
+
+
 def test_collisions_and_strangers() -> None:
     """Another ecosystem's product of the same name is not matched; what no feed knows is listed as such."""
     feeds = Feeds()

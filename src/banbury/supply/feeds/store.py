@@ -55,6 +55,10 @@ _PROBABLE: Final = (
 )
 _FILES: Final = "SELECT r.id, f.path FROM record AS r JOIN file AS f ON f.record = r.number WHERE r.id IN"
 _ROUTINES: Final = "SELECT r.id, f.name FROM record AS r JOIN routine AS f ON f.record = r.number WHERE r.id IN"
+_SAID: Final = (
+    "SELECT r.id, l.low, l.high, l.stated, l.part, l.says, l.narrowed FROM record AS r "
+    "JOIN leaf AS l ON l.record = r.number WHERE r.source = ? AND l.product = ? AND r.id IN"
+)
 #: Reading many scattered rows is twice as quick from a mapping; an import has no use for it. What is mapped counts as
 #: memory of the process, so it is bounded.
 _MAPPED: Final = f"PRAGMA mmap_size = {256 << 20}"
@@ -206,6 +210,16 @@ class FeedStore:
             found[id_].append(name)
         return dict(found)
 
+    def said(self, source: str, name: str, ids: Iterable[str]) -> dict[str, list[Leaf]]:
+        """For each id, every statement of a source on a name, whatever the versions are."""
+        with self.begin() as connection:
+            number = _numbers(connection, {name}).get(name)
+            rows = [] if number is None else _fetched(connection, _SAID, set(ids), (source, number))
+        found: dict[str, list[Leaf]] = defaultdict(list)
+        for id_, low, high, stated, part, says, narrowed in rows:
+            found[id_].append(Leaf(name, low, high, stated, True, part, says, narrowed))
+        return dict(found)
+
     def cycles(self, product: str) -> list[Cycle]:
         """The release cycles of a product under a feed's own name, as the feed orders them (newest first).
         distro-info's names are ``distro-info:debian`` and ``distro-info:ubuntu``."""
@@ -267,15 +281,21 @@ def _cycle(source: str, data: bytes, snapshot: str) -> Cycle:
     return Cycle(**fields, source=source, snapshot=snapshot)
 
 
-def _fetched(connection: Connection, statement: str, among: Iterable[str | int] | None = None) -> list[Any]:
+def _fetched(
+    connection: Connection,
+    statement: str,
+    among: Iterable[str | int] | None = None,
+    before: tuple[str | int, ...] = (),
+) -> list[Any]:
     """Rows as the driver gives them: for the statements that return tens of thousands. Where ``among`` is given, the
-    statement ends with ``IN`` and what it holds: in one list, since SQLite limits the number of bound values."""
+    statement ends with ``IN`` and what it holds: in one list, since SQLite limits the number of bound values.
+    ``before`` are the values that come before it."""
     driver: Any = connection.connection.dbapi_connection
     if among is None:
         rows: list[Any] = driver.execute(statement).fetchall()
     else:
         values = msgspec.json.encode(list(among)).decode()
-        rows = driver.execute(statement + " (SELECT value FROM json_each(?))", (values,)).fetchall()  # noqa: S608
+        rows = driver.execute(statement + " (SELECT value FROM json_each(?))", (*before, values)).fetchall()  # noqa: S608
     return rows
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Raised when the same inventory and feeds can give other matches.
 VERSION: Final = 3
+#: Products whose project's own list is asked for as a whole.
+_WHOLE: Final = VENDORS.keys() - {"linux"}
 _CVE: Final = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}\Z")
 
 
@@ -122,13 +124,15 @@ def _facts(inventory: Inventory, store: FeedStore, groups: Mapping[tuple[str, st
     products = {component.id: component.product for component in inventory.components}
     kernels = {item.component: item for item in inventory.kernels}
     of_kernels = {vulnerability for tag, vulnerability in groups if tag in kernels or products[tag] == "linux"}
+    files = store.files(of_kernels)
     return Facts(
         known=known(inventory),
         parts={item.component: item for item in inventory.parts},
         kernels=kernels,
-        files=store.files(of_kernels),
+        files=files,
         routines=store.routines(ids),
-        vendors=_vendors(store, {products[tag] for tag, _ in groups} & VENDORS.keys()),
+        vendors=_vendors(store, {products[tag] for tag, _ in groups} & _WHOLE)
+        | _kernels(store, groups, products, files),
         exploited=store.kev(ids),
         probable=store.epss(ids),
     )
@@ -141,6 +145,24 @@ def _vendors(store: FeedStore, products: Iterable[str]) -> dict[str, list[Leaf]]
         if hit.advisory.source == VENDORS[hit.wanted.tag]:
             found.setdefault(canonical(hit.advisory), []).append(hit.leaf)
     return found
+
+
+def _kernels(
+    store: FeedStore,
+    groups: Mapping[tuple[str, str], list[Hit]],
+    products: Mapping[str, str],
+    files: Mapping[str, list[str]],
+) -> dict[str, list[Leaf]]:
+    """What the kernel's CNA states of the vulnerabilities that others count and it does not: its whole list is long."""
+    source, name = VENDORS["linux"], NAMES["linux"]
+    ids = {
+        vulnerability
+        for (tag, vulnerability), hits in groups.items()
+        if products[tag] == "linux"
+        and vulnerability in files
+        and not any(hit.leaf.name == name and hit.advisory.source == source for hit in hits)
+    }
+    return store.said(source, name, ids)
 
 
 def _told(decisions: Iterable[Decision]) -> dict[tuple[str, str], list[Decision]]:

@@ -2,7 +2,9 @@
 
 curl's list states for each vulnerability the first and the last release that it is in, of all that there ever were
 (curl.se/docs/security.html). OpenSSL's states ranges for the branches that were supported when it was written
-(openssl.org/policies/releasestrat.html): a branch that had ended is left out, affected or not.
+(openssl.org/policies/releasestrat.html): a branch that had ended is left out, affected or not. The kernel's CNA states
+for each vulnerability the version that brought it and, for every branch, the one that mended it (kernel.org,
+process/cve); its records are those that name source files (``programFiles``).
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ from banbury.supply import versions
 from banbury.supply.feeds.query import Leaf
 
 #: By product, the source whose records are the project's own: where it speaks of a version, it is preferred.
-VENDORS: Final = {"openssl": "openssl", "curl": "curl"}
+VENDORS: Final = {"openssl": "openssl", "curl": "curl", "linux": "cve"}
 #: By product, the names under which that source speaks of it.
-NAMES: Final = {"openssl": "cna:openssl:openssl", "curl": "curl:curl"}
+NAMES: Final = {"openssl": "cna:openssl:openssl", "curl": "curl:curl", "linux": "cna:linux:linux"}
+#: How the list is called where its source holds others' records too.
+TITLES: Final = {"linux": "the list of the kernel's CNA"}
 _NUMBERS: Final = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?")
 
 

@@ -17,7 +17,7 @@ from banbury.supply.match.code import applet_reason, foreign_reason, function_re
 from banbury.supply.match.conditions import Known
 from banbury.supply.match.reasons import reason, settled
 from banbury.supply.match.shape import LOOSE, begun, condition_reasons, possible, said, version_reasons
-from banbury.supply.match.vendors import VENDORS, speaks_of
+from banbury.supply.match.vendors import NAMES, TITLES, VENDORS, speaks_of
 
 #: Package managers of distributions that patch without changing the upstream version.
 _DISTRIBUTIONS: Final = frozenset({"dpkg", "rpm", "apk", "opkg"})
@@ -185,14 +185,16 @@ class Scales:
         if vendor is None or not component.version:
             return []
         leaves = self._facts.vendors.get(vulnerability, [])
+        own = NAMES[component.product]
         counted = {hit.advisory.source for hit in hits}
-        if not leaves or vendor in counted:
+        if not leaves or any(hit.leaf.name == own and hit.advisory.source == vendor for hit in hits):
             return []
         others = ", ".join(sorted(counted))
+        title = TITLES.get(component.product, f"{vendor}'s own list")
         if not speaks_of(component.product, component.version, leaves):
-            says = f"{vendor}'s own list says nothing of the branch of {component.version}, which {others} counts"
+            says = f"{title} says nothing of the branch of {component.version}, which {others} counts"
             return [reason("vendor-silent", says, vendor=vendor, version=component.version)]
-        says = f"{vendor}'s own list does not count {component.version} among the affected; {others} does"
+        says = f"{title} does not count {component.version} among the affected; {others} does"
         return [
             reason("vendor-excludes", says, vendor=vendor, version=component.version),
             reason("sources-disagree", says, count=" ".join(sorted(counted)), deny=vendor),
