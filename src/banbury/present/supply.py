@@ -237,11 +237,12 @@ def _when(claim: Support) -> str:
         return f"ended {claim.end}" if claim.end else "ended"
     if claim.within:
         return f"ends {claim.end}, before the product's support does"
+    if claim.claim is Claim.CONTRACT:
+        latest = f", until {claim.end} at the latest" if claim.end else ""
+        return f"depends on the contract{latest}: ask for proof"
     if claim.end:
         return f"ends {claim.end}"
-    if claim.ended is False:
-        return "goes on, no end given"
-    return "depends on the contract: ask for proof" if claim.claim is Claim.CONTRACT else "cannot tell"
+    return "goes on, no end given" if claim.ended is False else "cannot tell"
 
 
 def _feed(feed: Snapshot, as_of: str) -> FeedLine:
