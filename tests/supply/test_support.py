@@ -173,6 +173,26 @@ def test_what_is_inferred_never_says_that_support_goes_on() -> None:
                 )
 
 
+@pytest.mark.parametrize(
+    ("version", "claim", "end"),
+    [
+        ("2.4.20", Claim.OLDER, ""),
+        ("2.6.10", Claim.SUPERSEDED, ""),
+        ("2.6.21.5", Claim.SUPERSEDED, "2007-08-04"),
+        ("2.6.31", Claim.SUPERSEDED, "2010-07-05"),
+        ("2.6.32.71", Claim.ANNOUNCED, "2016-03-12"),
+        ("2.6.36.4brcmarm", Claim.SUPERSEDED, "2011-02-17"),
+        ("3.4.11-rt19", Claim.SUPERSEDED, "2016-10-26"),
+        ("3.10.14", Claim.ANNOUNCED, "2017-11-04"),
+        ("4.1.52", Claim.ANNOUNCED, "2018-05-28"),
+        ("4.4.198", Claim.ANNOUNCED, "2022-02-03"),
+    ],
+)
+def test_kernels_that_board_support_packages_stay_on(version: str, claim: Claim, end: str) -> None:
+    (found,) = support([component("linux", version)], "2026-11-22")
+    assert (found.claim, found.ended, found.end, found.within) == (claim, True, end, False)
+
+
 def test_a_kernel_that_another_project_maintains() -> None:
     """Linux 4.19 of kernel.org has ended; the Civil Infrastructure Platform's has not. Both claims stand."""
     text = "Linux version 4.19.198-cip55 (builder@host) (gcc"
