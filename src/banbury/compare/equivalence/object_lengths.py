@@ -11,9 +11,9 @@ from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
 from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_fields import fields
 from banbury.formats import _elf_types as t
 
-_BESIDE: Final = 16  # bytes of data on both sides of an address
 _ADDED: Final = (14, 15, 24)  # PowerPC: addi, addis, ori
 
 
@@ -25,9 +25,7 @@ def check_site(elf: OwnedElf, part: Part, functions: Ints, at: int, lengths: tup
     where = [Range(part.offset + at, part.offset + at + 4)]
     machine, big = elf.header.machine, elf.elf.big
     if not part.code:
-        near = raw[max(at - _BESIDE, 0) : at + _BESIDE + 8]
-        words = near[: len(near) // 4 * 4].view(">u4" if big else "<u4").astype(np.int64)
-        found = set(words.tolist())
+        found = fields(raw, at, 8 if elf.elf.is64 else 4, big, ())
         if part.name == ".got2":  # PowerPC: code finds its own texts by addresses in it
             for code in (p for p in elf.sections if p.code and p.size):
                 found |= set(numbers(machine, big, np.frombuffer(elf.data[code.offset : code.end], np.uint8)).tolist())

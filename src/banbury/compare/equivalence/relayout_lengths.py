@@ -4,7 +4,7 @@ A compiler writes the length of a text beside its address (``fwrite``, ``memcpy`
 Where the text became longer, such a number has to change; one that did not would cut the text, or read beyond it. What
 the number belongs to cannot be told, so a text is refused whose length (in the rebuilt file, whose numbers are its
 compiler's; of a text that became shorter also the other one) stands as an immediate in a function that makes its
-address, or in a word beside one that holds it, and one that is read in any other way than by its address.
+address, or in a field beside a word that holds it, and one that is read in any other way than by its address.
 
 Sources: GCC manual, -fbuiltin; Intel SDM, volume 2; Arm ARM DDI 0487 and DDI 0406C; MIPS MD00086; Power ISA 2.07.
 """
@@ -22,11 +22,11 @@ from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.contract import U8, Mask, Sides
 from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_fields import fields
 from banbury.compare.equivalence.relayout_objects import Objects
 from banbury.formats import _elf_types as t
 
 _NEAR: Final = 512  # bytes looked at on both sides where no symbol says which function it is
-_BESIDE: Final = 2  # words of data on both sides of an address
 #: Direct calls: the bits that say so, their value, how many low bits are the distance, by how much it is shifted, and
 #: from where it counts.
 _CALLS: Final = {
@@ -137,19 +137,18 @@ def _numbers(sides: Sides, one: Part, raw: U8, where: tuple[int, int], thumb: bo
 
 
 def _beside(sides: Sides, starts: Ints, sizes: Ints, lengths: list[set[int]]) -> None:
-    """Words of data beside one that holds a text's address."""
+    """Fields of data beside a word that holds a text's address."""
     places, targets = np.array(sides.pointers, np.int64).T
     index, found = _of(starts, sizes, targets)
+    held: dict[int, set[int]] = {}
     for text, place in zip(index.tolist(), places[found].tolist(), strict=True):
         part = sides.a.section_at(place)
         if part is None or part.index not in sides.raw:
             continue
-        raw, width = sides.raw[part.index][0], sides.word
-        for step in (4, width):
-            for k in range(-_BESIDE * width, (_BESIDE + 1) * width, step):
-                at = place - part.addr + k
-                word = raw[at : at + step].tobytes() if at >= 0 else b""
-                value = int.from_bytes(word, "big" if sides.big else "little")
-                if k and len(word) == step and value in lengths[text]:
-                    where = [Range(at + part.offset, at + part.offset + step)]
-                    raise Refused(part.name, "the length of a text that changed may stand beside its address", where)
+        if part.index not in held:
+            own = places[(places >= part.addr) & (places < part.addr + part.size)]
+            held[part.index] = set((own - part.addr).tolist())
+        at = place - part.addr
+        if fields(sides.raw[part.index][0], at, sides.word, sides.big, held[part.index]) & lengths[text]:
+            where = [Range(at + part.offset, at + part.offset + sides.word)]
+            raise Refused(part.name, "the length of a text that changed may stand beside its address", where)
