@@ -319,6 +319,24 @@ def _() -> Sample:
     return _both("mips")
 
 
+for _arch in ("arm", "armel"):
+    for _fixed in (False, True):
+
+        @harmless(f"bare-both-{_arch}{'-fixed' if _fixed else ''}")
+        def _(arch: str = _arch, fixed: bool = _fixed) -> Sample:
+            return _both(arch, fixed=fixed)
+
+
+@harmless("bare-both-arm-a32")
+def _() -> Sample:
+    return _both("arm", fixed=True, flags=("-marm",))
+
+
+@harmless("bare-both-powerpc-fixed")
+def _() -> Sample:
+    return _both("powerpc", fixed=True)
+
+
 @harmless("bare-both-mips-fixed")
 def _() -> Sample:
     return _both("mips", fixed=True)
@@ -376,58 +394,70 @@ static const struct { char tag[4]; char day[40]; } part = {"tags", "gadget of " 
 int main(int c, char **v) { return puts(part.day); }
 """
 
-for _arch, _name in (("x86_64", "bare-both"), ("mips", "bare-both-mips")):
+KINDS = (
+    ("x86_64", "bare-both", False),
+    ("aarch64", "bare-both-aarch64", False),
+    ("mips", "bare-both-mips", False),
+    ("arm", "bare-both-arm", False),
+    ("arm", "bare-both-arm-fixed", True),
+    ("armel", "bare-both-armel", False),
+    ("armel", "bare-both-armel-fixed", True),
+    ("powerpc", "bare-both-powerpc-fixed", True),
+)
+for _arch, _name, _fixed in KINDS:
 
     @tampered(f"{_name}-code")
-    def _(arch: str = _arch) -> Sample:
+    def _(arch: str = _arch, fixed: bool = _fixed) -> Sample:
         """The text stands among code, and may be code."""
-        return _both(arch, AMONG, flags=JOINT if arch == "x86_64" else ())
+        return _both(arch, AMONG, flags=JOINT if arch == "x86_64" else (), fixed=fixed)
 
     @tampered(f"{_name}-called")
-    def _(arch: str = _arch) -> Sample:
+    def _(arch: str = _arch, fixed: bool = _fixed) -> Sample:
         """The text is called as a function."""
-        return _both(arch, CALLED, flags=JOINT if arch == "x86_64" else ())
+        return _both(arch, CALLED, flags=JOINT if arch == "x86_64" else (), fixed=fixed)
 
     @tampered(f"{_name}-jumped")
-    def _(arch: str = _arch) -> Sample:
+    def _(arch: str = _arch, fixed: bool = _fixed) -> Sample:
         """Nothing but a computed jump leads to the text."""
-        return _both(arch, JUMPED, flags=JOINT if arch == "x86_64" else ())
+        return _both(arch, JUMPED, flags=JOINT if arch == "x86_64" else (), fixed=fixed)
 
     @tampered(f"{_name}-stored")
-    def _(arch: str = _arch) -> Sample:
+    def _(arch: str = _arch, fixed: bool = _fixed) -> Sample:
         """The text's address stands in a variable, from where it is called."""
-        return _both(arch, STORED, flags=JOINT if arch == "x86_64" else ())
+        return _both(arch, STORED, flags=JOINT if arch == "x86_64" else (), fixed=fixed)
 
     @tampered(f"{_name}-table")
-    def _(arch: str = _arch) -> Sample:
+    def _(arch: str = _arch, fixed: bool = _fixed) -> Sample:
         """The text's address stands in a constant table, in a program for a fixed address, from where it is called."""
         return _both(arch, TABLE, fixed=True, flags=JOINT if arch == "x86_64" else ())
 
     @tampered(f"{_name}-writable")
-    def _(arch: str = _arch) -> Sample:
-        return _both(arch, WRITABLE)
+    def _(arch: str = _arch, fixed: bool = _fixed) -> Sample:
+        return _both(arch, WRITABLE, fixed=fixed)
 
     @tampered(f"{_name}-part")
-    def _(arch: str = _arch) -> Sample:
+    def _(arch: str = _arch, fixed: bool = _fixed) -> Sample:
         """The text is a part of something longer."""
-        return _both(arch, PART)
+        return _both(arch, PART, fixed=fixed)
 
     @tampered(f"{_name}-other")
-    def _(arch: str = _arch) -> Sample:
+    def _(arch: str = _arch, fixed: bool = _fixed) -> Sample:
         """One more byte differs, in the code."""
-        sample = _both(arch)
-        place, size = build.symbol(made(arch), "allowed")
+        sample = _both(arch, fixed=fixed)
+        place, size = build.symbol(made(arch, fixed=fixed), "allowed")
         return Sample(sample.a, build.flip(sample.b, place + size - 6), *RECORDS)
 
     @tampered(f"{_name}-in-tables")
-    def _(arch: str = _arch) -> Sample:
+    def _(arch: str = _arch, fixed: bool = _fixed) -> Sample:
         """The declared value stands in the strings of the dynamic linker."""
-        raw = bare(made(arch))
+        raw = bare(made(arch, fixed=fixed))
         records = BuildRecord(versions={"v": "GLIBC_2.34"}), BuildRecord(versions={"v": "GLIBC_2.33"})
         return Sample(raw, raw.replace(b"GLIBC_2.34", b"GLIBC_2.33"), *records)
 
     @tampered(f"{_name}-interpreter")
-    def _(arch: str = _arch) -> Sample:
+    def _(arch: str = _arch, fixed: bool = _fixed) -> Sample:
         """The declared value stands in the path of the dynamic linker."""
-        one, two = (bare(made(arch, flags=(f"-Wl,--dynamic-linker=/lib/ld.so {day}",))) for day in (ONE, TWO))
+        one, two = (
+            bare(made(arch, fixed=fixed, flags=(f"-Wl,--dynamic-linker=/lib/ld.so {day}",))) for day in (ONE, TWO)
+        )
         return Sample(one, two, *RECORDS)

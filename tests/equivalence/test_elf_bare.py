@@ -31,7 +31,16 @@ def accepted(sample: Sample, places: list[int], bits: int) -> list[int]:
     return out
 
 
-COUNTS = {"bare-declared": 100, "bare-declared-mips": 12, "bare-moved": 100, "bare-both": 200, "bare-both-mips": 200}
+COUNTS = {
+    "bare-declared": 100,
+    "bare-declared-mips": 12,
+    "bare-moved": 100,
+    "bare-both": 200,
+    "bare-both-mips": 200,
+    "bare-both-arm": 100,
+    "bare-both-arm-fixed": 100,
+    "bare-both-powerpc-fixed": 100,
+}
 SIZE = 0x3A  # of a section header, in the ELF header of 64 bits: 0 or 64 where there are none
 
 

@@ -3,7 +3,8 @@
 What is searched for are the forms in which compilers make an address. One that is missed makes a text be refused; one
 that is found by chance is found in the rebuilt file's own bytes, which nobody but its compiler chose.
 
-Sources: Intel SDM, volume 2; Arm ARM DDI 0487, C6; MIPS MD00086 and MD00076 (MIPS16e); System V ABI, MIPS supplement.
+Sources: Intel SDM, volume 2; Arm ARM DDI 0487, C6; MIPS MD00086 and MD00076 (MIPS16e); System V ABI, MIPS supplement;
+Power ISA 2.07, book I.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from banbury.compare.equivalence import elf_references_arm as arm
 from banbury.compare.equivalence.elf_map import OwnedElf
+from banbury.compare.equivalence.machines.displaced import a64
 from banbury.formats import _elf_types as t
 
 Ints = npt.NDArray[np.int64]
@@ -25,8 +28,11 @@ _T9: Final = 25
 
 
 def known_machine(elf: OwnedElf) -> bool:
-    """Whether the forms of the machine's code are known here: x86-64, AArch64, and MIPS (O32) without microMIPS."""
+    """Whether the forms of the machine's code are known here: x86-64, AArch64, 32-bit Arm and PowerPC, and MIPS (O32)
+    without microMIPS."""
     header = elf.header
+    if header.machine in (t.EM_ARM, t.EM_PPC):
+        return header.bits == 32 and header.big == (header.machine == t.EM_PPC)
     if header.machine == t.EM_MIPS:
         return header.bits == 32 and header.flags & 0xF000 == 0x1000 and not header.flags & _MICROMIPS
     return header.machine in (t.EM_X86_64, t.EM_AARCH64) and header.bits == 64 and not header.big
@@ -37,7 +43,7 @@ def taken(elf: OwnedElf, code: tuple[int, int], address: int) -> str:
     is."""
     machine = elf.header.machine
     why = "no code is known that refers to its first byte"
-    find = {t.EM_X86_64: _x86, t.EM_MIPS: _mips, t.EM_AARCH64: _a64}[machine]
+    find = {t.EM_X86_64: _x86, t.EM_MIPS: _mips, t.EM_AARCH64: _a64, t.EM_ARM: _arm, t.EM_PPC: _powerpc}[machine]
     for low, raw in _stretches(elf, code):
         found = find(elf, raw, low, address)
         if found == "":
@@ -71,7 +77,7 @@ def pointed(elf: OwnedElf, code: tuple[int, int], address: int) -> bool:
 
 def calls_into(elf: OwnedElf, low: int, high: int, start: int, stop: int) -> bool:
     """Whether a direct jump or call of the code between two addresses may lead to ``start`` to ``stop``. (On MIPS with
-    compressed code, branches of limited range are not told from its words.)"""
+    compressed code and on Arm, branches of limited range are not told from its words.)"""
     for base, raw in _stretches(elf, (low, high)):
         targets = _targets(elf, raw, base)
         if ((targets >= start) & (targets < stop)).any():
@@ -106,6 +112,8 @@ def _targets(elf: OwnedElf, raw: npt.NDArray[np.uint8], base: int) -> Ints:
     machine = elf.header.machine
     if machine == t.EM_X86_64:
         return _x86_targets(raw, base)
+    if machine == t.EM_ARM:
+        return arm.targets(raw, base)
     words = _words(elf, raw)
     at = base + 4 * np.arange(len(words))
     top = words >> 26
@@ -118,6 +126,12 @@ def _targets(elf: OwnedElf, raw: npt.NDArray[np.uint8], base: int) -> Ints:
         else:
             out.append(_compressed(elf, raw, base))
         return np.concatenate(out)
+    if machine == t.EM_PPC:
+        far, near = top == 18, top == 16
+        out = [((words[far] & 0x3FFFFFC) ^ 0x2000000) - 0x2000000, _signed(words[near] & 0xFFFC, 16)]
+        place = np.concatenate((at[far], at[near])) * (np.concatenate((words[far], words[near])) & 2 == 0)
+        led: Ints = place + np.concatenate(out)
+        return led
     far = words & 0x7C000000 == 0x14000000
     near = (words & 0xFF000000 == 0x54000000) | (words & 0x7E000000 == 0x34000000)
     return np.concatenate((at[far] + (_signed(words[far], 26) << 2), at[near] + (_signed(words[near] >> 5, 19) << 2)))
@@ -186,8 +200,14 @@ def _a64(elf: OwnedElf, raw: npt.NDArray[np.uint8], base: int, address: int) -> 
         if (base + 4 * page & ~0xFFF) + distance != address & ~0xFFF:
             continue
         ahead = words[row + 1 : row + 1 + _AHEAD // 4]
-        if ((ahead & 0xFFDFFC1F == 0xD61F0000) & (ahead >> 5 & 31 == made)).any():
+        copied = ahead[ahead & 0xFFFFFFE0 == 0xAA0003E0 | made << 16] & 31
+        if ((ahead & 0xFFDFFC1F == 0xD61F0000) & np.isin(ahead >> 5 & 31, [made, *copied])).any():
             return "code may call it"
+        ends = (ahead & 0x7C000000 == 0x14000000) | (ahead & 0xFE000000 == 0xD6000000)  # BL, B; BR, BLR, RET
+        ends |= ahead & 0x9F00001F == 0x90000000 | made  # ADRP
+        further = a64(ahead.astype(np.uint32))
+        if ((further.base == made) & (further.distance != 0) & ~np.logical_or.accumulate(ends)).any():
+            return "code finds other data from its address"
         found = ""
     return found
 
@@ -198,6 +218,29 @@ def _pool(elf: OwnedElf, raw: npt.NDArray[np.uint8], base: int, address: int) ->
         return None
     words = _words(elf, raw)
     return "" if (words == address).any() else None
+
+
+def _arm(elf: OwnedElf, raw: npt.NDArray[np.uint8], base: int, address: int) -> str | None:
+    return arm.made(raw, base, address, fixed=elf.header.type == t.ET_EXEC)
+
+
+def _powerpc(elf: OwnedElf, raw: npt.NDArray[np.uint8], base: int, address: int) -> str | None:
+    """``lis`` and ``addi``, in a program for a fixed address."""
+    if elf.header.type != t.ET_EXEC:
+        return None
+    words = _words(elf, raw)
+    rd, ra, low = words >> 21 & 31, words >> 16 & 31, words & 0xFFFF
+    upper = (words >> 26 == 15) & (ra == 0)
+    found = None
+    for row in np.flatnonzero((words >> 26 == 14) & (ra != 0) & (low == address & 0xFFFF)).tolist():
+        near = np.arange(max(row - _BACK, 0), row)
+        near = near[upper[near] & (rd[near] == ra[row])]
+        if not len(near) or (low[near[-1]] << 16) + _signed(low[row : row + 1], 16)[0] != address:
+            continue
+        if (words[row + 1 : row + 1 + _AHEAD // 4] == 0x7C0903A6 | rd[row] << 21).any():  # mtctr
+            return "code may call it"
+        found = ""
+    return found
 
 
 def _slots(elf: OwnedElf) -> tuple[int, int]:
