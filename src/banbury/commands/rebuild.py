@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -47,6 +49,8 @@ def rebuild(
         from banbury.present.rebuild import encode, lines, render
         from banbury.rebuild.run import rebuild as run
 
+        for number in (signal.SIGTERM, signal.SIGHUP):  # nothing may be left behind: not a process, not a folder
+            signal.signal(number, _ended)
         tell = (lambda line: None) if quiet else (lambda line: click.echo(plain(line), err=True))
         found = run(recipe, out, shipped=list(shipped), tell=tell)
         data = encode(found)
@@ -61,3 +65,8 @@ def rebuild(
             if not quiet:
                 click.echo("\n".join(plain(line) for line in lines(found)))
     sys.exit(0 if found.good else 1)
+
+
+def _ended(number: int, frame: FrameType | None) -> None:
+    """Ended by a signal: leave as after an error, so that everything is cleared away."""
+    sys.exit(128 + number)

@@ -3,21 +3,24 @@
 A build needs to start processes and write files, so the workers' sandbox (:mod:`banbury.lab.sandbox`) does not fit.
 Here: user, mount, process, network, IPC and UTS namespaces of its own; no capability; no further user namespaces; a
 read-only system; its own /tmp, /dev, /proc and home; a user number that no other process on the machine has (where the
-laboratory runs as root); limits on each process, and a watcher on all of them together. Nothing is built without it.
+laboratory runs as root); a filter of system calls (:mod:`syscalls`); limits on each process, and a watcher on all of
+them together. Nothing is built without it.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from msgspec import Struct
 
 from banbury.model.errors import InputError
+from banbury.rebuild import syscalls
 from banbury.rebuild.recipe import BuildLimits
 from banbury.rebuild.watch import Ended, watch
 
@@ -40,7 +43,7 @@ _ORDERED: Final = (
 )
 _STRACE: Final = (
     "strace", "-f", "-q", "-y", "--seccomp-bpf", "-s", "256", "-e", "signal=none",
-    "-e", "trace=execve,execveat,openat,open,connect,socket",
+    "-e", "trace=execve,execveat,openat,?openat2,?open,?creat,connect,socket,sendto,sendmsg,sendmmsg",
 )  # fmt: skip
 
 
@@ -100,9 +103,9 @@ def run(job: Job) -> Ended:
     """Run a job to its end, or until a limit ends it. Raises ``InputError`` where there is no sandbox."""
     require()
     number, groups = identity()
-    with open(job.log, "wb") as log, open(job.stdin or "/dev/null", "rb") as given:
+    with open(job.log, "wb") as log, open(job.stdin or "/dev/null", "rb") as given, _filter() as rules:
         process = subprocess.Popen(  # noqa: S603 - a list; nothing of the build's is in it but the script for sh
-            _command(job),
+            _command(job, rules.fileno()), pass_fds=(rules.fileno(),),
             stdin=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", start_new_session=True,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
             user=number, group=number, extra_groups=groups,
@@ -110,9 +113,19 @@ def run(job: Job) -> Ended:
         return watch(process, log, job.work, job.limits)
 
 
-def _command(job: Job) -> list[str]:
+def _filter() -> IO[bytes]:
+    """The filter of system calls as an open file for bubblewrap to read."""
+    file = os.fdopen(os.memfd_create("filter"), "w+b", buffering=0)
+    file.write(syscalls.program(syscalls.machine()))
+    file.seek(0)
+    return file
+
+
+def _command(job: Job, rules: int) -> list[str]:
     limits = job.limits
+    # whoever started this can be killed: then all of it goes, first this process, then the space that it holds
     command = [
+        "setpriv", "--pdeathsig", "KILL",
         "prlimit", f"--nproc={limits.processes + (0 if os.geteuid() == 0 else _ours())}", f"--cpu={limits.time}",
         f"--fsize={limits.file << 20}", f"--as={limits.memory << 20}", "--nofile=4096", "--core=0",
     ]  # fmt: skip
@@ -127,7 +140,7 @@ def _command(job: Job) -> list[str]:
         command += ['"$@"; exit $?', "sh"]
     if job.trace:
         command += [*_STRACE, "-o", job.trace]
-    return [*command, "bwrap", *_view(job), "sh", "-c", job.script]
+    return [*command, "bwrap", "--seccomp", str(rules), *_view(job), "sh", "-c", job.script]
 
 
 def _view(job: Job) -> list[str]:
@@ -195,11 +208,15 @@ def require() -> None:
 
 @cache
 def _missing() -> str:
-    for program in ("bwrap", "prlimit", "taskset", "unshare"):
+    for program in ("bwrap", "prlimit", "setpriv", "taskset", "unshare"):
         if not shutil.which(program):
             return f"{program} is not installed"
-    inner = ["bwrap", *_MOUNTS, *system("host"), "--proc", "/proc", "--dev", "/dev", "--", "true"]
-    return _tries([*_OUTER, '"$@"; exit $?', "sh", *inner])
+    if not syscalls.machine():
+        return f"there is no filter of system calls for {platform.machine()}"
+    with _filter() as rules:
+        inner = ["bwrap", "--seccomp", str(rules.fileno()), *_MOUNTS, *system("host")]
+        command = [*_OUTER, '"$@"; exit $?', "sh", *inner, "--proc", "/proc", "--dev", "/dev", "--", "true"]
+        return _tries(command, rules.fileno())
 
 
 @cache
@@ -224,12 +241,12 @@ def can_trace() -> str:
     return _tries(["strace", "-f", "-q", "--seccomp-bpf", "-e", "trace=execve", "-o", "/dev/null", "true"])
 
 
-def _tries(command: list[str]) -> str:
+def _tries(command: list[str], *kept: int) -> str:
     number, groups = identity()
     try:
         done = subprocess.run(  # noqa: S603 - our own words
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False, cwd="/",
-            user=number, group=number, extra_groups=groups,
+            user=number, group=number, extra_groups=groups, pass_fds=kept,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError) as problem:
         return f"{command[0]}: {type(problem).__name__}"

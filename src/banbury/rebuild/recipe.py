@@ -37,6 +37,8 @@ RESERVED: Final = frozenset(
         "TMPDIR",
     ]
 )
+#: Beginnings of such names: the loader's; libfaketime's, which has switches that turn it off; of locales and zones.
+_RESERVED_START: Final = ("LD_", "FAKE", "NO_FAKE", "DONT_FAKE", "TZDIR", "LOCPATH", "LC_", "GLIBC_TUNABLES")
 #: What a hypothesis may be about beside variables: the environment's own values.
 HYPOTHESES: Final = ("clock", "build-path", "host", "user")
 
@@ -158,4 +160,4 @@ def _inside(pattern: str) -> bool:
 
 
 def _free(name: str) -> bool:
-    return bool(_NAME.fullmatch(name)) and name not in RESERVED and not name.startswith("LD_")
+    return bool(_NAME.fullmatch(name)) and name not in RESERVED and not name.startswith(_RESERVED_START)

@@ -37,6 +37,7 @@ from banbury.rebuild.variations import Variation, enabled, settings, variations
 
 _SANDBOX: Final = (
     "bubblewrap: user, mount, process, network, IPC and host name spaces of its own, and no further user namespaces",
+    "a filter of system calls: no mounts, name spaces, tracing, modules, BPF, keys, io_uring, other kinds of sockets",
     "no network but a loopback of its own; no capability; the system read-only; its own /tmp, /dev, /proc and home",
 )
 

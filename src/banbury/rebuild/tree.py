@@ -120,15 +120,33 @@ def _copy(root: bytes, goal: bytes, found: list[Entry], reverse: bool) -> None:
 
 
 def pattern(glob: str) -> re.Pattern[bytes]:
-    """A glob over a relative path: ``*`` and ``?`` within a name, ``**`` for any folders."""
-    parts = []
-    for part in glob.split("/"):
+    """A glob over a relative path: ``*`` and ``?`` within a name, ``**`` for any folders. What lies between two stars
+    is taken where it fits first (an atomic group), so that no glob takes longer than its length times the path's."""
+    given = glob.split("/")
+    parts = [part for part, before in zip(given, ["", *given], strict=False) if not part == before == "**"]
+    if parts[-1] == "**":
+        parts.append("*")
+    runs: list[list[str]] = [[]]
+    for part in parts:
         if part == "**":
-            parts.append("(?:[^/]+/)*")
+            runs.append([])
         else:
-            one = re.escape(part).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
-            parts.append(f"{one}/")
-    return re.compile(("".join(parts).removesuffix("/")).encode("utf-8", "surrogateescape"), re.DOTALL)
+            runs[-1].append(_name(part))
+    first, *others = ["/".join(run) for run in runs]
+    text = first + ("/" if first and others else "")
+    for other in others[:-1]:
+        text += f"(?>(?:[^/]+/)*?{other}/)"
+    if others:
+        text += f"(?:[^/]+/)*{others[-1]}"
+    return re.compile(text.encode("utf-8", "surrogateescape"), re.DOTALL)
+
+
+def _name(part: str) -> str:
+    """One name's part of a glob."""
+    first, *others = [re.escape(piece).replace(r"\?", "[^/]") for piece in part.split("*")]
+    if not others:
+        return first
+    return first + "".join(f"(?>[^/]*?{piece})" for piece in others[:-1] if piece) + f"[^/]*{others[-1]}"
 
 
 class Taken(Struct, frozen=True, kw_only=True):
