@@ -6,7 +6,7 @@ from __future__ import annotations
 from banbury.compare.equivalence import BuildRecord
 from tests.equivalence import build
 from tests.equivalence.pairs import Sample, harmless, tampered
-from tests.equivalence.pairs_moved_objects import LONG, RECORDS, SHORT, assembly, linked
+from tests.equivalence.pairs_moved_objects import LONG, RECORDS, SHORT, assembly, left_behind, linked
 
 ARCHES = ("x86_64", "aarch64", "arm", "mips", "powerpc")
 _HEAD = "#include <stdio.h>\n#include <string.h>\n"
@@ -184,3 +184,131 @@ for _name, _body in BODIES.items():
     @tampered(f"moved-named-{_name}-a32")
     def _(body: str = _body) -> Sample:
         return _anchored("arm", body, "-marm")
+
+
+# --- x86-64: constants that need no alignment, numbers that would be distances ----------------------------------------
+
+#: Texts and lists of bytes that are packed, as compilers do for size.
+PACKED = """
+#define ODD __attribute__((aligned(1)))
+const char ready[] ODD = "ready to serve", banner[] ODD = "a gadget of " VERSION, more[] ODD = "some more";
+const unsigned char steps[] ODD = {1, 2, 3, 4, 5, 6, 7, 8, 9, 200, 201}, last[83] ODD = {1, 2, 4, 8, 16, 32, 64};
+const unsigned short kinds[] __attribute__((aligned(16))) = {1, 2, 3, 4};
+__attribute__((noinline)) int see(const char *text, int k) { return printf("%s %d", text, k) > k; }
+int main(int c, char **v) {
+  see(ready, 1); see(banner, 2); see(more, 3); EXTRA
+  return steps[c & 7] + last[c & 3] + kinds[c & 3];
+}
+"""
+
+
+@harmless("moved-packed")
+def _() -> Sample:
+    """Lists of bytes move by an odd number of bytes."""
+    return honest("x86_64", PACKED.replace("EXTRA", ""))
+
+
+def _unaligned(use: str) -> Sample:
+    """A constant that stands at a multiple of 16, with nothing to fill in front of it, stands elsewhere; ``use``: an
+    instruction that faults."""
+    extra = f'asm volatile("{use}" :: "r"(steps), "r"((long)c) : "xmm0", "rax");'
+    source = (_HEAD + PACKED).replace("EXTRA", extra).replace('"some more"', '"some more text"')
+    source = source.replace("200, 201}", "200, 201, 202, 203, 204, 205, 206}")
+    texts = [assembly("x86_64", source.replace("VERSION", f'"{v}"')) for v in (SHORT, LONG)]
+    a, b = (linked("x86_64", text) for text in texts)
+    assert build.symbol(a, "steps")[0] % 16 == 0 != build.symbol(b, "steps")[0] % 16
+    return Sample(a, build.strip(b), *RECORDS)
+
+
+USES = {"named": "pxor steps(%%rip), %%xmm0", "register": "movaps (%0), %%xmm0", "index": "paddd (%0,%1), %%xmm0"}
+USES |= {"frame": "mov %0, %%rbp; movaps (%%rbp), %%xmm0", "vector": "vmovdqa (%0), %%xmm0"}
+
+for _name, _use in USES.items():
+
+    @tampered(f"moved-unaligned-{_name}")
+    def _(use: str = _use) -> Sample:
+        return _unaligned(use)
+
+
+#: A list of numbers each of which would lead to a place of the program.
+COMPARED = """
+const int list[34] __attribute__((aligned(16))) = {180, 184, 188, 192, 196, 200};
+const char banner[] __attribute__((aligned(1))) = "a gadget of " VERSION;
+const char more[] __attribute__((aligned(1))) = "a text behind the version, which it moves on and on and on";
+__attribute__((noinline)) int find(int x) { for (int k = 0; k < 34; k++) if (list[k] == x) return k; return -1; }
+__attribute__((noinline)) int see(const char *text, int k) { return printf("%s %d", text, k) > k; }
+int main(int c, char **v) { see(banner, 1); see(more, 2); return find(c); }
+"""
+
+
+@harmless("moved-list-compared")
+def _() -> Sample:
+    return honest("x86_64", COMPARED, "-fno-toplevel-reorder")
+
+
+#: Code by hand that finds texts by a table of distances, in front of a text that becomes longer.
+DISTANCES = r"""
+asm(".text\n.globl nth\n.type nth, %%function\nnth: CODE\n"
+    ".section .rodata\n.balign 16\n.type dtab, %%object\ndtab: .long s1-dtab, s2-dtab, s3-dtab\n.size dtab, 12\n"
+    "HELD.section .rodata\n.globl banner, s0, s1, s2, s3, s4\n.type banner, %%object\n"
+    "banner: .string \"a gadget of " VERSION "\"\n.size banner, .-banner\n"
+    "s0: .string \"some other text that is longer than what the version grows by\"\n"
+    "s1: .string \"one\"\ns2: .string \"two of\"\ns3: .string \"three\"\n"
+    "s4: .string \"the end of all of it\"\n.text\n");
+#define HIDDEN __attribute__((visibility("hidden")))
+extern const char banner[] HIDDEN, s0[] HIDDEN, s1[] HIDDEN, s2[] HIDDEN, s3[] HIDDEN, s4[] HIDDEN;
+extern const char *nth(long k, int x);
+int main(int c, char **v) { puts(banner); puts(s0); puts(s1); puts(s2); puts(s3); puts(s4); return puts(nth(c, 1)); }
+"""
+_ADD = r" movslq (%rcx,%rdi,4), %rax\n add %rcx, %rax\n ret"
+_TABLES = {
+    "compared": r"lea dtab(%rip), %rcx\n cmp (%rcx,%rdi,4), %esi\n je 1f\n1:" + _ADD,
+    "tested": r"lea dtab(%rip), %rcx\n cmpl $0, (%rcx,%rdi,4)\n je 1f\n1:" + _ADD,
+    "copied": r"lea dtab(%rip), %rdx\n cmp (%rdx,%rdi,4), %esi\n mov %rdx, %rcx\n" + _ADD,
+    "jumped": r"lea dtab(%rip), %rcx\n cmp (%rcx,%rdi,4), %esi\n jne 1f\n ret\n nop; nop\n1:" + _ADD,
+    "held": r"mov held(%rip), %rcx\n" + _ADD,
+    "read": r"mov dtab(%rip), %eax\n mov held(%rip), %rcx\n" + _ADD,
+}
+_HELD = r".section .data.rel.ro,\"aw\"\n.balign 8\nheld: .quad dtab\n"
+
+for _name, _code in _TABLES.items():
+
+    @tampered(f"moved-distances-{_name}")
+    def _(name: str = _name, code: str = _code) -> Sample:
+        """The table keeps the words that it had before the layout moved: other texts are meant."""
+        held = _HELD if "held" in code else ""
+        source = DISTANCES.replace("CODE", code).replace("HELD", held).replace("%%", "%")
+        a, b = (build.program("x86_64", f'-DVERSION="{v}"', *_FLAGS, source=_HEAD + source) for v in (SHORT, LONG))
+        (at, size), (at_b, _) = (build.symbol(x, "dtab") for x in (a, b))
+        assert a[at : at + size] != b[at_b : at_b + size]
+        return Sample(a, build.strip(build.put(b, at_b, a[at : at + size])), *RECORDS)
+
+
+# --- x86-64: where functions begin in a file without symbols and unwinding tables -------------------------------------
+
+BOUNDS = """
+char *volatile held;
+int (*volatile hook)(const char *) = puts;
+__attribute__((noinline)) int more(int k) { return fwrite(held, 1, 16 + k, stdout); }
+__attribute__((noinline)) int say(int k) {
+  int n = puts("gadget of " VERSION); n += hook("which is ready"); n += hook("as it says"); NUMBER return n + k;
+}
+int main(int c, char **v) { puts("in front"); held = v[0]; return say(c) + puts("the last of it") + more(c) + more(1); }
+"""
+_BARE = "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"
+
+
+@harmless("pool-number-elsewhere")
+def _() -> Sample:
+    """Another function, which is called, has a number that is the length of the text."""
+    return honest("x86_64", BOUNDS.replace("NUMBER", ""), *_BARE, keep=False)
+
+
+for _name, _flag in {"plain": "-fno-inline", "thunk": "-mindirect-branch=thunk-inline"}.items():
+
+    @tampered(f"pool-number-{_name}")
+    def _(flag: str = _flag) -> Sample:
+        """The function itself has the length, behind calls (or what a compiler writes in place of one)."""
+        number = 'n += fwrite(held, 1, sizeof("gadget of " VERSION), stdout);'
+        found = left_behind("x86_64", BOUNDS.replace("NUMBER", number), flag, *_BARE)
+        return found._replace(a=build.strip(found.a))

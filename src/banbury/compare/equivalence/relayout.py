@@ -23,7 +23,7 @@ import numpy.typing as npt
 from banbury.compare.equivalence import relayout_data as data
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
-from banbury.compare.equivalence.elf_map import SHT_DYNAMIC, SHT_NOBITS, OwnedElf, Part
+from banbury.compare.equivalence.elf_map import SHF_WRITE, SHT_DYNAMIC, SHT_NOBITS, OwnedElf, Part
 from banbury.compare.equivalence.elf_meta import compare_build_id, compare_unloaded
 from banbury.compare.equivalence.elf_same import (
     SHT_PROGBITS,
@@ -37,6 +37,8 @@ from banbury.compare.equivalence.literals import runs
 from banbury.compare.equivalence.machines import machine_of
 from banbury.compare.equivalence.machines.contract import Mask, Sides
 from banbury.compare.equivalence.machines.displaced import KEPT
+from banbury.compare.equivalence.machines.x86_64_aligned import aligned
+from banbury.compare.equivalence.machines.x86_64_compared import Compared
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_exceptions import exceptions
 from banbury.compare.equivalence.relayout_fixed import Fixed
@@ -295,10 +297,22 @@ class _Proof:
         for one, _, _ in self.sides.code:
             if not self.sides.big:
                 check_code_distances(one, self.raw[one.index][0], machine, old, the_map)
+        taken = self._taken(old)
+        numbers = Compared(self.sides).only if machine == t.EM_X86_64 else lambda label: False
         for one, _ in self.pairs:
             mask = self.masks.get(one.index)
             if mask is not None and one.type == SHT_PROGBITS and one.addr % 4 == 0:
-                check_distances(one, self.raw[one.index][0], self.sides.big, old, mask, the_map)
+                check_distances(one, self.raw[one.index][0], self.sides.big, taken, mask, the_map, numbers)
+
+    def _taken(self, old: Ints) -> Ints:
+        """What is referred to otherwise than by instructions of x86-64 that read or write there at once: distances
+        count from an address that stands in a register."""
+        if self.a.header.machine != t.EM_X86_64:
+            return old
+        names = {part.name for part, _, _ in self.sides.code}
+        held = [targets[~reads] for _, _, targets, reads in self.sides.at]
+        held += [old for where, old, _ in self.refs.groups() if where not in names]
+        return np.unique(np.concatenate(held))
 
     def _items(self, one: Part, other: Part, raw: U8, raw_b: U8, split: tuple[Ints, Ints]) -> None:
         fixed = raw.copy()
@@ -309,7 +323,13 @@ class _Proof:
         parts, mask = (one, other), self.masks[one.index]
         objects = self.objects if self.objects.known else self._pool(parts, (fixed, raw_b), split, mask)
         self.texts += compare_items(self.pair, parts, (fixed, raw_b), split, self._made(), mask, objects)
-        check_aligned(one, raw, old, new)
+        free = not (one.flags | other.flags) & SHF_WRITE  # what is written may be shared, by whole words
+        check_aligned(one, raw, old, new, lambda: self._aligned if free else None)
+
+    @cached_property
+    def _aligned(self) -> Ints | None:
+        """The addresses that code needs aligned; ``None``: any may be one."""
+        return aligned(self.sides) if self.a.header.machine == t.EM_X86_64 else None
 
     def _pool(self, parts: tuple[Part, Part], raw: tuple[U8, U8], split: tuple[Ints, Ints], mask: Mask) -> Pool:
         """The texts of a section of data, where no symbols say what is an object."""

@@ -27,6 +27,7 @@ from banbury.compare.equivalence.relayout_objects import Objects
 from banbury.formats import _elf_types as t
 
 _NEAR: Final = 512  # bytes looked at on both sides where no symbol says which function it is
+_THUNK: Final = 64  # bytes around a call within which what it leads to may belong to it
 #: Direct calls: the bits that say so, their value, how many low bits are the distance, by how much it is shifted, and
 #: from where it counts.
 _CALLS: Final = {
@@ -92,11 +93,25 @@ def _begins(sides: Sides) -> Ints:
     that neither says belongs to the one before."""
     tables = (".eh_frame", ".ARM.exidx", ".dynsym")
     found = [old for where, old, _ in sides.refs.groups() if where in tables]
-    for part, _, _ in sides.code:
+    for part, _, entries in sides.code:
         raw = sides.raw[part.index][0]
+        if sides.a.header.machine == t.EM_X86_64:
+            found.append(_called_x86(raw, entries) + part.addr)
+            continue
         words = raw[: len(raw) // 4 * 4].view(">u4" if sides.big else "<u4").astype(np.int64)
         found += _called(sides.a.header.machine, words, part.addr)
     return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+
+def _called_x86(raw: U8, entries: Mask) -> Ints:
+    """Where the direct calls of x86-64 code lead, as offsets; not those of what stands close by: they tell a place, or
+    are a part of an indirect branch (GCC, -mindirect-branch=thunk-inline)."""
+    at = np.flatnonzero(entries[:-1] & (raw == 0xE8))
+    at = at[at + 5 <= len(raw)]
+    distance = sum((raw[at + 1 + k].astype(np.int64) << 8 * k for k in range(4)), np.zeros(len(at), np.int64))
+    distance -= distance >> 31 << 32
+    target: Ints = (at + 5 + distance)[np.abs(distance) > _THUNK]
+    return target
 
 
 def _called(machine: int, words: Ints, base: int) -> list[Ints]:

@@ -7,6 +7,8 @@ left behind is a redirected jump. (What compilers write for ``switch``: GCC and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -106,10 +108,13 @@ def _check_ends(one: Part, other: Part, raw_b: U8, behind: Ints, base: Ints, bas
         raise Refused(one.name, "a jump table is longer in the second file", [], where)
 
 
-def check_distances(one: Part, raw: U8, big: bool, old: Ints, mask: Mask, the_map: AddressMap) -> None:
+def check_distances(
+    one: Part, raw: U8, big: bool, old: Ints, mask: Mask, the_map: AddressMap, numbers: Callable[[int], bool]
+) -> None:
     """Refuse a table of distances to data that were left behind. LLVM writes a table of constant addresses as 32-bit
     distances from the table's own label (RelLookupTableConverter). A label begins one where its first two words, added
-    to it, lead to places of the image outside of the item; no word of it may lead to what moved against the label."""
+    to it, lead to places of the image outside of the item; no word of it may lead to what moved against the label.
+    ``numbers``: whether the words at a label are known to be no distances."""
     inside = np.unique(old[(old >= one.addr) & (old + 8 <= one.addr + one.size) & (old % 4 == 0)])
     if not len(inside):
         return
@@ -129,7 +134,7 @@ def check_distances(one: Part, raw: U8, big: bool, old: Ints, mask: Mask, the_ma
         label, stop = inside[index : index + 1], stops[index : index + 1]
         target = label + words[at[index] : at[index] + int(stop[0] - label[0]) // 4]
         leading = np.logical_and.accumulate(away(label, stop, target))
-        if (leading & (the_map.many(target) - target != shifts[index])).any():
+        if (leading & (the_map.many(target) - target != shifts[index])).any() and not numbers(int(label[0])):
             where = [Range(int(label[0]) - one.addr + one.offset, int(stop[0]) - one.addr + one.offset)]
             raise Refused(one.name, "words that may be distances to what moved against them", where)
 

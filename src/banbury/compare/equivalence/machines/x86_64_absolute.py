@@ -72,7 +72,7 @@ def operands(data: U8, code: Code) -> Operands:
     high = np.where(rex, c[at], 0).astype(np.int64)
     at = at + rex
     first = c[at]
-    skip, has = _shape(c, at)
+    skip, has = shape(c, at)
     for lead in (0xC5, 0xC4, 0x62):
         vector = first == lead
         bits = ~c[at + 1].astype(np.int64) >> 5
@@ -105,7 +105,7 @@ def operands(data: U8, code: Code) -> Operands:
     return Operands(first, number, register, base, index, distance, none & ~indexed, place + 1, group | plain, into)
 
 
-def _shape(c: U8, at: Ints) -> tuple[Ints, Flags]:
+def shape(c: U8, at: Ints) -> tuple[Ints, Flags]:
     """How many bytes the opcode at each place has, and whether a ModRM byte follows."""
     first, second = c[at], c[at + 1]
     skip = np.ones(len(at), np.int64)
@@ -136,7 +136,7 @@ def absolute(data: U8, code: Code) -> Absolute:
     full = rex & ((c[at] & 8) != 0)
     at = at + rex
     first = c[at]
-    skip, has = _shape(c, at)
+    skip, has = shape(c, at)
     modrm, sib = c[at + skip], c[at + skip + 1]
     mod, rm = modrm >> 6, modrm & 7
     indexed = has & (mod != 3) & (rm == 4)
