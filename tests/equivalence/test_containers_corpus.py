@@ -15,6 +15,7 @@ from tests.equivalence import (  # noqa: F401 - they enter their pairs
     consumer_pairs,
     consumer_pairs_images,
     consumer_pairs_names,
+    consumer_pairs_times,
     pairs_kernels,
     pairs_rpm,
 )

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from banbury.compare.equivalence.folders import _changes, _compiled, _items
+from banbury.compare.equivalence.folders import _changes, _decided, _items
+
+_T = 1_700_000_000
 
 
 def _both(folder: Path) -> tuple[Path, Path]:
@@ -51,5 +53,37 @@ def test_of_a_module_both_run_the_code_or_its_source(tmp_path: Path, stated: int
         os.utime(tmp_path / name / "gate.py", (written, written))
         (folder / "gate.cpython-311.pyc").write_bytes(b"\xa7\r\r\n" + struct.pack("<III", 0, time, 9) + b"code")
     ours, theirs = (_items(os.fsencode(tmp_path / name)) for name in ("a", "b"))
-    found = _compiled(b"__pycache__/gate.cpython-311.pyc", ours, theirs)
+    found = _decided(ours, theirs).get(b"__pycache__/gate.cpython-311.pyc", [])
     assert [c.what for c in found] == ([] if same else ["what Python runs"])
+
+
+@pytest.mark.parametrize(
+    ("compiled", "source", "link", "program"),
+    [
+        ("f/setup.zwc", "f/setup", "", "zsh"),
+        ("f/setup.zwc", "real/setup", "f/setup", "zsh"),
+        ("lib/guile/ccache/rules.go", "share/guile/rules.scm", "", "Guile"),
+        ("f/gate.elc", "f/gate.el", "", "Emacs"),
+        ("f.zwc", "f/setup", "", "zsh"),
+    ],
+)
+def test_both_run_the_newer_of_a_source_and_its_compiled_form(
+    tmp_path: Path, compiled: str, source: str, link: str, program: str
+) -> None:
+    """Where both move by the same, nothing is said; where one becomes the newer, what runs it is."""
+    for side, later in (("a", 0), ("b", 0), ("c", 60)):
+        for name, time in ((compiled, _T + 30), (source, _T + later)):
+            path = tmp_path / side / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+            os.utime(path, (time, time))
+        if link:
+            (tmp_path / side / link).symlink_to("../" + source)
+    trees = [_items(os.fsencode(tmp_path / side)) for side in "abc"]
+    for tree in trees:
+        for item in tree.values():
+            if item.kind == "directory":
+                item.time = 0
+    assert _decided(trees[0], trees[1]) == {}
+    found = _decided(trees[0], trees[2])
+    assert {c.what for changes in found.values() for c in changes} == {f"what {program} runs"}

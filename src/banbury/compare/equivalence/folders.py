@@ -10,10 +10,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Final
 
+from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers.contract import Change, shown
 from banbury.compare.equivalence.model import FileVerdict, Verdict
-from banbury.compare.equivalence.modules import choice, source_of
+from banbury.compare.equivalence.places import Entry, Files
 from banbury.compare.equivalence.recurse import Content, Outcome, Recursion, unexplained
+from banbury.compare.equivalence.times import differences
 from banbury.formats.contract import clean_name
 from banbury.model.errors import InputError
 
@@ -42,7 +44,7 @@ class _Item:
     def __init__(self, path: bytes) -> None:
         found = os.lstat(path)
         self.path, self.kind = path, _KINDS.get(stat.S_IFMT(found.st_mode), "unknown")
-        self.time = int(found.st_mtime)  # as Python reads it, for its compiled modules alone
+        self.time = found.st_mtime_ns  # only for what programs are known to decide by it
         self.size, self.link = found.st_size, (found.st_dev, found.st_ino, found.st_nlink)
         self.attributes: dict[str, object] = {"mode": f"{stat.S_IMODE(found.st_mode):04o}"}
         self.attributes |= {"uid": found.st_uid, "gid": found.st_gid}
@@ -64,18 +66,20 @@ def compare_folders(run: Recursion, a: Path, b: Path) -> Outcome:
         raise InputError(f"{problem.filename!r}: {problem.strerror}") from None
     whole = Content(format="folder", own=FileVerdict(verdict=Verdict.IDENTICAL))
     files: list[tuple[Outcome, bytes, bytes, int]] = []
+    decided = _decided(ours, theirs)
     for name in sorted({*ours, *theirs}):
         one, other = ours.get(name), theirs.get(name)
-        outcome = Outcome(name=clean_name(name)[0], changes=_changes(one, other))
+        outcome = Outcome(name=clean_name(name)[0], changes=[*_changes(one, other), *decided.pop(name, ())])
         whole.members.append(outcome)
         if one is None or other is None:
             continue
         if one.kind == other.kind == "file":
             outcome.size_a, outcome.size_b = one.size, other.size
             files.append((outcome, one.path, other.path, one.size + other.size))
-            outcome.changes += _compiled(name, ours, theirs)
         elif one.kind == "unknown" or other.kind == "unknown":
             outcome.content = unexplained("of a type that is not known")
+    for name, changes in decided.items():  # by names that lead through links
+        whole.members.append(Outcome(name=clean_name(name)[0], changes=changes))
     _compare_files(run, files)
     return Outcome(name=clean_name(os.fsencode(b.name))[0] or ".", content=whole)
 
@@ -116,19 +120,31 @@ def _changes(one: _Item | None, other: _Item | None) -> list[Change]:
     return [Change(what=n, a=shown(x), b=shown(y)) for n, x, y in values if x != y]
 
 
-def _compiled(name: bytes, ours: dict[bytes, _Item], theirs: dict[bytes, _Item]) -> list[Change]:
-    """A change where one side runs a compiled Python module and the other the source beside it."""
-    source = source_of(name) if name.endswith((b".pyc", b".pyo")) else None
-    if source is None or any(source not in side or side[source].kind != "file" for side in (ours, theirs)):
-        return []
-    made = []
-    for side in (ours, theirs):
-        with _open(side[name].path) as file:
-            made.append(choice(file.read(16), side[source].size, side[source].time))
-    if made[0] == made[1]:
-        return []
-    a, b = ("the code" if m is True else "the source" if m is False else "not known" for m in made)
-    return [Change(what="what Python runs", a=a, b=b)]
+def _decided(ours: dict[bytes, _Item], theirs: dict[bytes, _Item]) -> dict[bytes, list[Change]]:
+    """What programs would do otherwise on one side, by the times of its files."""
+    found: dict[bytes, list[Change]] = {}
+    try:
+        for act, a, b in differences(_files(ours), _files(theirs)):
+            what = f"what {act.program} runs" if act.second else f"what {act.program} reads"
+            found.setdefault(act.first, []).append(Change(what=what, a=a, b=b))
+    except Refused as answer:
+        return {b".": [Change(what="times", a=str(answer))]}
+    return found
+
+
+def _files(side: dict[bytes, _Item]) -> Files:
+    entries: dict[bytes, Entry] = {}
+    for name, item in side.items():
+        link = item.attributes.get("link")
+        target = os.fsencode(link) if isinstance(link, (str, bytes)) else b""
+        if name != b".":
+            entries[name] = Entry(item.kind, item.time, item.size, target)
+
+    def head(path: bytes) -> bytes:
+        with _open(side[path].path) as file:
+            return file.read(16)
+
+    return Files(entries, head)
 
 
 def _compare_files(run: Recursion, files: list[tuple[Outcome, bytes, bytes, int]]) -> None:

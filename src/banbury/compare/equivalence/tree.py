@@ -16,14 +16,17 @@ from msgspec import Struct
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers.contract import BYTES, EXACT, Change, Free, Place, Work, shown
 from banbury.compare.equivalence.model import Range
-from banbury.compare.equivalence.modules import same_choice, source_of
+from banbury.compare.equivalence.places import Entry, Files
+from banbury.compare.equivalence.times import differences, interesting
 from banbury.formats.contract import clean_name
 
 _LONGEST: Final = 4096  # bytes of a path, PATH_MAX of Linux
+_LINKS: Final = 64  # hard links to hard links
 
 
 class Node(Struct, kw_only=True):
-    """One member: ``attributes`` are compared exactly, by name; ``free`` fields by the rule that lets them differ."""
+    """One member: ``attributes`` are compared exactly, by name; ``free`` fields by the rule that lets them differ.
+    ``time``: of the last change, in nanoseconds since 1970, or anything that can only be compared."""
 
     name: bytes
     kind: str
@@ -31,6 +34,7 @@ class Node(Struct, kw_only=True):
     place: Place | None = None
     free: tuple[Free, ...] = ()
     hints: tuple[str, ...] = ()
+    time: object = None
 
 
 class Tree:
@@ -39,24 +43,23 @@ class Tree:
 
     def __init__(self) -> None:
         self.nodes: dict[bytes, Node] = {}
-        self._plain: set[bytes] = set()
-        self._kinds: dict[bytes, str] = {}
+        self.by_path: dict[bytes, Node] = {}
 
     def add(self, node: Node) -> None:
         plain = plain_name(node.name)
-        if plain in self._plain:
+        if plain in self.by_path:
             raise Refused(clean_name(node.name)[0], "two members with one name")
-        self._plain.add(plain)
-        self._kinds[plain] = node.kind
+        self.by_path[plain] = node
         self.nodes[node.name] = node
 
     def through(self) -> bytes | None:
         """A member whose path leads through another that is no directory, if there is one: then order matters."""
         targets = [n.attributes.get("link") for n in self.nodes.values() if n.kind == "hard link"]
-        for plain in (*self._plain, *(plain_name(t) for t in targets if isinstance(t, bytes))):
+        for plain in (*self.by_path, *(plain_name(t) for t in targets if isinstance(t, bytes))):
             at = plain.rfind(b"/")
             while at > 0:
-                if self._kinds.get(plain[:at], "directory") != "directory":
+                above = self.by_path.get(plain[:at])
+                if above is not None and above.kind != "directory":
                     return plain
                 at = plain.rfind(b"/", 0, at)
         return None
@@ -82,7 +85,7 @@ class Tree:
 
     def parents_first(self) -> bool:
         """Whether no member comes before a directory that it lies in."""
-        later = set(self._plain)
+        later = set(self.by_path)
         for node in self.nodes.values():
             plain = plain_name(node.name)
             later.discard(plain)
@@ -114,7 +117,7 @@ def compare_trees(
     lies in them. ``proved`` members were shown to follow from others, by the rule given: their content may differ.
     """
     _order(work, a, b, order, parents)
-    _compiled(work, a, b)
+    _times(work, a, b)
     freed: dict[str, tuple[list[Range], list[Range]]] = {}
     inherited = (BYTES,) if EXACT in work.hints else ()
     for name, one in a.nodes.items():
@@ -139,29 +142,66 @@ def compare_trees(
         work.account.explain(rule, ours, theirs)
 
 
-#: Rules of free fields whose value is the time of a member, in seconds since 1970.
-_SECONDS: Final = ("tar.mtime", "cpio.mtime", "squashfs.time")
+def _times(work: Work, a: Tree, b: Tree) -> None:
+    """Refuse what programs would do otherwise in one tree than in the other, by the times of its files."""
+    if any(map(interesting, a.by_path)) and any(map(interesting, b.by_path)):
+        for act, ours, theirs in differences(_files(work, a), _files(work, b)):
+            what = "which of it and its source is run" if act.second else "what it reads"
+            text = f"{what} is decided by times or hashes that differ ({act.program}: {ours} against {theirs})"
+            work.account.refuse(clean_name(act.first)[0], text)
 
 
-def _compiled(work: Work, a: Tree, b: Tree) -> None:
-    """Compiled Python modules that lie beside their source on both sides."""
-    for name in a.nodes:
-        source = source_of(name) if name.endswith((b".pyc", b".pyo")) else None
-        if source is None or any(n not in tree.nodes for tree in (a, b) for n in (name, source)):
+def _files(work: Work, tree: Tree) -> Files:
+    """A tree with the names of one file joined: each has the content, and the times of all that state one."""
+    entries: dict[bytes, Entry] = {}
+    places: dict[bytes, Place] = {}
+    groups: dict[bytes, dict[bytes, object]] = {}
+    for path, node in tree.by_path.items():
+        link = node.attributes.get("link")
+        if link is not None and node.kind != "hard link":
+            entries[path] = Entry("symbolic link", node.time, target=link if isinstance(link, bytes) else b"")
             continue
-        pairs = [(tree.nodes[name].place, tree.nodes[source].place, _time(tree.nodes[source])) for tree in (a, b)]
-        same_choice(work, pairs, name)
+        real = _real(tree, path, node)
+        if real is None:
+            entries[path] = Entry("symbolic link", node.time, target=b"/" + _target(node))
+            continue
+        groups.setdefault(real, {})[path] = node.time
+        place = tree.by_path[real].place
+        if place is not None:
+            places[path] = place
+        kind = "file" if node.kind == "hard link" else node.kind
+        entries[path] = Entry(kind, node.time, size=place.length if place else 0)
+    for names in groups.values():
+        if len(names) > 1 and len(set(map(repr, names.values()))) > 1:
+            joined = tuple(sorted((name, repr(time)) for name, time in names.items()))
+            for name in names:
+                entries[name] = Entry(entries[name].kind, joined, entries[name].size)
+    return Files(entries, lambda path: work.read(places[path], 0, 16) if path in places else b"")
 
 
-def _time(node: Node) -> object:
-    """A member's time: in seconds, or as it stands where it is told otherwise."""
-    for field in node.free:
-        if field.rule in _SECONDS:
-            value = field.value
-            if isinstance(value, tuple) and len(value) == 2 and not value[1]:
-                value = value[0]
-            return value
-    return next((field.value for field in node.free if field.rule.endswith(".time")), None)
+def _target(node: Node) -> bytes:
+    link = node.attributes.get("link")
+    return link if isinstance(link, bytes) else b""
+
+
+def _real(tree: Tree, path: bytes, node: Node) -> bytes | None:
+    """The name that a file's content stands with; ``None`` where a hard link leads out of the tree."""
+    for _ in range(_LINKS):
+        if node.kind != "hard link":
+            names = node.attributes.get("names")
+            if node.kind == "file" and node.place is None and isinstance(names, bytes):
+                path = plain_name(names.split(b"\0")[0])
+                return path if path in tree.by_path else None
+            return path
+        try:
+            path = plain_name(_target(node))
+        except Refused:
+            return None
+        found = tree.by_path.get(path)
+        if found is None:
+            return None
+        node = found
+    return None
 
 
 def _within(whole: Place, part: Place) -> Range:

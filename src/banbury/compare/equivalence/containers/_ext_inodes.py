@@ -15,6 +15,7 @@ from msgspec import Struct
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers._ext_groups import Disk
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.places import SECOND
 from banbury.formats.readers._crc import crc32c, crc32c_rows
 
 EXTENTS: Final = 0x80000
@@ -30,6 +31,14 @@ _BASE: Final = struct.Struct("<HHIIIIIHHIII60sIIIIHHHHHH")
 _LEVELS: Final = 5
 
 Run = tuple[int, int, int]  # first logical block, first block, count
+
+
+def changed(times: bytes) -> int:
+    """When a file's content was last changed, in nanoseconds since 1970 (Linux, Documentation/filesystems/ext4/
+    inodes.rst, Inode Timestamps): of ``Record.times``."""
+    seconds = int.from_bytes(times[8:12], "little", signed=True)
+    more = int.from_bytes(times[16:20], "little")
+    return (seconds + ((more & 3) << 32)) * SECOND + (more >> 2)
 
 
 class Record(Struct, kw_only=True):

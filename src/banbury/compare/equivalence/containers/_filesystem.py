@@ -37,7 +37,8 @@ _HOLES: Final = 64 << 20  # bytes of holes that any image may have, and more for
 
 
 class Inode(Struct, kw_only=True):
-    """One inode. ``links``: the count that it states, -1 where the format has none; ``target``: a link's."""
+    """One inode. ``links``: the count that it states, -1 where the format has none; ``target``: a link's; ``time``: of
+    the last change, in nanoseconds since 1970."""
 
     number: int
     kind: str
@@ -52,6 +53,7 @@ class Inode(Struct, kw_only=True):
     attributes: dict[str, object] = {}
     free: tuple[Free, ...] = ()
     place: Place | None = None
+    time: object = None
 
 
 def kind_of(mode: int, where: str) -> str:
@@ -143,7 +145,9 @@ def _node(name: bytes, inode: Inode, links: bytes, content: Callable[[Inode], Pl
     attributes |= {xattr_name(n): v for n, v in inode.xattrs.items()}
     if inode.kind == "file" and inode.place is None:
         inode.place = content(inode)
-    return Node(name=name, kind=inode.kind, attributes=attributes, place=inode.place, free=inode.free)
+    return Node(
+        name=name, kind=inode.kind, attributes=attributes, place=inode.place, free=inode.free, time=inode.time
+    )  # fmt: skip
 
 
 class Spans:

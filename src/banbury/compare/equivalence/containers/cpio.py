@@ -15,6 +15,7 @@ from typing import Final
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers.contract import Comparator, Free, Place, Work, zero
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.places import SECOND
 from banbury.compare.equivalence.tree import Node, Tree, compare_trees
 from banbury.formats.view import View
 
@@ -95,6 +96,7 @@ class _Reader:
                 Free("cpio.inode", (ino, major, minor), Range(at + 6, at + 14)),
                 Free("cpio.directory-links", links if kind == "directory" else 0, Range(at + 38, at + 46)),
             ),
+            time=mtime * SECOND,
         )
         if kind != "directory" and links > 1:
             # The kernel's find_link does not look at the count: another one under this number is refused below.

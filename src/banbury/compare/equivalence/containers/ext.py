@@ -18,7 +18,7 @@ import numpy as np
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers._ext_groups import FREE, IDENTITY, Disk, super_fields
-from banbury.compare.equivalence.containers._ext_inodes import _VISIBLE, EXTENTS, Inodes, Record, Run
+from banbury.compare.equivalence.containers._ext_inodes import _VISIBLE, EXTENTS, Inodes, Record, Run, changed
 from banbury.compare.equivalence.containers._filesystem import FILE_TYPES, Holes, Inode, grow, kind_of, whole
 from banbury.compare.equivalence.containers.contract import Comparator, Free, Place, Spool, Work, zero
 from banbury.compare.equivalence.model import Range
@@ -75,7 +75,7 @@ class _Image:
         inode = Inode(
             number=number, kind=kind, mode=record.mode & 0o7777, uid=record.uid, gid=record.gid, links=record.links,
             size=record.size, xattrs=xattrs, attributes={"flags": record.flags & _VISIBLE},
-            free=(Free("ext.time", record.times, record.where),),
+            free=(Free("ext.time", record.times, record.where),), time=changed(record.times),
         )  # fmt: skip
         if kind == "directory" and record.links == 1:
             inode.links = -1  # more than it can count (dir_nlink)

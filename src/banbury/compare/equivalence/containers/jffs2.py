@@ -32,6 +32,7 @@ from banbury.compare.equivalence.containers._filesystem import (
 from banbury.compare.equivalence.containers._squashfs import unpack_block
 from banbury.compare.equivalence.containers.contract import Comparator, Free, Spool, Work
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.places import SECOND
 from banbury.compare.equivalence.tree import Tree, compare_trees
 from banbury.formats.view import Buffer, View
 
@@ -226,6 +227,7 @@ class _Image:
             raise Refused(f"inode {number}", "several nodes of what is no file: some are obsolete")
         inode = Inode(number=number, kind=kind, mode=first.mode & 0o7777, uid=first.uid, gid=first.gid)
         inode.size = first.size
+        inode.time = int.from_bytes(newest.times[4:8], "little" if self.order == "<" else "big") * SECOND
         inode.free = (Free("jffs2.time", newest.times, Range(newest.at + 32, newest.at + 44)),)
         if kind == "symbolic link":
             inode.target = b"".join(bytes(p) for p in self._pieces(inode))

@@ -20,6 +20,7 @@ from banbury.compare.equivalence.containers import _openpgp, cpio, streams
 from banbury.compare.equivalence.containers._rpm_header import LEAD, MAGIC, Entry, read_header, read_lead
 from banbury.compare.equivalence.containers.contract import Change, Comparator, Free, Place, Work, shown, zero
 from banbury.compare.equivalence.model import BuildRecord, Range
+from banbury.compare.equivalence.places import SECOND
 from banbury.compare.equivalence.tree import Node, Tree, compare_trees, plain_name
 from banbury.formats.contract import clean_name
 from banbury.formats.view import View
@@ -197,7 +198,8 @@ class _Package:
             Free(field.rule, time if field.rule == "cpio.mtime" and time is not None else field.value, body)
             for field in node.free
         )
-        return Node(name=name, kind=node.kind, attributes=node.attributes, place=place, free=free)
+        seconds = time * SECOND if isinstance(time, int) else node.time
+        return Node(name=name, kind=node.kind, attributes=node.attributes, place=place, free=free, time=seconds)
 
     @staticmethod
     def _size(archive: Tree, names: list[bytes]) -> int:

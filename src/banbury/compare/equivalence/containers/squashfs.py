@@ -31,6 +31,7 @@ from banbury.compare.equivalence.containers._squashfs import (
 )
 from banbury.compare.equivalence.containers.contract import Comparator, Free, Place, Spool, Work, zero
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.places import SECOND
 from banbury.compare.equivalence.tree import Node, Tree, compare_trees
 from banbury.formats.view import Buffer, View
 
@@ -322,6 +323,7 @@ class _Image:
             attributes=attributes,
             place=place,
             free=(Free("squashfs.time", inode.mtime, Range(self.head.inode_at, self.head.dir_at)),),
+            time=inode.mtime * SECOND,
         )
 
     def _owner(self, index: int) -> int:

@@ -18,6 +18,7 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers._polyglot import runs_from_its_start
 from banbury.compare.equivalence.containers.contract import EXACT, Comparator, Free, Place, Work, zero
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.places import SECOND
 from banbury.compare.equivalence.tree import Node, Tree, compare_trees, plain_name
 from banbury.formats.view import View
 
@@ -232,9 +233,20 @@ class _Reader:
                 },
                 place=Place(self.base + start, size, self.spool) if kind == "file" else None,
                 free=tuple(free),
+                time=_changed(head.mtime, times),
                 hints=(EXACT,) if _CONTROL.fullmatch(plain_name(name)) else (),
             )
         )
+
+
+def _changed(stated: int, times: tuple[tuple[str, bytes], ...]) -> object:
+    """A member's time in nanoseconds. A reader that does not know pax takes the header's, so that both must agree for
+    it to be one."""
+    more = dict(times).get("mtime")
+    if more is None:
+        return stated * SECOND
+    whole, _, part = more.partition(b".")
+    return stated * SECOND + int(part.ljust(9, b"0")) if whole.isdigit() and int(whole) == stated else (stated, more)
 
 
 def _rounded(at: int) -> int:

@@ -45,6 +45,7 @@ from banbury.compare.equivalence.containers._ubifs_lpt import Properties
 from banbury.compare.equivalence.containers.contract import Comparator, Free, Spool, Work
 from banbury.compare.equivalence.containers.streams import inflated
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.places import SECOND
 from banbury.compare.equivalence.tree import Tree, compare_trees
 from banbury.formats.view import Buffer, View
 
@@ -285,7 +286,7 @@ class _Image(Areas):
         inode = Inode(
             number=number, kind=kind, mode=mode & 0o7777, uid=uid, gid=gid, links=links, size=size,
             attributes={"flags": flags & (_SHOWN | _XATTR)},
-            free=(Free("ubifs.time", raw[56:92], Range(node.at + 56, node.at + 92)),),
+            free=(Free("ubifs.time", raw[56:92], Range(node.at + 56, node.at + 92)),), time=f[4] * SECOND + f[7],
         )  # fmt: skip
         self.stated[number] = (xattrs, xattr_size, names, flags & _XATTR, data)
         if kind == "symbolic link":

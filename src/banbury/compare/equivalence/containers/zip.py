@@ -23,7 +23,7 @@ from msgspec import Struct
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers._apk import block_start, verify
 from banbury.compare.equivalence.containers._jar import MANIFEST, settle, stream_differs
-from banbury.compare.equivalence.containers.contract import Comparator, Free, Spool, Work
+from banbury.compare.equivalence.containers.contract import Comparator, Free, Place, Spool, Work
 from banbury.compare.equivalence.containers.streams import inflated
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.tree import Node, Tree, compare_trees, order_matters
@@ -39,6 +39,7 @@ _TIMES: Final = 0x5455
 _RECORD: Final = re.compile(rb"[^/]+\.dist-info/RECORD")
 _LONGEST: Final = 8 << 20  # bytes of a RECORD
 _STEP: Final = 1 << 20
+_PATH: Final = 4096  # bytes
 
 
 class _Entry(Struct, kw_only=True):
@@ -193,8 +194,10 @@ def _tree(view: View, spool: Spool, raw: bool) -> tuple[Tree, list[bytes], tuple
                     "flags": entry.flags & ~_FREE_FLAGS,
                     "extra fields": known,
                     **({"method": entry.method, **_alignment(entry)} if raw else {}),
+                    **_link(entry, place, spool),
                 },
                 place=None if folder else place,
+                time=(entry.time, times),
                 free=(
                     Free("zip.time", (entry.time, times), Range(entry.at + 12, entry.at + 16)),
                     Free("zip.text-mark", entry.internal & 1, Range(entry.at + 36, entry.at + 38)),
@@ -207,6 +210,15 @@ def _tree(view: View, spool: Spool, raw: bool) -> tuple[Tree, list[bytes], tuple
             )
         )
     return tree, [e.name for e in sorted(entries, key=lambda e: e.local)], block
+
+
+def _link(entry: _Entry, place: Place, spool: Spool) -> dict[str, object]:
+    """Where a member leads that unzip makes a symbolic link of (Info-ZIP: made on Unix, mode in the upper half)."""
+    if entry.external >> 28 != 0xA:
+        return {}
+    if place.length > _PATH:
+        raise Refused(f"member at {entry.local}", "a link to more than a path")
+    return {"link": spool.read(place.start, place.length)}
 
 
 def _alignment(entry: _Entry) -> dict[str, object]:
