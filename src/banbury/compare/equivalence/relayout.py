@@ -37,6 +37,7 @@ from banbury.compare.equivalence.literals import runs
 from banbury.compare.equivalence.machines import machine_of
 from banbury.compare.equivalence.machines.contract import Mask, Sides
 from banbury.compare.equivalence.machines.displaced import KEPT
+from banbury.compare.equivalence.machines.x86_64 import X86
 from banbury.compare.equivalence.machines.x86_64_aligned import aligned
 from banbury.compare.equivalence.machines.x86_64_compared import Compared
 from banbury.compare.equivalence.model import Range
@@ -298,7 +299,8 @@ class _Proof:
             if not self.sides.big:
                 check_code_distances(one, self.raw[one.index][0], machine, old, the_map)
         taken = self._taken(old)
-        numbers = Compared(self.sides).only if machine == t.EM_X86_64 else lambda label: False
+        x86 = self.machine if isinstance(self.machine, X86) else None
+        numbers = Compared(self.sides, x86.decoded).only if x86 else lambda label: False
         for one, _ in self.pairs:
             mask = self.masks.get(one.index)
             if mask is not None and one.type == SHT_PROGBITS and one.addr % 4 == 0:
@@ -307,7 +309,7 @@ class _Proof:
     def _taken(self, old: Ints) -> Ints:
         """What is referred to otherwise than by instructions of x86-64 that read or write there at once: distances
         count from an address that stands in a register."""
-        if self.a.header.machine != t.EM_X86_64:
+        if not isinstance(self.machine, X86):
             return old
         names = {part.name for part, _, _ in self.sides.code}
         held = [targets[~reads] for _, _, targets, reads in self.sides.at]
@@ -329,7 +331,7 @@ class _Proof:
     @cached_property
     def _aligned(self) -> Ints | None:
         """The addresses that code needs aligned; ``None``: any may be one."""
-        return aligned(self.sides) if self.a.header.machine == t.EM_X86_64 else None
+        return aligned(self.machine.decoded) if isinstance(self.machine, X86) else None
 
     def _pool(self, parts: tuple[Part, Part], raw: tuple[U8, U8], split: tuple[Ints, Ints], mask: Mask) -> Pool:
         """The texts of a section of data, where no symbols say what is an object."""

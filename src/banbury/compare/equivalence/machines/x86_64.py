@@ -20,7 +20,7 @@ from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.contract import BELOW, CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.returned import moved_apart
-from banbury.compare.equivalence.machines.x86_64_absolute import absolute
+from banbury.compare.equivalence.machines.x86_64_absolute import Operands, absolute, operands
 from banbury.compare.equivalence.machines.x86_64_counted import counted
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_data import same_words
@@ -91,6 +91,7 @@ class X86(Machine):
     def __init__(self, sides: Sides) -> None:
         super().__init__(sides)
         self.counted: list[tuple[str, Ints, Ints]] = []  # section, addresses that it makes, what it adds to them
+        self.decoded: list[tuple[Part, U8, Code, Operands]] = []
 
     def finish(self, the_map: AddressMap) -> None:
         """Nothing is found by its distance from an address that moved otherwise."""
@@ -111,7 +112,9 @@ class X86(Machine):
         targets = code.targets(raw, one.addr)
         reads = raw[np.maximum(code.fields - 2, 0)] != 0x8D  # all but lea
         self.sides.at.append((one, code.fields, targets, reads & (code.widths == 4)))
-        self.counted.append((one.name, *counted(raw, code, one.addr)))
+        found = operands(raw, code)
+        self.decoded.append((one, raw, code, found))
+        self.counted.append((one.name, *counted(raw, code, one.addr, found)))
         if self.sides.image is not None:
             self._absolute(one, other, code)
         return CodePair(targets, code.targets(raw_b, other.addr), bits, code.boundaries())

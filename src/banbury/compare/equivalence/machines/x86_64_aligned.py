@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence.code import Code, Ints
-from banbury.compare.equivalence.machines.contract import Sides
-from banbury.compare.equivalence.machines.x86_64 import decode
-from banbury.compare.equivalence.machines.x86_64_absolute import Operands, behind_prefixes, operands, shape
+from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.machines.x86_64_absolute import Operands, behind_prefixes, shape
 
 U8 = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
@@ -27,13 +26,10 @@ _SCALAR: Final = (0x51, 0x52, 0x53, 0x58, 0x59, 0x5A, 0x5C, 0x5D, 0x5E, 0x5F, 0x
 _WORDS: Final = (0x6E, 0x7E, 0xD6)  # MOVD and MOVQ
 
 
-def aligned(sides: Sides) -> Ints | None:
+def aligned(decoded: list[tuple[Part, U8, Code, Operands]]) -> Ints | None:
     """The addresses of the first file that such instructions name; ``None`` where one may go anywhere."""
     out = [np.zeros(0, np.int64)]
-    for one, _, _ in sides.code:
-        raw = sides.raw[one.index][0]
-        code = decode(raw.data, one.addr)
-        found = operands(raw, code)
+    for one, raw, code, found in decoded:
         need = _needs(raw, code)
         placed = found.relative | ((found.base < 0) & (found.index < 0))
         if (need & ~placed & ~_framed(found)).any():

@@ -18,8 +18,7 @@ import numpy.typing as npt
 from banbury.compare.equivalence.code import Code, Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.contract import Sides
-from banbury.compare.equivalence.machines.x86_64 import decode
-from banbury.compare.equivalence.machines.x86_64_absolute import Operands, behind_prefixes, operands, shape
+from banbury.compare.equivalence.machines.x86_64_absolute import Operands, behind_prefixes, shape
 
 U8 = npt.NDArray[np.uint8]
 _WINDOW: Final = 24  # instructions behind one that makes the address
@@ -30,14 +29,11 @@ _HIDDEN: Final = (0xA4, 0xA5, 0xA6, 0xA7, 0xAA, 0xAB, 0xAC, 0xAD, 0xAE, 0xAF, 0x
 
 
 class Compared:
-    """The code of both proofs' first file."""
+    """The code of a proof's first file."""
 
-    def __init__(self, sides: Sides) -> None:
+    def __init__(self, sides: Sides, decoded: list[tuple[Part, U8, Code, Operands]]) -> None:
         self.sides = sides
-
-    @cached_property
-    def _sections(self) -> list[_Section]:
-        return [_Section.of(one, self.sides.raw[one.index][0]) for one, _, _ in self.sides.code]
+        self._sections = [_Section(*row) for row in decoded]
 
     def only(self, label: int) -> bool:
         """Whether all that refers to ``label`` is code, which takes its address and compares what stands there."""
@@ -53,11 +49,6 @@ class _Section:
     raw: U8
     code: Code
     found: Operands
-
-    @classmethod
-    def of(cls, one: Part, raw: U8) -> _Section:
-        code = decode(raw.data, one.addr)
-        return cls(one, raw, code, operands(raw, code))
 
     def only(self, label: int) -> bool:
         fields = self.code.fields[self.code.targets(self.raw, self.one.addr) == label]

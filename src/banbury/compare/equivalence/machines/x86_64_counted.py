@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence.code import Code, Ints
-from banbury.compare.equivalence.machines.x86_64_absolute import Operands, operands
+from banbury.compare.equivalence.machines.x86_64_absolute import Operands
 
 U8 = npt.NDArray[np.uint8]
 _WINDOW: Final = 24  # instructions that are looked at behind one that makes an address
@@ -24,9 +24,8 @@ _KEPT: Final = (3, 5, 12, 13, 14, 15)  # registers that a call leaves as they we
 _ENDS: Final = (0xC3, 0xC2, 0xE9, 0xEB, 0xE8)
 
 
-def counted(raw: U8, code: Code, address: int) -> tuple[Ints, Ints]:
+def counted(raw: U8, code: Code, address: int, found: Operands) -> tuple[Ints, Ints]:
     """Addresses that the code of a section at ``address`` makes, and sums that it may make of each."""
-    found = operands(raw, code)
     row, register, value = _loaded(raw, code, address, found)
     called, base, places = _returned(raw, code, address, found)
     inline = _inline(raw, places, address)
