@@ -123,7 +123,7 @@ def test_a_modules_name_alone_is_not_its_source() -> None:
     brcm = "drivers/net/wireless/broadcom/brcm80211/brcmfmac/cfg80211.c"
     assert built(brcm, flat) is False  # brcmfmac has no function here and no module
     assert built("drivers/net/ethernet/mellanox/mlx5/core/esw/bridge.c", flat) is False
-    assert built("drivers/net/wireless/marvell/libertas/cfg80211.c", flat) is None
+    assert built("drivers/net/wireless/acme/cfg80211.c", flat) is None
     assert built("drivers/net/ppp/ppp_async.c", flat) is True
     assert built("net/netfilter/xt_mark.c", flat) is True
     placed = kernel(modules=("kernel/drivers/net/macsec.ko.xz", "kernel/drivers/net/ppp/ppp_async.ko"))
@@ -149,6 +149,15 @@ def test_backported_modules_are_another_kernels() -> None:
     assert foreign_reason(["net/mac80211/iface.c", "net/core/dev.c"], found) is not None
     assert foreign_reason(["net/core/dev.c"], found) is None
     assert foreign_reason(["net/mac80211/iface.c"], kernel(modules=("mac80211.ko",))) is None
+
+
+def test_the_prefixes_of_a_file_are_its_own() -> None:
+    """A function that begins as a file's says that the file is built: "xfrm_" is in every kernel with IPsec, "sr_" in
+    the driver of CD-ROMs, "dm_" in the device mapper, "rndis_" and "acm_" in gadgets."""
+    common = ("xfrm_", "sr_", "dm_", "rndis_", "acm_", "net_", "usb_", "tcp_", "ip_", "loop_", "hwsim_", "fb_", "null_")
+    for path, part in table().parts.items():
+        if path.endswith(".c"):
+            assert not set(part.symbols) & set(common), path
 
 
 def test_two_kernels_say_nothing() -> None:

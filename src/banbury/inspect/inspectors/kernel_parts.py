@@ -55,7 +55,7 @@ class KernelPartsInspector(FileInspector):
     name = "kernel-parts"
     title = "What is built into the kernel"
     question = "Which functions, modules and options does this kernel have?"
-    version = 1
+    version = 2
     blind_spots = (
         "A kernel without its table of symbols (CONFIG_KALLSYMS off) shows no functions.",
         "A function that the compiler merged into another has no symbol of its own.",
