@@ -346,6 +346,25 @@ def test_kernel_files(files: list[str], state: State, kind: str) -> None:
     assert {item for item in kinds(found) if item.startswith("kernel")} == ({kind} if kind else set())
 
 
+def test_source_files_named_in_a_text() -> None:
+    """NVD's records have no list of files; their text often says where the flaw is."""
+    kernel = KernelParts(component=LINUX.id, files=["drivers/net/tun.c"], absent=["drivers/usb/gadget/"])
+    feeds = Feeds()
+    texts = {
+        "CVE-2022-25375": "An issue was discovered in drivers/usb/gadget/function/rndis.c in the Linux kernel.",
+        "CVE-2022-0001": "A flaw in tun_get_user in drivers/net/tun.c in the Linux kernel.",
+        "CVE-2022-0002": "BUG: KASAN in drivers/usb/gadget/function/rndis.c. Call Trace: a b",
+        "CVE-2022-0003": "See https://example.com/drivers/usb/gadget/function/rndis.c",
+    }
+    for id_, text in texts.items():
+        feeds.say(id_, leaf("cpe:linux:linux_kernel", "2.6", "6.0"), summary=text)
+    found = {item.vulnerability: item.state for item in matched(feeds, LINUX, kernels=[kernel]).matches}
+    assert found == {
+        "CVE-2022-25375": State.NOT_AFFECTED, "CVE-2022-0001": State.AFFECTED,
+        "CVE-2022-0002": State.CANDIDATE, "CVE-2022-0003": State.CANDIDATE,
+    }  # fmt: skip
+
+
 def test_a_version_that_is_not_known() -> None:
     """Without a version everything said of the product is for a person; bounds leave out what lies outside them."""
     feeds = Feeds()

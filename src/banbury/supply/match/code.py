@@ -46,6 +46,13 @@ _WORDED: Final = re.compile(
 )
 #: Stems of this length and shorter ("core", "main") are no module's name.
 _SHORT: Final = 4
+#: A source file of the kernel in a text.
+_SOURCE: Final = re.compile(
+    r"(?<![\w/.-])((?:arch|block|crypto|drivers|fs|init|io_uring|ipc|kernel|lib|mm|net|security|sound|virt)"
+    r"(?:/[A-Za-z0-9_-]{1,64}){1,8}\.[cS])\b"
+)
+#: Files that a text may name to say where a flaw is; more are a list of calls or of what was changed.
+_FEW: Final = 3
 #: Of arch/arm, what arch/arm64 builds too (arch/arm64/xen/Makefile; device trees that include each other).
 _SHARED: Final = ("arch/arm/xen/", "arch/arm/boot/dts/")
 _C_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,127}\Z")
@@ -79,6 +86,15 @@ def functions_named(text: str) -> list[str]:
         if not _PLAIN.match(name):
             found.append(name)
     return list(dict.fromkeys(found))
+
+
+def sources_named(text: str) -> list[str]:
+    """The source files of the kernel that a description names: "in drivers/usb/gadget/function/rndis.c in the Linux
+    kernel". None where it names more than a few, or holds the trace of a crash, which names all that was passed."""
+    if "Call Trace" in text or "Call trace" in text or "BUG:" in text:
+        return []
+    found = list(dict.fromkeys(_SOURCE.findall(text)))
+    return found if len(found) <= _FEW else []
 
 
 def applet_reason(text: str, parts: Parts) -> Reason | None:

@@ -13,7 +13,7 @@ from banbury.model.supply import Component, Justification, KernelParts, Match, P
 from banbury.supply.feeds.query import Exploited, Hit, Leaf, Probability
 from banbury.supply.kernels import of_distribution
 from banbury.supply.match import rank
-from banbury.supply.match.code import applet_reason, foreign_reason, function_reason, kernel_reason
+from banbury.supply.match.code import applet_reason, foreign_reason, function_reason, kernel_reason, sources_named
 from banbury.supply.match.conditions import Known
 from banbury.supply.match.reasons import reason, settled
 from banbury.supply.match.shape import LOOSE, begun, condition_reasons, possible, said, version_reasons
@@ -205,8 +205,8 @@ class Scales:
         found: list[Reason | None] = []
         if component.id in facts.kernels:
             kernel = facts.kernels[component.id]
-            found.append(kernel_reason(facts.files.get(vulnerability, []), kernel))
-            found.append(foreign_reason(facts.files.get(vulnerability, []), kernel))
+            files = facts.files.get(vulnerability) or sources_named(text)
+            found += [kernel_reason(files, kernel), foreign_reason(files, kernel)]
             found.append(function_reason(text, kernel, facts.routines.get(vulnerability, [])))
         elif component.id in facts.parts:
             parts = facts.parts[component.id]
