@@ -188,6 +188,16 @@ def test_what_the_changelog_names_is_patched_in_that_version() -> None:
     assert found["openssl@1.1.1n"].purl == "pkg:deb/debian/libssl1.1@1.1.1n-0%2Bdeb11u5?arch=armhf"
 
 
+def test_a_package_that_was_built_again_has_its_sources_changelog() -> None:
+    """Debian's busybox 1:1.35.0-4+deb12u1+b1, with and without the source's number; libgcc-s1 of gcc-12."""
+    for version, source in (("1:1.35.0-4+deb12u1+b1", ""), ("9:9", "busybox (1:1.35.0-4+deb12u1)")):
+        tree = Tree()
+        tree.add("var/lib/dpkg/status", package("busybox", version, manager="dpkg", source=source))
+        log: Fact = {"fact": "package.changelog", "source": "busybox", "version": "1:1.35.0-4+deb12u1"}
+        tree.add("usr/share/doc/busybox/changelog.Debian", {**log, "vulnerabilities": ["CVE-2022-48174"]})
+        assert [c.patched for c in tree.inventory().components] == [["CVE-2022-48174"]]
+
+
 def test_what_is_started_listens_or_is_loaded() -> None:
     tree = Tree()
     elf: Fact = {"fact": "elf.identity"}

@@ -37,6 +37,8 @@ _TAGS: Final = REACH | {
 LISTED: Final = 12
 #: The name at the start of a dependency, before a version condition or alternatives.
 _DEPENDENCY: Final = re.compile(r"\s*([^\s(|:,<>=~]+)")
+#: What Debian's builders add to the version of a package that is built again.
+_REBUILT: Final = re.compile(r"\+b\d{1,3}\Z")
 _TYPES: Final = {"linux": "operating-system", "u-boot": "firmware"}
 
 
@@ -120,9 +122,13 @@ def _component(
 
 
 def _fixed_in(package: Package, fixed: Mapping[tuple[str, str], list[str]]) -> list[str]:
-    """The vulnerabilities that the changelog of a package (or of its source) names up to its version."""
-    source = package.source.split(" ", 1)[0]
-    return fixed.get((package.name, package.version), []) + fixed.get((source, package.version), [])
+    """The vulnerabilities that the changelog of a package (or of its source) names up to its version. A package that
+    was built again without a change (``+b1``; Debian Policy, 5.6.12) has the changelog of what it was built from, and
+    one whose source is numbered in another way states that number with the source's name."""
+    source, _, rest = package.source.partition(" ")
+    numbers = {package.version, _REBUILT.sub("", package.version), rest.strip("() ")}
+    names = {package.name, source}
+    return [cve for name in sorted(names) for number in sorted(numbers) for cve in fixed.get((name, number), [])]
 
 
 def _purl(group: Group, row: table.Product | None) -> str:
