@@ -35,6 +35,7 @@ _NUMBERS: Final = {
     0x6FFFFFF9, 0x6FFFFFFA, t.DT_FLAGS_1, t.DT_VERDEFNUM, t.DT_VERNEEDNUM,
 }  # fmt: skip
 
+_COMMON: Final = 0xFFF2
 _UNKNOWN: Final = (0xFF, 0xFF)  # the encodings of an entry without a common one
 
 
@@ -73,14 +74,20 @@ def dynamic_table(sides: Sides, machine: Machine, one: Part, other: Part) -> Mas
 
 
 def dynamic_symbols(sides: Sides, one: Part, other: Part) -> Mask:
-    """``.dynsym``: values of defined symbols are references (but for thread-local and absolute ones)."""
+    """``.dynsym``: values of defined symbols are references (but for thread-local and absolute ones), and so is an
+    undefined function's, which is the entry of the linkage table that stands for the function everywhere."""
     from banbury.compare.equivalence.elf_symbols import symbols_of
 
     a, b, refs = sides.a, sides.b, sides.refs
     ours, theirs = symbols_of(a, one), symbols_of(b, other)
     indices, kinds = ours["shndx"], ours["info"] & 15
+    old, new = ours["value"].astype(np.int64), theirs["value"].astype(np.int64)
     moves = (indices != 0) & (indices < 0xFF00) & (kinds != 6)
-    refs.add(one.name, ours["value"][moves].astype(np.int64), theirs["value"][moves].astype(np.int64))
+    refs.add(one.name, old[moves], new[moves])
+    linkage = (indices == 0) & (kinds != 6) & ((old != 0) | (new != 0))
+    refs.add(f"{one.name}, linkage", old[linkage], new[linkage])
+    _absolute_symbols(sides, one, old[(indices >= 0xFF00) & (indices != _COMMON)])
+    moves |= linkage
     for section in set(indices[(indices < 0xFF00)].tolist()):
         if (
             section >= len(a.sections)
@@ -98,6 +105,14 @@ def dynamic_symbols(sides: Sides, one: Part, other: Part) -> Mask:
     for row in grown(sides.pair, one, other, ours, theirs):
         out[row * size + at : row * size + at + width] = True
     return out
+
+
+def _absolute_symbols(sides: Sides, one: Part, values: Ints) -> None:
+    """Symbols without a section, whose bytes are equal: one whose value lies in the file may not have moved."""
+    inside = np.zeros(len(values), bool)
+    for part, _ in sides.pairs:
+        inside |= (values >= part.addr) & (values <= part.addr + part.size)
+    sides.refs.add(f"{one.name}, absolute", values[inside], values[inside])
 
 
 def relocations(sides: Sides, machine: Machine, one: Part, other: Part) -> Mask:

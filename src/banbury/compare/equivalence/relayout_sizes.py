@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,24 +12,40 @@ from banbury.compare.equivalence.elf_map import OwnedElf, Part
 from banbury.compare.equivalence.elf_same import Pair, may_hold_literals
 from banbury.compare.equivalence.literals import is_text
 from banbury.compare.equivalence.model import Range
+from banbury.formats import _elf_types as t
 
 _MOST = 65536  # bytes of one text
+_PIE = 0x08000000  # DF_1_PIE
 
 
 def grown(pair: Pair, one: Part, other: Part, ours: npt.NDArray[np.void], theirs: npt.NDArray[np.void]) -> list[int]:
     """The rows of two symbol tables whose sizes differ, each because the symbol is a text with a declared value of
-    another length: exactly the NUL-terminated text that the size states, in both files. Raises :class:`Refused`."""
+    another length: exactly the NUL-terminated text that the size states, in both files. Where one of a library is
+    longer in the second file, a program may hold a copy of it that is as large as it was: that none does is assumed.
+    Raises :class:`Refused`."""
     rows = np.flatnonzero(ours["size"] != theirs["size"]).tolist()
     entry = ours.dtype.itemsize
-    where = []
+    where = defaultdict[str, list[list[Range]]](list)
+    library = not _is_program(pair.a)
     for row in rows:
+        copied = library and ours["size"][row] < theirs["size"][row]
         text, text_b = (_text(elf, table[row]) for elf, table in ((pair.a, ours), (pair.b, theirs)))
         if text is None or text_b is None or pair.declared.apply(text)[0] != text_b:
             raise Refused(one.name, "the size of a symbol differs, and it is no declared text")
-        where.append([Range(p.offset + entry * row, p.offset + entry * (row + 1)) for p in (one, other)])
-    if rows:
-        pair.account.explain("elf.moved-symbol-size", [x for x, _ in where], [y for _, y in where])
+        where["elf.moved-copied-size" if copied else "elf.moved-symbol-size"].append(
+            [Range(p.offset + entry * row, p.offset + entry * (row + 1)) for p in (one, other)]
+        )
+    for rule, places in where.items():
+        pair.account.explain(rule, [x for x, _ in places], [y for _, y in places])
     return rows
+
+
+def _is_program(elf: OwnedElf) -> bool:
+    """Whether nothing is linked with the file: it is for a fixed address, says that it is a program, or names an
+    interpreter and no name of its own. (The C library names one, and its own name.)"""
+    flags = elf.elf.tag(t.DT_FLAGS_1) or 0
+    named = elf.elf.segment(t.PT_INTERP) is not None and elf.elf.tag(t.DT_SONAME) is None
+    return elf.header.type == t.ET_EXEC or bool(flags & _PIE) or named
 
 
 def _text(elf: OwnedElf, symbol: np.void) -> bytes | None:

@@ -145,19 +145,11 @@ class Mips(Machine):
         return np.arange(24) >= 20
 
     def _symbols(self, one: Part, other: Part) -> Mask:
-        """Undefined functions have the address of the stub that binds them."""
+        """Every symbol of a function begins one: an undefined one's is the stub that binds it."""
         from banbury.compare.equivalence.elf_symbols import symbols_of
 
-        sides = self.sides
-        out = dynamic_symbols(sides, one, other)
-        ours, theirs = symbols_of(sides.a, one), symbols_of(sides.b, other)
-        stubs = (ours["shndx"] == 0) & (ours["value"] != 0)
-        sides.refs.add(
-            f"{one.name}, stubs", ours["value"][stubs].astype(np.int64), theirs["value"][stubs].astype(np.int64)
-        )
-        at = np.flatnonzero(stubs) * 16 + 4
-        for k in range(4):
-            out[at + k] = True
+        out = dynamic_symbols(self.sides, one, other)
+        ours = symbols_of(self.sides.a, one)
         self.followed.functions(ours["value"][(ours["info"] & 15 == 2) & (ours["value"] != 0)].astype(np.int64))
         return out
 
