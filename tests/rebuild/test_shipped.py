@@ -10,7 +10,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from banbury.cli import main
 from banbury.compare.equivalence.rules import rules
 from banbury.rebuild.hypotheses import hypotheses
 from banbury.rebuild.model import Shown
@@ -83,6 +85,49 @@ def test_clock_of_vendor(tmp_path: Path) -> None:
     assert not found.equivalent
     assert found.evidence == []
     assert found.tried
+
+
+def test_a_rebuild_rests_on_the_weakest_of_all_rules_that_were_used(tmp_path: Path) -> None:
+    """The clock is right, and the shipped archive differs from the rebuild by more: that is an assumption still."""
+    pack = "tar --sort=name --mtime=@0 --owner=0 --group=0 -c when data >a.tar && {0} a.tar && mv a.tar.{1} out"
+    make = "date +%Y >when; head -c 3000 /usr/bin/env >data; "
+    fields = {"outputs": ["out"], "trace": False, "vary": dict.fromkeys([*FEW, "build-path"], False)}
+
+    def vendor(folder: Path, command: str) -> Path:
+        folder.mkdir()
+        rebuild(write(folder, {"a": ""}, commands=[command], clock=1_600_000_000, **fields), folder / "r")
+        return folder / "r/runs/00/00000"
+
+    shipped = tmp_path / "out"
+    shutil.copyfile(vendor(tmp_path / "v", make + pack.format("xz -9 --check=crc64", "xz")), shipped)
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    command = make + pack.format("xz -1 --check=crc32", "xz")
+    given = write(
+        ours, {"a": ""}, commands=[command], clock=1_700_000_000, hypotheses={"clock": ["1600000000"]}, **fields
+    )
+    found = rebuild(given, tmp_path / "result", shipped=[shipped]).shipped[0]
+
+    assert found.verdict == "equivalent/by-rebuild"
+    (evidence,) = found.evidence
+    assert (evidence.rule, evidence.tier, found.rests_on) == ("rebuild.environment", "assumption", ["assumption"])
+    assert "xz.check" in evidence.rules
+    assert evidence.assumption
+
+
+def test_what_rests_on_an_assumption_can_be_refused(tmp_path: Path) -> None:
+    make = "head -c 3000 /usr/bin/env | xz -{0} --check={1} >out"
+    off = dict.fromkeys([*FEW, "build-path", "clock"], False)
+    given = write(tmp_path, {"a": ""}, commands=[make.format(1, "crc32")], outputs=["out"], trace=False, vary=off)
+    shipped = tmp_path / "out"
+    packed = subprocess.run(
+        ["/bin/sh", "-c", make.format(9, "crc64").replace(">out", "")], capture_output=True, check=True
+    )
+    shipped.write_bytes(packed.stdout)
+    arguments = ["rebuild", str(given), "--out", str(tmp_path / "o"), "--shipped", str(shipped), "-q"]
+
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert CliRunner().invoke(main, [*arguments, "--strict"]).exit_code == 1
 
 
 def test_path_of_vendor(tmp_path: Path) -> None:

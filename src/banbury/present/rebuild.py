@@ -54,7 +54,7 @@ def lines(found: RebuildReport) -> Iterator[str]:
         yield f"  shipped {clip(s.name)}: {s.verdict}"
         for e in s.evidence:
             yield f"    with {e.variable} = {clip(e.value)} ({clip(e.origin)}) the build makes {e.sha256}:"
-            yield f"    {e.verdict} ({e.rule})"
+            yield f"    {e.verdict} ({', '.join([e.rule, *e.rules])}; {e.tier})"
         for n in s.notes:
             yield f"    {clip(n, 400)}"
     if found.second_compiler:

@@ -13,7 +13,7 @@ from typing import Final
 
 from banbury.model.errors import InputError
 from banbury.rebuild import box, probe, records
-from banbury.rebuild.model import Output, Run
+from banbury.rebuild.model import Output, Run, Traced
 from banbury.rebuild.recipe import BuildLimits, Kind, Recipe
 from banbury.rebuild.trace import traced
 from banbury.rebuild.tree import copy_tree, take
@@ -32,8 +32,10 @@ class Builder:
     """Makes builds of one recipe. ``out`` gets the logs and the outputs; ``tell`` a line for each build."""
 
     def __init__(
-        self, recipe: Recipe, *, pristine: Path, root: str, work: Path, out: Path, tell: Callable[[str], None]
-    ) -> None:
+        self, recipe: Recipe, *, pristine: Path, root: str, work: Path, out: Path, tell: Callable[[str], None],
+        state: records.State = records.not_known,
+    ) -> None:  # fmt: skip
+        self._state = state
         self._recipe, self._pristine, self._root = recipe, pristine, root
         self._work, self._out, self._tell = work, out, tell
         self._first: Settings | None = None
@@ -105,14 +107,17 @@ class Builder:
             ],
             refused=refused[:100],
             measured={k: v[0] for k, v in found.items() if k not in ("tool", "producer")},
-            tools=records.tools(found.get("tool", []), self._root),
+            tools=records.tools(found.get("tool", []), self._root, found.get("system", [""])[0], self._state),
             producers=[p for p in found.get("producer", []) if p],
-            traced=(
-                traced(trace, place) if trace.is_file() else records.untraced(self._recipe.trace, box.can_trace())
-            ),
+            traced=self._traced(trace, place),
             log=f"runs/{number}/log.txt",
             log_end=_tail(log),
         )  # fmt: skip
+
+    def _traced(self, trace: Path, place: str) -> Traced:
+        if not trace.is_file():
+            return records.untraced(self._recipe.trace, box.can_trace())
+        return records.inputs(traced(trace, place), self._root)
 
     def _measure(self, job: box.Job, folder: Path) -> dict[str, list[str]]:
         """What the probe saw; nothing where it could not run."""

@@ -20,7 +20,7 @@ class Determinism(StrEnum):
 
 class Tool(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A program of the toolchain: its name, path, package and version as the root file system states them, SHA-256.
-    ``support`` is what is known of its maker's support for it (nothing yet: see ``record.support``)."""
+    ``support`` is what is known of the support for it on the day of the build."""
 
     name: str
     path: str
@@ -33,12 +33,14 @@ class Tool(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Traced(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a build executed and read, by ``method`` (empty: not recorded, ``why``). Paths as seen in the sandbox;
-    ``network`` are attempts at addresses beyond the sandbox. ``more`` are paths beyond those that are kept."""
+    ``digests`` are the SHA-256 of those of the root file system; ``network`` are attempts at addresses beyond the
+    sandbox. ``more`` are paths beyond those that are kept, and lines that could not be read."""
 
     method: str = ""
     why: str = ""
     executed: list[str] = []
     read: list[str] = []
+    digests: dict[str, str] = {}
     source_files: int = 0
     network: list[str] = []
     more: int = 0
@@ -127,7 +129,9 @@ class Compared(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class ByRebuild(Struct, frozen=True, kw_only=True):
     """The evidence of ``equivalent/by-rebuild``: with ``variable`` at ``value`` (taken from ``origin``), run ``run``
-    made the file ``sha256``, whose verdict against the shipped one is ``verdict``. ``rule``, ``tier``: its ground."""
+    made the file ``sha256``, whose verdict against the shipped one is ``verdict``. ``rule`` is its ground; ``tier`` and
+    ``assumption`` are of that rule and of those (``rules``) by which the two files are not the same bytes: the weakest
+    tier, and every assumption."""
 
     variable: str
     value: str
@@ -138,10 +142,12 @@ class ByRebuild(Struct, frozen=True, kw_only=True):
     rule: str
     tier: str
     assumption: str = ""
+    rules: list[str] = []
 
 
 class Shown(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A shipped file against what was rebuilt. ``plain`` is the verdict before any controlled rebuild."""
+    """A shipped file against what was rebuilt. ``plain`` is the verdict before any controlled rebuild. ``rests_on``:
+    the tiers of the rules that the verdict rests on, none where the bytes are the same."""
 
     name: str
     sha256: str
@@ -150,6 +156,7 @@ class Shown(Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdict: str
     equivalent: bool
     plain: str = ""
+    rests_on: list[str] = []
     details: list[str] = []
     notes: list[str] = []
     evidence: list[ByRebuild] = []

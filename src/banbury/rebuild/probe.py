@@ -28,7 +28,9 @@ say network "$(cat /proc/net/dev 2>/dev/null | grep -c :)"
 say capabilities "$(grep -i capeff /proc/self/status)"
 say filter "$(sed -n 's/^Seccomp:[^0-9]*//p' /proc/self/status)"
 say kernel "$(uname -srm)"
-say os "$(sed -n 's/^PRETTY_NAME=//p' /etc/os-release 2>/dev/null || true)"
+release=/etc/os-release; [ -r $release ] || release=/usr/lib/os-release
+say os "$(sed -n 's/^PRETTY_NAME=//p' $release 2>/dev/null || true)"
+say system "$(sed -n 's/^ID=//p;s/^VERSION_ID=//p' $release 2>/dev/null | sort -r | tr -d '"' | tr '\n' ' ')"
 say libc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
 for tool in "${CC:-cc}" "${CXX:-c++}" ld as ar make cmake dpkg-buildpackage; do
     path=$(command -v "$tool" 2>/dev/null) || continue

@@ -9,21 +9,32 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from msgspec import structs
+
 from banbury.compare.equivalence.model import BuildRecord
 from banbury.rebuild.model import Run, Tool, Traced
 from banbury.rebuild.tree import digest_file
 
-_PATH: Final = re.compile(r"(/[A-Za-z0-9._+-]+){1,12}")
+_PATH: Final = re.compile(r"(/[A-Za-z0-9._+@:~-]+){1,24}")
+#: Where a build sees files of the root file system, and those among them that are the laboratory's own.
+_SEEN: Final = ("/usr/", "/bin/", "/sbin/", "/lib", "/etc/", "/opt/", "/var/lib/")
+_MADE: Final = frozenset(("/etc/passwd", "/etc/group", "/etc/hostname", "/etc/hosts"))
+_STEPS: Final = 400
 
 
-def support(package: str, version: str) -> str:
-    """What is known, offline, of the maker's support for a tool. A hook: no such data is held yet."""
-    del package, version
+#: What is known of the support for a package: its name, its version, the system that it is of.
+State = Callable[[str, str, str], str]
+
+
+def not_known(package: str, version: str, system: str) -> str:
+    """Where nobody can be asked."""
+    del package, version, system
     return "not known"
 
 
-def tools(lines: list[str], root: str, state: Callable[[str, str], str] = support) -> list[Tool]:
-    """The toolchain as the probe named it, each program with its SHA-256 as it stands in the root file system."""
+def tools(lines: list[str], root: str, system: str, state: State) -> list[Tool]:
+    """The toolchain as the probe named it, each program with its SHA-256 as it stands in the root file system, and with
+    what ``state`` says of the support for it."""
     out = []
     for line in lines[:20]:
         name, path, package, package_version, version = (*line.split("|", 4), "", "", "", "")[:5]
@@ -35,7 +46,7 @@ def tools(lines: list[str], root: str, state: Callable[[str, str], str] = suppor
                 package_version=package_version,
                 version=version,
                 sha256=_digest(root, path),
-                support=state(package, package_version),
+                support=state(package, package_version, system),
             )
         )
     return out
@@ -45,12 +56,39 @@ def _digest(root: str, path: str) -> str:
     """SHA-256 of a file of the root file system; nothing where its name leads elsewhere."""
     if not _PATH.fullmatch(path) or ".." in path.split("/"):
         return ""
-    top = os.path.realpath("/" if root == "host" else root)
-    real = os.path.realpath(os.path.join(top, path.lstrip("/")))
     try:
-        return digest_file(os.fsencode(real)) if os.path.commonpath([top, real]) == top else ""
+        return digest_file(_inside(os.path.realpath("/" if root == "host" else root), path))
     except OSError:
         return ""
+
+
+def _inside(top: str, path: str) -> bytes:
+    """A path of a root file system as a path of this machine: links lead from the root, never out of it. Raises
+    ``OSError``."""
+    waiting, at = path.split("/")[::-1], ""
+    for _ in range(_STEPS):
+        while waiting and waiting[-1] in ("", "."):
+            waiting.pop()
+        if not waiting:
+            return os.fsencode(top.rstrip("/") + at)
+        name = waiting.pop()
+        if name == "..":
+            at = at.rpartition("/")[0]
+        elif os.path.islink(f"{top.rstrip('/')}{at}/{name}"):
+            target = os.readlink(f"{top.rstrip('/')}{at}/{name}")
+            at = "" if target.startswith("/") else at
+            waiting += target.split("/")[::-1]
+        else:
+            at += f"/{name}"
+    raise OSError(0, "too many steps", path)
+
+
+def inputs(found: Traced, root: str) -> Traced:
+    """A trace's summary with the SHA-256 of each file of the root file system that was executed or read, as it stands
+    there after the build (which cannot write there)."""
+    paths = (p for p in sorted({*found.executed, *found.read}) if p.startswith(_SEEN) and p not in _MADE)
+    digests = {path: _digest(root, path) for path in paths}
+    return structs.replace(found, digests={path: digest for path, digest in digests.items() if digest})
 
 
 def untraced(wanted: bool, why: str) -> Traced:

@@ -43,9 +43,11 @@ _SANDBOX: Final = (
 
 
 def rebuild(
-    path: Path, out: Path, *, shipped: list[Path] | None = None, tell: Callable[[str], None] = lambda line: None
-) -> RebuildReport:
-    """Build a recipe twice and more, and say what was found. ``out`` gets outputs, logs and records.
+    path: Path, out: Path, *, shipped: list[Path] | None = None, tell: Callable[[str], None] = lambda line: None,
+    state: records.State = records.not_known,
+) -> RebuildReport:  # fmt: skip
+    """Build a recipe twice and more, and say what was found. ``out`` gets outputs, logs and records; ``state`` says
+    what is known of the support for a tool.
 
     Raises ``InputError`` for a recipe, source or root file system that cannot be used, and where there is no sandbox.
     """
@@ -65,7 +67,7 @@ def rebuild(
     try:
         system, described = root(recipe, base, work)
         prepared = prepare(recipe, base, work, system)
-        builder = Builder(recipe, pristine=prepared.tree, root=system, work=work, out=out, tell=tell)
+        builder = Builder(recipe, pristine=prepared.tree, root=system, work=work, out=out, tell=tell, state=state)
         job = _Job(recipe, builder, prepared, work, out, vendor)
         return job.report(path, described, delivered)
     finally:

@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from banbury.compare.equivalence.model import BuildRecord, Verdict
-from banbury.compare.equivalence.rules import rules
+from banbury.compare.equivalence.rules import Tier, rules
 from banbury.model.errors import InputError
 from banbury.rebuild import box, records
 from banbury.rebuild.builder import Builder
@@ -96,7 +96,7 @@ class Shipments:
     ) -> Shown:  # fmt: skip
         return Shown(
             name=path.name, sha256=digest, rebuilt=output.name, sha256_rebuilt=output.sha256, verdict=verdict,
-            equivalent=verdict.equivalent, plain=plain.verdict if plain else verdict,
+            equivalent=verdict.equivalent, rests_on=_tiers(evidence, plain), plain=plain.verdict if plain else verdict,
             details=plain.lines if plain else [],
             notes=notes or [], evidence=evidence or [], tried=tried or [],
         )  # fmt: skip
@@ -121,20 +121,23 @@ class Shipments:
             if made is None or not run.good:
                 tried.append(f"{label}: this build did not make it")
                 continue
-            verdict = Verdict.IDENTICAL
+            verdict, again = Verdict.IDENTICAL, None
             if made.sha256 != digest_file(path.resolve()):
                 again = compare(path.name, self._builder.copy(made), path, self._record(run), self._vendor)
                 verdict = again.verdict
             tried.append(f"{label}: {verdict}")
             if verdict in (Verdict.IDENTICAL, Verdict.METADATA):
-                return [self._evidence(one, run, made, verdict)], tried
+                return [self._evidence(one, run, made, verdict, again)], tried
         return [], tried
 
-    def _evidence(self, one: Hypothesis, run: Run, made: Output, verdict: Verdict) -> ByRebuild:
+    def _evidence(self, one: Hypothesis, run: Run, made: Output, verdict: Verdict, again: Decided | None) -> ByRebuild:
         rule = rules()["rebuild.environment" if one.variable in HYPOTHESES else "rebuild.variable"]
+        used = [rules()[name] for name in _used(again)]
+        tiers = list(Tier)
         return ByRebuild(
             variable=one.variable, value=one.value, origin=one.origin, run=run.name, sha256=made.sha256,
-            verdict=verdict, rule=rule.id, tier=rule.tier, assumption=rule.assumption,
+            verdict=verdict, rule=rule.id, tier=max((rule.tier, *(r.tier for r in used)), key=tiers.index),
+            assumption=" ".join(r.assumption for r in (rule, *used) if r.assumption), rules=[r.id for r in used],
         )  # fmt: skip
 
     def _with(self, one: Hypothesis) -> tuple[Run | None, str]:
@@ -165,6 +168,18 @@ class Shipments:
         run = _changed(run, measured, self._first.producers)
         self._made[key] = run
         return run, ""
+
+
+def _used(found: Decided | None) -> list[str]:
+    """The rules that a comparison rests on."""
+    return sorted({use.rule for file in found.report.files for use in file.rules}) if found else []
+
+
+def _tiers(evidence: list[ByRebuild] | None, plain: Decided | None) -> list[str]:
+    """The tiers that a verdict rests on: of its evidence, or else of the plain comparison."""
+    if evidence:
+        return sorted({e.tier for e in evidence})
+    return plain.report.rests_on if plain and plain.verdict.equivalent else []
 
 
 def source_of(path: Path, ours: str, work: Path) -> Meta:

@@ -21,7 +21,8 @@ _RUN: Final = re.compile(r'^execve(?:at)?\(.*?"((?:[^"\\]|\\.){1,4096})".*\) += 
 _ADDRESS: Final = re.compile(r"sa_family=(AF_INET6?), .*?(?:inet_addr\(|inet_pton\([^,]*, )\"([^\"]{1,60})\"")
 _PORT: Final = re.compile(r"sin6?_port=htons\((\d+)\)")
 _RAW: Final = re.compile(r"^socket\((AF_[A-Z]+), (?:SOCK_RAW)?")
-_OUTSIDE: Final = ("/proc/", "/dev/", "/tmp/", "/sys/")  # noqa: S108
+#: Not of the root file system; the last two are bubblewrap's own while it sets up.
+_OUTSIDE: Final = ("/proc/", "/dev/", "/tmp/", "/sys/", "/newroot", "/oldroot")  # noqa: S108
 _CUT: Final = " <unfinished ...>"
 _GOES_ON: Final = re.compile(r"^<\.\.\. \w+ resumed>")
 
@@ -49,7 +50,7 @@ class _Seen:
             name = match[1]
             if name.startswith(self._place + "/"):
                 self._keep(self.inside, name, 200_000)
-            elif not name.startswith(_OUTSIDE) and name != self._place:
+            elif not name.startswith(_OUTSIDE) and name not in (self._place, "/"):
                 self._keep(self.read, name)
 
     def _keep(self, found: set[str], value: str, most: int = _KEPT) -> None:
