@@ -13,6 +13,7 @@ from banbury.compare.corpus.trees import Node
 from banbury.compare.corpus.writers import tar
 from banbury.compare.corpus.writers.zip import Part
 from banbury.compare.corpus.writers.zip import write as zipped
+from banbury.compare.equivalence import BuildRecord
 from tests.equivalence.consumer_pairs import archive
 from tests.equivalence.container_pairs import tampered
 from tests.equivalence.pairs import Sample
@@ -118,3 +119,36 @@ def _() -> Sample:
     end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, len(central), offset, 0)
     last = _file("app/last", central + end)
     return Sample(archive(one, other, last), archive(other, one, last))
+
+
+def _declared(old: str, new: str, *, dates: bool = False) -> Sample:
+    """A text with a value of each side's record."""
+    texts = (f"server {value}\nport 80\n".encode() for value in (old, new))
+    records = (BuildRecord(dates={"d": v}) if dates else BuildRecord(versions={"d": v}) for v in (old, new))
+    return Sample(*texts, *records)
+
+
+@tampered("text-version-host")
+def _() -> Sample:
+    return _declared("1.2.3-r1", "c2.evil-host1.example")
+
+
+@tampered("text-version-word")
+def _() -> Sample:
+    """A host without a domain."""
+    return _declared("1.2.3-r1", "evil-host1")
+
+
+@tampered("text-version-address")
+def _() -> Sample:
+    return _declared("1.2.3-r1", "2001:db8::bad1")
+
+
+@tampered("text-version-port")
+def _() -> Sample:
+    return _declared("1.2.3-r1", "10.0.0.1:8080")
+
+
+@tampered("text-date-address")
+def _() -> Sample:
+    return _declared("2024-01-01", "00:11:22:33:44:55", dates=True)

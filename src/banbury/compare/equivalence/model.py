@@ -178,7 +178,8 @@ def substitutions(a: BuildRecord | None, b: BuildRecord | None) -> list[Substitu
     ):
         for name in old.keys() & new.keys():
             pair = old[name], new[name]
-            if pair[0] != pair[1] and (usable is None or all(map(usable, pair))):
+            fits = usable is None or all(map(usable, pair))
+            if pair[0] != pair[1] and fits and (group != "version" or declarable.alike(*pair)):
                 out.append(Substitution(f"{group} {name}", pair[0].encode(), pair[1].encode(), group == "root"))
     return sorted(out, key=lambda s: (-len(s.old), s.name))
 
