@@ -198,6 +198,19 @@ def test_a_package_that_was_built_again_has_its_sources_changelog() -> None:
         assert [c.patched for c in tree.inventory().components] == [["CVE-2022-48174"]]
 
 
+def test_patches_of_a_source_package_are_back_ports() -> None:
+    """A source handed in beside the image: what its list of patches names is fixed in the package of that version."""
+    for version, patched in (("2020.81-3+deb11u1", ["CVE-2021-36369"]), ("2020.81-3", [])):
+        tree = Tree()
+        tree.add("var/lib/dpkg/status", package("dropbear", version, manager="dpkg"))
+        tree.add(
+            "debian/changelog", {"fact": "package.changelog", "source": "dropbear", "version": "2020.81-3+deb11u1"}
+        )
+        tree.add("debian/patches/series", {"fact": "package.patches", "vulnerabilities": ["CVE-2021-36369"]})
+        tree.add("other/debian/patches/series", {"fact": "package.patches", "vulnerabilities": ["CVE-2022-1"]})
+        assert [c.patched for c in tree.inventory().components] == [patched]
+
+
 def test_what_is_started_listens_or_is_loaded() -> None:
     tree = Tree()
     elf: Fact = {"fact": "elf.identity"}

@@ -29,6 +29,7 @@ _TAGS: Final = REACH | {
     "package.installed",
     "package.control",
     "package.changelog",
+    "package.patches",
     "kernel.banner",
     "kernel.boot-loader",
     "kernel.module",
@@ -59,7 +60,7 @@ def make_inventory(
     found += [Claim(identity=identity) for identity in identities]
     groups, loose = grouped(kernels.counted(found, kernels.sources(stated["kernel.banner"])))
     reach = Reach(nodes, stated)
-    fixed = patched_ids(stated["package.changelog"]) if package_databases else {}
+    fixed = patched_ids(stated["package.changelog"], stated["package.patches"]) if package_databases else {}
     ids = _ids(groups)
     owners = _owners(groups, ids)
     components = [_component(group, ids[n], reach, fixed, owners) for n, group in enumerate(groups)]

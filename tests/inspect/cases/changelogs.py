@@ -25,6 +25,18 @@ CASES = [
             }
         ],
     ),
+    Case(
+        "changelogs",
+        "positive",
+        "a source package's list of patches",
+        path="x-1.0/debian/patches/series",
+        make=lambda: (
+            b"# CVE-2001-0001.patch\n\nfix-build.patch\nsecurity/0003-cve_2021_36369.diff -p1\nCVE-2023-48795.patch\n"
+        ),
+        expect=[
+            {"fact": "package.patches", "patches": 3, "vulnerabilities": ["CVE-2021-36369", "CVE-2023-48795"]},
+        ],
+    ),
     Case("changelogs", "negative", "prose that names a vulnerability", make=lambda: b"Fixes CVE-2021-36369.\n" * 40),
     Case(
         "changelogs",
