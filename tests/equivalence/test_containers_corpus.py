@@ -14,6 +14,7 @@ from banbury.compare.equivalence.rules import rules
 from tests.equivalence import (  # noqa: F401 - they enter their pairs
     consumer_pairs,
     consumer_pairs_images,
+    consumer_pairs_libraries,
     consumer_pairs_names,
     consumer_pairs_times,
     pairs_kernels,

@@ -29,7 +29,6 @@ REFUSED: dict[str, str] = {
     "elf-aarch64-same-version": _NAMED,
     "elf-aarch64-same-path-long": _NUMBER,
     "elf-aarch64-same-path-long-symbols": _NUMBER,
-    "a-x86-64-same-order": "a proof that no member defines, constructs or lists what another does",
 }
 
 

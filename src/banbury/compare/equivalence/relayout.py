@@ -313,8 +313,10 @@ class _Proof:
             return old
         names = {part.name for part, _, _ in self.sides.code}
         held = [targets[~reads] for _, _, targets, reads in self.sides.at]
-        held += [old for where, old, _ in self.refs.groups() if where not in names]
-        return np.unique(np.concatenate(held))
+        held += [refs for where, refs, _ in self.refs.groups() if where not in names]
+        read = [targets[reads] for _, _, targets, reads in self.sides.at]
+        out: Ints = old[~np.isin(old, np.setdiff1d(np.concatenate(read), np.concatenate(held)))]
+        return out
 
     def _items(self, one: Part, other: Part, raw: U8, raw_b: U8, split: tuple[Ints, Ints]) -> None:
         fixed = raw.copy()

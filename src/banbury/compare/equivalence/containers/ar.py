@@ -1,7 +1,8 @@
 """The ``ar`` form: Debian packages and static libraries.
 
-Members, their names and their order are exact; times, owners and modes in member headers are not read by ``dpkg`` nor
-by a linker. The symbol index of a library must name the same symbols in the same members.
+Members, their names and (but for libraries where it decides nothing) their order are exact; times, owners and modes in
+member headers are not read by ``dpkg`` nor by a linker. The symbol index of a library must name the same symbols in the
+same members.
 
 Sources: deb(5); System V ``ar`` as GNU binutils writes it (``bfd/archive.c``).
 """
@@ -17,6 +18,7 @@ from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers import streams, tar
+from banbury.compare.equivalence.containers._ar_order import check_order
 from banbury.compare.equivalence.containers.contract import ANY_STREAM, EXACT, Comparator, Free, Place, Work
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.tree import plain_name
@@ -169,7 +171,8 @@ def _file(view: View, part: Part, name: bytes) -> bytes | None:
 def _library(work: Work, ours: list[Part], theirs: list[Part]) -> None:
     names_a, names_b = _names(work.a, ours), _names(work.b, theirs)
     if names_a != names_b:
-        raise Refused("members", "their names or their order differ: a linker takes the first definition")
+        _another_order(work, (ours, names_a), (theirs, names_b))
+        return
     if _index(work.a, ours) != _index(work.b, theirs):
         raise Refused("symbol index", "names other symbols, or the same in other members")
     for one, other, name in zip(ours, theirs, names_a, strict=True):
@@ -180,6 +183,30 @@ def _library(work: Work, ours: list[Part], theirs: list[Part]) -> None:
                     "ar.index", [Range(one.start, one.start + one.size)], [Range(other.start, other.start + other.size)]
                 )
         elif name != b"//":
+            work.member(name, _place(work.place_a, one), _place(work.place_b, other))
+
+
+def _another_order(work: Work, ours: tuple[list[Part], list[bytes]], theirs: tuple[list[Part], list[bytes]]) -> None:
+    """The same members in another order, which decides nothing: see :mod:`_ar_order`."""
+    if sorted(ours[1]) != sorted(theirs[1]) or len(set(ours[1])) != len(ours[1]):
+        raise Refused("members", "their names differ, or one stands twice: a linker takes the first definition")
+    found = []
+    for (view, _), (parts, names) in zip(work.sides, (ours, theirs), strict=True):
+        listed = _index(view, parts)
+        index = None if listed is None else [(symbol, names[number]) for symbol, number in listed]
+        members = [
+            (name, View(view.take(p.start, p.size)))
+            for p, name in zip(parts, names, strict=True)
+            if name not in (b"/", b"//")
+        ]
+        check_order(members, index)
+        found.append(dict(zip(names, parts, strict=True)))
+    here, there = ([Range(p.at, p.start + p.size) for p in parts] for parts, _ in (ours, theirs))
+    work.account.explain("ar.order", here, there)
+    for name, one in found[0].items():
+        other = found[1][name]
+        work.free(one.free, other.free)
+        if name not in (b"/", b"//"):
             work.member(name, _place(work.place_a, one), _place(work.place_b, other))
 
 
