@@ -74,6 +74,21 @@ for _name, _code in FORMS.items():
         return Sample(rebuilt, build.strip(build.put(shipped, there, rebuilt[here : here + 4]), arch), *RECORDS)
 
 
+_JUMPED = r"""get: adrp x9, level; adrp x11, tbl; ldr x11, [x11, :lo12:tbl]; br x11; nop; 2: dist:
+ldr w0, [x9, :lo12:level]; ret; .pushsection .data.rel.ro,\"aw\"; .balign 8; tbl: .xword 2b; .popsection"""
+
+
+@tampered("moved-counted-aarch64-jumped")
+def _() -> Sample:
+    """In a file for a fixed address, what a jump by a table of addresses leads to completes an address."""
+    source = _SOURCE.replace("@", _JUMPED.replace("\n", "\\n"))
+    flags = "-O1", "-fno-pie", "-no-pie", "-Wl,-z,norelro"
+    a, b = (build.program("aarch64", f'-DVERSION="{v}"', *flags, source=source) for v in (SHORT, LONG))
+    here, there = (build.symbol(raw, "dist")[0] for raw in (a, b))
+    assert a[here : here + 4] != b[there : there + 4]
+    return Sample(a, build.strip(build.put(b, there, a[here : here + 4]), "aarch64"), *RECORDS)
+
+
 @tampered("moved-counted-arm-outside")
 def _() -> Sample:
     """Code reads a constant of another section by its distance, which was left behind."""

@@ -264,8 +264,14 @@ class _Section:
 
     @cached_property
     def taken(self) -> Mask:
-        """Places to which tables of data refer."""
+        """Places to which tables of data refer; in a file for a fixed address, where nothing relocates these, all that
+        words of data may mean."""
         groups = [old for where, old, _ in self.sides.refs.groups() if where != PADS]
+        for part, _ in self.sides.pairs if self.sides.image is not None else ():
+            raw = self.sides.raw[part.index][0][-part.addr % 8 :]
+            if not part.code and part.type != SHT_NOBITS:
+                words = raw[: len(raw) // 8 * 8].view("<i8")
+                groups.append(words[words % 4 == 0])
         old = np.concatenate(groups) if groups else np.zeros(0, np.int64)
         old = old[(old >= self.one.addr) & (old < self.one.addr + self.one.size)] - self.one.addr
         out = np.zeros(len(self.words), bool)
