@@ -63,3 +63,31 @@ def measure(folder: Path, bundle: Path | None, details: bool) -> None:
         click.echo("\n".join(plain(f"{what}: {figure}") for what, figure in result.summary()))
         if details:
             click.echo("\n".join(plain(line) for line in result.details()))
+
+
+@knowledge.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--marks", "table", type=click.Path(path_type=Path), required=True, help="Write the table of marks here.")
+@click.option("--versions", type=click.Path(path_type=Path), required=True, help="Write the bundle of versions here.")
+@click.option("--product", "products", multiple=True, help="Mine this product alone (default: all that are known of).")
+def releases(folder: Path, table: Path, versions: Path, products: tuple[str, ...]) -> None:
+    """Mine the git repositories in FOLDER (as owner/name) for what tells products' releases apart, and their versions.
+
+    Which repositories, and which of their tags are releases, comes along (supply/data/knowledge/sources.toml).
+    """
+    with errors_as_exit_status():
+        from banbury.model.errors import InputError
+        from banbury.supply.knowledge import bundle
+        from banbury.supply.knowledge import releases as sources
+
+        tell = lambda line: click.echo(plain(str(line)), err=True)  # noqa: E731
+        recipes = [r for r in sources.recipes() if not products or r.product in products]
+        if not recipes:
+            raise InputError(f"no repository is known of {', '.join(products)}")
+        marks, known = sources.mine(folder, recipes, "upstream tags", tell)
+        for path, data in ((table, sources.pack(marks)), (versions, bundle.pack(known))):
+            path.write_bytes(data)
+        click.echo(
+            f"{len(marks.products)} products with marks, "
+            f"{sum(map(len, known.versions.values()))} versions of {len(known.versions)}"
+        )

@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 
 from banbury.model.evaluation import Fact, File, Node
 from banbury.model.supply import Identity, Standing, Technique
-from banbury.supply import alone
+from banbury.supply import alone, dated
 from banbury.supply.knowledge.bundle import Knowledge
 from banbury.supply.knowledge.mine import clean
 from banbury.supply.products import by_package
@@ -28,6 +28,7 @@ CONFIDENCE: Final[dict[tuple[Technique, Standing], float]] = {
     (Technique.METADATA, Standing.ASSERTED): 0.97,
     (Technique.KNOWN_VERSION, Standing.ASSERTED): 0.98,
     (Technique.BARE_VERSION, Standing.ASSERTED): 0.95,
+    (Technique.FINGERPRINT, Standing.ASSERTED): 0.97,
     (Technique.FILE_HASH, Standing.ASSERTED): 1.0,
     (Technique.BUILD_ID, Standing.ASSERTED): 1.0,
 }
@@ -212,24 +213,34 @@ def _alone(
         names = {v for v in in_names if knowledge.knows(product, v)}
         if soname and product == mine and (release := alone.from_soname(soname, product, knowledge)):
             names = {release}
+        when = dated.release(by_tag, content.names if product == mine else (), product)
+        several = sorted({*fits.known, *fits.new})
         if len(behind) == 1 and set(fits.known) <= set(behind):
             one, at = behind.popitem()
             yield _identity(
                 content, product, Technique.BANNER, Standing.ASSERTED, version=one, start=at, matched=one,
                 rule="version behind the name",
             )  # fmt: skip
-        elif one := _single(fits, own=product == mine):
+        elif (one := _single(fits, own=product == mine)) and not when.against(one):
             technique = Technique.KNOWN_VERSION if one in fits.known else Technique.BARE_VERSION
             yield _identity(
                 content, product, technique, Standing.ASSERTED, version=one, start=fits.places[one], matched=one,
                 rule=rule,
+            )  # fmt: skip
+        elif one := when.one or _only(when.among(several)):
+            yield _identity(
+                content, product, Technique.FINGERPRINT, Standing.ASSERTED, version=one, rule=when.why, matched=one,
             )  # fmt: skip
         elif len(names) == 1 and (not fits.known or names <= set(fits.known)):
             yield _identity(
                 content, product, Technique.METADATA, Standing.ASSERTED, version=names.pop(), matched=soname,
                 rule=f"name of {soname}",
             )  # fmt: skip
-        elif several := sorted({*fits.known, *fits.new}):
+        elif when.few:
+            yield _identity(
+                content, product, Technique.FINGERPRINT, Standing.CANDIDATE, versions=when.few, rule=when.why
+            )  # fmt: skip
+        elif several:
             yield _identity(
                 content, product, Technique.CANDIDATES, Standing.CANDIDATE, versions=several, rule=rule, fact=fact
             )
@@ -241,6 +252,10 @@ def _alone(
         else:
             sort = Technique.METADATA if product == mine else Technique.FINGERPRINT
             yield _identity(content, product, sort, Standing.HINT, fact=fact, rule=rule)
+
+
+def _only(versions: Sequence[str]) -> str:
+    return versions[0] if len(versions) == 1 else ""
 
 
 def _single(fits: alone.Alone, *, own: bool) -> str:

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from banbury.inspect.components import releases
 from banbury.inspect.components.triggers import Trigger, compiled, trigger_of
 
 
@@ -200,10 +201,11 @@ def _texts() -> list[tuple[str, str]]:
 
 @cache
 def digest() -> str:
-    """Names the rules: SHA-256 over their files."""
+    """Names the rules: SHA-256 over their files and the table of releases."""
     whole = hashlib.sha256()
     for path, text in _texts():
         whole.update(f"{path}\0{text}\0".encode())
+    whole.update(releases.held())
     return whole.hexdigest()
 
 

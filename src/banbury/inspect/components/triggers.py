@@ -19,6 +19,8 @@ LONGEST: Final = 16
 LEAST_BITS: Final = 30.0
 #: A literal of so many bytes is taken as it is: literals cost the scanner least. Else the best run of this length.
 _ENOUGH, _MIXED = 5, 12
+#: Literals that stand in many programs: what is next to them in the pattern tells more.
+_OFTEN: Final = frozenset((b" version ", b"version ", b"version:", b"systemd", b"Copyright (C)", b"OpenSSL ", b"/ruby"))
 #: Widest match of a rule's pattern, in bytes.
 WIDEST: Final = 400
 
@@ -54,7 +56,7 @@ def trigger_of(pattern: bytes) -> Trigger:
     runs = list(_runs(tree))
     literal = max((piece for run in runs for piece in _literals(run)), key=len)[:LONGEST]
     best = literal
-    if len(literal) < _ENOUGH:
+    if len(literal) < _ENOUGH or bytes(min(one) for one in literal) in _OFTEN:
         best = max((run[at : at + _MIXED] for run in runs for at in range(max(1, len(run) - _MIXED + 1))), key=_bits)
         best = _trimmed(best)
     if _bits(best) < LEAST_BITS:

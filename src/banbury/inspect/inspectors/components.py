@@ -14,7 +14,9 @@ import msgspec
 import numpy as np
 from msgspec import Struct, field
 
+from banbury.formats._elf_types import SHF_EXECINSTR, SHT_STRTAB
 from banbury.formats.view import View
+from banbury.inspect.components import releases
 from banbury.inspect.components import scan as engine
 from banbury.inspect.components.rules import Evidence
 from banbury.inspect.contract import FileInspector, FileView
@@ -26,6 +28,10 @@ from banbury.model.facts import Fact, Span
 SYMBOLS: Final = 6000
 _LARGEST: Final = 256 << 20
 _LEAST: Final = 16
+#: gABI figures 4-9 and 4-11: contents that the program defines; loaded when it runs.
+SHT_PROGBITS, SHF_ALLOC = 1, 2
+#: Releases that are worth stating.
+_RELEASES: Final = 32
 _NAME: Final = re.compile(r"[\w.+-]{1,80}")
 
 
@@ -88,6 +94,17 @@ class Exports(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="componen
     complete: bool = True
 
 
+class Releases(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="component.releases"):
+    """The releases of a product that a file without a version may be of, by the texts and names of functions in which
+    its sources' releases differ: those that none is preferred to. ``marks`` are in the file. ``open``: the newest that
+    the table knows is among them, so that it may be a later one."""
+
+    product: str
+    releases: list[str]
+    marks: int
+    open: bool = False
+
+
 class Cut(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="component.cut"):
     """There was more than is stated: rules whose mark stands in the content more often, or with more versions, than is
     looked at. ``bare`` stands for versions that stand alone."""
@@ -99,7 +116,7 @@ class Components(FileInspector):
     name = "components"
     title = "Identification by bytes"
     question = "Which products, in which versions, does this content show by its own bytes?"
-    version = 3
+    version = 4
     blind_spots = (
         "A product that states no version in its bytes shows at most that it is there.",
         "A mark is text: whoever builds a file can write another one into it.",
@@ -112,7 +129,7 @@ class Components(FileInspector):
         "System V ABI, gABI draft of 2013, chapter 5 (dynamic symbols, sonames)",
         "The Linux Userspace API Group, Package Metadata for Executable Files (notes of packages)",
     )
-    facts = (Statement, BareVersions, NamedVersions, PackageNote, Exports, Cut)
+    facts = (Statement, BareVersions, NamedVersions, PackageNote, Exports, Releases, Cut)
 
     def prepare(self) -> None:
         engine.scanner()  # compiled once; workers are forked with it
@@ -156,6 +173,8 @@ class Components(FileInspector):
                 digests=_digests(exported[:SYMBOLS]),
                 complete=complete and len(exported) <= SYMBOLS,
             )
+        if file.kind == "elf":
+            yield from _releases(file, soname, found.statements)
         if found.cut:
             yield Cut(rules=found.cut[:64])
 
@@ -176,6 +195,34 @@ def _package_notes(notes: list[tuple[int, bytes]]) -> Iterator[PackageNote]:
                 at=Span(start, len(text)),
                 text=_shown(text),
             )
+
+
+def _releases(file: FileView, soname: str, statements: list[engine.Statement]) -> Iterator[Releases]:
+    """For the product of a library, and those that show without a version, what their sources' releases say."""
+    shown = {s.rule.product for s in statements if s.evidence is Evidence.PRESENCE}
+    stated = {s.rule.product for s in statements if s.evidence in (Evidence.BANNER, Evidence.METADATA)}
+    asked = [product for product in releases.asked(soname, sorted(shown)) if product not in stated]
+    texts = _texts(file) if asked else b""
+    for product in asked:
+        found = releases.dated(texts, product)
+        if found is not None and len(found.releases) <= _RELEASES:
+            yield Releases(product=product, releases=found.releases, marks=found.marks, open=found.open)
+
+
+def _texts(file: FileView) -> bytes:
+    """Where a program's texts and names are: what is loaded and not run, by its sections; else all of it. No more than
+    the largest size is taken, however the sections lie."""
+    pieces: list[bytes] = []
+    room = releases.LARGEST
+    try:
+        for section in file.elf.sections:
+            loaded = section.flags & (SHF_ALLOC | SHF_EXECINSTR) == SHF_ALLOC
+            if loaded and section.type in (SHT_PROGBITS, SHT_STRTAB) and 0 < section.size <= room:
+                pieces.append(bytes(file.elf.content(section)))
+                room -= section.size
+    except BanburyError:
+        pieces = []
+    return b"\0".join(pieces) or file.view.take(0, min(len(file.view), releases.LARGEST))
 
 
 def _exports(file: FileView) -> tuple[str, list[str], bool]:
