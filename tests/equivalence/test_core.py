@@ -28,6 +28,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_moved_relr,
     pairs_moved_risc,
     pairs_moved_segments,
+    pairs_objects_named,
     pairs_pool,
 )
 from tests.equivalence.pairs import HARMLESS, TAMPERED, Sample

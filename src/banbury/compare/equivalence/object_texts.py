@@ -1,7 +1,8 @@
 """Sections of an object that hold texts, with declared values of another length: where each text went.
 
-Only sections that are nothing but texts may change their length: a module's description (``.modinfo``) and texts that a
-linker may merge (SHF_MERGE and SHF_STRINGS). Everything that leads into them is a symbol or a relocation.
+Only sections that are nothing but texts may change their length: a module's description (``.modinfo``) and texts of the
+code that a linker may merge (``.rodata``, SHF_MERGE and SHF_STRINGS). Everything that leads into them is a symbol or a
+relocation. Names by which others find something (``__ksymtab_strings``, a module's parameters) do not differ.
 
 Sources: gABI (2013 draft), chapter 4, SHF_STRINGS; Linux ``include/linux/moduleparam.h`` (``__MODULE_INFO``); the
 processor supplements for the types of relocations.
@@ -27,10 +28,13 @@ _DESCRIBED: Final = (b"version=", b"description=", b"author=", b"parm=")
 
 
 class Texts:
-    """Where the texts of one section stand in both files. Without ``places`` nothing moved."""
+    """Where the texts of one section stand in both files. Without ``places`` nothing moved. ``raw``: both contents."""
 
-    def __init__(self, name: str, places: list[tuple[int, int, int, int]] | None = None) -> None:
+    def __init__(
+        self, name: str, raw: tuple[bytes, bytes], places: list[tuple[int, int, int, int]] | None = None
+    ) -> None:
         self.name = name
+        self._raw = raw
         self.shifted = places is not None
         self._places = places or []
         self._starts = [p[0] for p in self._places]
@@ -58,6 +62,18 @@ class Texts:
         start, end, start_b, end_b = self._item(place)
         return (end - start, end_b - start_b) if end - start != end_b - start_b else None
 
+    def differs(self, place: int) -> bool:
+        """Whether the text that goes on at ``place`` is another one in the other file."""
+        raw, raw_b = self._raw
+        if not 0 <= place < len(raw):
+            return True
+        if self.shifted:
+            start, end, start_b, end_b = self._item(place)
+            return raw[start:end] != raw_b[start_b:end_b]
+        end = raw.find(b"\0", place)
+        end = len(raw) if end < 0 else end
+        return raw[place:end] != raw_b[place:end]
+
     def symbol(self, value: int) -> int:
         """The value of a symbol in this section."""
         return self.place(value)
@@ -84,7 +100,8 @@ class Texts:
 def texts_of(pair: Pair, one: Part, other: Part) -> Texts:
     """Compare two sections that differ, as texts with declared values; enters the difference. Raises
     :class:`Refused`."""
-    pure = one.name == ".modinfo" or (one.flags & _STRINGS == _STRINGS and one.entsize == 1)
+    merged = one.flags & _STRINGS == _STRINGS and one.entsize == 1 and one.name.startswith(".rodata.")
+    pure = one.name == ".modinfo" or merged
     raw, raw_b = pair.a.bytes(one), pair.b.bytes(other)
     where = [span(one)], [span(other)]
     if not pair.declared.differ or not (pure or may_hold_literals(one)):
@@ -99,12 +116,12 @@ def texts_of(pair: Pair, one: Part, other: Part) -> Texts:
             for found, names in explained:
                 ranges = [[Range(found.start + p.offset, found.end + p.offset)] for p in (one, other)]
                 pair.account.explain("elf.declared-literal", ranges[0], ranges[1], ", ".join(sorted(set(names))))
-            return Texts(one.name)
+            return Texts(one.name, (raw, raw_b))
     if not pure:
         raise Refused(one.name, "its bytes differ and are no declared texts", *where)
     places, used = _matched(pair, one, raw, raw_b)
     pair.account.explain("elf.object-texts", *where, ", ".join(sorted(used)))
-    return Texts(one.name, places)
+    return Texts(one.name, (raw, raw_b), places)
 
 
 def _only_described(raw: bytes, raw_b: bytes) -> bool:

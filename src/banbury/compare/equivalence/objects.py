@@ -29,8 +29,10 @@ from banbury.compare.equivalence.object_texts import Texts, texts_of
 from banbury.formats import _elf_types as t
 
 _GROUP, _SHNDX, _ADDRSIG, _NOTE, _NOBITS = 17, 18, 0x6FFF4C03, 7, 8
-_SECTION, _FILE = 3, 4
+_OBJECT, _FUNCTION, _SECTION, _FILE = 1, 2, 3, 4
 _RELOCATIONS: Final = (t.SHT_RELA, t.SHT_REL)
+#: Tables of which only people read the texts: where a warning was written, and what a debug message says.
+_SHOWN: Final = ("__bug_table", "__dyndbg")
 #: What a symbol is: name, type and binding, visibility, section (its number among those compared), value, size.
 Identity = tuple[str, int, int, object, int, int]
 
@@ -149,21 +151,38 @@ class _Objects:
         alike = self._numbered_alike() and not self.texts and one.table.info == other.table.info
         if alike and raws[0] == raws[1]:
             return
-        (local, named, files), (local_b, named_b, files_b) = self._listed(0), self._listed(1)
+        (order, named, files), (order_b, named_b, files_b) = self._listed(0), self._listed(1)
+        local, local_b = Counter(order), Counter(order_b)
         if named != named_b or local_b - local:
             raise Refused(one.table.name, "symbols differ", *whole)
         if local - local_b and (not one.dropped or any(_is_mark(name) for name, *_ in local - local_b)):
             raise Refused(one.table.name, "symbols differ", *whole)
         if not files_agree(self.pair, files, files_b):
             raise Refused(one.table.name, "names of source files differ and are neither declared nor temporary", *whole)
+        if local - local_b and self._some_kept():
+            raise Refused(one.table.name, "some local symbols that nothing refers to were dropped, and not all", *whole)
+        if _alike_in_order(order, local_b) != _alike_in_order(order_b, local_b):
+            raise Refused(one.table.name, "local symbols of one name are in another order", *whole)
         if raws[0] != raws[1]:
             self.pair.account.explain("elf.object-symbols", whole[0], whole[1])
 
-    def _listed(self, which: int) -> tuple[Counter[Identity], list[Identity], list[str]]:
-        """Local symbols (without those of sections, and of debug information that the other has not), symbols that
-        others can name, in their order, and the names of source files."""
+    def _some_kept(self) -> bool:
+        """Whether the second file has local symbols of functions or objects that no relocation needs: tools that drop
+        such ones drop all."""
+        side = self.sides[1]
+        needed: set[int] = set()
+        for part in side.parts:
+            if part.type in _RELOCATIONS:
+                needed.update(relocation_rows(side.elf, part)[:, 2].tolist())
+        kinds = side.symbols["info"]
+        own = np.flatnonzero((kinds >> 4 == 0) & np.isin(kinds & 15, (_OBJECT, _FUNCTION)))
+        return any(row not in needed for row in own.tolist())
+
+    def _listed(self, which: int) -> tuple[list[Identity], list[Identity], list[str]]:
+        """Local symbols (without those of sections, and of debug information that the other has not) and symbols that
+        others can name, both in their order, and the names of source files."""
         side = self.sides[which]
-        local: Counter[Identity] = Counter()
+        local: list[Identity] = []
         named: list[Identity] = []
         files: list[str] = []
         for index in range(len(side.symbols)):
@@ -176,7 +195,7 @@ class _Objects:
             elif bind:
                 named.append(found)
             elif sort != _SECTION and int(side.symbols[index]["shndx"]) not in side.dropped:
-                local[found] += 1
+                local.append(found)
             elif sort == _SECTION and (found[0], found[2], found[4], found[5]) != ("", 0, 0, 0):
                 raise Refused(side.table.name, "a section's symbol that says more", [span(side.table)])
         return local, named, files
@@ -224,7 +243,10 @@ class _Objects:
         for row in range(len(rows)):
             found = a.identity(int(rows[row, 2]))
             texts = self.texts.get(found[3]) if isinstance(found[3], int) else None
-            if texts is None or not texts.shifted:
+            if texts is None:
+                continue
+            self._no_name(one, found, rows[row], texts)
+            if not texts.shifted:
                 continue
             if one.type != t.SHT_RELA:
                 raise Refused(one.name, "it refers to a text that moved, in a way that is not read here")
@@ -234,6 +256,30 @@ class _Objects:
             if lengths:
                 held = a.elf.sections[one.info]
                 check_site(a.elf, held, functions_of(a.symbols, one.info), int(rows[row, 0]), lengths)
+
+    def _no_name(self, one: Part, found: Identity, row: np.typing.NDArray[np.int64], texts: Texts) -> None:
+        """A text that differs is no name in a table that the kernel or a linker reads (``__param``, ``__ksymtab``,
+        events): those are in sections whose own names begin with ``_``. Raises :class:`Refused`."""
+        elf = self.pair.a
+        held = elf.sections[one.info]
+        if not held.name.startswith("_") or held.name in _SHOWN:
+            return
+        addend = int(row[3])
+        if one.type == t.SHT_REL:
+            word = bytes(elf.data[held.offset : held.end][int(row[0]) : int(row[0]) + 4])
+            addend = int.from_bytes(word, "big" if elf.elf.big else "little", signed=True)
+        if texts.differs(addend if found[1] & 15 == _SECTION else found[4] + addend):
+            raise Refused(held.name, "a name in a table that others read holds a declared value", [span(held)])
+
+
+def _alike_in_order(local: list[Identity], known: Counter[Identity]) -> dict[str, list[Identity]]:
+    """Symbols of one name that are ``known``, in their order: who looks for a name takes the first one, or the one of a
+    number (Linux ``kernel/module/kallsyms.c``, ``kernel/livepatch/core.c``). Linkers take marks by their places."""
+    out: dict[str, list[Identity]] = {}
+    for found in local:
+        if found in known and not _is_mark(found[0]):
+            out.setdefault(found[0], []).append(found)
+    return {name: rows for name, rows in out.items() if len(rows) > 1}
 
 
 def _is_mark(name: str) -> bool:
