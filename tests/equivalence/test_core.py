@@ -20,6 +20,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_moved_counted,
     pairs_moved_eased,
     pairs_moved_exceptions,
+    pairs_moved_exceptions_mips,
     pairs_moved_exported,
     pairs_moved_fixed,
     pairs_moved_fixed_arm,
