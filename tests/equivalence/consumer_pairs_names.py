@@ -9,6 +9,8 @@ from __future__ import annotations
 import struct
 import zlib
 
+import zstandard
+
 from banbury.compare.corpus.trees import Node
 from banbury.compare.corpus.writers import tar
 from banbury.compare.corpus.writers.zip import Part
@@ -152,3 +154,67 @@ def _() -> Sample:
 @tampered("text-date-address")
 def _() -> Sample:
     return _declared("2024-01-01", "00:11:22:33:44:55", dates=True)
+
+
+# --- zip: members that are used where they stand ----------------------------------------------------------------------
+
+
+def _methods(name: str, data: bytes, *rest: Part) -> Sample:
+    """An archive with one member stored and, on the other side, compressed."""
+    return Sample(*(zipped([*rest, Part(name=name, data=data, method=method)]) for method in (0, 8)))
+
+
+@tampered("zip-nested-deflated")
+def _() -> Sample:
+    """Spring Boot's loader: "nested jar files must be stored without compression"."""
+    return _methods("BOOT-INF/lib/part.jar", zipped([Part(name="B.class", data=b"\xca\xfe" * 30)]))
+
+
+@tampered("zip-update-payload")
+def _() -> Sample:
+    """update_engine maps the payload of an update by its offset."""
+    return _methods("payload.bin", b"CrAU" + bytes(100))
+
+
+@tampered("zip-update-place")
+def _() -> Sample:
+    """The metadata of an update for Android state where its payload begins: another member became shorter."""
+    metadata = Part(name="META-INF/com/android/metadata", data=b"ota-property-files=payload.bin:99:104\n", method=0)
+    payload = Part(name="payload.bin", data=b"CrAU" + bytes(100), method=0)
+    notes = (Part(name="notes.txt", data=b"notes " * 50, method=method) for method in (0, 8))
+    return Sample(*(zipped([metadata, note, payload]) for note in notes))
+
+
+_MIMETYPE = Part(name="mimetype", data=b"application/epub+zip", method=0)
+
+
+@tampered("zip-mimetype")
+def _() -> Sample:
+    """An EPUB's sort is read at a fixed place: its first member is stored."""
+    return _methods("mimetype", _MIMETYPE.data, Part(name="a.xml", data=b"<a/>"))
+
+
+@tampered("zip-mimetype-place")
+def _() -> Sample:
+    rest = Part(name="a.xml", data=b"<a/>")
+    return Sample(zipped([_MIMETYPE, rest]), zipped([rest, _MIMETYPE]))
+
+
+@tampered("zip-descriptor-unmarked")
+def _() -> Sample:
+    """A descriptor without its mark: where its checksum is the mark, readers of the stream take four bytes too many."""
+    plain = zipped([Part(name="a", data=b"x" * 40, descriptor=True), Part(name="b", data=b"b")])
+    at = plain.index(b"PK\7\x08")
+    short = bytearray(plain[:at] + plain[at + 4 :])
+    end = short.rindex(b"PK\5\6")
+    struct.pack_into("<I", short, end + 16, struct.unpack_from("<I", short, end + 16)[0] - 4)
+    second = short.rindex(b"PK\1\2")
+    struct.pack_into("<I", short, second + 42, struct.unpack_from("<I", short, second + 42)[0] - 4)
+    return Sample(plain, bytes(short))
+
+
+@tampered("zstd-size-unstated")
+def _() -> Sample:
+    """Linux unpacks firmware into as much room as the frame states: without that it does not load."""
+    data = b"firmware " * 500
+    return Sample(*(zstandard.ZstdCompressor(write_content_size=stated).compress(data) for stated in (True, False)))

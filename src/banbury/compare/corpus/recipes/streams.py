@@ -95,7 +95,7 @@ def _same_rows() -> Iterator[tuple[str, str, str, str, bytes]]:
     yield "xz", "padding", "padding", "Zeros behind the stream, as the format allows.", xz(CONTENT, padding=bytes(8))
     yield "zstd", "level", "compression", "Another level.", zstd(CONTENT, level=19)
     yield "zstd", "unchecked", "compression", "No checksum of the content.", zstd(CONTENT, check=False)
-    yield "zstd", "unsized", "compression", "No size of the content.", zstd(CONTENT, size=False)
+    yield "zstd", "fast", "compression", "One of the fast levels.", zstd(CONTENT, level=-5)
     yield "lz4", "level", "compression", "Another level.", lz4_frame(CONTENT, level=12)
     yield "lz4", "unchecked", "compression", "No checksum of the content.", lz4_frame(CONTENT, check=False)
     yield "bzip2", "level", "compression", "Blocks of another size.", bz2.compress(CONTENT, 3)

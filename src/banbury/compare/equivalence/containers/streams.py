@@ -162,7 +162,9 @@ def _zstd(view: View) -> Head:
     window = frames.zstd_window(view, 0)
     if (window > _WINDOW and not single) or head.dictionary:
         raise Refused("zstd header", "a window of more than 128 MiB, or a dictionary")
-    return Head(exact={"one window of all": single and window > _WINDOW}, free={}, body=Range(4, len(view)))
+    # Linux and kmod make room for what the frame states (drivers/base/firmware_loader/main.c, fw_decompress_zstd).
+    exact: dict[str, object] = {"one window of all": single and window > _WINDOW, "size stated": head.content >= 0}
+    return Head(exact=exact, free={}, body=Range(4, len(view)))
 
 
 def _lz4(view: View) -> Head:

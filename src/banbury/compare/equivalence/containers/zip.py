@@ -40,6 +40,12 @@ _RECORD: Final = re.compile(rb"[^/]+\.dist-info/RECORD")
 _LONGEST: Final = 8 << 20  # bytes of a RECORD
 _STEP: Final = 1 << 20
 _PATH: Final = 4096  # bytes
+_MARK: Final = b"PK\x07\x08"
+#: Members that readers map or find by their place: nested archives (Spring Boot, The Executable Jar Format, Nested
+#: JARs), what tells an EPUB or OpenDocument file (EPUB 3.3, OCF, 4.3), and the payload of an update of Android.
+_ARCHIVES: Final = (b"PK\3\4", b"PK\5\6", b"CrAU")
+_MAPPED: Final = re.compile(rb"(?:.*/)?(?:payload\.bin|[^/]*\.(?:jar|war|zip|apk|apex))|mimetype", re.DOTALL)
+_UPDATE: Final = b"META-INF/com/android/metadata"
 
 
 class _Entry(Struct, kw_only=True):
@@ -62,6 +68,7 @@ class _Entry(Struct, kw_only=True):
     extra_local: tuple[tuple[int, bytes], ...] = ()
     start: int = 0
     end: int = 0
+    marked: bool = True
 
 
 def _entries(view: View, raw: bool) -> tuple[list[_Entry], tuple[int, int] | None]:
@@ -143,9 +150,10 @@ def _local(view: View, entry: _Entry) -> int:
     if (crc, packed, size) not in ((0, 0, 0), stated):
         raise Refused(f"local header at {at}", "states another checksum or size than the central directory")
     raw = struct.pack("<III", *stated)
-    if view.startswith(b"PK\x07\x08" + raw, end):
+    if view.startswith(_MARK + raw, end):
         return end + 16
-    if view.startswith(raw, end):
+    if view.startswith(raw, end) and not raw.startswith(_MARK):
+        entry.marked = False
         return end + 12
     raise Refused(f"descriptor at {end}", "is not there, or states something else")
 
@@ -172,6 +180,7 @@ def _tree(view: View, spool: Spool, raw: bool) -> tuple[Tree, list[bytes], tuple
     ``raw``: it is an APK; that keeps method, extra fields and alignment exact."""
     tree = Tree()
     entries, block = _entries(view, raw)
+    update = any(entry.name in (_UPDATE, _UPDATE + b".pb") for entry in entries)  # it states the members' places
     for entry in entries:
         if b"\\" in entry.name or entry.name.startswith(b"/"):
             raise Refused(f"central record at {entry.at}", "a name that leads elsewhere on some systems")
@@ -194,6 +203,8 @@ def _tree(view: View, spool: Spool, raw: bool) -> tuple[Tree, list[bytes], tuple
                     "flags": entry.flags & ~_FREE_FLAGS,
                     "extra fields": known,
                     **({"method": entry.method, **_alignment(entry)} if raw else {}),
+                    **({} if entry.marked else {"descriptor": "without its mark"}),
+                    **_mapped(entry, spool.read(place.start, min(place.length, 4)), update),
                     **_link(entry, place, spool),
                 },
                 place=None if folder else place,
@@ -210,6 +221,14 @@ def _tree(view: View, spool: Spool, raw: bool) -> tuple[Tree, list[bytes], tuple
             )
         )
     return tree, [e.name for e in sorted(entries, key=lambda e: e.local)], block
+
+
+def _mapped(entry: _Entry, head: bytes, update: bool) -> dict[str, object]:
+    """Of a member that is used where it stands, how it is stored; where something states it, its place too."""
+    if not (update or head in _ARCHIVES or _MAPPED.fullmatch(entry.name)):
+        return {}
+    exact = update or entry.name == b"mimetype"
+    return {"method": entry.method, **({"place": entry.start, "size": entry.packed} if exact else {})}
 
 
 def _link(entry: _Entry, place: Place, spool: Spool) -> dict[str, object]:
