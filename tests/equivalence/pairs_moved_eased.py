@@ -312,3 +312,45 @@ for _name, _flag in {"plain": "-fno-inline", "thunk": "-mindirect-branch=thunk-i
         number = 'n += fwrite(held, 1, sizeof("gadget of " VERSION), stdout);'
         found = left_behind("x86_64", BOUNDS.replace("NUMBER", number), flag, *_BARE)
         return found._replace(a=build.strip(found.a))
+
+
+# --- AArch64: numbers that are the size of an element ----------------------------------------------------------------
+
+#: A table whose elements are as large as the text is long.
+ELEMENTS = """
+struct one { const char *name; long value; const char *help; };
+struct one table[] = {{"first of them", 1, "a"}, {"second", 2, "b"}, {"third", 3, "c"}, {"last", 4, "d"}};
+char room[256], *volatile held = room;
+__attribute__((noinline)) int same(const char *a, const char *b) { return a[0] == b[1]; }
+__attribute__((noinline)) const struct one *find(const char *name, long n) {
+  puts("in front"); puts("gadget of somebody " VERSION); BODY
+  for (unsigned k = 0; k < 4; k++) if (same(table[k].name, name)) { n += table[k].value; puts(table[k].help); }
+  return table + n % 4;
+}
+int main(int c, char **v) { puts("behind"); return find(v[0], c)->value; }
+"""
+_USES = {
+    "argument": 'fwrite(held, 1, strlen("gadget of somebody " VERSION), stdout);',
+    "room": 'char *p = room + 1; asm("" : "+r"(p)); held = p + strlen("gadget of somebody " VERSION);',
+    "either": 'char *p = n > 7 ? room : (char *)table; asm("" : "+r"(p)); held = p + 24;',
+    "factor": 'long m = 24; asm volatile("" : "+r"(m)); const char **q = (const char **)((char *)table + n * m);\n'
+    "  puts(*q); fwrite(held, 1, m, stdout);",
+}
+
+
+@harmless("moved-element")
+def _() -> Sample:
+    return honest("aarch64", ELEMENTS.replace("BODY", ""))
+
+
+@harmless("moved-element-stripped")
+def _() -> Sample:
+    return honest("aarch64", ELEMENTS.replace("BODY", ""), keep=False)
+
+
+for _name, _body in _USES.items():
+
+    @tampered(f"moved-element-{_name}")
+    def _(body: str = _body) -> Sample:
+        """The number is the text's length as well."""
+        return left_behind("aarch64", ELEMENTS.replace("BODY", body))

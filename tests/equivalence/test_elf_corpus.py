@@ -18,7 +18,6 @@ FORMATS = {"elf-executable", "elf-shared", "elf-made", "elf-object", "kernel-mod
 #: Harmless pairs that are refused: what would be needed to accept them. Each goes when that is there.
 _ORDER = "texts in another order: GCC aligns those of 32 bytes and more, and keeps them apart"
 _NAMED = "a text with a name in a file without symbols: what stands behind it may be a member of the same object"
-_NUMBER = "a number of a long function is the text's length by chance: which numbers belong to which call?"
 REFUSED: dict[str, str] = {
     "elf-x86-64-same-path-long": _ORDER,
     "elf-x86-64-same-path-long-symbols": _ORDER,
@@ -27,8 +26,6 @@ REFUSED: dict[str, str] = {
     "elf-mipsel-same-version": _NAMED,
     "elf-arm-same-version": _NAMED,
     "elf-aarch64-same-version": _NAMED,
-    "elf-aarch64-same-path-long": _NUMBER,
-    "elf-aarch64-same-path-long-symbols": _NUMBER,
 }
 
 

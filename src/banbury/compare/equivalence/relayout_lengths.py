@@ -145,7 +145,15 @@ def _function(objects: Objects, one: Part, at: int) -> tuple[int, int]:
 def _numbers(sides: Sides, one: Part, raw: U8, where: tuple[int, int], thumb: bool | None) -> set[int]:
     low, high = where
     try:
-        return set(numbers(sides.a.header.machine, sides.big, raw[low:high], thumb=thumb).tolist())
+        found = set(numbers(sides.a.header.machine, sides.big, raw[low:high], thumb=thumb).tolist())
+        if sides.strides is None:
+            return found
+        rest = raw[low:high].copy()
+        for number in found:
+            at = sides.strides(one, number) - low
+            for k in at[(at >= 0) & (at < high - low)].tolist():
+                rest[k : k + 4] = 0
+        return set(numbers(sides.a.header.machine, sides.big, rest, thumb=thumb).tolist())
     except NotDecoded as answer:
         why = "a text that changed its length is used where no function's beginning is known"
         raise Refused(one.name, why, [Range(low + one.offset, high + one.offset)]) from answer

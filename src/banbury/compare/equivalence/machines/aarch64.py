@@ -23,6 +23,7 @@ from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHF_WRITE, SHT_NOBITS, Part
 from banbury.compare.equivalence.machines import a64, returned
 from banbury.compare.equivalence.machines.a64_frame import Frame, frame_of
+from banbury.compare.equivalence.machines.a64_strides import Made, strides
 from banbury.compare.equivalence.machines.a64_switch import Switches
 from banbury.compare.equivalence.machines.calls import ALL, Paths, kept, never_slots
 from banbury.compare.equivalence.machines.contract import U8, CodePair, Kinds, Machine, Mask, Sides
@@ -57,6 +58,8 @@ class AArch64(Machine):
         self.returned: list[tuple[str, Ints, Ints]] = []  # places behind calls, and what words there may lead to
         self.stubs: set[int] = set()  # of functions that do not return
         self.wide: list[tuple[Part, Ints]] = []  # numbers that several moves make, in a file for a fixed address
+        self.made: list[tuple[Part, Made | None]] = []
+        sides.strides = self.strides
         self.unread = False  # whether some indirect branch was not understood
         self.understood = np.zeros(0, np.int64)  # tables of those that were
 
@@ -72,6 +75,7 @@ class AArch64(Machine):
         if one.name.startswith(".plt"):
             self.stubs |= code.stubs_of(self.never)
         self.fixed_pages += [(one.name, page) for page in code.fixed_pages]
+        self.made.append((one, code.made))
         self.unread |= code.unread
         self.understood = np.union1d(self.understood, code.understood)
         self.literals.append((one, other, code.literal_words()))
@@ -87,6 +91,12 @@ class AArch64(Machine):
     def _explain(self, one: Part, other: Part, users: Ints) -> None:
         here, there = ([Range(4 * x + p.offset, 4 * x + p.offset + 4) for x in users.tolist()] for p in (one, other))
         self.sides.pair.account.explain("elf.moved-page", here, there, one.name)
+
+    def strides(self, one: Part, number: int) -> Ints:
+        """Offsets of the instructions of a section whose immediate is ``number`` as the size of an element."""
+        pointers = np.array(sorted(place for place, _ in self.sides.pointers), np.int64)
+        found = [strides(made, number, pointers) * 4 for part, made in self.made if part is one and made is not None]
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
 
     def tables(self, one: Part, other: Part, old: Ints, new: Ints) -> None:
         """Tables relative to themselves, which only an indirect branch that was not understood can go by."""
@@ -130,6 +140,7 @@ class _Section:
         self.here = np.arange(len(self.words)) * 4
         self.bits = a64.relative_bits(self.words)
         self.fixed_pages: list[int] = []
+        self.made: Made | None = None
         self.unread = bool(self.all.indirect.any())
         self.understood = np.zeros(0, np.int64)  # tables of indirect branches that were understood
         self.moved = np.zeros(0, np.int64)  # users whose bits differ
@@ -227,6 +238,8 @@ class _Section:
         rows, register = at[whole], a64.field(self.words[at[whole]], 0, 5).astype(np.int64)
         graph, words, there = self.graph, self.words, made[whole]
         self.sides.added.append(lambda: distances(graph, added(words), rows + 1, register, there))
+        entered = np.append(self.functions if self.described else self.starts, False)
+        self.made = Made(self.all, graph, rows, register, there, entered)
         self.old = np.concatenate((self.old, made))
         self.new = np.concatenate((self.new, kinds[1, found.labels] + low_b))
         self.bits[at] = 0x003FFC00

@@ -102,6 +102,9 @@ class Sides:
     #: Of data: places that hold an address, and the addresses, of the first file.
     pointers: list[tuple[int, int]] = field(default_factory=list)
 
+    #: Of code: what says which instructions of a section (offsets) have a number only as the size of an element.
+    strides: Callable[[Part, int], Ints] | None = None
+
     #: Call sites and landing pads of exceptions: addresses of the first file (start, end, pad).
     pads: list[tuple[int, int, int]] = field(default_factory=list)
 
