@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
+import marshal
+import struct
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +17,7 @@ from banbury.lab.workspace import Workspace
 from banbury.laboratory import Options, evaluate
 from banbury.present.gaps import gaps
 from banbury.present.rebuilds import rebuild_views
-from tests.images import tar_of
+from tests.images import tar_of, uimage
 from tests.test_rebuild_evaluated import BACK_DOOR, FILES, MANIFEST, by_path, command, image, only, run, submission
 
 
@@ -201,3 +205,70 @@ def test_who_built_something_is_one_of_three(tmp_path: Path) -> None:
 
         assert result.exit_code == 2
         assert "built_by" in result.stderr
+
+
+def _pax(files: dict[str, tuple[bytes, int, dict[str, str]]]) -> bytes:
+    """A pax archive: content, time, and extended attributes of each file."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, (data, time, attributes) in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode, entry.mtime = len(data), 0o755, time
+            entry.pax_headers = {f"SCHILY.xattr.{n}": v for n, v in attributes.items()}
+            archive.addfile(entry, io.BytesIO(data))
+    return out.getvalue()
+
+
+def test_capabilities_of_a_shipped_program_are_rights_as_setuid_is(tmp_path: Path) -> None:
+    shell, rights = Path("/bin/true").read_bytes(), "\x01\x00\x00\x02\u0000cap"
+    shipped = {
+        "bin/sh": (shell, 0, {"security.capability": rights, "security.selinux": "shell_exec_t"}),
+        "bin/alone": (b"#!/bin/sh\necho alone\n", 0, {"security.capability": rights}),
+        "etc/passwd": (FILES["etc/passwd"], 0, {"system.posix_acl_access": "acl", "user.note": "x"}),
+    }
+    manifest = MANIFEST + "".join(f'[[artefact]]\npath = "{n}"\nrole = "rebuild"\n' for n in ("built.tar", "alone"))
+    data = {
+        "image.bin": uimage(gzip.compress(_pax(shipped), mtime=0)),
+        "built.tar": tar_of({"bin/sh": shell, "etc/passwd": FILES["etc/passwd"]}, dict.fromkeys(shipped, 0o755)),
+        "alone": shipped["bin/alone"][0],
+    }
+    evaluation = run(submission(tmp_path / "s", manifest, **data), tmp_path / "w")
+    changes = {f.path: [c.what for c in f.changes] for f in only(evaluation).files}
+    special = {f.where.rpartition("!")[2] for f in evaluation.findings if f.rule == "rebuild.special-mode"}
+
+    assert changes["bin/sh"] == ["xattr security.capability"]
+    assert changes["bin/alone"] == ["xattr security.capability"]
+    assert changes["etc/passwd"] == ["xattr system.posix_acl_access"]
+    assert special == {"bin/sh", "bin/alone"}
+
+
+def test_a_setuid_copy_of_a_program_handed_in_alone(tmp_path: Path) -> None:
+    manifest = MANIFEST + '[[artefact]]\npath = "tool"\nrole = "rebuild"\n'
+    tool = b"#!/bin/sh\necho a tool\n"
+    data = {"image.bin": image({**FILES, "bin/tool": tool}, bin__tool=0o4755), "tool": tool}
+    evaluation = run(submission(tmp_path / "s", manifest, **data), tmp_path / "w")
+
+    assert by_path(only(evaluation))["bin/tool"].verdict == "functional"
+    assert "rebuild.special-mode" in {f.rule for f in evaluation.findings}
+
+
+@pytest.mark.parametrize("packed", ["tar", "folder"])
+def test_which_of_a_module_and_its_source_is_run_is_the_same_on_both_sides(tmp_path: Path, packed: str) -> None:
+    """The compiled module is old and ignored in the rebuild; with another time of the source it is what runs."""
+    source, module = b"print('reviewed')\n", "usr/lib/__pycache__/m.cpython-311.pyc"
+    code = b"\xa7\r\r\n" + bytes(4) + struct.pack("<II", 1000, len(source)) + marshal.dumps(compile("1", "m", "exec"))
+
+    def tree(time: int) -> bytes:
+        return _pax(
+            {"usr/lib/m.py": (source, time, {}), module: (code, 0, {}), "etc/passwd": (FILES["etc/passwd"], 0, {})}
+        )
+
+    name = "built.tar" if packed == "tar" else "root"
+    handed = {"built.tar": tree(2000)}
+    if packed == "folder":
+        handed = {"root/usr/lib/m.py": source, f"root/{module}": code, "root/etc/passwd": FILES["etc/passwd"]}
+    manifest = MANIFEST + f'[[artefact]]\npath = "{name}"\nrole = "rebuild"\n'
+    for time, verdict in ((1000, "functional"), (3000, "identical" if packed == "tar" else "functional")):
+        data = {"image.bin": uimage(gzip.compress(tree(time), mtime=0)), **handed}
+        rebuilt = only(run(submission(tmp_path / f"s{time}", manifest, **data), tmp_path / f"w{time}"))
+        assert by_path(rebuilt)[module].verdict == verdict

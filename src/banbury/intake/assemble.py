@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 
 from msgspec import Struct, structs, to_builtins
 
+from banbury.formats.contract import clean_name
 from banbury.formats.dissect import LEAF
 from banbury.inspect.contract import TreeInspector
 from banbury.inspect.registry import inspectors
@@ -18,6 +20,7 @@ from banbury.model.release import Release
 from banbury.model.tree import Dissection, Entry, Kind, Region, Role
 
 _SEPARATOR = "!"
+_VALUE = 64  # bytes of an extended attribute that are shown
 
 
 class Assembled(Struct, frozen=True, kw_only=True):
@@ -166,6 +169,7 @@ class _Builder:
             mtime=entry.mtime,
             link=entry.link,
             rdev=entry.rdev,
+            xattrs={clean_name(n.encode("utf-8", "replace"))[0]: _stated(v) for n, v in entry.xattrs.items()},
             facts=self._place_facts(place, tree_facts),
         )
 
@@ -282,3 +286,8 @@ def _merged(regions: list[Region], whole: bool) -> Iterator[Region]:
         last = region
     if last is not None:
         yield last
+
+
+def _stated(value: bytes) -> str:
+    """An extended attribute's value as text, bounded."""
+    return value.hex() if len(value) <= _VALUE else f"sha256:{hashlib.sha256(value).hexdigest()}"

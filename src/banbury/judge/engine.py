@@ -179,13 +179,14 @@ def _compared(file: ComparedFile) -> Iterator[tuple[int, Fact]]:
     for change in file.changes:
         if change.what != "added":
             setuid = change.what == "mode" and _special(change.rebuilt) != _special(change.shipped)
+            setuid = setuid or change.what == "xattr security.capability"
             values = {"what": change.what, "rebuilt": change.rebuilt, "shipped": change.shipped, "special": setuid}
             yield file.node, {"fact": "rebuild.attribute", "path": file.path, **values}
 
 
 def _special(mode: str) -> int:
     """The setuid, setgid and sticky bits of an octal mode."""
-    return int(mode, 8) & 0o7000 if mode else 0
+    return int(mode, 8) & 0o7000 if re.fullmatch("[0-7]+", mode) else 0
 
 
 def _filled(fact: Fact, node: Node, file: File | None, payload: bool) -> Fact:

@@ -30,7 +30,8 @@ class Node(Struct, frozen=True, kw_only=True, omit_defaults=True):
     the same without offsets and file names of the release, stable from one release to the next
     (``image!squashfs!etc/passwd``). ``start`` is the offset in the parent where the content is stored verbatim, or -1.
     ``format`` is the container format, ``""`` for a leaf. ``facts`` hold what depends on this place (path, mode),
-    not on content alone.
+    not on content alone. ``xattrs`` are extended attributes by name: hexadecimal, or ``sha256:`` and the digest of what
+    is longer than 64 bytes.
     """
 
     id: int
@@ -51,6 +52,7 @@ class Node(Struct, frozen=True, kw_only=True, omit_defaults=True):
     mtime: int = -1
     link: str = ""
     rdev: tuple[int, int] | None = None
+    xattrs: dict[str, str] = {}
     facts: list[Fact] = []
 
 

@@ -20,6 +20,7 @@ from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Verdict
 from banbury.compare.equivalence.protocol import TASK
 from banbury.compare.equivalence.recurse import Content, Outcome, Recursion
 from banbury.compare.rebuilds.cache import VerdictCache
+from banbury.compare.rebuilds.choices import by_times
 from banbury.compare.rebuilds.leftout import descriptions, left_out
 from banbury.compare.rebuilds.matching import Counterparts, Key, Match, Trees, Unit, matches
 from banbury.compare.rebuilds.outcomes import outcome as outcome_of
@@ -151,6 +152,7 @@ class _Comparer:
     def image(self, one: _Seen, missing: list[tuple[Unit, str]]) -> tuple[Rebuilt, list[NotCompared]]:
         """One image: its row, and what of it was compared with nothing."""
         match, used, rows = one.match, one.used, one.rows
+        listed = self._release.artefacts
         root = self._roots[match.image]
         if not used:
             return Rebuilt(image=root.id, method="none"), [
@@ -163,6 +165,9 @@ class _Comparer:
         built = [node for i in used for node in self._trees.below(self._roots[i])]
         about = descriptions(built, self._files)
         missing = [(unit, moved) for unit, moved in missing if unit.node.id not in about]
+        shipped = self._trees.members(root)
+        ours = (n for i in used for n in self._trees.members(self._roots[i], listed[i].place))
+        left += by_times(root, rows, shipped, ours, self._store)
         outcome = self._whole(match, rows, missing)
         builders = sorted({self._builders[i] for i in used}, key=strength)
         why = untied(builders, has_source(self._release))
@@ -170,7 +175,6 @@ class _Comparer:
         left += _left(root, match, rows, outcome, gone)
         if why:
             left.append(NotCompared(node=root.id, why=why, of="source"))
-        listed = self._release.artefacts
         row = stated(
             image=root,
             rebuilds=[self._roots[i] for i in used],
@@ -223,7 +227,7 @@ class _Comparer:
                 unit=unit,
                 how=how,
                 other=other,
-                outcome=outcome_of(unit, how, other),
+                outcome=outcome_of(unit, how, other, counterparts.attributes),
                 artefact=artefact,
                 builder=builder,
             )

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from banbury.model.evaluation import Node
 from banbury.model.release import Artefact, ArtefactRole, Release
@@ -113,6 +113,15 @@ class Trees:
             elif node.kind is not Kind.DIR:
                 yield Unit(node, plain_path(node.name), False)
 
+    def members(self, root: Node, place: str = "") -> Iterator[Node]:
+        """The members of every tree in an artefact, folders too; of one that is itself a file, that at its place."""
+        if place:
+            yield structs.replace(root, name=place)
+            return
+        for node in self.below(root):
+            if node.parent >= 0 and not self._payload[node.id] and node.kind is not Kind.CHUNK:
+                yield node
+
     def _steps(self, siblings: list[int]) -> Iterator[tuple[int, tuple[bool, str, int]]]:
         """Each with the step to it from what holds it; a stretch of an image has no name but its format's."""
         met: Counter[tuple[bool, str]] = Counter()
@@ -127,7 +136,7 @@ class Trees:
 def _thing(unit: Unit) -> tuple[object, ...]:
     """What must be the same for two units of one path to be one and the same."""
     node = unit.node
-    return node.kind, node.sha256, node.link, node.rdev, node.mode, node.uid, node.gid
+    return node.kind, node.sha256, node.link, node.rdev, node.mode, node.uid, node.gid, sorted(node.xattrs.items())
 
 
 def plain_path(path: str) -> str:
@@ -145,16 +154,18 @@ class Found(Struct, frozen=True):
 
 
 class Counterparts:
-    """The units of some rebuilds, by path and by content."""
+    """The units of some rebuilds, by path and by content; ``attributes``: any of them has extended attributes."""
 
     def __init__(self) -> None:
         self._paths: dict[Key, list[tuple[Unit, int]]] = {}
         self._contents: dict[str, tuple[Unit, int]] = {}
         self._moved: dict[int, str] = {}
         self.used: set[int] = set()
+        self.attributes = False
 
     def add(self, unit: Unit, artefact: int) -> None:
         self._paths.setdefault(unit.key, []).append((unit, artefact))
+        self.attributes = self.attributes or bool(unit.node.xattrs)
         if unit.piece and unit.node.kind is Kind.FILE:  # a member of an archive that does not look like a tree
             self._paths.setdefault((False, plain_path(unit.node.name), ()), []).append((unit, artefact))
         if unit.node.sha256:

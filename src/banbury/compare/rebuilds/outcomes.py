@@ -13,10 +13,13 @@ from banbury.model.evaluation import Node
 from banbury.model.tree import Kind
 
 _PERMISSIONS: Final = 0o7777
+#: Extended attributes that say what the system or a person makes of a file, not who may do what by it.
+_LABELS: Final = ("security.selinux", "security.SMACK64", "user.")
 
 
-def outcome(unit: Unit, how: str, other: Unit | None) -> Outcome:
-    """What is known of a shipped unit without opening it: presence, attributes, and contents that are equal."""
+def outcome(unit: Unit, how: str, other: Unit | None, both: bool) -> Outcome:
+    """What is known of a shipped unit without opening it: presence, attributes, and contents that are equal. ``both``:
+    the rebuild has extended attributes."""
     node = unit.node
     out = Outcome(name=unit.path, size_b=node.size if node.sha256 else -1, sha256_b=node.sha256)
     if other is None:
@@ -27,7 +30,7 @@ def outcome(unit: Unit, how: str, other: Unit | None) -> Outcome:
     if how == "several":
         out.content = unexplained("the rebuild has several files of this path, and nothing says which of them it is")
         return out
-    out.changes = list(_changes(found, node)) if how == "path" else list(_moved(other, unit))
+    out.changes = list(_changes(found, node, both) if how == "path" else _moved(other, unit, both))
     files = [n.kind in (Kind.FILE, Kind.CHUNK) for n in (found, node)]
     if not all(files):
         return out
@@ -52,8 +55,10 @@ def _said(node: Node) -> str:
     return f"{node.kind}{mode}" + (f", link {node.link}" if node.link else "")
 
 
-def _changes(a: Node, b: Node) -> Iterator[Change]:
-    """Attributes that both containers state and that differ. Times are not among them: nothing rests on them."""
+def _changes(a: Node, b: Node, both: bool) -> Iterator[Change]:
+    """Attributes that both containers state and that differ. Times are not among them (see :mod:`.choices`). A rebuild
+    without any extended attributes (not ``both``) may be of a format that has none: what the system labels files with
+    is then not compared, but rights are."""
     if a.kind is not b.kind:
         yield Change(what="type", a=str(a.kind), b=str(b.kind))
         return
@@ -66,13 +71,23 @@ def _changes(a: Node, b: Node) -> Iterator[Change]:
         yield Change(what="link", a=a.link, b=b.link)
     if a.rdev != b.rdev:
         yield Change(what="device", a=str(a.rdev), b=str(b.rdev))
+    yield from _attributes(a, b, both)
 
 
-def _moved(other: Unit, unit: Unit) -> Iterator[Change]:
+def _attributes(a: Node, b: Node, both: bool) -> Iterator[Change]:
+    for name in sorted({*a.xattrs, *b.xattrs}):
+        one, other = a.xattrs.get(name), b.xattrs.get(name)
+        if one != other and (both or not name.startswith(_LABELS)):
+            yield Change(what=f"xattr {name}", a="none" if one is None else one, b="none" if other is None else other)
+
+
+def _moved(other: Unit, unit: Unit, both: bool) -> Iterator[Change]:
     """What is to be said of a file that is in the rebuild under another path, or without any: a file elsewhere is run
     by others, and with other rights. A rebuilt file that was handed in alone belongs to no path."""
     if not other.piece:
         yield Change(what="path", a=other.path, b=unit.path)
-        yield from _changes(other.node, unit.node)
-    elif unit.node.mode >= 0 and unit.node.mode & 0o6000:
+        yield from _changes(other.node, unit.node, both)
+        return
+    yield from _attributes(other.node, unit.node, both)
+    if unit.node.mode >= 0 and unit.node.mode & 0o6000:
         yield Change(what="mode", a="none: it was handed in alone", b=f"{unit.node.mode & _PERMISSIONS:04o}")
