@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from banbury.cli import main
 from banbury.compare.equivalence.rules import rules
 from banbury.rebuild.hypotheses import hypotheses
-from banbury.rebuild.model import Shown
+from banbury.rebuild.model import Shown, Source
 from banbury.rebuild.recipe import Recipe
 from banbury.rebuild.run import rebuild
 from banbury.rebuild.shipped import source_of
@@ -185,8 +185,9 @@ def test_nothing_of_that_name(tmp_path: Path) -> None:
     assert not report.good
 
 
+@pytest.mark.parametrize("place", ["changelog.Debian.amd64.gz", "changelog.amd64.gz", "elsewhere"])
 @pytest.mark.parametrize(("version", "entry"), [("1:2.0-1+b1", True), ("1:2.0-1+b1x", False), ("1:2.0-2", False)])
-def test_what_a_shipped_package_says_of_its_source(tmp_path: Path, version: str, entry: bool) -> None:
+def test_what_a_shipped_package_says_of_its_source(tmp_path: Path, version: str, entry: bool, place: str) -> None:
     """Read in the sandbox: the source's version, and the entry of a binary-only rebuild of ours."""
     if not shutil.which("dpkg-deb"):
         pytest.skip("dpkg-deb is not installed")
@@ -197,14 +198,21 @@ def test_what_a_shipped_package_says_of_its_source(tmp_path: Path, version: str,
     package = tmp_path / "package"
     (package / "DEBIAN").mkdir(parents=True)
     (package / "usr/share/doc/tool").mkdir(parents=True)
-    (package / "usr/share/doc/tool/changelog.Debian.amd64.gz").write_bytes(gzip.compress(changelog.encode()))
+    (package / "usr/share/doc/tool" / place).write_bytes(gzip.compress(changelog.encode()))
     fields = f"Package: tool\nVersion: {version}\nSource: tool (1:2.0-1)\nArchitecture: amd64\n"
     (package / "DEBIAN/control").write_text(f"{fields}Maintainer: A <a@example.org>\nDescription: a tool\n")
     made = tmp_path / "tool.deb"
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", package, made], check=True, capture_output=True)
+    env = {**os.environ, "SOURCE_DATE_EPOCH": "1778186025"}
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", package, made], check=True, capture_output=True, env=env)
     with tempfile.TemporaryDirectory() as work:  # pytest's own folders let no other user in
         os.chmod(work, 0o711)
-        found = source_of(made, "1:2.0-1", Path(work))
+        ours = Source(given="", sha256="", tree="", files=1, size=1, package="tool", version="1:2.0-1")
+        found = source_of(made, ours, Path(work))
     assert found.source_version == "1:2.0-1"
     assert bool(found.entry) == entry
-    assert not entry or changelog.startswith(found.entry)
+    if entry and place == "elsewhere":  # put together from what the package says
+        assert found.entry.startswith("tool (1:2.0-1+b1) unstable; urgency=low, binary-only=yes\n")
+        assert found.entry.endswith(">  Thu, 07 May 2026 20:33:45 +0000\n")
+        assert "members" in found.origin
+    elif entry:
+        assert changelog.startswith(found.entry)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import shutil
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Final
 
@@ -37,16 +39,18 @@ _READ_ENTRY: Final = (
     "p=$(dpkg-deb -f /in/file.deb Package) && a=$(dpkg-deb -f /in/file.deb Architecture) && "
     "v=$(dpkg-deb -f /in/file.deb Version) && s=$(dpkg-deb -f /in/file.deb Source) && "
     'printf "@version=%s\\n@source=%s\\n" "$v" "$s" && '
-    'dpkg-deb --fsys-tarfile /in/file.deb | tar -xO "./usr/share/doc/$p/changelog.Debian.$a.gz" 2>/dev/null | '
-    "gzip -dc 2>/dev/null | head -c 4000; true"
+    'f() { dpkg-deb --fsys-tarfile /in/file.deb | tar -xO "./usr/share/doc/$p/$1" 2>/dev/null; } && '
+    '{ f "changelog.Debian.$a.gz" || f "changelog.$a.gz"; } | gzip -dc 2>/dev/null | head -c 4000; true'
 )
 
 
 class Meta(Struct, frozen=True, kw_only=True):
-    """What a shipped Debian package says: the version of its source, and its binary-only changelog entry, if any."""
+    """What a shipped Debian package says: the version of its source, and where it is a binary-only rebuild of that, the
+    changelog entry of that rebuild, and where the entry is from."""
 
     source_version: str = ""
     entry: str = ""
+    origin: str = ""
 
 
 class Shipments:
@@ -72,7 +76,7 @@ class Shipments:
         ours = self._builder.copy(output)
         if digest == output.sha256:
             return self._shown(path, digest, output, Verdict.IDENTICAL, None)
-        meta = source_of(path, self._source.version, self._work) if path.suffix in (".deb", ".udeb") else Meta()
+        meta = source_of(path, self._source, self._work) if path.suffix in (".deb", ".udeb") else Meta()
         notes = []
         if meta.source_version and self._source.version and meta.source_version != self._source.version:
             notes.append(
@@ -108,8 +112,7 @@ class Shipments:
         """Controlled rebuilds, one hypothesis at a time, until one makes the shipped file."""
         found = hypotheses(self._recipe, self._tree, path, ours)
         if meta.entry:
-            said = "the shipped package's own changelog (a binary-only rebuild)"
-            found.insert(0, Hypothesis(variable="changelog-entry", value=meta.entry, origin=said))
+            found.insert(0, Hypothesis(variable="changelog-entry", value=meta.entry, origin=meta.origin))
         tried: list[str] = []
         for one in found:
             label = f"{one.variable} = {one.value.splitlines()[0][:100] if one.value else ''} ({one.origin})"
@@ -182,9 +185,9 @@ def _tiers(evidence: list[ByRebuild] | None, plain: Decided | None) -> list[str]
     return plain.report.rests_on if plain and plain.verdict.equivalent else []
 
 
-def source_of(path: Path, ours: str, work: Path) -> Meta:
-    """What a shipped package says of its source, of which ours has version ``ours``. Read in the sandbox; nothing where
-    it cannot be read."""
+def source_of(path: Path, ours: Source, work: Path) -> Meta:
+    """What a shipped package says of its source, held against ours. Read in the sandbox; nothing where it cannot be
+    read."""
     folder = work / "shipped"
     folder.mkdir(exist_ok=True)
     shutil.copyfile(path, folder / "file.deb")
@@ -207,9 +210,29 @@ def source_of(path: Path, ours: str, work: Path) -> Meta:
     version, source, entry = re.match(r"(?:@version=(.*)\n@source=(.*)\n)?([\s\S]*)", text).groups("")  # type: ignore[union-attr]
     stated = re.search(r"\(([0-9A-Za-z.+:~-]+)\)", source)
     of_source = stated[1] if stated else version
+    if not re.fullmatch(re.escape(ours.version) + r"\+b[0-9]{1,3}", version):
+        return Meta(source_version=of_source)
     match = _ENTRY.match(entry)
-    fits = match is not None and re.fullmatch(re.escape(ours) + r"\+b[0-9]{1,3}", match[1]) and match[1] == version
-    return Meta(source_version=of_source, entry=match[0] if match and fits else "")
+    if match and match[1] == version:
+        said = "the shipped package's own changelog (a binary-only rebuild)"
+        return Meta(source_version=of_source, entry=match[0], origin=said)
+    said = "the shipped package's version and the time of its members (a binary-only rebuild without its entry)"
+    made = _made_entry(path, ours.package, version)
+    return Meta(source_version=of_source, entry=made, origin=said if made else "")
+
+
+def _made_entry(path: Path, package: str, version: str) -> str:
+    """An entry for a package that carries none: its version, and the time that its members have, which is the entry's
+    date where dpkg built it (SOURCE_DATE_EPOCH; deb(5)). Its words are our own: where they matter, they are wrong."""
+    with open(path, "rb") as file:
+        stated = file.read(36)[24:].strip()
+    if not stated.isdigit() or not 0 < int(stated) < 1 << 32:
+        return ""
+    date = format_datetime(datetime.fromtimestamp(int(stated), UTC))
+    return (
+        f"{package} ({version}) unstable; urgency=low, binary-only=yes\n\n  * Binary-only rebuild.\n\n"
+        f" -- Banbury <nobody@example.org>  {date}\n"
+    )
 
 
 def _changed(run: Run, measured: dict[str, str], producers: list[str]) -> Run:
