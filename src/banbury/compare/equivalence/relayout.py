@@ -46,6 +46,7 @@ from banbury.compare.equivalence.relayout_fixed import Fixed
 from banbury.compare.equivalence.relayout_headers import check_headers
 from banbury.compare.equivalence.relayout_items import Text, check_aligned, compare_items, constant, labels, pieces_of
 from banbury.compare.equivalence.relayout_lengths import check_lengths
+from banbury.compare.equivalence.relayout_lost import check_lost
 from banbury.compare.equivalence.relayout_map import AddressMap, Piece, is_template, paired
 from banbury.compare.equivalence.relayout_objects import Objects, boundary
 from banbury.compare.equivalence.relayout_pools import Pool
@@ -117,6 +118,7 @@ class _Proof:
         self.machine.finish(the_map)
         if self.fixed is not None:
             self.fixed.finish(the_map)
+            check_lost(self.sides, self.fixed.plain, self.bits, self.objects, the_map)
         self._boundaries()
         boundary(self.pairs, self._held())
         for one, other in self.pairs:

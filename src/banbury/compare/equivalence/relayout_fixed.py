@@ -151,8 +151,7 @@ class Fixed:
     def finish(self, the_map: AddressMap) -> None:
         """Of 64-bit words, none at a multiple of four that is no word's, and none among AArch64's instructions (where
         it is a literal), may hold an address that moved: it would have been left behind."""
-        if self.sides.a.header.machine == t.EM_ARM:
-            self._in_code(the_map)
+        self._in_code(the_map)
         if self.sides.word != 8:
             return
         whole = self.sides.a.header.machine == t.EM_AARCH64  # literals stand in code; no instruction is 16 zero bits
@@ -180,8 +179,8 @@ class Fixed:
                 )
 
     def _in_code(self, the_map: AddressMap) -> None:
-        """A number that lies in code and begins no instruction may be the address of data there (32-bit Arm): if that
-        moved, it would have been left behind. Raises :class:`Refused`."""
+        """A number that lies in code and begins no instruction may be the address of data there: if that moved,
+        it would have been left behind. Raises :class:`Refused`."""
         for one, values in self.numbers:
             for part, _, _ in self.sides.code:
                 inside = values[(values >= part.addr) & (values < part.addr + part.size)]

@@ -1,0 +1,122 @@
+"""Labelled pairs of programs for a fixed address whose layout moved, with addresses where compilers put none: in half
+words, at places of no alignment, among code, in notes. They were left behind."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from tests.equivalence import build
+from tests.equivalence.pairs import Sample, harmless, tampered
+from tests.equivalence.pairs_moved_exported import _LONG, _RECORDS, _texts_first
+from tests.equivalence.pairs_moved_objects import SHORT
+from tests.equivalence.pairs_moved_segments import scripted
+
+_HEAD = """
+#include <stdio.h>
+__attribute__((noinline)) int first(void) {
+  return puts("a gadget whose text is rather a long one, of which the version is " VERSION);
+}
+"""
+_TEXTS = (
+    '.pushsection .rodata.str1.1,\\"aMS\\",%progbits,1\\n.Ls1: .string \\"first text of three\\"\\n'
+    '.Ls2: .string \\"second text of three\\"\\n.Ls3: .string \\"third text of three\\"\\n.popsection\\n'
+)
+_MAIN = """
+__attribute__((noinline)) void hold(void) { __asm__ volatile("BODY"); }
+int main(int c, char **v) {
+  first(); hold(); puts("first text of three"); puts("second text of three"); puts("third text of three");
+  return puts("the last of all texts") < 0;
+}
+"""
+
+
+def _written(section: str, words: str, size: int) -> str:
+    """A program with a table that is written by hand."""
+    table = (
+        f".pushsection {section}\\n.balign 8\\n.globl tab\\n.hidden tab\\n.type tab,%object\\ntab: {words}\\n"
+        f".size tab,{size}\\n.popsection\\n"
+    )
+    return _HEAD + "extern const unsigned char tab[];\n" + _MAIN.replace("BODY", table + _TEXTS)
+
+
+#: Of each: section, words, bytes, and where addresses of four or eight bytes stand.
+_TABLES = {
+    "halves": (".data", ".long .Ls1,.Ls2,.Ls3,0x71223344", 16, (0, 4, 8), 4),
+    "halves-alone": (".data", ".long 0x11223344,.Ls2,0x51223344,0x71223344", 16, (4,), 4),
+    "unaligned": (".data", ".byte 1\\n.quad .Ls1,.Ls2", 17, (1, 9), 8),
+    "among-code": (".text", ".quad .Ls1,.Ls2", 16, (0, 8), 8),
+}
+_MARKS = {"x86_64": "@", "aarch64": "%"}
+
+
+@cache
+def _pair(arch: str, source: str, name: str, at: tuple[int, ...], width: int) -> tuple[bytes, bytes, bytes]:
+    """The program, the same with the other version, and that with the bytes that the first one has."""
+    for kind in ("progbits", "object", "note"):
+        source = source.replace(f"%{kind}", f"{_MARKS.get(arch, '@')}{kind}")
+    flags = "-fno-pie", "-Wl,-z,norelro", "-Wl,-z,noseparate-code"
+    a, b = (scripted(arch, source, _texts_first, *flags, f'-DVERSION="{v}"', kind="-no-pie") for v in (SHORT, _LONG))
+    left = b
+    for place in at:
+        was, is_ = (build.symbol(raw, name)[0] + place for raw in (a, b))
+        left = build.put(left, is_, a[was : was + width])
+    assert left != b
+    return a, build.strip(b, arch), build.strip(left, arch)
+
+
+for _name, (_section, _words, _size, _at, _width) in _TABLES.items():
+    for _arch in ("x86_64", "aarch64") if _section == ".text" else ("x86_64",):
+
+        @tampered(f"moved-fixed-lost-{_name}-{_arch}")
+        def _(
+            arch: str = _arch,
+            source: str = _written(_section, _words, _size),
+            at: tuple[int, ...] = _at,
+            width: int = _width,
+        ) -> Sample:
+            a, _, left = _pair(arch, source, "tab", at, width)
+            return Sample(a, left, *_RECORDS)
+
+
+_NOTE = """
+__asm__(".section .note.Xen,\\"a\\",%note\\n.balign 4\\n.globl spot\\n.type spot,%object\\n.long 4, 4, 18\\n"
+        ".asciz \\"Xen\\"\\nspot: .long WHERE\\n.size spot,4\\n.previous");
+void start_here(void) { puts("entered"); }
+int main(int c, char **v) { first(); start_here(); return puts("the last of all") < 0; }
+"""
+
+for _arch in ("x86_64", "aarch64", "powerpc"):
+
+    @tampered(f"moved-fixed-lost-note-{_arch}")
+    def _(arch: str = _arch) -> Sample:
+        """What starts the program finds its entry in a note."""
+        a, _, left = _pair(arch, _HEAD + _NOTE.replace("WHERE", "start_here"), "spot", (0,), 4)
+        return Sample(a, left, *_RECORDS)
+
+
+@harmless("moved-fixed-note")
+def _() -> Sample:
+    """A note that says something else."""
+    source = _HEAD + _NOTE.replace("WHERE", "0x71223344")
+    flags = "-fno-pie", "-Wl,-z,norelro", "-Wl,-z,noseparate-code"
+    source = source.replace("%note", "@note").replace("%object", "@object")
+    pair = [
+        scripted("x86_64", source, _texts_first, *flags, f'-DVERSION="{v}"', kind="-no-pie") for v in (SHORT, _LONG)
+    ]
+    return Sample(pair[0], build.strip(pair[1]), *_RECORDS)
+
+
+_CONSTANT = """
+__asm__(".text\\n.balign 16\\nnop\\n.globl spot\\n.type spot,@object\\n.byte 0x48,0xb8\\n"
+        "spot: .quad 0x1122334455667788,0x99aabbccddeeff00\\n.size spot,16\\nnop\\nnop\\nnop\\nnop\\n");
+extern const long spot[];
+const long *volatile pointer = spot;
+int main(int c, char **v) { first(); return printf("%lx\\n", pointer[0]) < 0; }
+"""
+
+
+@tampered("moved-fixed-lost-constant-x86_64")
+def _() -> Sample:
+    """Data hold the address of a number among the code, which begins no instruction of the sweep."""
+    a, _, left = _pair("x86_64", _HEAD + _CONSTANT, "pointer", (0,), 8)
+    return Sample(a, left, *_RECORDS)
