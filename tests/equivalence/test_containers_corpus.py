@@ -16,6 +16,7 @@ from tests.equivalence import (  # noqa: F401 - they enter their pairs
     consumer_pairs_images,
     consumer_pairs_libraries,
     consumer_pairs_names,
+    consumer_pairs_parts,
     consumer_pairs_times,
     pairs_kernels,
     pairs_rpm,

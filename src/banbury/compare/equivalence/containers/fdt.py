@@ -29,6 +29,7 @@ from banbury.formats.view import View
 MAGIC: Final = b"\xd0\x0d\xfe\xed"
 _HEADER: Final = struct.Struct(">10I")
 _DEPTH: Final = 64
+_LARGEST: Final = 2 << 20  # bytes of a tree that Linux for AArch64 takes
 _HASH_NODE: Final = re.compile(rb"/images/[^/]+/hash([-@][^/]*)?")
 _HASHES: Final[dict[bytes, Callable[[memoryview], bytes]]] = {
     b"crc32\0": lambda data: struct.pack(">I", zlib.crc32(data)),
@@ -51,6 +52,8 @@ class Blob(Struct, kw_only=True):
     reserved: bytes
     props: dict[_Key, tuple[int, int]]
     view: View
+    room: int = 0
+    """Zero bytes behind the last part, within the total size."""
     remnants: dict[bytes, bytes] = {}
     """Padding that mkimage does not clear, where it is not zero: behind the strings (``b""``), and behind the list of
     hashed nodes of a signature (by its node)."""
@@ -98,8 +101,9 @@ def read(view: View) -> Blob:
     remnants = {b"": rest} if any(rest := view.take(last, min(total - last, 3))) else {}
     props = _structure(view, struct_at, struct_at + struct_size, strings, remnants)
     blob = Blob(
-        cpu=cpu, reserved=view.take(reserved_at, reserved_end - reserved_at), props=props, view=view, remnants=remnants
-    )
+        cpu=cpu, reserved=view.take(reserved_at, reserved_end - reserved_at), props=props, view=view, remnants=remnants,
+        room=total - last,
+    )  # fmt: skip
     if blob.fit:
         fit.check_outside(blob)
     elif total != len(view) or remnants:
@@ -199,8 +203,22 @@ def _compare(work: Work) -> None:
     if both:
         for blob in (a, b):
             _check_hashes(blob)
+    if not both:
+        differ |= _room(work, a, b)
     if _bare(a) != _bare(b) or not (work.account.uses or work.account.open or differ):
         work.account.explain("fdt.layout", [Range(0, len(work.a))], [Range(0, len(work.b))])
+
+
+def _room(work: Work, a: Blob, b: Blob) -> bool:
+    """Account for the room behind the last part; whether it differs."""
+    if a.room == b.room:
+        return False
+    spans = [Range(len(x.view) - x.room, len(x.view)) for x in (a, b)]
+    if (len(a.view) > _LARGEST) != (len(b.view) > _LARGEST):
+        work.account.refuse("total size", "more than 2 MiB on one side alone", [spans[0]], [spans[1]])
+    else:
+        work.account.explain("fdt.room", [spans[0]], [spans[1]])
+    return True
 
 
 def _remnants(work: Work, a: Blob, b: Blob, signed: set[bytes]) -> None:

@@ -3,7 +3,7 @@
 The formats' readers say where the parts are; nothing of what they say is trusted for more. Every byte outside of the
 parts must be equal in both images at the same place, headers and checksums too, or constant fill where a part became
 shorter or longer. So a header with a checksum over a part that differs is ``unexplained`` until its format has a
-comparator of its own.
+comparator of its own; a checksum that is the same on both sides, and so wrong on one, is looked for in its usual forms.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.containers._sums import standing
 from banbury.compare.equivalence.containers.contract import Place, Work
 from banbury.compare.equivalence.model import Range
 from banbury.formats.dissect import dissect
@@ -22,6 +23,11 @@ _LARGEST: Final = 512 << 20  # bytes of an image that is searched for parts
 _FILLS: Final = (0x00, 0xFF)
 _DIFFER: Final = "headers, checksums or bytes that nobody reads differ"
 _NO_FILL: Final = "no constant fill where a part is of another size"
+#: What a driver or an archiver reads as a tree of names, not a boot loader as parts at places.
+_TREES: Final = frozenset((
+    "ar", "cpio", "cpio-binary", "cramfs", "ext", "fat", "iso9660", "jffs2", "minix", "npk", "romfs", "squashfs", "tar",
+    "tar-v7", "ubi", "ubifs", "yaffs", "zip",
+))  # fmt: skip
 _DAMAGE: Final = frozenset(("malformed", "truncated", "checksum", "bomb", "loop", "encrypted"))
 
 
@@ -36,6 +42,12 @@ def compare_image(work: Work) -> str:
     if [p[:2] for p in ours] != [p[:2] for p in theirs]:
         raise Refused("image", "other parts, or parts at other places")
     _between(work, [(s, e) for s, _, e, _ in ours], [(s, e) for s, _, e, _ in theirs])
+    spans = [[(start, end) for start, _, end, _ in parts] for parts in (ours, theirs)]
+    if work.a.startswith(b"#!"):
+        raise Refused("image", "a script: it says what becomes of the parts")
+    for found in (standing(work.a, spans[0], work.b, spans[1]), standing(work.b, spans[1], work.a, spans[0])):
+        if found:
+            work.account.refuse("checksum", f"outside of the parts stands {found}")
     work.account.explain("image.parts", [Range(0, len(work.a))], [Range(0, len(work.b))], one[0])
     for (start, _, end, path), (_, _, stop, _) in zip(ours, theirs, strict=True):
         places = Place(work.place_a.start + start, end - start), Place(work.place_b.start + start, stop - start)
@@ -47,6 +59,8 @@ def _parts(view: View) -> tuple[str, list[tuple[int, str, int, str]]]:
     """The format, and of each part its start, format, end and path; in order, none overlapping another."""
     found = dissect(view, -1, Budget(output=0), carve=True)  # nothing is written: members must stand in the image
     damage = [note.detail for note in found.notes if note.code in _DAMAGE]
+    if found.format in _TREES:
+        raise Refused("file", f"differs, and {found.format} is not decided")
     if not found.format or found.error or damage:
         raise Refused(
             "file", "; ".join(["differs, and is of no format that is decided", found.error, *damage[:2]]).strip("; ")

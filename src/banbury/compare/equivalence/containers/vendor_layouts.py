@@ -239,12 +239,18 @@ def _android(view: View) -> Layout:
     page, sections = android._sections(view, 0)
     parts, at = [], page
     counted = hashlib.sha1(usedforsecurity=False)
+    fields: list[Field] = []
     for name, size in sections:
+        if name == "recovery_dtbo" and size:  # its place, which a recovery system takes it from
+            if view.u64(1636) != at:
+                raise Refused("recovery_dtbo_offset", "leads elsewhere", [Range(1636, 1644)])
+            fields.append(Field(1636, 1644, SIZE))
         parts.append((name, at, at + size))
         counted.update(view.mem(at, size))
         counted.update(struct.pack("<I", size))
         at += android._pages(size, page)
-    fields = [] if version >= 3 else [_digest(view, 576, counted.digest(), "id")]
+    if version < 3:
+        fields.append(_digest(view, 576, counted.digest(), "id"))
     places = (8, 12) if version >= 3 else (8, 16, 24)
     return Layout(parts=parts, fields=[*fields, *_sizes(*places)], packed=True)
 
