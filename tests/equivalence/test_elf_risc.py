@@ -13,7 +13,7 @@ import pytest
 from banbury.compare.equivalence.accounting import Account, Refused
 from banbury.compare.equivalence.code import NotDecoded
 from banbury.compare.equivalence.elf_map import OwnedElf
-from banbury.compare.equivalence.elf_same import Pair
+from banbury.compare.equivalence.elf_pair import Pair
 from banbury.compare.equivalence.leaf import compare_elf
 from banbury.compare.equivalence.literals import Declared
 from banbury.compare.equivalence.machines import mips_code, powerpc_code

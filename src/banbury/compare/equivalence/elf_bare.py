@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence.elf_map import OwnedElf
+from banbury.compare.equivalence.elf_pair import Pair
 from banbury.compare.equivalence.elf_references import calls_into, known_machine, pointed, taken
-from banbury.compare.equivalence.elf_same import Pair
 from banbury.compare.equivalence.literals import declared_texts
 from banbury.compare.equivalence.model import Range
 from banbury.formats import _elf_types as t

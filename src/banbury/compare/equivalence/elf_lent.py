@@ -17,7 +17,7 @@ import msgspec
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.elf_map import OwnedElf
-from banbury.compare.equivalence.elf_same import Pair, refuse_difference
+from banbury.compare.equivalence.elf_pair import Pair, refuse_difference
 from banbury.compare.equivalence.literals import differences, runs
 from banbury.compare.equivalence.model import Range
 from banbury.formats import _elf_types as t

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from banbury.compare.equivalence.dwarf import compare_debug, is_debug
 from banbury.compare.equivalence.elf_map import SHT_STRTAB, SHT_SYMTAB, OwnedElf, Part
-from banbury.compare.equivalence.elf_same import Pair, compare_links, refuse_difference, span
+from banbury.compare.equivalence.elf_pair import Pair, compare_links, refuse_difference, span
 from banbury.compare.equivalence.elf_symbols import check_symbols, compare_symbols, covered, symbols_of
 from banbury.compare.equivalence.literals import is_text
 from banbury.compare.equivalence.model import Range

@@ -16,7 +16,7 @@ from typing import Final
 
 from banbury.compare.equivalence.elf_lent import Places
 from banbury.compare.equivalence.elf_map import SHF_TLS, SHT_NOBITS, OwnedElf, Part
-from banbury.compare.equivalence.elf_same import may_hold_literals
+from banbury.compare.equivalence.elf_pair import may_hold_literals
 from banbury.formats import _elf_types as t
 
 _MOST: Final = 2  # guesses

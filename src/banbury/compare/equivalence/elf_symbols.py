@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from banbury.compare.equivalence.elf_debug_names import canonical, is_debug
 from banbury.compare.equivalence.elf_map import SHT_STRTAB, OwnedElf, Part
-from banbury.compare.equivalence.elf_same import Pair, span
+from banbury.compare.equivalence.elf_pair import Pair, span
 from banbury.compare.equivalence.literals import is_text
 from banbury.formats import _elf_types as t
 

@@ -7,8 +7,9 @@ import msgspec
 from banbury.compare.equivalence.accounting import Account, Refused
 from banbury.compare.equivalence.elf_lent import lendable, lent
 from banbury.compare.equivalence.elf_map import OwnedElf
+from banbury.compare.equivalence.elf_pair import Pair
 from banbury.compare.equivalence.elf_places import placements
-from banbury.compare.equivalence.elf_same import Pair, compare_same, same_layout
+from banbury.compare.equivalence.elf_same import compare_same, same_layout
 from banbury.compare.equivalence.functional import changed_functions
 from banbury.compare.equivalence.literals import Declared, differences, runs
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Range, Verdict, substitutions

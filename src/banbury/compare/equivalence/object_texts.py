@@ -15,7 +15,7 @@ from typing import Final
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.elf_same import Pair, may_hold_literals, span
+from banbury.compare.equivalence.elf_pair import Pair, may_hold_literals, span
 from banbury.compare.equivalence.literals import declared_texts, is_text
 from banbury.compare.equivalence.model import Range
 

@@ -22,7 +22,8 @@ from banbury.compare.equivalence.dwarf.sections import relocation_rows
 from banbury.compare.equivalence.elf_debug_names import canonical, is_debug, numbered
 from banbury.compare.equivalence.elf_map import SHT_STRTAB, SHT_SYMTAB, OwnedElf, Part
 from banbury.compare.equivalence.elf_meta import compare_build_id, compare_section_names, compare_toolchain
-from banbury.compare.equivalence.elf_same import Pair, compare_header, span
+from banbury.compare.equivalence.elf_pair import Pair, span
+from banbury.compare.equivalence.elf_same import compare_header
 from banbury.compare.equivalence.elf_symbols import check_symbols, files_agree, symbols_of
 from banbury.compare.equivalence.object_lengths import check_site, functions_of
 from banbury.compare.equivalence.object_texts import Texts, texts_of

@@ -25,14 +25,8 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHF_WRITE, SHT_DYNAMIC, SHT_NOBITS, OwnedElf, Part
 from banbury.compare.equivalence.elf_meta import compare_build_id, compare_unloaded
-from banbury.compare.equivalence.elf_same import (
-    SHT_PROGBITS,
-    Pair,
-    compare_header,
-    compare_links,
-    may_hold_literals,
-    span,
-)
+from banbury.compare.equivalence.elf_pair import SHT_PROGBITS, Pair, compare_links, may_hold_literals, span
+from banbury.compare.equivalence.elf_same import compare_header
 from banbury.compare.equivalence.literals import runs
 from banbury.compare.equivalence.machines import machine_of
 from banbury.compare.equivalence.machines.contract import Mask, Sides
@@ -70,7 +64,8 @@ class _Proof:
         header = self.a.header
         machine = machine_of(self.a)
         if machine is None:
-            raise Refused("layout", "it moved, and references of this machine's code are not enumerated here")
+            kind = f"machine {header.machine}, {header.bits} bits, {'big' if self.a.elf.big else 'little'}-endian"
+            raise Refused("layout", f"it moved, and references of this machine's code are not enumerated here ({kind})")
         if header.type != t.ET_DYN and not (machine.fixed and header.type == t.ET_EXEC):
             raise Refused("layout", "it moved, and addresses in a file for a fixed place cannot be told from numbers")
         if not self.a.sections or not self.b.sections:

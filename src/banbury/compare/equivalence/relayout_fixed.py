@@ -19,7 +19,7 @@ import numpy.typing as npt
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.elf_same import may_hold_literals, span
+from banbury.compare.equivalence.elf_pair import may_hold_literals, span
 from banbury.compare.equivalence.machines.contract import Mask, Sides, Spread
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_data import same_words

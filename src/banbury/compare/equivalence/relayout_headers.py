@@ -8,7 +8,7 @@ from typing import Final
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.elf_map import PAGE, SHF_TLS, OwnedElf, Part
 from banbury.compare.equivalence.elf_meta import after
-from banbury.compare.equivalence.elf_same import Pair
+from banbury.compare.equivalence.elf_pair import Pair
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_map import AddressMap, is_template
 from banbury.formats import _elf_types as t

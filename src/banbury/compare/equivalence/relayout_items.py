@@ -17,7 +17,7 @@ import numpy.typing as npt
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.elf_same import Pair
+from banbury.compare.equivalence.elf_pair import Pair
 from banbury.compare.equivalence.literals import declared_texts, is_text
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_map import Piece

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHF_WRITE, Part
-from banbury.compare.equivalence.elf_same import Pair
+from banbury.compare.equivalence.elf_pair import Pair
 from banbury.compare.equivalence.model import Range
 
 Mask = npt.NDArray[np.bool_]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
-from banbury.compare.equivalence.elf_same import Pair, may_hold_literals
+from banbury.compare.equivalence.elf_pair import Pair, may_hold_literals
 from banbury.compare.equivalence.literals import is_text
 from banbury.compare.equivalence.model import Range
 from banbury.formats import _elf_types as t

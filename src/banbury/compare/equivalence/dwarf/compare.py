@@ -32,7 +32,7 @@ from banbury.compare.equivalence.dwarf.shape import (
 from banbury.compare.equivalence.dwarf.tables import Tables
 from banbury.compare.equivalence.elf_debug_names import PREFIXES, canonical, is_debug
 from banbury.compare.equivalence.elf_map import SHF_COMPRESSED, SHT_SYMTAB, OwnedElf, Part
-from banbury.compare.equivalence.elf_same import Pair, span
+from banbury.compare.equivalence.elf_pair import Pair, span
 from banbury.compare.equivalence.elf_symbols import symbols_of
 from banbury.compare.equivalence.literals import is_text
 from banbury.model.errors import BudgetExceeded, Malformed

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
-from banbury.compare.equivalence.elf_same import Pair
+from banbury.compare.equivalence.elf_pair import Pair
 from banbury.compare.equivalence.relayout_map import AddressMap, References
 from banbury.formats import _elf_types as t
 

@@ -14,7 +14,7 @@ import numpy as np
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.elf_same import span
+from banbury.compare.equivalence.elf_pair import span
 from banbury.compare.equivalence.machines.contract import CodePair, Mask, Sides
 from banbury.compare.equivalence.machines.liveness import live
 from banbury.compare.equivalence.machines.operations import (

@@ -17,7 +17,7 @@ import numpy as np
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.elf_same import span
+from banbury.compare.equivalence.elf_pair import span
 from banbury.compare.equivalence.machines import mips_code as decoder
 from banbury.compare.equivalence.machines.contract import BELOW, CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.followed import Followed, Section
