@@ -87,14 +87,14 @@ const int *volatile keep = tbl;
 EIGHT = "1.2.3-deb12u1"
 
 
-def _biased(arch: str, source: str, what: str, *flags: str) -> Sample:
+def _biased(arch: str, source: str, what: str, *flags: str, link: str = "-pie") -> Sample:
     """``what`` is the address of an element before the table; the shipped file has that of the text in its place."""
     records = []
     made = []
     for version, base in ((SHORT, "tbl-8"), (EIGHT, ".Lver")):
         text = assembly(arch, (_HEAD + source).replace("VERSION", f'"{version}"'), *flags)
         assert what in text
-        made.append(linked(arch, text.replace(what, what.replace("tbl", base), 1)))
+        made.append(linked(arch, text.replace(what, what.replace("tbl", base), 1), link))
         records.append(BuildRecord(versions={"p": version}))
     return Sample(made[0], build.strip(made[1], arch), *records)
 
@@ -115,6 +115,14 @@ def _() -> Sample:
     return _biased(
         "powerpc", source + "int main(int c, char **v) { return get(c) + *keep; }\n", "\t.long tbl\n", "-fPIC"
     )
+
+
+@tampered("moved-biased-kept-fixed")
+def _() -> Sample:
+    """The same in a program for a fixed address."""
+    source = BEHIND % "" + "__attribute__((noinline)) int get(long k) { return tbl[k]; }\n"
+    source += "int main(int c, char **v) { return get(c) + *keep; }\n"
+    return _biased("powerpc", source, "\t.long tbl\n", "-fPIC", link="-no-pie")
 
 
 # --- A text with a name, where objects are found by distances --------------------------------------------------------

@@ -356,7 +356,8 @@ class _Proof:
         names = {part.name for part, _, _ in self.sides.code}
         names |= {f"{name}, immediates" for name in names}
         stored = self.a.header.machine == t.EM_PPC
-        held = [old for w, old, _ in self.refs.groups() if w in names or (stored and w.endswith(", addends"))]
+        kept = (", addends", ".got2, words")
+        held = [old for w, old, _ in self.refs.groups() if w in names or (stored and w.endswith(kept))]
         return np.concatenate(held) if held else np.zeros(0, np.int64)
 
     def _held(self) -> Ints:
