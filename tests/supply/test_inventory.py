@@ -281,6 +281,11 @@ def test_a_release_that_counts_a_builders_interface_is_no_version() -> None:
     (only,) = tree.inventory().components
     assert (only.id, only.identities[0].low, only.identities[0].high) == ("linux@", "6.1", "6.2")
 
+    tree.add("boot/config-6.1.0-50-marvell", {"fact": "kernel.config", "version": "6.1.176"})
+    assert [c.id for c in tree.inventory().components] == ["linux@6.1.176"]
+    tree.add("boot/config-6.1.0-49-marvell", {"fact": "kernel.config", "version": "6.1.170"})
+    assert [c.id for c in tree.inventory().components] == ["linux@"]  # which is this one's is not known
+
     for release, build in (("5.14.0-362.el9.x86_64", "#1 SMP"), ("2.6.32-5-686", "#1 SMP Debian 9.9.9-1")):
         tree = Tree()
         tree.add("boot/vmlinux", kernel_banner(release, "x@y", build))

@@ -32,6 +32,7 @@ _TAGS: Final = REACH | {
     "package.patches",
     "kernel.banner",
     "kernel.boot-loader",
+    "kernel.config",
     "kernel.module",
 }
 #: Identities listed of one sort (technique and version) in a component, and loose ones of one product.
@@ -58,7 +59,7 @@ def make_inventory(
     stated = by_tag(nodes, files, _TAGS)
     found = [*claims(stated, nodes, package_databases=package_databases)]
     found += [Claim(identity=identity) for identity in identities]
-    groups, loose = grouped(kernels.counted(found, kernels.sources(stated["kernel.banner"])))
+    groups, loose = grouped(kernels.counted(found, kernels.sources(stated["kernel.banner"], stated["kernel.config"])))
     reach = Reach(nodes, stated)
     fixed = patched_ids(stated["package.changelog"], stated["package.patches"]) if package_databases else {}
     ids = _ids(groups)

@@ -3,8 +3,8 @@
 A kernel calls itself by its *release*, which is also the name of its folder of modules. Debian and Ubuntu put the
 number of the binary interface there (``6.1.0-50-marvell``), Red Hat and SUSE that of their own build
 (``5.14.0-362.el9``): the third number is 0 whatever the source is. Debian adds the source's version behind the build
-number (``#1 Debian 6.1.176-1``); then that is the version, of the kernel and of every module that is built for it.
-Without it only the branch is known.
+number (``#1 Debian 6.1.176-1``); then that is the version, of the kernel and of every module that is built for it. A
+kernel's configuration states it too, in its head. Without either only the branch is known.
 
 Sources: Debian kernel handbook, chapter 2 (ABI names); Linux, init/version.c; Ubuntu, /proc/version_signature.
 """
@@ -12,6 +12,7 @@ Sources: Debian kernel handbook, chapter 2 (ABI names); Linux, init/version.c; U
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -25,6 +26,7 @@ PRODUCT: Final = "linux"
 _RELEASE: Final = re.compile(r"(?:Linux version |vermagic=|lib/modules/)(\d[^\s/(]{2,79})")
 #: A release whose third number counts nothing of the source: 6.1.0-50-marvell, 5.14.0-362.el9.x86_64, 2.6.32-5-686.
 _COUNTED: Final = re.compile(r"(?:(\d{1,2})\.(\d{1,3})\.0|2\.6\.(\d{1,2}))-\d{1,6}(?:\.\d{1,6}){0,4}[.-]\w")
+_LINE: Final = re.compile(r"\d{1,2}\.\d{1,3}|2\.6\.\d{1,2}")
 #: Debian's statement of its source: "#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01)".
 _SOURCE: Final = re.compile(r"# ?\d{0,4}(?: [A-Z_]{2,20}){0,4} Debian (\d{1,2}\.\d{1,3}(?:\.\d{1,4}){0,2})(?=[-~+])")
 #: What a distribution's kernel calls itself, or who built it.
@@ -35,9 +37,15 @@ _DISTRIBUTION: Final = re.compile(
 )
 
 
-def sources(banners: Iterable[Stated]) -> dict[str, str]:
-    """The source's version by release, from the banners that state both."""
+def sources(banners: Iterable[Stated], configurations: Iterable[Stated] = ()) -> dict[str, str]:
+    """The source's version by release, from the banners that state both; and by branch (``6.1``), from the only
+    configuration of that branch."""
     found: dict[str, str] = {}
+    stated = {tuple(item.text("version").rpartition(".")[::2]) for item in configurations}
+    lines = Counter(line for line, _ in stated)
+    for line, last in stated:
+        if lines[line] == 1 and _LINE.fullmatch(line) and last.isdigit() and last != "0":
+            found[line] = f"{line}.{last}"
     for item in banners:
         release = item.text("version")
         branch = _COUNTED.match(release)
@@ -61,9 +69,9 @@ def _settled(identity: Identity, known: Mapping[str, str]) -> Identity:
     branch = _COUNTED.match(release[1]) if release else None
     if release is None or branch is None:
         return identity
-    if release[1] in known:
-        return structs.replace(identity, version=known[release[1]])
     low, high = _branch(branch)
+    if version := known.get(release[1]) or known.get(low):
+        return structs.replace(identity, version=version)
     return structs.replace(identity, version="", standing=Standing.CANDIDATE, low=low, high=high)
 
 
