@@ -170,6 +170,7 @@ def test_a_distributions_kernel_is_never_affected_by_its_version() -> None:
     for matched_text, state in (
         ("Linux version 6.1.20-v7+ (vendor@host) (gcc", State.AFFECTED),
         ("Linux version 6.1.20-200.fc36.x86_64 (mockbuild@host) (gcc", State.CANDIDATE),
+        ("vermagic=6.1.0-50-4kc-malta SMP mod_unload", State.CANDIDATE),
     ):
         seen = Identity(product="linux", technique=Technique.BANNER, standing=Standing.ASSERTED, version="6.1.20",
                         matched=matched_text)  # fmt: skip

@@ -83,6 +83,10 @@ def _branch(found: re.Match[str]) -> tuple[str, str]:
 
 
 def of_distribution(component: Component) -> bool:
-    """Whether a kernel says of itself that a distribution built it: such hold patches that no version shows."""
-    said = (i for i in component.identities if i.technique in (Technique.BANNER, Technique.METADATA))
-    return component.product == PRODUCT and any(_DISTRIBUTION.match(i.matched) for i in said)
+    """Whether a kernel says of itself that a distribution built it: such hold patches that no version shows. Who counts
+    an interface or builds of his own is one."""
+    if component.product != PRODUCT:
+        return False
+    said = [i.matched for i in component.identities if i.technique in (Technique.BANNER, Technique.METADATA)]
+    releases = (found[1] for text in said if (found := _RELEASE.search(text)))
+    return any(_DISTRIBUTION.match(text) for text in said) or any(_COUNTED.match(release) for release in releases)
