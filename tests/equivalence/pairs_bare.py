@@ -80,6 +80,14 @@ def _() -> Sample:
     return Sample(made("mips"), bare(made("mips")))
 
 
+@tampered("bare-resources")
+def _() -> Sample:
+    """A co-processor's firmware asks for its memory in a section that Linux finds by name."""
+    table = '__asm__(".section .resource_table,\\"a\\"\\n.long 1, 0, 0, 0\\n.previous");\n'
+    raw = build.program("x86_64", "-Wl,--build-id=none", source=table + build.SOURCE)
+    return Sample(raw, bare(raw))
+
+
 @harmless("bare-declared")
 def _() -> Sample:
     return Sample(made("x86_64"), bare(made("x86_64", TWO)), *RECORDS)

@@ -12,6 +12,7 @@ Sources: gABI (2013 draft) chapters 4 and 5; Linux ``fs/binfmt_elf.c``; OpenWrt 
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 import msgspec
 
@@ -22,6 +23,9 @@ from banbury.compare.equivalence.literals import differences, runs
 from banbury.compare.equivalence.model import Range
 from banbury.formats import _elf_types as t
 from banbury.formats.view import View
+
+#: What a co-processor asks for: Linux remoteproc finds it by this name (remoteproc_elf_loader.c, find_table).
+_RESOURCES: Final = ".resource_table"
 
 #: Where the places of sections may differ: by index, the address, offset and size in the shipped file.
 Places = dict[int, tuple[int, int, int]]
@@ -41,6 +45,8 @@ def lent(pair: Pair, places: Places | None = None) -> Pair:
         raise Refused("section headers", "stated, although there are none")
     if a.sections[a.header.shstrndx].loaded:
         raise Refused("section names", "they are loaded, and the shipped file has no section table")
+    if any(part.name == _RESOURCES for part in a.sections):
+        raise Refused(_RESOURCES, "it is found by its section's name, and the shipped file has no section table")
     made = _with_table(a, b, places or {})
     made.lent = True
     fields, _ = _fields(a)

@@ -21,7 +21,8 @@ from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.contract import BELOW, CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.returned import moved_apart
 from banbury.compare.equivalence.machines.x86_64_absolute import Operands, absolute, operands
-from banbury.compare.equivalence.machines.x86_64_counted import counted
+from banbury.compare.equivalence.machines.x86_64_counted import counted, made
+from banbury.compare.equivalence.machines.x86_64_jumped import jumped
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_data import same_words
 from banbury.compare.equivalence.relayout_map import AddressMap
@@ -114,7 +115,12 @@ class X86(Machine):
         self.sides.at.append((one, code.fields, targets, reads & (code.widths == 4)))
         found = operands(raw, code)
         self.decoded.append((one, raw, code, found))
-        self.counted.append((one.name, *counted(raw, code, one.addr, found)))
+        known, places = made(raw, code, one.addr, found)
+        self.counted.append((one.name, *counted(raw, one.addr, found, known, places)))
+        hidden = jumped(raw, code, one.addr, found, known)
+        if len(hidden):
+            spots = [Range(int(x) + one.offset, int(x) + one.offset + 1) for x in hidden[:16]]
+            raise Refused(one.name, "a jump into the middle of an instruction", spots)
         if self.sides.image is not None:
             self._absolute(one, other, code)
         return CodePair(targets, code.targets(raw_b, other.addr), bits, code.boundaries())

@@ -24,13 +24,19 @@ _KEPT: Final = (3, 5, 12, 13, 14, 15)  # registers that a call leaves as they we
 _ENDS: Final = (0xC3, 0xC2, 0xE9, 0xEB, 0xE8)
 
 
-def counted(raw: U8, code: Code, address: int, found: Operands) -> tuple[Ints, Ints]:
-    """Addresses that the code of a section at ``address`` makes, and sums that it may make of each."""
+def made(raw: U8, code: Code, address: int, found: Operands) -> tuple[tuple[Ints, Ints, Ints], Ints]:
+    """Where the code of a section at ``address`` has an address in a register (rows of instructions, the registers, the
+    addresses), and the offsets that calls return to whose place is read."""
     row, register, value = _loaded(raw, code, address, found)
     called, base, places = _returned(raw, code, address, found)
+    rows, registers, values = (np.concatenate(x) for x in ((row, called[0]), (register, called[1]), (value, base)))
+    return (rows, registers, values), places
+
+
+def counted(raw: U8, address: int, found: Operands, known: tuple[Ints, Ints, Ints], places: Ints) -> tuple[Ints, Ints]:
+    """Addresses that the code of a section at ``address`` makes (``known``), and sums that it may make of each."""
     inline = _inline(raw, places, address)
-    row, register, value = (np.concatenate(x) for x in ((row, called[0]), (register, called[1]), (value, base)))
-    sums = _sums(raw, address, found, row, register, value)
+    sums = _sums(raw, address, found, *known)
     return np.concatenate((inline[0], sums[0])), np.concatenate((inline[1], sums[1]))
 
 
