@@ -14,7 +14,7 @@ from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHT_SYMTAB, OwnedElf
 from banbury.compare.equivalence.elf_symbols import check_symbols, symbols_of
 from banbury.compare.equivalence.machines import arm_absolute
-from banbury.compare.equivalence.machines.arm_code import Body
+from banbury.compare.equivalence.machines.arm_code import Body, Flags
 
 _FUNCTION: Final = 2  # STT_FUNC
 _LOOKED: Final = 4  # words of a function that nothing calls
@@ -38,10 +38,9 @@ def guessed(body: Body, nodes: Ints, places: Ints, entry: bool) -> Ints:
     (``entry``: T32 where nothing does), if their first words do not look like A32 code."""
     index = np.searchsorted(body.place[nodes], places) - 1
     thumb = np.append(body.thumb[nodes], entry)[np.maximum(index, 0)]
-    at = np.minimum(places[:, None] // 4 + np.arange(_LOOKED), len(body.words) - 2)
-    word = body.words[at]
-    branch, condition = word >> 25 & 7 == 5, word >> 28
-    likely = (((condition == 14) & ~branch) | ((condition < 14) & branch)).all(axis=1)  # T32 code has few such words
+    likely = _looks(body, places)
+    if not len(nodes):  # as ``.init`` begins, before anything is known to lead there: by keeping registers
+        likely |= body.words[np.minimum(places // 4, len(body.words) - 1)] >> 16 == 0xE92D
     begins = (places % 4 == 0) | ~body.taken(nodes)[places // 4 * 2]  # a word may begin with zeros
     thumb &= ~(begins & likely)
     return body.node(np.where(~thumb & begins, places // 4 * 4, places), thumb)
@@ -59,11 +58,19 @@ def named(body: Body, nodes: Ints, values: Ints) -> Ints:
     """Which of some numbers are addresses of functions of the section."""
     place = np.unique(values) - body.part.addr
     place = place[(place >= 0) & (place < body.size)]
+    crowded = np.isin(place + 2, place) | np.isin(place - 2, place)  # numbers of a table, not addresses of functions
+    place = place[~crowded]
     thumb = place & 1 == 1
     node = body.node(place & ~1, thumb)
     place, thumb, node = place[node >= 0], thumb[node >= 0], node[node >= 0]
-    index = np.searchsorted(body.place[nodes], place & ~1) - 1
-    before = np.append(~body.thumb[nodes], True)[index]
     free = ~body.taken(nodes)[(place & ~1) // 2]
-    out: Ints = node[body.reached[node] | (free & (thumb | before))]
+    out: Ints = node[body.reached[node] | (free & (thumb | _looks(body, place)))]
+    return out
+
+
+def _looks(body: Body, places: Ints) -> Flags:
+    """Whether the first words at some places look like A32 code, of which T32 code has few."""
+    word = body.words[np.minimum(places[:, None] // 4 + np.arange(_LOOKED), len(body.words) - 2)]
+    branch, condition = word >> 25 & 7 == 5, word >> 28
+    out: Flags = (((condition == 14) & ~branch) | ((condition < 14) & branch)).all(axis=1)
     return out
