@@ -1,11 +1,13 @@
 """The mutation gate of boot images, vendors' headers and packages: accepted single-byte mutants are the declared ones.
 
 As in test_container_mutation.py; checksums are put right after each change, so that it is not a checksum that refuses.
-The content of every part is of no format, so that a change in it can only be refused.
+The content of every part is of no format, so that a change in it can only be refused. A second run packs the same
+content in two ways, so that the sides differ already: else bytes that nobody reads would not show.
 """
 
 from __future__ import annotations
 
+import gzip
 import random
 import struct
 import tempfile
@@ -19,7 +21,9 @@ from banbury.compare.corpus.writers.boxes import fdt
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers.contract import Place, Spool, Work
 from banbury.compare.equivalence.containers.kernel import KERNEL
+from banbury.compare.equivalence.recurse import flatten
 from tests.equivalence.container_pairs import ar, tar
+from tests.equivalence.decider import decided
 from tests.equivalence.test_container_mutation import Case, accepted, within
 
 _PART = bytes(random.Random(11).randbytes(400))
@@ -118,8 +122,8 @@ def cases() -> Iterator[Case]:
 _SEAMA = b"\x5e\xa3\xa4\x17"
 
 
-def _trx() -> bytes:
-    tail = struct.pack("<HH3I", 0, 1, 28, 28 + len(_KERNEL), 0) + _KERNEL + _PART
+def _trx(kernel: bytes = _KERNEL) -> bytes:
+    tail = struct.pack("<HH3I", 0, 1, 28, 28 + len(kernel), 0) + kernel + _PART
     return struct.pack("<4sII", b"HDR0", 12 + len(tail), zlib.crc32(tail) ^ 0xFFFFFFFF) + tail
 
 
@@ -156,6 +160,52 @@ def test_accepted_mutants_are_the_declared_ones(case: Case) -> None:
                 continue
             if accepted(case.sample, bytes(mutant)) != case.free(bytes(mutant), at, value):
                 wrong.append((at, was, value))
+    assert not wrong, (len(wrong), wrong[:12])
+
+
+_PACKED = [gzip.compress(b"\x11" + bytes(600) + b"\xee", level, mtime=0) for level in (1, 9)]
+_LONG = max(map(len, _PACKED))
+
+
+def _twins() -> Iterator[tuple[str, Callable[[bytes], bytes], Callable[[bytearray], None] | None]]:
+    """Images around one part, by name, with what is put right behind a change."""
+    yield "fit", boot.fit, None
+    yield "fit, outside", lambda part: boot.fit(part, gap=b""), None
+    yield "trx", _trx, _rewritten(lambda b: [(8, struct.pack("<I", zlib.crc32(b[12:]) ^ 0xFFFFFFFF))])
+    yield "seama", vendors.seama, None
+    yield "dni", vendors.dni, _dni
+    yield "chk", vendors.chk, None
+    yield "dns", vendors.dns, None
+    yield "ubiquiti", vendors.ubiquiti, _ubiquiti
+    yield "sysupgrade", vendors.sysupgrade, _sysupgrade
+    yield "android", vendors.android, None
+    yield "image", lambda part: (b"BOARD-42" * 8).ljust(256, b"\xff") + part.ljust(1024, b"\xff"), None
+
+
+def _equivalent(a: bytes, b: bytes) -> bool:
+    return all(verdict.equivalent for _, _, verdict in flatten(decided(a, b)))
+
+
+@pytest.mark.parametrize(("make", "repair"), [pytest.param(*row[1:], id=row[0]) for row in _twins()])
+def test_no_mutant_beside_another_packing_is_accepted(
+    make: Callable[[bytes], bytes], repair: Callable[[bytearray], None] | None
+) -> None:
+    """Around a part that is packed in two ways, no byte may change (but a FIT image's time)."""
+    a, b = map(make, _PACKED)
+    assert _equivalent(a, b)
+    start = b.index(_PACKED[1])
+    time = b.find(struct.pack(">I", 1_600_000_000)) if b.startswith(b"\xd0\x0d\xfe\xed") else -9
+    wrong = []
+    for at in (*range(start), *range(start + len(_PACKED[1]), len(b))):
+        if at > 64 and b[at - 32 : at + 32] == bytes([b[at]]) * 64:
+            continue
+        for value in (b[at] ^ 1, b[at] ^ 0x80):
+            mutant = bytearray(b)
+            mutant[at] = value
+            if repair is not None:
+                repair(mutant)
+            if bytes(mutant) != b and not time <= at < time + 4 and _equivalent(a, bytes(mutant)):
+                wrong.append((at, b[at], value))
     assert not wrong, (len(wrong), wrong[:12])
 
 

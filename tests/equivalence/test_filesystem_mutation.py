@@ -20,7 +20,7 @@ from banbury.compare.corpus.recipes.packages import rpm
 from banbury.compare.corpus.trees import Node
 from banbury.compare.corpus.writers import jffs2, ubi
 from banbury.compare.corpus.writers.romdisks import cramfs, romfs
-from tests.equivalence.test_container_mutation import accepted, within
+from tests.equivalence.test_container_mutation import Case, accepted, twin_of, within
 
 TREE = {
     "bin": Node(kind="dir", mode=0o755),
@@ -37,9 +37,14 @@ def check(
     sample: bytes, positions: Iterable[int], free: Free, repair: Callable[[bytearray], None], *, values: int = 3,
     exactly: bool = True,
 ) -> None:  # fmt: skip
-    """Change each byte to some values and hold the verdicts against ``free``; not ``exactly``: more may be refused."""
+    """Change each byte to some values and hold the verdicts against ``free``; not ``exactly``: more may be refused. Each
+    also beside another difference, so that bytes show that nobody reads."""
     rng = random.Random(11)
     wrong, some = [], 0
+    positions = [*positions]
+    twin = twin_of(Case(name="", sample=sample, free=free, repair=repair))
+    assert twin
+    assert accepted(twin, sample)
     for at in positions:
         was = sample[at]
         for value in sorted({was ^ 1, was ^ 0x80, *rng.sample(range(256), values)} - {was}):
@@ -53,6 +58,8 @@ def check(
             found = accepted(sample, bytes(mutant))
             if found != wanted and (found or exactly):
                 wrong.append((hex(at), was, value, "WRONGLY ACCEPTED" if found else "wrongly refused"))
+            if not wanted and not found and accepted(twin, bytes(mutant)):
+                wrong.append((hex(at), was, value, "WRONGLY ACCEPTED beside another difference"))
     assert not wrong, (len(wrong), wrong[:12])
     assert some
 

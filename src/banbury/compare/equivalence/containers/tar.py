@@ -158,6 +158,8 @@ class _Reader:
                     raise Refused(f"header at {at}", "two pax headers for one member")
                 pax = _records(self.view.take(body.start, head.size), body.start)
                 extra |= {f"pax header's {n}": v for n, v in head.fixed().items()}
+                if head.mtime >= _LAST:
+                    extra["pax header's time"] = head.mtime  # as below
                 extra["pax header's name"] = re.sub(rb"PaxHeaders\.[0-9]+/", b"PaxHeaders/", head.name)
                 free.append(Free("tar.mtime", head.mtime, Range(head.at + 136, head.at + 148)))
                 free.append(Free("tar.pax-name", head.name, Range(head.at, head.at + 100)))
