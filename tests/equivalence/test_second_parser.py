@@ -15,9 +15,11 @@ from banbury.compare import corpus
 from banbury.compare.equivalence import BuildRecord
 from tests.equivalence import consumer_pairs, consumer_pairs_images, consumer_pairs_names  # noqa: F401 - they enter their pairs
 from tests.equivalence.container_pairs import HARMLESS, TAMPERED
+from tests.equivalence.outside import firmware
 from tests.equivalence.outside.gate import Found, decide, judge
 from tests.equivalence.outside.mutants import Case, cases, mutants
 from tests.equivalence.outside.readers import Reader
+from tests.equivalence.outside.rows import apart
 from tests.equivalence.pairs import Sample
 from tests.equivalence.test_containers_corpus import FORMATS, TOOLS, made
 
@@ -61,6 +63,45 @@ def test_other_readers_agree_on_the_corpus(form: str) -> None:
     assert not found.wrong, (len(found.wrong), found.wrong[:8])
     if found.missing:
         pytest.skip(f"not asked: {'; '.join(sorted(found.missing)) or 'no mutant was read'}")
+
+
+#: Pairs with a change in what that reading leaves out: bytes between sections, values of .modinfo that a record may
+#: declare, the signature behind a module, a second table of symbols.
+_LEFT_OUT = (
+    "-between", "-version-lookalike", "-version-author", "-attribute", "-footer", "-twice", "-signer", "-two-tables",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["elf-object", "kernel-module"])
+def test_another_reader_agrees_on_objects(form: str) -> None:
+    """pyelftools reads the sections that are loaded, what they refer to and the names: where modules are taken for the
+    same, it sees the same; and it sees each change but of what it leaves out."""
+    recipes = [r for r in corpus.recipes().values() if r.format == form]
+    found = _held([r.id for r in recipes])
+    assert not found.wrong, (len(found.wrong), found.wrong[:8])
+    if not found.asked:
+        pytest.skip("no toolchain here makes any of them")
+    unseen = []
+    for recipe in recipes:
+        if recipe.tampered and not recipe.id.endswith(_LEFT_OUT):
+            try:
+                sample: Sample = made(recipe.id)
+            except pytest.skip.Exception:
+                continue
+            one, other = (firmware.objects(bytes(side)) for side in (sample.a, sample.b))
+            unseen += [] if apart(one, other) else [recipe.id]
+    assert not unseen
+
+
+def test_readers_of_kernels_see_what_was_changed() -> None:
+    """A reader that saw nothing would agree with everything."""
+    for form, read in (("kernel", firmware.kernel), ("u-boot", firmware.kernel), ("bzimage", firmware.packed)):
+        for recipe in corpus.recipes().values():
+            if recipe.format == form and recipe.id.endswith(("-code", "-decompressor", "-config", "-init", "-extra")):
+                sample: Sample = made(recipe.id)
+                one, other = (read(bytes(side)) for side in (sample.a, sample.b))
+                assert apart(one, other), recipe.id
 
 
 def test_other_readers_agree_on_the_pairs_beside_it() -> None:

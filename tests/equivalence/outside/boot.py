@@ -1,15 +1,12 @@
-"""Boot images as U-Boot's and dtc's tools read them, UBI as ubi_reader, vendors' headers as unblob."""
+"""Boot images as U-Boot's and dtc's tools read them, UBI as ubi_reader."""
 
 from __future__ import annotations
 
 import re
 import tempfile
-from importlib import import_module
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
-from tests.equivalence.outside.rows import RejectedError, Row, Rows, digest, rejecting
+from tests.equivalence.outside.rows import RejectedError, Row, Rows, digest
 from tests.equivalence.outside.systems import run
 
 
@@ -88,21 +85,3 @@ def ubi(data: bytes) -> Rows:
             row: Row = {"cut": digest(path.read_bytes().rstrip(b"\xff"))}
             rows[volume.encode()] = row
     return rows
-
-
-def trx(data: bytes) -> Rows:
-    """unblob's reader of TRX: the parts that it carves out."""
-    file_utils: Any = import_module("unblob.file_utils")
-
-    reader: Any = import_module("unblob.handlers.archive.netgear.trx")
-
-    handler = reader.NetgearTRXv1Handler()
-    with tempfile.TemporaryDirectory() as name, rejecting("unblob"), mock.patch.object(file_utils, "logger"):
-        folder = Path(name)
-        chunk = handler.calculate_chunk(file_utils.File.from_bytes(data), 0)
-        if chunk is None or chunk.end_offset != len(data):
-            raise RejectedError("unblob: not the whole")
-        (folder / "image").write_bytes(data)
-        (folder / "out").mkdir()
-        handler.EXTRACTOR.extract(folder / "image", folder / "out")
-        return {p.name.encode(): {"content": digest(p.read_bytes())} for p in sorted((folder / "out").iterdir())}

@@ -8,7 +8,7 @@ from functools import partial
 
 from msgspec import Struct
 
-from tests.equivalence.outside import archives, boot, libarchive, systems
+from tests.equivalence.outside import archives, boot, firmware, libarchive, systems
 from tests.equivalence.outside.rows import Rows
 
 
@@ -81,7 +81,23 @@ READERS: dict[str, tuple[Reader, ...]] = {
     "uimage": (Reader(name="dumpimage", read=boot.uimage, tools=("dumpimage",), more=True),),
     "fit": (Reader(name="dumpimage and dtc", read=boot.fit, tools=("dumpimage", "dtc"), more=True),),
     "fdt": (Reader(name="dtc", read=boot.dtb, tools=("dtc",), ours=False),),
-    "trx": (Reader(name="unblob", read=boot.trx, ours=False),),
+    "trx": (
+        Reader(name="unblob", read=firmware.trx2, ours=False),
+        Reader(name="binwalk", read=firmware.binwalk, tools=("binwalk",), ours=False),
+    ),
+    "netgear-chk": (Reader(name="unblob", read=firmware.chk),),
+    "tplink": (Reader(name="file", read=firmware.tplink, tools=("file",), more=True, ours=False),),
+    "android-boot": (
+        Reader(name="file", read=firmware.android, tools=("file",), ours=False),
+        Reader(name="binwalk", read=firmware.binwalk, tools=("binwalk",), ours=False),
+    ),
+    "ubiquiti": (Reader(name="binwalk", read=firmware.binwalk, tools=("binwalk",), more=True),),
+    "seama": (Reader(name="binwalk", read=firmware.binwalk, tools=("binwalk",), ours=False),),
+    "kernel": (Reader(name="search for streams", read=firmware.kernel, tools=("file",), ours=False),),
+    "boot-loader": (Reader(name="search for streams", read=firmware.kernel, tools=("file",), ours=False),),
+    "bzimage": (Reader(name="extract-vmlinux", read=firmware.packed, tools=("file",), more=True, ours=False),),
+    "zimage": (Reader(name="extract-vmlinux", read=firmware.packed, tools=("file",), more=True, ours=False),),
+    "elf": (Reader(name="pyelftools", read=firmware.objects, ours=False, slow=False),),
 }
 #: Readers that the assumption of a rule leaves out, by the rule: a pair that rests on it is not asked of them.
 #: deb.compression: the outer member's name says the compressor. deb.md5sums: all
