@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 from pathlib import Path
@@ -32,6 +33,24 @@ def test_the_top_folder_has_a_mode_too(tmp_path: Path) -> None:
     assert _differences(a, tmp_path / "through") == []
     b.chmod(0o777)
     assert _differences(a, b) == _differences(a, tmp_path / "through") == [(b".", "mode")]
+
+
+def test_flags_of_files_count(tmp_path: Path) -> None:
+    """What chattr sets: here that a file is not to be saved, which its owner may say."""
+    a, b = _both(tmp_path)
+    for folder in (a, b):
+        (folder / "file").write_bytes(b"x")
+    assert _differences(a, b) == []
+    with (b / "file").open("rb") as file:
+        try:
+            fcntl.ioctl(file, 0x40086602, struct.pack("=Q", 0x40 | _raw_flags(file.fileno())))
+        except OSError as problem:
+            pytest.skip(f"no flags of files here: {problem}")
+    assert _differences(a, b) == [(b"file", "flags")]
+
+
+def _raw_flags(handle: int) -> int:
+    return int(struct.unpack("=Q", fcntl.ioctl(handle, 0x80086601, bytes(8)))[0])
 
 
 def test_links_have_attributes_too(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,6 +28,24 @@ _KINDS: Final = {
 _MOST: Final = 2_000_000
 _BATCH: Final = 64  # files put into one input
 _BATCH_BYTES: Final = 64 << 20
+
+
+#: FS_IOC_GETFLAGS, and what chattr(1) sets that changes what can be done with a file: secure deletion, undelete,
+#: synchronous, immutable, append only, no dump, no access times, journaled data, synchronous folder, top of the tree,
+#: names without case (Linux, include/uapi/linux/fs.h).
+_GETFLAGS: Final = 0x80086601
+_FLAGS: Final = 0x3 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80 | 0x4000 | 0x10000 | 0x20000 | 0x40000000
+
+
+def _flags(path: bytes) -> int:
+    """A file's or folder's flags, 0 where its file system has none, -1 where it cannot be read."""
+    try:
+        with _handle(path) as file:
+            return int.from_bytes(fcntl.ioctl(file, _GETFLAGS, bytes(8))[:4], sys.byteorder) & _FLAGS
+    except InputError:
+        return -1
+    except OSError:
+        return 0
 
 
 @contextmanager
@@ -53,6 +73,8 @@ class _Item:
             del self.attributes["mode"]
         elif self.kind.endswith("device"):
             self.attributes["device"] = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
+        if self.kind in ("file", "directory") and (flags := _flags(path)):
+            self.attributes["flags"] = f"{flags:#x}" if flags > 0 else "not readable"
         with _supported():
             for name in os.listxattr(path, follow_symlinks=False):
                 self.attributes[f"xattr {name}"] = os.getxattr(path, name, follow_symlinks=False)
@@ -171,8 +193,18 @@ def _compare_batch(run: Recursion, batch: list[tuple[Outcome, bytes, bytes, int]
 
 def _open(path: bytes) -> IO[bytes]:
     """A regular file, not through a link, never waiting."""
+    with _handle(path) as handle:
+        return os.fdopen(os.dup(handle), "rb")
+
+
+@contextmanager
+def _handle(path: bytes) -> Iterator[int]:
+    """A file or folder, open for reading, not through a link, never waiting."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as problem:
         raise InputError(f"{path!r}: {problem.strerror}") from None
-    return os.fdopen(handle, "rb")
+    try:
+        yield handle
+    finally:
+        os.close(handle)
