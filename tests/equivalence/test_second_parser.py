@@ -13,7 +13,13 @@ import pytest
 
 from banbury.compare import corpus
 from banbury.compare.equivalence import BuildRecord
-from tests.equivalence import consumer_pairs, consumer_pairs_images, consumer_pairs_names  # noqa: F401 - they enter their pairs
+from tests.equivalence import (  # noqa: F401 - they enter their pairs
+    consumer_pairs,
+    consumer_pairs_images,
+    consumer_pairs_names,
+    consumer_pairs_parts,
+    consumer_pairs_times,
+)
 from tests.equivalence.container_pairs import HARMLESS, TAMPERED
 from tests.equivalence.outside import firmware
 from tests.equivalence.outside.gate import Found, decide, judge

@@ -133,7 +133,8 @@ def _attributes(lib: Any, entry: Any) -> dict[str, bytes]:
     name, value, size = ctypes.c_char_p(), ctypes.c_void_p(), ctypes.c_size_t()
     lib.archive_entry_xattr_reset(entry)
     while lib.archive_entry_xattr_next(entry, ctypes.byref(name), ctypes.byref(value), ctypes.byref(size)) == _OK:
-        out[(name.value or b"").decode("utf-8", "backslashreplace")] = ctypes.string_at(value, size.value)
+        key = (name.value or b"").replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")  # as ours
+        out[key] = ctypes.string_at(value, size.value)
     return out
 
 
