@@ -173,3 +173,47 @@ def _() -> Sample:
 def _() -> Sample:
     """The same for data, with thread-local data in between, which takes no room."""
     return _sets(_DATA, ".tdata", ".preinit_array", "", ". = . + 32;", "-Wl,-z,norelro")
+
+
+# --- what the dynamic linker goes through, and what tools read -------------------------------------------------------
+
+
+def _tag(raw: bytes, name: str) -> int:
+    """Where the value of a dynamic tag stands."""
+    part = build.elf(raw).get_section_by_name(".dynamic")
+    number = next(n for n, tag in enumerate(part.iter_tags()) if tag.entry["d_tag"] == name)
+    return int(part["sh_offset"] + 16 * number + 8)
+
+
+@tampered("tables-gap")
+def _() -> Sample:
+    """Relocations of two sections are gone through as one table: with zeros between them, the last are left out."""
+    out = []
+    for gap in ("", ". = . + 24;"):
+        raw = scripted("x86_64", _SOURCE, before(".rela.plt", gap), "-DPAD=64", "-Wl,-z,lazy")
+        file = build.elf(raw)
+        whole = sum(file.get_section_by_name(n)["sh_size"] for n in (".rela.dyn", ".rela.plt"))
+        out.append(build.strip(build.put(raw, _tag(raw, "DT_RELASZ"), struct.pack("<Q", whole))))
+    return Sample(out[0], out[1], *NONE)
+
+
+def _probed(pad: int) -> bytes:
+    """A program with a note of a probe, as SystemTap's header writes it."""
+    text = (
+        '__asm__(".section .note.stapsdt,\\"\\",@note\\n.balign 4\\n.long 8, 24, 3\\n.asciz \\"stapsdt\\"\\n"\n'
+        '        ".quad spot, 0, 0\\n.previous");\n__attribute__((noinline)) void spot(void) { puts("spot"); }\n'
+    )
+    edit = before(".init", f". = . + {pad};") if pad else lambda s: s
+    source = _SOURCE.replace("int main", text + "int main").replace("puts(pad);", "puts(pad); spot();")
+    return scripted("x86_64", source, edit, "-DPAD=64", "-Wl,-z,noseparate-code")
+
+
+@tampered("probe-left-behind")
+def _() -> Sample:
+    """What is not loaded says where a probe is put, and that moved."""
+    a, b = _probed(0), _probed(16)
+    at, _ = build.place(b, ".note.stapsdt")
+    was, size = build.place(a, ".note.stapsdt")
+    left = build.put(b, at, a[was : was + size])
+    assert left != b
+    return Sample(a, left, *NONE)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+import numpy as np
+
 from banbury.compare.equivalence.dwarf import compare_debug, is_debug
 from banbury.compare.equivalence.elf_map import SHT_STRTAB, SHT_SYMTAB, OwnedElf, Part
-from banbury.compare.equivalence.elf_pair import Pair, compare_links, refuse_difference, span
+from banbury.compare.equivalence.elf_pair import SHT_PROGBITS, Pair, compare_links, refuse_difference, span
 from banbury.compare.equivalence.elf_symbols import check_symbols, compare_symbols, covered, symbols_of
 from banbury.compare.equivalence.literals import is_text
 from banbury.compare.equivalence.model import Range
@@ -20,6 +22,7 @@ from banbury.formats import _elf_types as t
 
 NT_GNU_BUILD_ID = 3
 _SIZES = (8, 16, 20)
+_NOTE = 7
 
 
 # Build-id
@@ -197,6 +200,28 @@ def _compare_one(pair: Pair, one: Part, other: Part, moved: Callable[[int], int 
         return  # compared with the symbols
     elif not equal:
         _UNLOADED.get(one.name, _no_rule)(pair, one, other)
+    elif moved is not None and one.type in (SHT_PROGBITS, _NOTE) and one.name != ".comment":
+        _left_behind(pair, one, moved)
+
+
+def _left_behind(pair: Pair, one: Part, moved: Callable[[int], int | None]) -> None:
+    """Refuse what is not loaded, is equal and holds addresses that moved: those of probes (SystemTap's notes) or of
+    procedures (MIPS ``.pdr``), by which tools change or read the running program."""
+    elf = pair.a.elf
+    raw, width = pair.a.bytes(one), 8 if elf.is64 else 4
+    order = ">" if elf.big else "<"
+    if len(raw) < width:
+        return
+    words = np.concatenate(
+        [
+            np.frombuffer(raw, f"{order}u{width}", offset=k, count=(len(raw) - k) // width)
+            for k in range(0, width, 4)
+            if len(raw) - k >= width
+        ]
+    )
+    end = max((load.vaddr + load.memsz for load in elf.loads), default=0)
+    if any(moved(value) not in (None, value) for value in np.unique(words[words < end]).tolist()):
+        pair.account.refuse(one.name, "it may hold addresses that moved, and is equal", [span(one)], [])
 
 
 def after(elf: OwnedElf, part: Part) -> int:

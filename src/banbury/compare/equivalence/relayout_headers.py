@@ -14,6 +14,11 @@ from banbury.compare.equivalence.relayout_map import AddressMap, is_template
 from banbury.formats import _elf_types as t
 
 Parts = list[tuple[Part, Part]]
+#: Tags of the dynamic table: an address, and the size of what stands there.
+_TABLES: Final = (
+    (t.DT_RELA, t.DT_RELASZ), (t.DT_REL, t.DT_RELSZ), (t.DT_JMPREL, t.DT_PLTRELSZ), (t.DT_STRTAB, t.DT_STRSZ),
+    (t.DT_RELR, t.DT_RELRSZ), (25, 27), (26, 28), (32, 33),
+)  # fmt: skip
 _STEP: Final = 1 << 16  # bytes of the largest pages
 
 
@@ -42,6 +47,7 @@ def check_headers(pair: Pair, pairs: Parts, the_map: AddressMap) -> None:
             raise Refused(one.name, "it is empty and stands elsewhere in the file")
         if not one.size and not spans.between(one.addr, other.addr):
             raise Refused(one.name, "it is empty and stands between other sections")
+    spans.tables(a, b)
     _check_extent(a, b, pairs)
     size = a.header.phnum * a.header.phentsize
     here = [Range(a.header.phoff, a.header.phoff + size), Range(0x18, 0x20)]
@@ -140,6 +146,17 @@ class _Spans:
             made = None if last is None else last + 1
         if new != made:
             _elsewhere(where, old, new)
+
+    def tables(self, a: OwnedElf, b: OwnedElf) -> None:
+        """What the dynamic linker goes through from an address and for a size: the same sections, and no gap between
+        that only one file has."""
+        for tag, size in _TABLES:
+            at, at_b, length = a.elf.tag(tag), b.elf.tag(tag), a.elf.tag(size)
+            if at is None or at_b is None or not length:
+                continue
+            last, end_b = self.map.within(at + length - 1), at_b + (b.elf.tag(size) or 0)
+            if last is None or last + 1 != end_b:
+                raise Refused(".dynamic", f"the table of tag {tag:#x} ends elsewhere: {at + length:#x}, {end_b:#x}")
 
     def between(self, old: int, new: int) -> bool:
         """Whether an address lies between two sections (or at the border of one), and between the same in both."""
