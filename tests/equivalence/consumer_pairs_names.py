@@ -50,6 +50,14 @@ def _() -> Sample:
     return Sample(archive(_extended(raw, _file("f", b"x"))), archive(_extended(text, _file("f", b"x", mtime=2))))
 
 
+@tampered("tar-size-spelled")
+def _() -> Sample:
+    """A number with a zero before it: archivers write none, and some readers take it for octal."""
+    body = b"honest content\n"
+    one, other = (_extended(tar.record("size", size), _file("f", body, n)) for n, size in enumerate((b"15", b"015")))
+    return Sample(archive(one), archive(other))
+
+
 _BOOT = _file("boot/cmdline.txt", b"init=/sbin/init\n"), _file("boot/CMDLINE.TXT", b"init=/bin/sh\n")
 _NAMES = _file("boot/caf\u00e9", b"a"), _file("boot/cafe\u0301", b"b")
 _BOARDS = (tar.member(f"sysupgrade-{board}", Node(kind="dir", mode=0o755)) for board in ("a", "b"))

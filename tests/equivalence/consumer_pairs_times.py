@@ -15,6 +15,7 @@ from functools import partial
 
 from banbury.compare.corpus.trees import Node, Tree
 from banbury.compare.corpus.writers import cpio, jffs2, squashfs, tar
+from banbury.compare.equivalence import BuildRecord
 from tests.equivalence.consumer_pairs import archive
 from tests.equivalence.container_pairs import harmless, tampered
 from tests.equivalence.pairs import Sample
@@ -199,3 +200,15 @@ def _() -> Sample:
         return out.getvalue()
 
     return Sample(made(14), made(15))
+
+
+def _clocks(time: int) -> Sample:
+    """An image whose newest file is as old as stated, from builds that declare their clocks."""
+    return Sample(
+        squashfs.write(_sysfixtime(_T + 1)), squashfs.write(_sysfixtime(time)),
+        BuildRecord(clock=_T + 1), BuildRecord(clock=_T + 86400),
+    )  # fmt: skip
+
+
+harmless("squashfs-time-declared-clock")(partial(_clocks, _T + 86400))
+tampered("squashfs-time-other-clock")(partial(_clocks, 2_145_000_000))

@@ -17,7 +17,7 @@ from banbury.compare.equivalence.containers.contract import Change, shown
 from banbury.compare.equivalence.model import FileVerdict, Verdict
 from banbury.compare.equivalence.places import Entry, Files
 from banbury.compare.equivalence.recurse import Content, Outcome, Recursion, unexplained
-from banbury.compare.equivalence.times import differences
+from banbury.compare.equivalence.times import differences, told
 from banbury.formats.contract import clean_name
 from banbury.model.errors import InputError
 
@@ -147,8 +147,7 @@ def _decided(ours: dict[bytes, _Item], theirs: dict[bytes, _Item]) -> dict[bytes
     found: dict[bytes, list[Change]] = {}
     try:
         for act, a, b in differences(_files(ours), _files(theirs)):
-            what = f"what {act.program} runs" if act.second else f"what {act.program} reads"
-            found.setdefault(act.first, []).append(Change(what=what, a=a, b=b))
+            found.setdefault(act.first, []).append(Change(what=act.what, a=told(a), b=told(b)))
     except Refused as answer:
         return {b".": [Change(what="times", a=str(answer))]}
     return found

@@ -86,20 +86,32 @@ class Act(Struct, frozen=True, order=True):
     first: bytes
     second: bytes = b""
 
+    @property
+    def what(self) -> str:
+        """What is decided, for a person."""
+        return f"what {self.program} " + ("reads" if self.sort in ("time", "newest") else "runs")
 
-def differences(a: Files, b: Files) -> Iterator[tuple[Act, str, str]]:
-    """What programs would do otherwise in one tree than in the other, and what they do in each. Names that only one of
-    the two has are passed over: that is a difference by itself. Raises ``Refused`` where there are too many to look
+
+def differences(a: Files, b: Files) -> Iterator[tuple[Act, list[object], list[object]]]:
+    """What programs would do otherwise in one tree than in the other, and what decides it in each. Names that only one
+    of the two has are passed over: that is a difference by itself. Raises ``Refused`` where there are too many to look
     at."""
     for act in sorted({*acts(a), *acts(b)}):
         ours, theirs = (decided(files, act) for files in (a, b))
         if ours != theirs and all(_has(files, act) for files in (a, b)):
-            yield act, "; ".join(map(_told, ours)), "; ".join(map(_told, theirs))
+            yield act, ours, theirs
+
+
+def told(decisions: list[object]) -> str:
+    """What is decided in one tree, for a person."""
+    return "; ".join(_told(made) for made in decisions)
 
 
 def _told(made: object) -> str:
     if isinstance(made, bool):
         return "the code" if made else "the source"
+    if isinstance(made, list) and made[:1] and made[0] in (-1, 0, 1):
+        return ("the source is newer", "of one time", "the compiled file is newer")[made[0] + 1]
     return shown(made)
 
 

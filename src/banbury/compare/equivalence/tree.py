@@ -17,7 +17,7 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers.contract import BYTES, EXACT, Change, Free, Place, Work, shown
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.places import Entry, Files
-from banbury.compare.equivalence.times import differences, interesting
+from banbury.compare.equivalence.times import differences, interesting, told
 from banbury.formats.contract import clean_name
 
 _LONGEST: Final = 4096  # bytes of a path, PATH_MAX of Linux
@@ -145,10 +145,14 @@ def compare_trees(
 def _times(work: Work, a: Tree, b: Tree) -> None:
     """Refuse what programs would do otherwise in one tree than in the other, by the times of its files."""
     if any(map(interesting, a.by_path)) and any(map(interesting, b.by_path)):
+        clocks = [record.clock if record else None for record in (work.record_a, work.record_b)]
         for act, ours, theirs in differences(_files(work, a), _files(work, b)):
-            what = "which of it and its source is run" if act.second else "what it reads"
-            text = f"{what} is decided by times or hashes that differ ({act.program}: {ours} against {theirs})"
-            work.account.refuse(clean_name(act.first)[0], text)
+            name = clean_name(act.first)[0]
+            if act.sort == "newest" and None not in clocks and [ours, theirs] == [[clock] for clock in clocks]:
+                work.account.explain("tree.clock", [], [], name)
+                continue
+            text = f"{act.what} is decided by times or hashes that differ: {told(ours)} against {told(theirs)}"
+            work.account.refuse(name, text)
 
 
 def _files(work: Work, tree: Tree) -> Files:

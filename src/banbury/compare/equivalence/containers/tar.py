@@ -256,8 +256,8 @@ def _rounded(at: int) -> int:
 
 
 def _decimal(raw: bytes) -> int:
-    if not raw.isdigit() or len(raw) > 18:
-        raise Refused("pax header", "a number that is none")
+    if not raw.isdigit() or len(raw) > 18 or (raw[:1] == b"0" and raw != b"0"):
+        raise Refused("pax header", "a number that is none, or with zeros before it")
     return int(raw)
 
 
