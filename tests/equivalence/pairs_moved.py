@@ -330,7 +330,7 @@ VECTOR = r"""
 #include <emmintrin.h>
 const char *volatile stamp = "a version text of more than thirty-two it is " VERSION;
 int main(int c, char **v) {
-  __m128i k = _mm_xor_si128(_mm_set_epi32(c, c, c, 3), _mm_set_epi32(0x11, 0x22, 0x33, 0x44));
+  __m128i k = _mm_xor_si128(_mm_set_epi32(c, c, c, 3), _mm_set_epi32(0x1111, 0x2222, 0x3333, 0x4444));
   return puts(stamp) < 0 || printf("%d\n", _mm_cvtsi128_si32(k)) < 0;
 }
 """

@@ -12,6 +12,7 @@ Sources: GCC manual, -fbuiltin; Intel SDM, volume 2; Arm ARM DDI 0487 and DDI 04
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -19,11 +20,13 @@ import numpy as np
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.machines.carried import Function
 from banbury.compare.equivalence.machines.contract import U8, Mask, Sides
 from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_fields import fields
 from banbury.compare.equivalence.relayout_objects import Objects
+from banbury.compare.equivalence.relayout_uses import Element, Extents, constants, holders, pointers
 from banbury.formats import _elf_types as t
 
 _NEAR: Final = 512  # bytes looked at on both sides where no symbol says which function it is
@@ -42,30 +45,104 @@ def check_lengths(
 ) -> None:
     """Raises :class:`Refused` for a text (its address, and its lengths with the NUL) whose length may be a number of
     the program. ``sides.at`` and ``sides.pointers`` say where addresses stand, ``added`` what is made of them."""
-    if not texts:
-        return
-    starts, sizes, sizes_b = np.array(sorted(set(texts)), np.int64).T
-    begins = None if objects.known else _begins(sides)
-    lengths = [
-        {size - k for size in {one, min(one, other)} for k in (0, 1)}
-        for one, other in zip(sizes.tolist(), sizes_b.tolist(), strict=True)
-    ]
-    for one, places, targets, reads in (*sides.at, *_sums(sides, added())):
-        index, found = _of(starts, sizes, targets)
-        if reads[found].any():
-            where = [Range(int(x) + one.offset, int(x) + one.offset + 1) for x in places[found][reads[found]][:16]]
-            raise Refused(one.name, "a text that changed its length is read by itself, perhaps copied in part", where)
-        raw = sides.raw[one.index][0]
-        known: dict[tuple[int, int], set[int]] = {}
-        for text, at in zip(index.tolist(), places[found].tolist(), strict=True):
-            low, high = _function(objects, one, at) if begins is None else _between(begins, one, at)
-            if (low, high) not in known:
-                known[low, high] = _numbers(sides, one, raw, (low, high), objects.is_thumb(one.addr + low))
-            if known[low, high] & lengths[text]:
+    if texts:
+        _Check(sides, objects, texts, added()).run()
+
+
+@dataclass
+class _Function:
+    """One that uses texts: those ``made`` and those ``loaded`` by a pointer (offsets in it), each text's number with
+    where it is used, and which elements of tables hold one."""
+
+    made: list[int] = field(default_factory=list)
+    loaded: list[int] = field(default_factory=list)
+    texts: dict[int, int] = field(default_factory=dict)
+    elements: set[Element] = field(default_factory=set)
+
+
+class _Check:
+    def __init__(
+        self, sides: Sides, objects: Objects, texts: list[tuple[int, int, int]], added: tuple[Ints, Ints, Mask]
+    ) -> None:
+        self.sides, self.objects = sides, objects
+        self.starts, self.sizes, sizes_b = np.array(sorted(set(texts)), np.int64).T
+        self.begins = None if objects.known else _begins(sides)
+        self.lengths = [
+            {size - k for size in {one, min(one, other)} for k in (0, 1)}
+            for one, other in zip(self.sizes.tolist(), sizes_b.tolist(), strict=True)
+        ]
+        self.made = [*sides.at, *_sums(sides, added)]
+        self.extents = Extents(sides, objects)
+        self.functions: dict[tuple[int, int, int], _Function] = {}
+
+    def run(self) -> None:
+        for one, places, targets, reads in self.made:
+            index, found = _of(self.starts, self.sizes, targets)
+            if reads[found].any():
+                where = [Range(int(x) + one.offset, int(x) + one.offset + 1) for x in places[found][reads[found]][:16]]
+                raise Refused(
+                    one.name, "a text that changed its length is read by itself, perhaps copied in part", where
+                )
+            for text, at in zip(index.tolist(), places[found].tolist(), strict=True):
+                function, low = self._function(one, at)
+                function.made.append(at - low)
+                function.texts[text] = at
+        words, addresses = pointers(self.sides)
+        index, found = _of(self.starts, self.sizes, addresses)
+        if len(found):
+            self._held(words[found], index)
+            _beside(self.sides, words, (index, found), self.lengths)
+        parts = {one.index: one for one, _, _, _ in self.made}
+        for (number, low, high), function in self.functions.items():
+            self._check(parts[number], (low, high), function)
+
+    def _held(self, words: Ints, texts: Ints) -> None:
+        """Functions that use a text by a word that holds its address."""
+        for holder in holders(self.sides, self.extents, words, texts):
+            count = (holder.high - holder.low) // self.sides.word
+            element = Element((holder.place - holder.low) // self.sides.word, count)
+            for one, places, targets, reads in self.made:
+                for row in np.flatnonzero((targets >= holder.low) & (targets < holder.high)).tolist():
+                    at, target = int(places[row]), int(targets[row])
+                    function, low = self._function(one, at)
+                    function.texts[holder.text] = at
+                    function.elements.add(element)
+                    if target == holder.place and reads[row]:
+                        function.loaded.append(at - low)
+
+    def _function(self, one: Part, at: int) -> tuple[_Function, int]:
+        low, high = _function(self.objects, one, at) if self.begins is None else _between(self.begins, one, at)
+        return self.functions.setdefault((one.index, low, high), _Function()), low
+
+    def _check(self, one: Part, bounds: tuple[int, int], function: _Function) -> None:
+        low, high = bounds
+        raw = self.sides.raw[one.index][0]
+        known = _numbers(self.sides, one, raw, bounds, self.objects.is_thumb(one.addr + low))
+        known |= constants(self.sides, self.extents, self._addresses(one, bounds), function.elements, self.starts)
+        for text, at in function.texts.items():
+            if known & self.lengths[text]:
                 where = [Range(at + one.offset, at + one.offset + 1)]
                 raise Refused(one.name, "the length of a text that changed may be a number of this function", where)
-    if sides.pointers:
-        _beside(sides, starts, sizes, lengths)
+        if self.sides.a.header.machine == t.EM_ARM or not (function.made or function.loaded):
+            return
+        try:
+            read = Function(self.sides.a.header.machine, self.sides.big, raw[low:high]).read(
+                function.made, function.loaded
+            )
+        except NotDecoded:
+            read = True
+        if read:
+            where = [Range(low + one.offset, high + one.offset)]
+            raise Refused(one.name, "a text that changed its length is read through a register of this function", where)
+
+    def _addresses(self, one: Part, bounds: tuple[int, int]) -> tuple[Ints, Mask]:
+        """The addresses that the code of a function makes, and whether it reads there."""
+        out = []
+        for part, places, targets, reads in self.made:
+            if part is one:
+                some = (places >= bounds[0]) & (places < bounds[1])
+                out.append((targets[some], reads[some]))
+        return np.concatenate([x for x, _ in out]), np.concatenate([y for _, y in out])
 
 
 def _sums(sides: Sides, added: tuple[Ints, Ints, Mask]) -> Iterator[tuple[Part, Ints, Ints, Mask]]:
@@ -159,14 +236,14 @@ def _numbers(sides: Sides, one: Part, raw: U8, where: tuple[int, int], thumb: bo
         raise Refused(one.name, why, [Range(low + one.offset, high + one.offset)]) from answer
 
 
-def _beside(sides: Sides, starts: Ints, sizes: Ints, lengths: list[set[int]]) -> None:
-    """Fields of data beside a word that holds a text's address."""
-    places, targets = np.array(sides.pointers, np.int64).T
-    index, found = _of(starts, sizes, targets)
+def _beside(sides: Sides, places: Ints, texts: tuple[Ints, Ints], lengths: list[set[int]]) -> None:
+    """Fields of data beside a word that holds a text's address. ``places``: of words that hold addresses; ``texts``:
+    numbers of texts, and of the words that hold their addresses."""
+    index, found = texts
     held: dict[int, set[int]] = {}
     for text, place in zip(index.tolist(), places[found].tolist(), strict=True):
         part = sides.a.section_at(place)
-        if part is None or part.index not in sides.raw:
+        if part is None or part.index not in sides.raw or part.name.startswith(".got"):
             continue
         if part.index not in held:
             own = places[(places >= part.addr) & (places < part.addr + part.size)]

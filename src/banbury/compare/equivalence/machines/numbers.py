@@ -1,10 +1,11 @@
 """The numbers that instructions hold in themselves, of every processor: those that may be the length of a text.
 
 A compiler writes a length as an immediate, as the halves of one that fills two fields of a structure at once, as the
-distance of a ``lea`` (``strlen(s) + sizeof t``), and as that of a load or store of one byte (``b[sizeof t - 1] = 0``).
-Distances from the stack pointer are places of variables, and those of larger loads members of structures: no lengths.
+distance of a ``lea`` (``strlen(s) + sizeof t``), and as that of a load or store of one byte (``b[sizeof t - 1] = 0``)
+or of two that it made one. Larger loads and stores are looked at where their distance is no multiple of their size:
+else it is a member's of a structure. Distances from the stack pointer are places of variables. Neither is a length.
 
-Sources: Intel SDM, volume 2; Arm ARM DDI 0487 and DDI 0406C; MIPS MD00086; Power ISA 2.07, Book I, chapter 3.
+Sources: Intel SDM, volume 2; Arm ARM DDI 0487; MIPS MD00086; Power ISA 2.07, Book I, chapter 3.
 """
 
 from __future__ import annotations
@@ -15,15 +16,21 @@ import numpy as np
 
 from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.machines.contract import U8, Mask
+from banbury.compare.equivalence.machines.numbers_arm import arm
 from banbury.compare.equivalence.machines.x86_64 import decode
 from banbury.compare.equivalence.machines.x86_64_absolute import absolute, behind_prefixes, operands
 from banbury.formats import _elf_types as t
 
-#: x86-64: opcodes with an immediate of a byte; with one of the operand's size; those that load or store one byte.
+#: x86-64: opcodes with an immediate of a byte; with one of the operand's size; those that load or store one byte; those
+#: that load or store as many as the operand has (and so do those of 0F).
 _BYTES: Final = (0x04, 0x2C, 0x3C, 0x6A, 0x6B, 0x80, 0x83, 0xC6, *range(0xB0, 0xB8))
 _SIZED: Final = (0x05, 0x2D, 0x3D, 0x68, 0x69, 0x81, 0xC7, *range(0xB8, 0xC0))
 _OF_A_BYTE: Final = (0x00, 0x02, 0x08, 0x0A, 0x20, 0x22, 0x28, 0x2A, 0x30, 0x32, 0x38, 0x3A, 0x80, 0x84, 0x86, 0x88,
                      0x8A, 0xC6, 0xF6, 0xFE)  # fmt: skip
+_OF_MORE: Final = (0x01, 0x03, 0x09, 0x0B, 0x21, 0x23, 0x29, 0x2B, 0x31, 0x33, 0x39, 0x3B, 0x81, 0x83, 0x85, 0x87, 0x89,
+                   0x8B, 0xC7, 0xF7)  # fmt: skip
+_VECTORS: Final = (0xC4, 0xC5)
+_EXTENDED: Final = (0xB6, 0xB7, 0xBE, 0xBF)  # behind 0F: MOVZX and MOVSX, of one byte and of two
 _LEA: Final = 0x8D
 _RSP: Final = 4
 
@@ -37,10 +44,7 @@ def numbers(machine: int, big: bool, raw: U8, *, thumb: bool | None = None) -> I
     if machine == t.EM_AARCH64:
         return np.unique(_aarch64(words))
     if machine == t.EM_ARM:
-        halves = raw[: len(raw) // 2 * 2].view("<u2").astype(np.int64)
-        literals = halves[:-1] | halves[1:] << 16  # of words that stand among the code
-        found = ([_t32(halves)] if thumb is not False else []) + ([_a32(words)] if not thumb else [])
-        return np.unique(np.concatenate((*found, literals)))
+        return np.unique(arm(raw[: len(raw) // 2 * 2].view("<u2").astype(np.int64), words, thumb))
     if machine not in _RISC:
         raise NotDecoded(0, f"code of machine {machine}")
     return np.unique(_risc(machine, words))
@@ -53,16 +57,21 @@ def _x86(raw: U8) -> Ints:
     at = behind_prefixes(c, code.starts)
     first, second = c[at], c[at + 1]
     short = np.isin(first, _BYTES) & ~((first == 0x83) & np.isin(second, (0xEC, 0xC4, 0xE4)))  # not of rsp
-    half = np.isin(first, _SIZED) & _halved(c, code.starts, at)
+    halved = _halved(c, code.starts, at)
+    half = np.isin(first, _SIZED) & halved
     fields = absolute(raw, code)
     whole = _little(c, fields.immediates, 4)
     stored = _little(c, (ends - 4)[(first == 0xC7) & ~half], 4)
     wide = _little(c, fields.wide, 8)
     pieces = [whole, _little(c, (ends - 2)[half], 2), c[ends[short] - 1].astype(np.int64), wide]
-    for value, size in ((stored, 4), (wide, 8)):
-        pieces += [value >> 16 * k & 0xFFFF for k in range(size // 2)]
-        pieces += [value >> 8 * k & 0xFF for k in range(size)]
-    return np.concatenate((*pieces, _distances(raw, code, first, second)))
+    pieces += [_pieces(stored, 4), _pieces(wide, 8)]
+    return np.concatenate((*pieces, _distances(raw, code, first, second, halved)))
+
+
+def _pieces(value: Ints, size: int) -> Ints:
+    """The halves and the bytes of numbers of ``size`` bytes."""
+    halves = [value >> 16 * k & 0xFFFF for k in range(size // 2)]
+    return np.concatenate((*halves, *(value >> 8 * k & 0xFF for k in range(size))))
 
 
 def _halved(c: U8, start: Ints, at: Ints) -> Mask:
@@ -74,11 +83,13 @@ def _halved(c: U8, start: Ints, at: Ints) -> Mask:
     return out
 
 
-def _distances(raw: U8, code: Code, first: U8, second: U8) -> Ints:
+def _distances(raw: U8, code: Code, first: U8, second: U8, half: Mask) -> Ints:
     has = operands(raw, code)
-    byte = np.isin(first, _OF_A_BYTE) | ((first == 0x0F) & np.isin(second, (0xB6, 0xBE)))
-    some = (byte | (first == _LEA)) & (has.base >= 0) & (has.base != _RSP) & ~has.relative & ~has.adds
-    found: Ints = has.distance[some]
+    near = np.isin(first, _OF_A_BYTE) | ((first == 0x0F) & np.isin(second, _EXTENDED))
+    more = np.isin(first, _OF_MORE)
+    odd = (more | (first == 0x0F) | np.isin(first, _VECTORS)) & (has.distance % 4 != 0)  # of words and more
+    some = near | (first == _LEA) | (more & half) | odd
+    found: Ints = has.distance[some & (has.base >= 0) & (has.base != _RSP) & ~has.relative & ~has.adds]
     return found
 
 
@@ -94,91 +105,39 @@ def _aarch64(words: Ints) -> Ints:
     moved = np.isin(words >> 23 & 0xFF, (0xA5, 0xE5))  # MOVZ, MOVK, in any of their places
     added = (words & 0x1F000000 == 0x11000000) & (base != 31)
     compared = words & 0x3FE00800 == 0x3A400800  # CCMP and CCMN with a number
-    byte = words & 0xFF000000 == 0x39000000  # LDRB, STRB, LDRSB with a distance, and those not scaled, or that count
-    near = words & 0xFF200000 == 0x38000000
+    byte = words & 0xFF000000 == 0x39000000  # LDRB, STRB, LDRSB with a distance
+    half = words & 0xFF000000 == 0x79000000
+    near = words & 0x3B200000 == 0x38000000  # of any size, not scaled, or that count
     return np.concatenate(
         (
             words[moved] >> 5 & 0xFFFF,
             words[added] >> 10 & 0xFFF,
             words[compared] >> 16 & 31,
             words[byte & (base != 31)] >> 10 & 0xFFF,
+            (words[half & (base != 31)] >> 10 & 0xFFF) * 2,
             words[near & (base != 31)] >> 12 & 0x1FF,
         )
     )
 
 
-def _a32(words: Ints) -> Ints:
-    kind, source, immediate = words >> 21 & 15, words >> 16 & 15, words & 0x0E000000 == 0x02000000
-    apart = (source != 13) & (source != 15)
-    moves = immediate & np.isin(kind, (13, 15))  # MOV, MVN
-    counts = immediate & (np.isin(kind, (2, 3, 4)) & apart | np.isin(kind, (10, 11)) & (words >> 20 & 1 == 1))
-    halves = words & 0x0FB00000 == 0x03000000  # MOVW, MOVT
-    byte = (words & 0x0E400000 == 0x04400000) & apart
-    turned = words[moves | counts]
-    return np.concatenate(
-        (
-            _turned(turned & 0xFF, (turned >> 8 & 15) * 2),
-            words[halves] >> 4 & 0xF000 | words[halves] & 0xFFF,
-            words[byte] & 0xFFF,
-        )
-    )
-
-
-def _t32(halves: Ints) -> Ints:
-    narrow = halves[(halves >= 0x2000) & (halves < 0x4000)] & 0xFF  # MOVS, CMP, ADDS, SUBS
-    three = halves[(halves >= 0x1C00) & (halves < 0x2000)] >> 6 & 7
-    byte = halves[(halves >= 0x7000) & (halves < 0x8000)] >> 6 & 31
-    one, two = halves[:-1], halves[1:]
-    source = one & 15
-    number = (one >> 10 & 1) << 11 | (two >> 12 & 7) << 8 | two & 0xFF
-    apart = (source != 13) & (source != 15)
-    expanded = (one & 0xFA00 == 0xF000) & (two & 0x8000 == 0)
-    plain = (one & 0xFB5F == 0xF200) | ((one & 0xFB50 == 0xF200) & apart) & (two & 0x8000 == 0)  # ADDW, SUBW
-    halved = (one & 0xFB70 == 0xF240) & (two & 0x8000 == 0)  # MOVW, MOVT
-    wide = np.isin(one & 0xFFF0, (0xF880, 0xF890, 0xF990)) & apart
-    near = np.isin(one & 0xFFF0, (0xF800, 0xF810, 0xF910)) & (two & 0x0800 != 0) & apart
-    return np.concatenate(
-        (
-            narrow,
-            three,
-            byte,
-            _expanded(number[expanded]),
-            number[plain],
-            source[halved] << 12 | number[halved],
-            two[wide] & 0xFFF,
-            two[near] & 0xFF,
-        )
-    )
-
-
-def _expanded(number: Ints) -> Ints:
-    """What twelve bits of a T32 instruction mean (DDI 0406C, A6.3.2)."""
-    low, kind = number & 0xFF, number >> 8
-    out: Ints = np.select(
-        [kind == 0, kind == 1, kind == 2, kind == 3],
-        [low, low << 16 | low, low << 24 | low << 8, low << 24 | low << 16 | low << 8 | low],
-        _turned(number & 0x7F | 0x80, number >> 7),
-    )
-    return out
-
-
-def _turned(value: Ints, by: Ints) -> Ints:
-    """32-bit numbers turned to the right."""
-    out: Ints = (value >> by | value << (32 - by)) & 0xFFFFFFFF
-    return out
-
-
-#: Of MIPS and PowerPC: opcodes with a number, those that load or store one byte, the stack pointer, and where the
-#: register stands that is added to.
+#: Of MIPS and PowerPC: opcodes with a number, those that load or store one byte or two (and MIPS' parts of words, at
+#: any distance), those of words, the stack pointer, and where the register stands that is added to.
 _RISC: Final = {
-    t.EM_MIPS: ((8, 9, 10, 11, 12, 13, 14, 15), (32, 36, 40), 29, 21),
-    t.EM_PPC: ((7, 8, 10, 11, 12, 13, 14, 15, 24, 25, 26, 28), (34, 35, 38, 39), 1, 16),
+    t.EM_MIPS: ((8, 9, 10, 11, 12, 13, 14, 15), (32, 33, 34, 36, 37, 38, 40, 41, 42, 46), (35, 43), 29, 21),
+    t.EM_PPC: (
+        (7, 8, 10, 11, 12, 13, 14, 15, 24, 25, 26, 28),
+        (34, 35, 38, 39, 40, 41, 42, 43, 44, 45),
+        (32, 33, 36, 37),
+        1,
+        16,
+    ),
 }
 
 
 def _risc(machine: int, words: Ints) -> Ints:
-    means, byte, stack, shift = _RISC[machine]
+    means, near, more, stack, shift = _RISC[machine]
     top, register = words >> 26, words >> shift & 31
     sums = np.isin(top, (8, 9) if machine == t.EM_MIPS else (14, 15)) & (register == stack)
     some = np.isin(top, means) & ~sums
-    return np.concatenate((words[some] & 0xFFFF, words[np.isin(top, byte) & (register != stack)] & 0xFFFF))
+    reads = (np.isin(top, near) | (np.isin(top, more) & (words & 3 != 0))) & (register != stack)
+    return np.concatenate((words[some] & 0xFFFF, words[reads] & 0xFFFF))

@@ -1,0 +1,105 @@
+"""x86-64: what :mod:`carried` follows. See there.
+
+Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2; AMD64 supplement, 3.2.1.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from banbury.compare.equivalence.code import Code, Ints
+from banbury.compare.equivalence.machines.x86_64 import decode
+from banbury.compare.equivalence.machines.x86_64_absolute import behind_prefixes, operands, shape
+
+U8 = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+_RSI, _RDI = 1 << 6, 1 << 7
+_CALLER: Final = sum(1 << r for r in (0, 1, 2, 6, 7, 8, 9, 10, 11))
+_STORES: Final = (0x88, 0x89, 0xC6, 0xC7)
+_STORES_0F: Final = (0x11, 0x13, 0x17, 0x29, 0x2B, 0x7F, 0xC3, 0xD6, 0xE7)
+_BYTES: Final = (0x38, 0x3A, 0x80, 0x84, 0x8A, 0xF6)  # of one byte, which only look at it or load it
+_NO_MEMORY: Final = (0x8D, 0x0F1F, 0x0F18, 0x0F0D)
+_STRINGS: Final = (0xA4, 0xA5, 0xA6, 0xA7, 0xAC, 0xAD)
+_MADE: Final = (0x63, 0x69, 0x6B, 0x0FB6, 0x0FB7, 0x0FBE, 0x0FBF)  # write a register that their memory or another gave
+
+
+def steps(raw: U8) -> tuple[Ints, Ints, Ints, Ints, tuple[Ints, Ints], Mask, Ints]:
+    """The members of :class:`carried.Steps` for one function. Raises :class:`NotDecoded`."""
+    code = decode(raw.data, 0)
+    found, count = operands(raw, code), len(code.starts)
+    opcode, kind, second = _opcodes(raw, code)
+    adds = found.adds
+    memory = np.where(adds, 0, _bit(found.base) | _bit(found.index))
+    near = (np.isin(opcode, _BYTES) | np.isin(opcode, (0x0FB6, 0x0FBE))) & (found.distance == 0)
+    store = np.isin(opcode, _STORES) | np.isin(opcode, [0x0F00 | k for k in _STORES_0F])
+    reads = np.where(near | store | np.isin(opcode, _NO_MEMORY), 0, memory)
+    reads |= np.where(np.isin(opcode, _STRINGS), _RSI, 0) | np.where(np.isin(opcode, (0xA6, 0xA7)), _RDI, 0)
+    register, plain = found.register, second >= 0
+    parts, into = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for some, source, to in (
+        (opcode == 0x8D, memory, register),
+        ((opcode == 0x8B) & plain, _bit(second), register),
+        ((opcode == 0x89) & plain, _bit(register), second),
+        ((opcode == 0x03) & plain, _bit(second), register),
+        ((opcode == 0x01) & plain, _bit(register), second),
+        (opcode >> 4 == 0x0F4, np.where(plain, _bit(second), 0), register),  # CMOVcc
+        ((opcode == 0x87) & plain, _bit(register), second),
+    ):
+        parts, into = np.where(some, source, parts), np.where(some, to, into)
+    call = (opcode == 0xE8) | ((opcode == 0xFF) & np.isin(kind, (2, 3)))
+    kills = _bit(found.into) | np.where(np.isin(opcode, _MADE), _bit(register), 0) | np.where(call, _CALLER, 0)
+    leaps = (opcode == 0xFF) & np.isin(kind, (4, 5))
+    ends = leaps | np.isin(opcode, (0xE9, 0xEB, 0xC3, 0xC2, 0xF4, 0x0F0B))
+    after = np.where(ends, -1, np.arange(1, count + 1))
+    return reads, kills, parts, np.maximum(into, 0), (after, _targets(raw, code, opcode)), leaps, code.starts
+
+
+def taken(raw: U8, start: int, loads: bool) -> int:
+    """The register into which the instruction at ``start`` puts an address or, if it ``loads``, what it loads; -1:
+    none."""
+    c = np.concatenate((raw[start : start + 16], np.zeros(16, np.uint8)))
+    at = int(behind_prefixes(c, np.zeros(1, np.int64))[0])
+    rex = int(c[at - 1]) if at and int(c[at - 1]) & 0xF0 == 0x40 else 0
+    opcode, modrm = int(c[at]), int(c[at + 1])
+    if opcode == (0x8B if loads else 0x8D):
+        return modrm >> 3 & 7 | (rex & 4) << 1
+    if not loads and (0xB8 <= opcode < 0xC0 or (opcode == 0xC7 and modrm >= 0xC0)):
+        return (opcode if opcode < 0xC0 else modrm) & 7 | (rex & 1) << 3
+    return -1
+
+
+def _opcodes(raw: U8, code: Code) -> tuple[Ints, Ints, Ints]:
+    """By instruction: its opcode (behind 0F as 0F00 and more; of vector instructions those of 0F), the three bits of
+    its ModRM byte, and the register in that byte's lower bits (-1: memory, or no such byte)."""
+    c = np.concatenate((raw, np.zeros(32, np.uint8))).astype(np.int64)
+    narrow = c.astype(np.uint8)
+    at = behind_prefixes(narrow, code.starts)
+    skip, has = shape(narrow, at)
+    before = c[np.maximum(at - 1, 0)]
+    high = np.where((at > code.starts) & (before & 0xF0 == 0x40), before & 1, 0)
+    vector = np.isin(c[at], (0xC5, 0xC4, 0x62))
+    last = c[at + skip - 1]
+    opcode = np.where((c[at] == 0x0F) | vector, 0x0F00 | last, c[at])
+    modrm = c[at + skip]
+    second = np.where(has & (modrm >> 6 == 3) & ~vector, (modrm & 7) + 8 * high, -1)
+    return opcode, np.where(has, modrm >> 3 & 7, 0), second
+
+
+def _targets(raw: U8, code: Code, opcode: Ints) -> Ints:
+    """The row that each branch within the function leads to; -1: none."""
+    out = np.full(len(opcode), -1, np.int64)
+    row = np.searchsorted(code.starts, code.fields, "right") - 1
+    kind = opcode[row]
+    jumps = (kind >> 4 == 7) | (kind >> 4 == 0x0F8) | np.isin(kind, (0xE9, 0xEB)) | ((kind >= 0xE0) & (kind < 0xE4))
+    to = code.targets(raw, 0)[jumps]
+    index = np.minimum(np.searchsorted(code.starts, to), len(code.starts) - 1)
+    out[row[jumps]] = np.where(code.starts[index] == to, index, -1)
+    return out
+
+
+def _bit(register: Ints) -> Ints:
+    out: Ints = np.where((register >= 0) & (register < 16), 1 << np.clip(register, 0, 15), 0)
+    return out

@@ -1,0 +1,119 @@
+"""Labelled pairs in which a text became longer and its old length was left behind: the rebuilt program's own assembly
+with nothing but the text put in. Each cuts the text, or reads beyond it. And the same programs, which ask for the
+length of what they show."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from tests.equivalence import build
+from tests.equivalence.pairs import Sample, harmless, tampered
+from tests.equivalence.pairs_moved_objects import LONG, RECORDS, SHORT
+
+_MAIN = r"""
+#include <stdio.h>
+#include <string.h>
+#include <stdlib.h>
+#define TEXT "gadget of " VERSION
+#define LENGTH (sizeof(TEXT) - 1)
+struct mark { const char *text; unsigned short length, kind; };
+@
+int main(int c, char **v) {
+  puts("first"); show(c, v); puts("the last of them"); return 0;
+}
+"""
+_APART = "__attribute__((noinline)) void"
+#: What the rebuilt program has its text's length in.
+FORMS = {
+    "fields": f"""{_APART} fill(struct mark *p) {{ p->length = LENGTH; p->kind = 7; p->text = TEXT; }}
+        void show(int c, char **v) {{ struct mark m; fill(&m); fwrite(m.text, 1, m.length, stdout); }}""",
+    "sum": f"""{_APART} show(int c, char **v) {{
+        char *p = malloc(strlen(v[0]) + LENGTH + 1); strcpy(p, v[0]); strcat(p, TEXT); puts(p); }}""",
+    "end": f"""{_APART} mark(char *b) {{ strcpy(b, TEXT); b[LENGTH] = 10; b[LENGTH + 1] = 0; }}
+        void show(int c, char **v) {{ char b[64]; mark(b); puts(b); }}""",
+    "usage": f"""{_APART} show(int c, char **v) {{ fputs("{"a line of how it is used, " * 12}" VERSION, stdout); }}""",
+    "short-field": """const struct mark marks[] = {{"one", 3, 1}, {TEXT, LENGTH, 2}, {"three", 5, 3}};
+        void show(int c, char **v) { fwrite(marks[c].text, 1, marks[c].length, stdout); }""",
+    "beside": """const char *const texts[] = {"one", TEXT, "three"}; const unsigned char sizes[] = {3, LENGTH, 5};
+        void show(int c, char **v) { fwrite(texts[c], 1, sizes[c], stdout); }""",
+    "pointer": f"""const char *stamp = TEXT;
+        {_APART} show(int c, char **v) {{ fwrite(stamp, 1, LENGTH, stdout); if (c > 3) stamp = v[0]; }}""",
+    "copy": f"""const char mark[] = TEXT " and all of its kind"; {_APART} use(const char *p) {{ puts(p); }}
+        {_APART} show(int c, char **v) {{ char b[64]; const char *p = mark; use(p); __asm__("" : "+r"(p));
+        memcpy(b, p, sizeof mark); use(b); }}""",
+}
+#: The same of a library that exports its text.
+EXPORTED = {
+    "number": "void show(void) { fwrite(mark, 1, sizeof mark - 1, stdout); }",
+    "copy": "void show(void) { char b[64]; memset(b, 35, 63); b[63] = 0; memcpy(b, mark, sizeof mark); puts(b); }",
+}
+_LIBRARY = """
+#include <stdio.h>
+#include <string.h>
+const char mark[] = "gadget of the seventh kind of " VERSION;
+@
+const char *other(void) { return "another text"; }
+"""
+#: Those that honest programs have too: what they show they measure first, or read to its end.
+MEASURED = {
+    "fields": f"""{_APART} fill(struct mark *p) {{ p->length = 99; p->kind = 7; p->text = TEXT; }}
+        void show(int c, char **v) {{ struct mark m; fill(&m); puts(m.text); }}""",
+    "beside": """const char *const texts[] = {"one", TEXT, "three"}; const unsigned char sizes[] = {3, 77, 5};
+        void show(int c, char **v) { printf("%s %d", texts[c], sizes[c]); }""",
+    "pointer": f"""const char *stamp = TEXT;
+        {_APART} show(int c, char **v) {{ fwrite(stamp, 1, strlen(stamp), stdout); if (c > 3) stamp = v[0]; }}""",
+    "bytes": f"""const char *stamp = TEXT;
+        {_APART} show(int c, char **v) {{ for (const char *p = stamp; *p; p++) putchar(*p);
+        if (c > 3) stamp = v[0]; }}""",
+}
+_ALL = ("x86_64", "aarch64", "arm", "mips", "powerpc")
+
+
+@cache
+def assembly(arch: str, source: str, *flags: str) -> str:
+    return build.program(arch, f'-DVERSION="{SHORT}"', "-S", *flags, source=source).decode()
+
+
+def left_behind(arch: str, source: str, *flags: str) -> Sample:
+    """The program, and the same with the text of the other version put into its assembly."""
+    first = assembly(arch, source, *flags)
+    more = len(LONG) - len(SHORT)
+    second = re.sub(r"(\.size\s+mark, )(\d+)", lambda m: m[1] + str(int(m[2]) + more), first.replace(SHORT, LONG))
+    link = ("-shared", "-Wl,-soname,libmark.so") if "-fPIC" in flags else ("-pie",)
+    a, b = (build.program(arch, "-x", "assembler", *link, "-Wl,-z,norelro", source=text) for text in (first, second))
+    assert a != b
+    return Sample(a, build.strip(b, arch), *RECORDS)
+
+
+def _forms() -> list[tuple[str, str, str]]:
+    """Form, processor and level of optimisation."""
+    out = [(form, arch, "-Os") for form in ("end", "short-field", "pointer") for arch in _ALL]
+    out += [("beside", arch, "-Os") for arch in _ALL] + [("pointer", arch, "-O2") for arch in _ALL]
+    out += [("fields", "arm", "-Os"), ("sum", "x86_64", "-Os"), ("usage", "arm", "-O2")]
+    return out + [(form, "x86_64", level) for form in ("fields", "copy") for level in ("-O2", "-Os")]
+
+
+for _form, _arch, _level in _forms():
+
+    @tampered(f"length-{_form}-{_arch}{_level.lower()}")
+    def _(form: str = _form, arch: str = _arch, level: str = _level) -> Sample:
+        return left_behind(arch, _MAIN.replace("@", FORMS[form]), level, "-fPIE")
+
+
+for _form in EXPORTED:
+    for _arch in _ALL:
+
+        @tampered(f"length-exported-{_form}-{_arch}")
+        def _(form: str = _form, arch: str = _arch) -> Sample:
+            return left_behind(arch, _LIBRARY.replace("@", EXPORTED[form]), "-Os", "-fPIC")
+
+
+for _form in MEASURED:
+    for _arch in ("powerpc",) if _form == "beside" else ("x86_64", "aarch64", "mips", "powerpc"):
+
+        @harmless(f"measured-{_form}-{_arch}")
+        def _(form: str = _form, arch: str = _arch) -> Sample:
+            source, flags = _MAIN.replace("@", MEASURED[form]), ("-Os", "-fPIE", "-pie", "-Wl,-z,norelro")
+            a, b = (build.program(arch, f'-DVERSION="{v}"', *flags, source=source) for v in (SHORT, LONG))
+            return Sample(a, build.strip(b, arch), *RECORDS)
