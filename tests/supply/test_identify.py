@@ -63,6 +63,17 @@ def test_two_versions_of_one_product_in_one_file_assert_neither() -> None:
     assert _short(_of(_program(b"BusyBox v1.35 (x)", b"BusyBox v1.35.0 (x)"))) == [("busybox", "1.35.0", "asserted")]
 
 
+def test_a_code_name_beside_a_version_says_no_other_one() -> None:
+    text = 'DISTRIB_ID="OpenWrt"\nDISTRIB_RELEASE="%s"\nDISTRIB_REVISION="r43416"\nDISTRIB_DESCRIPTION="OpenWrt %s"\n'
+    release = _of((text % ("Barrier Breaker", "Barrier Breaker 14.07")).encode(), "openwrt_release")
+    assert {(i.standing, i.version) for i in release} == {(Standing.ASSERTED, ""), (Standing.ASSERTED, "14.07")}
+    snapshot = _of((text % ("Bleeding Edge", "Barrier Breaker r43416")).encode(), "openwrt_release")
+    assert [(i.standing, i.version) for i in snapshot] == [(Standing.ASSERTED, "")]
+    assert all("r43416" in i.matched for i in (snapshot[0], *release) if i.rule == "openwrt-1")
+    two = _of((text % ("15.05", "Barrier Breaker 14.07")).encode(), "openwrt_release")
+    assert [(i.standing, i.versions) for i in two] == [(Standing.CANDIDATE, ["14.07", "15.05"])]
+
+
 def test_a_bare_version_counts_where_it_is_the_only_known_one() -> None:
     one = _of(_program(b"GNU coreutils", b"9.1", b"7.7.7"))
     assert [(i.technique, i.version) for i in one] == [(Technique.KNOWN_VERSION, "9.1")]

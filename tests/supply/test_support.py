@@ -382,6 +382,10 @@ def test_the_manifest_states_a_support_period(tmp_path: Path) -> None:
     (tmp_path / "release.toml").write_text(text % 'support_until = "soon"')
     with pytest.raises(InputError, match="support_until"):
         find_submission(tmp_path / "release.toml")
+    (tmp_path / "release.toml").write_text((text % "").replace('"image"', '"firmware"'))
+    with pytest.raises(InputError, match="firmware") as refused:
+        find_submission(tmp_path / "release.toml")
+    assert refused.value.hint == "role: image, source, rebuild, declaration, sbom"
 
 
 @pytest.mark.parametrize(

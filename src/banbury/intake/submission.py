@@ -134,9 +134,7 @@ def _from_manifest(path: Path) -> Submission:
     except tomllib.TOMLDecodeError as problem:
         raise InputError(f"{path}: {problem}") from problem
     except msgspec.ValidationError as problem:
-        raise InputError(
-            f"{path}: {problem}", hint="keys: [release] vendor, product, version, …; [[artefact]] path, role, sha256, …"
-        ) from problem
+        raise InputError(f"{path}: {problem}", hint=_hint(str(problem))) from problem
     if not manifest.artefacts:
         raise InputError(f"{path}: lists no artefact")
     files = [handed for listed in manifest.artefacts for handed in _listed(path, listed)]
@@ -149,6 +147,14 @@ def _from_manifest(path: Path) -> Submission:
                 f"{path}: {handed.name} is a rebuild of {handed.rebuild_of!r}, which is no image listed here"
             )
     return Submission(header=manifest.release, files=files, manifest=raw)
+
+
+def _hint(problem: str) -> str:
+    """What may stand where ``problem``, in msgspec's words, says that something else does."""
+    for key, known in (("role", ArtefactRole), ("built_by", Builder)):
+        if f"].{key}`" in problem:
+            return f"{key}: " + ", ".join(known)
+    return "keys: [release] vendor, product, version, …; [[artefact]] path, role, sha256, …"
 
 
 def _listed(path: Path, listed: _Listed) -> list[Handed]:

@@ -95,4 +95,5 @@ def _line(item: Match) -> str:
         stale = ", stale: the evidence changed" if item.decision.stale else ""
         marks.append(f"{item.decision.who} decided: {item.decision.state}{stale}")
     kinds = ", ".join(dict.fromkeys(reason.kind for reason in item.reasons))
-    return f"  {item.vulnerability}  {item.component}  {item.state}  [{'; '.join(marks)}]  {kinds}"
+    component = item.component.removesuffix("@")  # of no known version
+    return f"  {item.vulnerability}  {component}  {item.state}  [{'; '.join(marks) or 'not scored'}]  {kinds}"

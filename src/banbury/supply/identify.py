@@ -143,7 +143,7 @@ def _stated(content: Content, statements: Sequence[Fact], mine: str) -> Iterator
         best = _longest(facts)
         if len(best) > 1 and all(f["evidence"] == "linked" for f in best):
             continue
-        if len({_version(f) for f in best}) == 1:
+        if len({_version(f) for f in best if _numbered(_version(f))}) <= 1:  # a code name says no other version
             yield from (_identity(content, product, *_own_grade(f), version=_version(f), fact=f) for f in best)
         else:
             yield _identity(
@@ -282,6 +282,11 @@ def _version(fact: Fact) -> str:
     return str(fact.get("version", ""))
 
 
+def _numbered(version: str) -> bool:
+    """Whether it is a version at all: a code name is none."""
+    return any(c.isdigit() for c in version)
+
+
 def _identity(
     content: Content, product: str, technique: Technique, standing: Standing, *, version: str = "", low: str = "",
     high: str = "", versions: Sequence[str] = (), rule: str = "", fact: Fact | None = None, start: int = -1,
@@ -293,7 +298,7 @@ def _identity(
         product=product,
         technique=technique,
         standing=standing,
-        version=version if any(c.isdigit() for c in version) else "",  # a code name is no version
+        version=version if _numbered(version) else "",
         low=low,
         high=high,
         versions=list(versions),
