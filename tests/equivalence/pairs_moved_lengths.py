@@ -117,3 +117,33 @@ for _form in MEASURED:
             source, flags = _MAIN.replace("@", MEASURED[form]), ("-Os", "-fPIE", "-pie", "-Wl,-z,norelro")
             a, b = (build.program(arch, f'-DVERSION="{v}"', *flags, source=source) for v in (SHORT, LONG))
             return Sample(a, build.strip(b, arch), *RECORDS)
+
+
+_OBJECT = """
+typedef unsigned long size_t;
+void *memcpy(void *, const void *, size_t);
+void use(const char *);
+#define TEXT "gadget of the third and a fourth kind of a thing that is long, and of all that follow, " VERSION
+"""
+_HIDDEN = f'{_OBJECT} void mark(char *b) {{ const char *p = TEXT; use(p); __asm__("" : "+r"(p)); @ use(b); }}'
+#: Objects of kernels, which are not position-independent.
+_KERNEL = {"x86_64": ("-mcmodel=kernel", "-fno-pic", "-fno-pie"), "aarch64": ("-fno-pic", "-fno-pie")}
+
+for _arch, _flags in _KERNEL.items():
+
+    @tampered(f"object-copied-{_arch}")
+    def _(arch: str = _arch, flags: tuple[str, ...] = _flags) -> Sample:
+        """As many words of the text are copied as before, through a register."""
+        first = assembly(arch, _HIDDEN.replace("@", "memcpy(b, p, sizeof(TEXT));"), *flags)
+        a, b = (
+            build.program(arch, "-c", "-x", "assembler", source=text) for text in (first, first.replace(SHORT, LONG))
+        )
+        assert a != b
+        return Sample(a, b, *RECORDS)
+
+    @harmless(f"object-bytes-{_arch}")
+    def _(arch: str = _arch, flags: tuple[str, ...] = _flags) -> Sample:
+        """The text is copied byte by byte to its end."""
+        source = _HIDDEN.replace("@", "while ((*b++ = *p++));")
+        a, b = (build.program(arch, f'-DVERSION="{v}"', "-c", "-Os", *flags, source=source) for v in (SHORT, LONG))
+        return Sample(a, b, *RECORDS)

@@ -9,6 +9,7 @@ import numpy as np
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
+from banbury.compare.equivalence.machines.carried import Function
 from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_fields import fields
@@ -36,8 +37,12 @@ def check_site(elf: OwnedElf, part: Part, functions: Ints, at: int, lengths: tup
         low, high = functions[:, inside[0]].tolist() if len(inside) else (0, len(raw))
         try:
             found = set(numbers(machine, big, raw[low:high]).tolist())
+            read = Function(machine, big, raw[low:high]).read([at - low], [])
         except NotDecoded as answer:
             raise Refused(part.name, f"code that cannot be decoded: {answer}", where) from answer
+        if read:
+            why = "a text that changed its length is read through a register of this function"
+            raise Refused(part.name, why, where)
     if found & {x + k for x in lengths for k in (0, 1)}:
         raise Refused(part.name, "the length of a text that changed may be a number beside its address", where)
 

@@ -30,6 +30,7 @@ from banbury.compare.equivalence.relayout_uses import Element, Extents, constant
 from banbury.formats import _elf_types as t
 
 _NEAR: Final = 512  # bytes looked at on both sides where no symbol says which function it is
+_MOST: Final = 1 << 20  # uses of tables that hold texts, and elements of tables, that are looked at
 _THUNK: Final = 64  # bytes around a call within which what it leads to may belong to it
 #: Direct calls: the bits that say so, their value, how many low bits are the distance, by how much it is shifted, and
 #: from where it counts.
@@ -73,6 +74,7 @@ class _Check:
         ]
         self.made = [*sides.at, *_sums(sides, added)]
         self.extents = Extents(sides, objects)
+        self.sorted: dict[int, tuple[Ints, Ints, Mask]] = {}  # what each section makes, by its places
         self.functions: dict[tuple[int, int, int], _Function] = {}
 
     def run(self) -> None:
@@ -98,17 +100,28 @@ class _Check:
 
     def _held(self, words: Ints, texts: Ints) -> None:
         """Functions that use a text by a word that holds its address."""
+        targets = np.concatenate([x for _, _, x, _ in self.made])
+        order = np.argsort(targets, kind="stable")
+        targets = targets[order]
+        begin = np.cumsum([0, *(len(x) for _, _, x, _ in self.made)])
+        left = _MOST
         for holder in holders(self.sides, self.extents, words, texts):
             count = (holder.high - holder.low) // self.sides.word
             element = Element((holder.place - holder.low) // self.sides.word, count)
-            for one, places, targets, reads in self.made:
-                for row in np.flatnonzero((targets >= holder.low) & (targets < holder.high)).tolist():
-                    at, target = int(places[row]), int(targets[row])
-                    function, low = self._function(one, at)
-                    function.texts[holder.text] = at
-                    function.elements.add(element)
-                    if target == holder.place and reads[row]:
-                        function.loaded.append(at - low)
+            low, high = np.searchsorted(targets, (holder.low, holder.high))
+            left -= int(high - low)
+            if left < 0:
+                raise Refused("code", "texts that changed their length are used in too many places to look at")
+            for number in order[low:high].tolist():
+                which = int(np.searchsorted(begin, number, "right")) - 1
+                one, places, made, reads = self.made[which]
+                row = number - int(begin[which])
+                at = int(places[row])
+                function, start = self._function(one, at)
+                function.texts[holder.text] = at
+                function.elements.add(element)
+                if made[row] == holder.place and reads[row]:
+                    function.loaded.append(at - start)
 
     def _function(self, one: Part, at: int) -> tuple[_Function, int]:
         low, high = _function(self.objects, one, at) if self.begins is None else _between(self.begins, one, at)
@@ -118,7 +131,10 @@ class _Check:
         low, high = bounds
         raw = self.sides.raw[one.index][0]
         known = _numbers(self.sides, one, raw, bounds, self.objects.is_thumb(one.addr + low))
-        known |= constants(self.sides, self.extents, self._addresses(one, bounds), function.elements, self.starts)
+        addresses = self._addresses(one, bounds)
+        if len(addresses[0]) * len(function.elements) > _MOST:
+            raise Refused(one.name, "texts that changed their length are in too many tables to look at")
+        known |= constants(self.sides, self.extents, addresses, function.elements, self.starts)
         for text, at in function.texts.items():
             if known & self.lengths[text]:
                 where = [Range(at + one.offset, at + one.offset + 1)]
@@ -137,12 +153,14 @@ class _Check:
 
     def _addresses(self, one: Part, bounds: tuple[int, int]) -> tuple[Ints, Mask]:
         """The addresses that the code of a function makes, and whether it reads there."""
-        out = []
-        for part, places, targets, reads in self.made:
-            if part is one:
-                some = (places >= bounds[0]) & (places < bounds[1])
-                out.append((targets[some], reads[some]))
-        return np.concatenate([x for x, _ in out]), np.concatenate([y for _, y in out])
+        if one.index not in self.sorted:
+            own = [(places, targets, reads) for part, places, targets, reads in self.made if part is one]
+            places, targets, reads = (np.concatenate(x) for x in zip(*own, strict=True))
+            order = np.argsort(places, kind="stable")
+            self.sorted[one.index] = places[order], targets[order], reads[order]
+        places, targets, reads = self.sorted[one.index]
+        low, high = np.searchsorted(places, bounds)
+        return targets[low:high], reads[low:high]
 
 
 def _sums(sides: Sides, added: tuple[Ints, Ints, Mask]) -> Iterator[tuple[Part, Ints, Ints, Mask]]:
