@@ -14,7 +14,7 @@ from typing import Final
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.equivalence.places import SECOND, Entry, Files
-from banbury.compare.equivalence.times import Act, differences, interesting
+from banbury.compare.equivalence.times import Act, differences, interesting, told
 from banbury.compare.rebuilds.matching import plain_path
 from banbury.compare.rebuilds.stating import Row
 from banbury.formats.contract import clean_name, stored_name
@@ -43,7 +43,8 @@ def by_times(
     known = {row.unit.path: row for row in rows}
     left: list[NotCompared] = []
     try:
-        for act, one, other in differences(*sides):
+        for act, *decisions in differences(*sides):
+            one, other = map(told, decisions)
             path = clean_name(act.first)[0]
             sure = act.sort in ("python", "newer") or _UNKNOWN not in one
             if sure and path in known:
