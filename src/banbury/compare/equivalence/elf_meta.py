@@ -23,6 +23,7 @@ from banbury.formats import _elf_types as t
 NT_GNU_BUILD_ID = 3
 _SIZES = (8, 16, 20)
 _NOTE = 7
+_MOST = 1 << 16  # numbers of a section that are looked up
 
 
 # Build-id
@@ -220,7 +221,8 @@ def _left_behind(pair: Pair, one: Part, moved: Callable[[int], int | None]) -> N
         ]
     )
     end = max((load.vaddr + load.memsz for load in elf.loads), default=0)
-    if any(moved(value) not in (None, value) for value in np.unique(words[words < end]).tolist()):
+    likely = np.unique(words[words < end])
+    if len(likely) > _MOST or any(moved(value) not in (None, value) for value in likely.tolist()):
         pair.account.refuse(one.name, "it may hold addresses that moved, and is equal", [span(one)], [])
 
 

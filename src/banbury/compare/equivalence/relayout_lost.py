@@ -9,7 +9,7 @@ Sources: gABI (2013), chapter 5; Xen ``public/elfnote.h``.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHT_NOBITS, Part
-from banbury.compare.equivalence.elf_same import SHT_NOTE, may_hold_literals
+from banbury.compare.equivalence.elf_pair import may_hold_literals
 from banbury.compare.equivalence.machines.contract import Mask, Sides
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_data import same_words
@@ -25,6 +25,8 @@ from banbury.compare.equivalence.relayout_map import AddressMap
 from banbury.compare.equivalence.relayout_objects import Objects
 
 U8 = npt.NDArray[np.uint8]
+_NOTE: Final = 7
+_LARGEST: Final = 1 << 20  # bytes of notes
 _BUILD_ID: Final = ".note.gnu.build-id"
 
 
@@ -35,7 +37,7 @@ def check_lost(
     :class:`Refused`."""
     moved = _moved(sides, objects, the_map)
     for one, _ in sides.pairs:
-        if one.type == SHT_NOTE and one.size and one.name != _BUILD_ID:
+        if one.type == _NOTE and one.size and one.name != _BUILD_ID:
             _note(sides, one, the_map)
     if sides.word != 8 or not len(moved):
         return
@@ -85,15 +87,35 @@ def _whole(raw: U8, mask: Mask, moved: Ints, *, big: bool) -> Ints:
 
 
 def _note(sides: Sides, one: Part, the_map: AddressMap) -> None:
+    if one.size > _LARGEST:
+        raise Refused(one.name, "notes of more than a mebibyte")
     raw = sides.raw[one.index][0]
-    at = np.arange(0, len(raw) - 3, 4, dtype=np.int64)
+    at = np.array(_described(raw.tobytes(), "big" if sides.big else "little", one.align), np.int64)
     value = same_words(raw, raw, at, 4, sides.big)[0]
     lost = np.zeros(len(at), bool)
     for part, other in sides.pairs:
-        for own, shift in ((part, 0), (other, part.addr - other.addr)):
-            inside = (value >= own.addr) & (value < own.addr + own.size)
-            lost |= inside & ((shift != 0) | (the_map.many(value) != value))
+        inside = np.flatnonzero((value >= part.addr) & (value < part.addr + part.size))
+        lost[inside] |= the_map.many(value[inside]) != value[inside]
+        if part.addr != other.addr:
+            lost |= (value >= other.addr) & (value < other.addr + other.size)
     _refuse(one, at[lost], 4)
+
+
+def _described(raw: bytes, order: Literal["big", "little"], align: int) -> list[int]:
+    """Offsets of the words that notes say, without their headers and names (gABI, chapter 5, "Note Section"); of what
+    is no note all."""
+    out: list[int] = []
+    at = 0
+    step = 8 if align == 8 else 4
+    while at + 12 <= len(raw):
+        name, size = (int.from_bytes(raw[at + k : at + k + 4], order) for k in (0, 4))
+        begin = at + -(-(12 + name) // step) * step
+        end = begin + -(-size // step) * step
+        if end > len(raw) + step:
+            break
+        out += range(begin, min(end, len(raw)) - 3, 4)
+        at = end
+    return out + list(range(at, len(raw) - 3, 4))
 
 
 def _refuse(one: Part, at: Ints, width: int) -> None:
