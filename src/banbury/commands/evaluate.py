@@ -12,7 +12,7 @@ from banbury.commands.common import WORKSPACE, errors_as_exit_status
 from banbury.commands.feeds import FEEDS
 from banbury.model.evaluation import Severity
 from banbury.present.rebuilds import told
-from banbury.present.text import human, percent
+from banbury.present.text import counted, human, percent
 from banbury.terminal import TerminalProgress, plain
 
 if TYPE_CHECKING:
@@ -138,6 +138,9 @@ def summary(evaluation: Evaluation, folder: Path) -> str:
     lines.append("  findings: " + (", ".join(f"{n} {s}" for s, n in counts.items()) or "none"))
     if evaluation.supply is not None and evaluation.supply.inventory.components:
         lines.append(f"  {_supply(evaluation.supply)}")
+    if evaluation.supply is not None:
+        refused = [bill for bill in evaluation.supply.bills if bill.refused]
+        lines += [f"  NOT READ, and compared with nothing: {plain(b.name)}: {plain(b.refused)}" for b in refused]
     for row in evaluation.rebuilds:
         name = plain(evaluation.nodes[row.image].name)
         lines.append(f"  {name} against its rebuild: {row.verdict or 'there is none'}")
@@ -154,7 +157,7 @@ def _supply(chain: SupplyChain) -> str:
     """One line on the components, and on what is known against them."""
     from banbury.present.supply import OPEN, open_states
 
-    found = f"{len(chain.inventory.components)} components"
+    found = counted(len(chain.inventory.components), "component")
     if not chain.matched:
         return f"{found}; NO VULNERABILITY FEED was loaded: nothing is said of known vulnerabilities"
     counts = open_states(chain)

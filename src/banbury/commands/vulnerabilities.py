@@ -133,7 +133,11 @@ def _decide(
     matches = [item for one in found for item in one.matched.matches]
     held = [item for item in matches if item.vulnerability == on[0] and item.component == on[1]]
     if not held:
-        raise InputError(f"{on[0]} is not matched to {on[1]}", hint="a decision is bound to a match and its evidence")
+        others = sorted({item.component for item in matches if item.vulnerability == on[0]})
+        hint = (
+            f"it is matched to {', '.join(others[:6])}" if others else "a decision is bound to a match and its evidence"
+        )
+        raise InputError(f"{on[0]} is not matched to {on[1]}", hint=hint)
     if state == State.NOT_AFFECTED and justification is None:
         raise InputError("that it is not affected needs --justification")
     if state != State.NOT_AFFECTED and justification is not None:

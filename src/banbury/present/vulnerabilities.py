@@ -9,6 +9,7 @@ import msgspec
 from msgspec import structs
 
 from banbury.model.supply import Match, State
+from banbury.present.text import counted
 from banbury.present.vex.assessment import state
 from banbury.supply import products
 from banbury.supply.match.reasons import digest as reasons_digest
@@ -59,10 +60,10 @@ def lines(one: Rematched) -> list[str]:
     matches = one.matched.matches
     counts = Counter(str(state(item)) for item in matches)  # an analyst's decision counts, as it does in the report
     told = ", ".join(f"{counts[each]} {each}" for each in State if counts[each]) or "none"
-    out = [one.inventory.label, f"  {len(one.inventory.components)} components; {told}"]
+    out = [one.inventory.label, f"  {counted(len(one.inventory.components), 'component')}; {told}"]
     if one.matched.unmatched:
         out.append(
-            f"  {len(one.matched.unmatched)} components have no name that any feed knows: nothing is said of them"
+            f"  of {counted(len(one.matched.unmatched), 'component')} no feed speaks by any known name: nothing is said of them"
         )
     out += _changes(one.difference)
     out += [_line(item) for item in matches[:LISTED]]

@@ -116,7 +116,7 @@ class Components(FileInspector):
     name = "components"
     title = "Identification by bytes"
     question = "Which products, in which versions, does this content show by its own bytes?"
-    version = 4
+    version = 5
     blind_spots = (
         "A product that states no version in its bytes shows at most that it is there.",
         "A mark is text: whoever builds a file can write another one into it.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -71,6 +72,8 @@ class Importing:
         except OSError as problem:
             raise InputError(f"{path}: {problem.strerror}") from problem
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise InputError(f"{path}: no file: a feed comes as one")
             return self._open_file(descriptor, path, name or path.name, licence)
         finally:
             os.close(descriptor)
@@ -89,7 +92,7 @@ class Importing:
                     f"{path}: {answer.trouble}", hint="nothing was changed; what was imported before stands"
                 )
             if not answer.known:
-                raise InputError(f"{path}: no format of a feed that is known", hint="see banbury feeds --help")
+                raise InputError(f"{path}: no format of a feed that is known", hint="see banbury feeds import --help")
             return self._store_batches(spool.fileno(), digest, name, licence, path)
 
     def _read(self, descriptor: int, spool: int, path: Path) -> Answer:
