@@ -217,7 +217,7 @@ def test_the_command(workspace: Path) -> None:
     done = asked(workspace, "aaaaaaaa", *decision, "--justification", "vulnerable_code_not_in_execute_path",
                  "--fail-on", "candidate")  # fmt: skip
     assert (done.exit_code, "A. Analyst decided" in done.output) == (0, True)
-    assert "components; 1 not affected" in done.output  # the decision counts
+    assert "1 component; 1 not affected" in done.output  # the decision counts
     assert asked(workspace, "aaaaaaaa", *decision[:4], "affected", *decision[5:], "--justification",
                  "component_not_present").exit_code == 2  # fmt: skip
 

@@ -140,7 +140,10 @@ def summary(evaluation: Evaluation, folder: Path) -> str:
         lines.append(f"  {_supply(evaluation.supply)}")
     if evaluation.supply is not None:
         refused = [bill for bill in evaluation.supply.bills if bill.refused]
-        lines += [f"  NOT READ, and compared with nothing: {plain(b.name)}: {plain(b.refused)}" for b in refused]
+        lines += [
+            f"  BILL OF MATERIALS REFUSED, nothing is concluded from it: {plain(b.name)}: {plain(b.refused)}"
+            for b in refused
+        ]
     for row in evaluation.rebuilds:
         name = plain(evaluation.nodes[row.image].name)
         lines.append(f"  {name} against its rebuild: {row.verdict or 'there is none'}")

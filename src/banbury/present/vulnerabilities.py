@@ -62,9 +62,8 @@ def lines(one: Rematched) -> list[str]:
     told = ", ".join(f"{counts[each]} {each}" for each in State if counts[each]) or "none"
     out = [one.inventory.label, f"  {counted(len(one.inventory.components), 'component')}; {told}"]
     if one.matched.unmatched:
-        out.append(
-            f"  of {counted(len(one.matched.unmatched), 'component')} no feed speaks by any known name: nothing is said of them"
-        )
+        number = counted(len(one.matched.unmatched), "component")
+        out.append(f"  of {number} no feed speaks by any known name: nothing is said of them")
     out += _changes(one.difference)
     out += [_line(item) for item in matches[:LISTED]]
     if len(matches) > LISTED:
