@@ -47,10 +47,15 @@ def lines(found: EquivalenceReport) -> Iterator[str]:
         where = "" if len(found.files) == 1 else f" ({counted(used.files, 'file')})"
         yield f"  rests on {used.tier} {used.rule}{where}: {used.text}"
     bad = [f for f in found.files if not f.own.equivalent]
-    for file in bad[:_LISTED]:
-        yield f"  {file.own}: {clip(file.path)}: {clip(reason(file))}"
-    if len(bad) > _LISTED:
-        yield f"  and {len(bad) - _LISTED} more"
+    groups: dict[tuple[Verdict, str], list[FileReport]] = {}
+    for file in bad:
+        groups.setdefault((file.own, reason(file)), []).append(file)
+    listed = list(groups.items())[:_LISTED]
+    for (own, why), files in listed:
+        more = f" and {counted(len(files) - 1, 'more file')}" if len(files) > 1 else ""
+        yield f"  {own}: {clip(files[0].path)}{more}: {clip(why)}"
+    if len(groups) > _LISTED:
+        yield f"  and {len(bad) - sum(len(files) for _, files in listed)} more"
 
 
 def premises(found: EquivalenceReport) -> list[str]:
@@ -95,7 +100,7 @@ def change(what: str, a: str, b: str) -> str:
     if what in ("added", "removed"):
         side = "only the shipped side has it" if what == "added" else "only the rebuilt side has it"
         return f"{side} ({b or a})"
-    return f"{what} {a} rebuilt, {b} shipped"
+    return f"{what} {a or '(none)'} rebuilt, {b or '(none)'} shipped"
 
 
 class Assumed(Struct, frozen=True, kw_only=True):

@@ -39,7 +39,7 @@ _SHUT = {"unsupported", "encrypted", "bomb", "truncated"}
 
 
 #: Components named in one line.
-_NAMED = 12
+_NAMED = 6
 
 
 class Gap(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -81,7 +81,10 @@ def _compare(work: Work) -> None:
     ours, theirs = read_parts(work.a), read_parts(work.b)
     if b"/" in {p.name for p in (*ours, *theirs)} or not _is_deb(ours):
         if any(p.name.startswith((b"debian-binary", b"control.tar", b"data.tar")) for p in (*ours, *theirs)):
-            raise Refused("members", "of a package, in another form than dpkg-deb's")
+            raise Refused(
+                "members",
+                "of a package, with other names or in another order than dpkg-deb writes them (GNU ar adds a /)",
+            )
         _library(work, ours, theirs)
         return
     if not _is_deb(theirs):
