@@ -81,6 +81,7 @@ def test_every_class_and_byte_order_is_read_exactly(bits: int, big: bool, table:
     assert [s.name for s in elf.dynamic_symbols] == ["", "puts", "strcpy", "free", "answer", "question"]
     assert elf.imports == {"puts", "strcpy", "free"}
     assert elf.exports == {"answer", "question"}
+    assert type(elf)(elf.view).exported == elf.exported == (["answer", "question"], table != "none")
     assert elf.symbols_complete is (table != "none")
     assert elf.flags_1 == 0x08000001
     (table_read,) = elf.relocations

@@ -30,6 +30,18 @@ def read_symbols(elf: ElfFile, offset: int, count: int, strings: StringTable) ->
     return [Symbol(at(n), v, s, i, o, x) for n, v, s, i, o, x in layout.iter_unpack(raw)]
 
 
+def exported_names(elf: ElfFile, offset: int, count: int, strings: StringTable) -> list[str]:
+    """The names of the global and weak symbols among ``count`` at ``offset`` that the file provides, sorted, each once:
+    what :func:`read_symbols` would give, without the rest."""
+    order = ">" if elf.big else "<"
+    wide = [("name", "u4"), ("info", "u1"), ("other", "u1"), ("section", "u2"), ("value", "u8"), ("size", "u8")]
+    narrow = [("name", "u4"), ("value", "u4"), ("size", "u4"), ("info", "u1"), ("other", "u1"), ("section", "u2")]
+    layout = np.dtype([(name, order + sort) for name, sort in (wide if elf.is64 else narrow)])
+    table = np.frombuffer(elf.view.mem(offset, count * layout.itemsize), dtype=layout)
+    own = table["name"][(table["section"] != 0) & (table["info"] >> 4 != 0)]
+    return sorted({strings.at(at) for at in np.unique(own).tolist()} - {""})
+
+
 def count_dynamic(elf: ElfFile) -> SymbolCount:
     """How many symbols stand at DT_SYMTAB: by DT_HASH, DT_MIPS_SYMTABNO or DT_GNU_HASH, but never fewer than the
     relocations refer to; else up to the table that follows in memory. Raises ``Malformed`` where DT_SYMTAB is not

@@ -310,6 +310,18 @@ class ElfFile:
         return frozenset(s.name for s in self.dynamic_symbols if s.section != 0 and s.name and s.info >> 4)
 
     @cached_property
+    def exported(self) -> tuple[list[str], bool]:
+        """The names of ``exports``, sorted, and whether these are all; read alone where no other symbols were."""
+        address = self.tag(t.DT_SYMTAB)
+        if address is None or "dynamic_symbols" in self.__dict__:
+            return sorted(self.exports), self.symbols_complete
+        from banbury.formats._elf_symbols import exported_names
+
+        names = self._string_table()
+        found = exported_names(self, self.offset_of(address), self.symbol_count.count, names)
+        return found, self.symbol_count.complete and not names.missed
+
+    @cached_property
     def relocations(self) -> list[Relocations]:
         """The dynamic relocation tables. Raises ``Malformed`` where one is not wholly in the file."""
         from banbury.formats._elf_relocs import dynamic_relocations

@@ -232,11 +232,10 @@ def _exports(file: FileView) -> tuple[str, list[str], bool]:
     try:
         elf = file.elf
         soname = elf.soname
-        if not _NAME.fullmatch(soname):
-            return "", [], False
-        return soname, sorted(elf.exports), elf.symbols_complete
+        exported, complete = elf.exported if _NAME.fullmatch(soname) else ([], False)
     except BanburyError:
         return "", [], False  # the inspectors of ELF files say so
+    return (soname, exported, complete) if exported else ("", [], False)
 
 
 def _digests(names: list[str]) -> str:
