@@ -32,6 +32,12 @@ FORMS = {
         char *p = malloc(strlen(v[0]) + LENGTH + 1); strcpy(p, v[0]); strcat(p, TEXT); puts(p); }}""",
     "end": f"""{_APART} mark(char *b) {{ strcpy(b, TEXT); b[LENGTH] = 10; b[LENGTH + 1] = 0; }}
         void show(int c, char **v) {{ char b[64]; mark(b); puts(b); }}""",
+    "cold": """__attribute__((noinline, cold)) void bad(const char *t) { puts(t); }
+        __attribute__((noinline, noipa)) void copy(char *d, const char *t) { strcpy(d, t); }
+        __attribute__((noinline)) int put(char *b, size_t room, int k) { if (room < sizeof TEXT) return -1;
+        if (__builtin_expect(k > 3, 0)) { bad("many"); copy(b, TEXT); bad("very many"); return 2; }
+        copy(b, "x"); puts("an ordinary text"); return 1; }
+        void show(int c, char **v) { char b[64]; if (put(b, 16 + c, c + 3) > 0) puts(b); }""",
     "usage": f"""{_APART} show(int c, char **v) {{ fputs("{"a line of how it is used, " * 12}" VERSION, stdout); }}""",
     "short-field": """const struct mark marks[] = {{"one", 3, 1}, {TEXT, LENGTH, 2}, {"three", 5, 3}};
         void show(int c, char **v) { fwrite(marks[c].text, 1, marks[c].length, stdout); }""",
@@ -90,7 +96,7 @@ def _forms() -> list[tuple[str, str, str]]:
     """Form, processor and level of optimisation."""
     out = [(form, arch, "-Os") for form in ("end", "short-field", "pointer") for arch in _ALL]
     out += [("beside", arch, "-Os") for arch in _ALL] + [("pointer", arch, "-O2") for arch in _ALL]
-    out += [("fields", "arm", "-Os"), ("sum", "x86_64", "-Os"), ("usage", "arm", "-O2")]
+    out += [("fields", "arm", "-Os"), ("sum", "x86_64", "-Os"), ("usage", "arm", "-O2"), ("cold", "x86_64", "-O2")]
     return out + [(form, "x86_64", level) for form in ("fields", "copy") for level in ("-O2", "-Os")]
 
 

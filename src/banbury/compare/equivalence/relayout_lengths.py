@@ -23,6 +23,7 @@ from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.carried import Function
 from banbury.compare.equivalence.machines.contract import U8, Mask, Sides
 from banbury.compare.equivalence.machines.numbers import numbers
+from banbury.compare.equivalence.machines.x86_64_joined import Jumps
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_fields import fields
 from banbury.compare.equivalence.relayout_objects import Objects
@@ -76,6 +77,7 @@ class _Check:
         self.extents = Extents(sides, objects)
         self.sorted: dict[int, tuple[Ints, Ints, Mask]] = {}  # what each section makes, by its places
         self.functions: dict[tuple[int, int, int], _Function] = {}
+        self.jumps: dict[int, Jumps] = {}
 
     def run(self) -> None:
         for one, places, targets, reads in self.made:
@@ -124,13 +126,15 @@ class _Check:
                     function.loaded.append(at - start)
 
     def _function(self, one: Part, at: int) -> tuple[_Function, int]:
-        low, high = _function(self.objects, one, at) if self.begins is None else _between(self.begins, one, at)
+        low, high = self._bounds(one, at)
         return self.functions.setdefault((one.index, low, high), _Function()), low
 
     def _check(self, one: Part, bounds: tuple[int, int], function: _Function) -> None:
         low, high = bounds
         raw = self.sides.raw[one.index][0]
-        known = _numbers(self.sides, one, raw, bounds, self.objects.is_thumb(one.addr + low))
+        known: set[int] = set()
+        for stretch in self._stretches(one, bounds):
+            known |= _numbers(self.sides, one, raw, stretch, self.objects.is_thumb(one.addr + stretch[0]))
         addresses = self._addresses(one, bounds)
         if len(addresses[0]) * len(function.elements) > _MOST:
             raise Refused(one.name, "texts that changed their length are in too many tables to look at")
@@ -150,6 +154,18 @@ class _Check:
         if read:
             where = [Range(low + one.offset, high + one.offset)]
             raise Refused(one.name, "a text that changed its length is read through a register of this function", where)
+
+    def _stretches(self, one: Part, bounds: tuple[int, int]) -> list[tuple[int, int]]:
+        """The function at ``bounds`` with what a compiler has put elsewhere of it."""
+        entries = next((x for part, _, x in self.sides.code if part.index == one.index), None)
+        if self.sides.a.header.machine != t.EM_X86_64 or entries is None:
+            return [bounds]
+        if one.index not in self.jumps:
+            self.jumps[one.index] = Jumps(self.sides.raw[one.index][0], entries)
+        return self.jumps[one.index].joined(bounds, lambda at: self._bounds(one, at))
+
+    def _bounds(self, one: Part, at: int) -> tuple[int, int]:
+        return _function(self.objects, one, at) if self.begins is None else _between(self.begins, one, at)
 
     def _addresses(self, one: Part, bounds: tuple[int, int]) -> tuple[Ints, Mask]:
         """The addresses that the code of a function makes, and whether it reads there."""
