@@ -37,8 +37,8 @@ def check(
     sample: bytes, positions: Iterable[int], free: Free, repair: Callable[[bytearray], None], *, values: int = 3,
     exactly: bool = True,
 ) -> None:  # fmt: skip
-    """Change each byte to some values and hold the verdicts against ``free``; not ``exactly``: more may be refused. Each
-    also beside another difference, so that bytes show that nobody reads."""
+    """Change each byte to some values and hold the verdicts against ``free``; not ``exactly``: more may be refused.
+    Each also beside another difference, so that bytes show that nobody reads."""
     rng = random.Random(11)
     wrong, some = [], 0
     positions = [*positions]

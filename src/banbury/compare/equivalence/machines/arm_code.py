@@ -77,8 +77,8 @@ class Body:
         into[: self.count][adr] = (h >> 8 & 7)[adr]
         long = np.isin(w & np.uint32(0xFBFF8000), (0xF20F0000, 0xF2AF0000))
         into[: self.count][long] = (w >> 8 & 15)[long]
-        words = np.isin(a & np.uint32(0x0FFF0000), (0x028F0000, 0x024F0000)) & (a >> 28 < 15)
-        into[self.count :][words] = (a >> 12 & 15)[words]
+        wide = np.isin(a & np.uint32(0x0FFF0000), (0x028F0000, 0x024F0000)) & (a >> 28 < 15)
+        into[self.count :][wide] = (a >> 12 & 15)[wide]
         self.near = into
         self._sums_of_tables()
         self._held()

@@ -44,10 +44,10 @@ def linkage(sides: Sides, one: Part, other: Part) -> tuple[CodePair, list[int]]:
     bits = np.zeros(len(words), np.uint32)
     bits[4:first] = 0xFFFFFFFF
     refs = []
-    for w, part in ((words, one), (words_b, other)):
-        value = w[4:first]
-        header = (16 + value - (value >> 31 << 32) + part.addr) % _WRAP
-        refs.append(np.concatenate((header, _slots(w, at, part))))
+    for w, section in ((words, one), (words_b, other)):
+        held = w[4:first]
+        header = (16 + held - (held >> 31 << 32) + section.addr) % _WRAP
+        refs.append(np.concatenate((header, _slots(w, at, section))))
     bits[at], bits[at + 1], bits[at + 2] = 0xFF, 0xFF, 0xFFF
     entries = np.zeros(one.size + 1, bool)
     entries[:first] = np.arange(first) == 0
