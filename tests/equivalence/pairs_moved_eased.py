@@ -216,26 +216,56 @@ def _() -> Sample:
     return honest("x86_64", PACKED.replace("EXTRA", ""))
 
 
-def _unaligned(use: str) -> Sample:
+def _unaligned(use: str, *flags: str, text: bool = False, longer: str = LONG) -> Sample:
     """A constant that stands at a multiple of 16, with nothing to fill in front of it, stands elsewhere; ``use``: an
-    instruction that faults."""
+    instruction that faults, or what sees the address; ``text``: the constant looks like one."""
     extra = f'asm volatile("{use}" :: "r"(steps), "r"((long)c) : "xmm0", "rax");'
     source = (_HEAD + PACKED).replace("EXTRA", extra).replace('"some more"', '"some more text"')
     source = source.replace("200, 201}", "200, 201, 202, 203, 204, 205, 206}")
-    texts = [assembly("x86_64", source.replace("VERSION", f'"{v}"')) for v in (SHORT, LONG)]
-    a, b = (linked("x86_64", text) for text in texts)
+    if text:
+        start = source.index("steps[] ODD")
+        source = source[:start] + 'steps[16] ODD = "0123456789abcde"' + source[source.index(", last[83]") :]
+    texts = [assembly("x86_64", source.replace("VERSION", f'"{v}"')) for v in (SHORT, longer)]
+    a, b = (linked("x86_64", made, "-pie", *flags) for made in texts)
     assert build.symbol(a, "steps")[0] % 16 == 0 != build.symbol(b, "steps")[0] % 16
-    return Sample(a, build.strip(b), *RECORDS)
+    return Sample(a, build.strip(b), RECORDS[0], BuildRecord(versions={"p": longer}))
+
+
+@harmless("moved-unaligned-bytes")
+def _() -> Sample:
+    """Nothing needs the constant's alignment."""
+    return _unaligned("nop")
 
 
 USES = {"named": "pxor steps(%%rip), %%xmm0", "register": "movaps (%0), %%xmm0", "index": "paddd (%0,%1), %%xmm0"}
 USES |= {"frame": "mov %0, %%rbp; movaps (%%rbp), %%xmm0", "vector": "vmovdqa (%0), %%xmm0"}
+USES |= {"unpacked": "unpckhpd steps(%%rip), %%xmm0", "doubled": "movshdup steps(%%rip), %%xmm0"}
+USES |= {"wide": "movl 4(%0), %%eax", "asked": "lea steps(%%rip), %%rax; testb $7, %%al"}
+USES |= {"tagged": "lea steps+1(%%rip), %%rax; and $-4, %%rax; movl (%%rax), %%eax"}
 
 for _name, _use in USES.items():
 
     @tampered(f"moved-unaligned-{_name}")
     def _(use: str = _use) -> Sample:
-        return _unaligned(use)
+        return _unaligned(use, longer=LONG[:-1] if use == USES["wide"] else LONG)
+
+
+@tampered("moved-unaligned-text")
+def _() -> Sample:
+    """The constant looks like text."""
+    return _unaligned(USES["named"], text=True)
+
+
+@tampered("moved-unaligned-label")
+def _() -> Sample:
+    """A part of it is read by name as well, and it moves by as much as lies in front of that part."""
+    return _unaligned("pxor steps(%%rip), %%xmm0; movl steps+8(%%rip), %%eax", longer=EIGHT)
+
+
+@tampered("moved-unaligned-exported")
+def _() -> Sample:
+    """Others may read it: the dynamic symbols name it."""
+    return _unaligned("nop", "-Wl,--export-dynamic-symbol=steps")
 
 
 #: A list of numbers each of which would lead to a place of the program.
@@ -243,8 +273,8 @@ COMPARED = """
 const int list[34] __attribute__((aligned(16))) = {180, 184, 188, 192, 196, 200};
 const char banner[] __attribute__((aligned(1))) = "a gadget of " VERSION;
 const char more[] __attribute__((aligned(1))) = "a text behind the version, which it moves on and on and on";
-__attribute__((noinline)) int find(int x) { for (int k = 0; k < 34; k++) if (list[k] == x) return k; return -1; }
 __attribute__((noinline)) int see(const char *text, int k) { return printf("%s %d", text, k) > k; }
+__attribute__((noinline)) int find(int x) { int k = 0; while (k < 34 && list[k] != x) k++; return see(more, k); }
 int main(int c, char **v) { see(banner, 1); see(more, 2); return find(c); }
 """
 
@@ -269,11 +299,17 @@ extern const char *nth(long k, int x);
 int main(int c, char **v) { puts(banner); puts(s0); puts(s1); puts(s2); puts(s3); puts(s4); return puts(nth(c, 1)); }
 """
 _ADD = r" movslq (%rcx,%rdi,4), %rax\n add %rcx, %rax\n ret"
+_SECOND = r" movslq 4(%rax), %rdx\n add %rdx, %rax\n ret\n"
 _TABLES = {
     "compared": r"lea dtab(%rip), %rcx\n cmp (%rcx,%rdi,4), %esi\n je 1f\n1:" + _ADD,
     "tested": r"lea dtab(%rip), %rcx\n cmpl $0, (%rcx,%rdi,4)\n je 1f\n1:" + _ADD,
     "copied": r"lea dtab(%rip), %rdx\n cmp (%rdx,%rdi,4), %esi\n mov %rdx, %rcx\n" + _ADD,
     "jumped": r"lea dtab(%rip), %rcx\n cmp (%rcx,%rdi,4), %esi\n jne 1f\n ret\n nop; nop\n1:" + _ADD,
+    "returned": r"call 2f\n" + _SECOND + r"2: lea dtab(%rip), %rax\n cmp (%rax), %edi\n ret",
+    "passed": r"lea dtab(%rip), %rdi\n cmp (%rdi), %esi\n call 2f\n ret\n2: mov %rdi, %rax\n" + _SECOND,
+    "rotated": r"lea dtab(%rip), %rcx\n cmp (%rcx), %edi\n rorx $0, %rcx, %rax\n" + _SECOND,
+    "vector": r"lea dtab(%rip), %rcx\n cmp (%rcx), %edi\n vmovq %rcx, %xmm0\n vmovq %xmm0, %rax\n" + _SECOND,
+    "exchanged": r"lea dtab(%rip), %rax\n cmp (%rax), %edi\n xchg %rax, %rcx\n lea (%rcx), %rax\n" + _SECOND,
     "held": r"mov held(%rip), %rcx\n" + _ADD,
     "read": r"mov dtab(%rip), %eax\n mov held(%rip), %rcx\n" + _ADD,
 }

@@ -34,11 +34,13 @@ from banbury.compare.equivalence.machines.displaced import KEPT
 from banbury.compare.equivalence.machines.x86_64 import X86
 from banbury.compare.equivalence.machines.x86_64_aligned import aligned
 from banbury.compare.equivalence.machines.x86_64_compared import Compared
+from banbury.compare.equivalence.machines.x86_64_seen import seen
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_aligned import Wanted, check_aligned
 from banbury.compare.equivalence.relayout_exceptions import exceptions
 from banbury.compare.equivalence.relayout_fixed import Fixed
 from banbury.compare.equivalence.relayout_headers import check_headers
-from banbury.compare.equivalence.relayout_items import Text, check_aligned, compare_items, constant, labels, pieces_of
+from banbury.compare.equivalence.relayout_items import Text, compare_items, constant, labels, pieces_of
 from banbury.compare.equivalence.relayout_lengths import check_lengths
 from banbury.compare.equivalence.relayout_lost import check_lost
 from banbury.compare.equivalence.relayout_map import AddressMap, Piece, is_template, paired
@@ -325,12 +327,28 @@ class _Proof:
         objects = self.objects if self.objects.known else self._pool(parts, (fixed, raw_b), split, mask)
         self.texts += compare_items(self.pair, parts, (fixed, raw_b), split, self._made(), mask, objects)
         free = not (one.flags | other.flags) & SHF_WRITE  # what is written may be shared, by whole words
-        check_aligned(one, raw, old, new, lambda: self._aligned if free else None)
+        if (old != new).any():
+            check_aligned(self.pair, parts, raw, split, self._wanted if free else None, self._read)
 
     @cached_property
-    def _aligned(self) -> Ints | None:
-        """The addresses that code needs aligned; ``None``: any may be one."""
-        return aligned(self.machine.decoded) if isinstance(self.machine, X86) else None
+    def _wanted(self) -> Wanted | None:
+        """What code wants of addresses; ``None``: anything."""
+        faults = aligned(self.machine.decoded) if isinstance(self.machine, X86) else None
+        if faults is None or not isinstance(self.machine, X86):
+            return None
+        names = {part.name for part, _, _ in self.sides.code}
+        groups = self.refs.groups()
+        none = np.zeros(0, np.int64)
+        symbols = {one.name for one, _ in self.pairs if one.type == t.SHT_DYNSYM}
+        exported = np.concatenate([none, *(old for where, old, _ in groups if where in symbols)])
+        held = [old for where, old, _ in groups if where not in names]
+        taken = np.concatenate([none, *held, *(targets[~reads] for _, _, targets, reads in self.sides.at)])
+        return Wanted(faults, exported, np.unique(taken), seen(self.machine.decoded))
+
+    @cached_property
+    def _read(self) -> Ints:
+        """The addresses at which code reads or writes at once."""
+        return np.concatenate([np.zeros(0, np.int64), *(x[reads] for _, _, x, reads in self.sides.at)])
 
     def _pool(self, parts: tuple[Part, Part], raw: tuple[U8, U8], split: tuple[Ints, Ints], mask: Mask) -> Pool:
         """The texts of a section of data, where no symbols say what is an object."""

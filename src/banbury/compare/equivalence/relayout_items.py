@@ -9,7 +9,6 @@ what follows; nothing else can change a shift.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -140,32 +139,6 @@ def _named(one: Part, whole: tuple[bytes, bytes], begin: tuple[Ints, Ints], at: 
         x, y = int(begin[0][row]), int(begin[1][row])
         out.append((one.addr + x, ends[0] - x + 1, ends[1] - y + 1))
     return out
-
-
-def check_aligned(one: Part, raw: U8, old: Ints, new: Ints, named: Callable[[], Ints | None]) -> None:
-    """What is no text keeps as much of its alignment as it may need: that of its address, its size, its section and a
-    vector. Raises :class:`Refused`: a processor faults, or reads otherwise, where a constant is not aligned. ``named``:
-    the addresses that need any alignment at all (``None``: all may)."""
-    sizes = np.diff(np.append(old, one.addr + one.size))
-    size = 1 << np.log2(np.maximum(sizes, 1)).astype(np.int64)
-    kept = np.maximum(old & -old, new & -new)
-    need = np.minimum.reduce([np.where(kept > 0, kept, _MOST_ALIGN), size, np.full(len(old), max(one.align, 1))])
-    lost = np.flatnonzero((new - old) % np.minimum(need, _MOST_ALIGN))
-    starts, ends = old[lost], old[lost] + sizes[lost]
-    texts = [is_text(raw[x - one.addr : y - one.addr].tobytes().replace(b"\0", b"")) for x, y in _pairs(starts, ends)]
-    bare = ~np.array(texts, bool)
-    if not bare.any():
-        return
-    wanted = named()
-    if wanted is not None:
-        bare &= np.searchsorted(wanted, starts) != np.searchsorted(wanted, ends)
-    for start, end in _pairs(starts[bare], ends[bare]):
-        where = [Range(start - one.addr + one.offset, end - one.addr + one.offset)]
-        raise Refused(one.name, "data that is no text moved out of its alignment", where)
-
-
-def _pairs(starts: Ints, ends: Ints) -> Iterator[tuple[int, int]]:
-    return zip(starts.tolist(), ends.tolist(), strict=True)
 
 
 def _check_meant(one: Part, a: U8, where: tuple[int, int, int], inside: bool, count: int) -> None:

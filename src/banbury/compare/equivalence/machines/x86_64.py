@@ -76,6 +76,7 @@ _DISP: Final = np.array(
 _SIB: Final = np.array([m >> 6 != 3 and m & 7 == 4 for m in range(256)])
 _CHUNK: Final = 1 << 16
 _MARGIN: Final = 32
+_STRUCTURE: Final = 1 << 16  # bytes; no member of a structure lies further from its beginning
 
 
 class X86(Machine):
@@ -127,22 +128,24 @@ class X86(Machine):
 
     def _absolute(self, one: Part, other: Part, code: Code) -> None:
         """Enter the fields that may hold an absolute address. Compilers let indices begin elsewhere than at 0, so that
-        a displacement may lie before its table: one that leads to code, to no section or just below the image is
-        refused."""
+        a displacement may lie before its table: one that leads to code, to no section or below the image is refused, if
+        it is larger than a structure."""
         raw, raw_b = self.sides.raw[one.index]
-        found = absolute(raw, code)
+        found, operands_of = absolute(raw, code), self.decoded[-1][3]
         for at, width in ((found.displacements, 4), (found.immediates, 4), (found.wide, 8)):
             old, new = same_words(raw, raw_b, at, width, big=False)
             if width == 4:
                 old, new = (x.astype(np.uint32).astype(np.int32).astype(np.int64) for x in (old, new))
             if at is found.displacements:
                 self._outside(one, at, old)
-            self.sides.at.append((one, at, old, np.full(len(at), at is found.displacements)))
+            rows = np.searchsorted(code.starts, at, "right") - 1
+            reads = (operands_of.opcode[rows] != 0x8D) & (at is found.displacements)  # all but lea
+            self.sides.at.append((one, at, old, reads))
             self.sides.immediates.append((one, other, at, width, old, new))
 
     def _outside(self, one: Part, at: Ints, value: Ints) -> None:
         low, high = self.sides.image or (0, 0)
-        strange = (value >= low - BELOW) & (value <= high)
+        strange = (value >= min(low - BELOW, _STRUCTURE)) & (value <= high)
         for part, _ in self.sides.pairs:
             if not part.code:
                 strange &= (value < part.addr) | (value > part.addr + part.size)

@@ -20,17 +20,28 @@ from banbury.compare.equivalence.machines.x86_64_absolute import Operands, behin
 U8 = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 _SP, _BP = 4, 5
-#: Two-byte opcodes that need alignment whatever their prefix; and those of one element with F2 or F3.
-_ALIGNED: Final = (0x28, 0x29, 0x2B, *range(0x50, 0x80), 0xAE, 0xC2, 0xC6, 0xC7, *range(0xD0, 0x100))
-_SCALAR: Final = (0x51, 0x52, 0x53, 0x58, 0x59, 0x5A, 0x5C, 0x5D, 0x5E, 0x5F, 0xC2)
-_WORDS: Final = (0x6E, 0x7E, 0xD6)  # MOVD and MOVQ
+#: Two-byte opcodes that take memory as it stands, or have none: all others are held to fault.
+_ANYWHERE: Final = (
+    *range(0x04), 0x0D, *range(0x10, 0x14), 0x16, 0x17, *range(0x18, 0x20), 0x2A, 0x2C, 0x2D, 0x2E, 0x2F,
+    *range(0x40, 0x50), 0x6E, 0x7E, *range(0x90, 0xA0), 0xA3, 0xA4, 0xA5, 0xAB, 0xAC, 0xAD, *range(0xAF, 0xC2),
+    0xC3, 0xC4, 0xD6,
+)  # fmt: skip
+#: Those that do so with F2 or F3 (of one element, MOVDQU, LDDQU), and those that fault with F3 (MOVSLDUP, MOVSHDUP).
+_REPEATED: Final = (0x51, 0x52, 0x53, 0x58, 0x59, 0x5A, 0x5C, 0x5D, 0x5E, 0x5F, 0x6F, 0x7F, 0xC2, 0xF0)
+_DOUBLED: Final = (0x12, 0x16)
+#: With VEX and EVEX: aligned moves, and those past the caches (SDM, volume 1, table 14-22).
+_MOVES: Final = (0x28, 0x29, 0x2A, 0x2B, 0x6F, 0x7F, 0xE7)
+_STATE: Final = (0xAE, 0xC7)  # XSAVE and its like, which need 64 bytes
 
 
-def aligned(decoded: list[tuple[Part, U8, Code, Operands]]) -> Ints | None:
-    """The addresses of the first file that such instructions name; ``None`` where one may go anywhere."""
-    out = [np.zeros(0, np.int64)]
+def aligned(decoded: list[tuple[Part, U8, Code, Operands]]) -> tuple[Ints, Ints] | None:
+    """The addresses of the first file that such instructions name, and the alignment in bytes that each needs; ``None``
+    where one may go anywhere."""
+    none = np.zeros(0, np.int64)
+    out = [(none, none)]
     for one, raw, code, found in decoded:
-        need = _needs(raw, code)
+        width = _needs(raw, code)
+        need = width > 1
         placed = found.relative | ((found.base < 0) & (found.index < 0))
         if (need & ~placed & ~_framed(found)).any():
             return None
@@ -38,28 +49,36 @@ def aligned(decoded: list[tuple[Part, U8, Code, Operands]]) -> Ints | None:
             return None  # by an absolute address, or a scaled index alone
         fields = np.full(len(raw) + 1, -1, np.int64)
         fields[code.fields] = np.arange(len(code.fields))
-        number = fields[found.displacement[need & found.relative]]
-        out.append(code.targets(raw, one.addr)[number[number >= 0]])
-    return np.unique(np.concatenate(out))
+        rows = np.flatnonzero(need & found.relative)
+        number = fields[found.displacement[rows]]
+        if (number < 0).any():
+            return None
+        out.append((code.targets(raw, one.addr)[number], width[rows]))
+    return np.concatenate([x for x, _ in out]), np.concatenate([y for _, y in out])
 
 
-def _needs(raw: U8, code: Code) -> Flags:
-    """Which instructions need alignment of what they have in memory."""
+def _needs(raw: U8, code: Code) -> Ints:
+    """The alignment in bytes that each instruction needs of what it has in memory; 1 where it needs none."""
     c = np.concatenate((raw, np.zeros(32, np.uint8)))
     at = behind_prefixes(c, code.starts)
-    half, repeated = np.zeros(len(at), bool), np.zeros(len(at), bool)
+    twice, thrice = np.zeros(len(at), bool), np.zeros(len(at), bool)
     for k in range(14):
         before = code.starts + k < at
-        half |= before & (c[code.starts + k] == 0x66)
-        repeated |= before & np.isin(c[code.starts + k], (0xF2, 0xF3))
+        twice |= before & (c[code.starts + k] == 0xF2)
+        thrice |= before & (c[code.starts + k] == 0xF3)
     first, second = c[at], c[at + 1]
-    old = (first == 0x0F) & (np.isin(second, (0x38, 0x3A)) | np.isin(second, _ALIGNED))
-    old &= ~(repeated & np.isin(second, (*_SCALAR, 0x6F, 0x7F, 0xF0))) & ~np.isin(second, _WORDS)
-    wide = np.zeros(len(at), bool)
-    for lead, behind in ((0xC5, 2), (0xC4, 3), (0x62, 4)):
-        wide |= (first == lead) & np.isin(c[at + behind], (0x28, 0x29, 0x2A, 0x2B, 0x6F, 0x7F, 0xE7))
+    free = np.isin(second, _ANYWHERE) | ((twice | thrice) & np.isin(second, _REPEATED))
+    old = (first == 0x0F) & ~(free & ~(thrice & np.isin(second, _DOUBLED)))
     skip, has = shape(c, at)
-    out: Flags = (old | wide) & has & (c[at + skip] >> 6 != 3)
+    memory = has & (c[at + skip] >> 6 != 3)
+    out = np.where(old & memory, np.where(np.isin(second, _STATE), 64, 16), 1)
+    for lead, behind, length in (
+        (0xC5, 2, c[at + 1] >> 2 & 1),
+        (0xC4, 3, c[at + 2] >> 2 & 1),
+        (0x62, 4, c[at + 3] >> 5),
+    ):
+        wide = memory & (first == lead) & np.isin(c[at + behind], _MOVES)
+        out = np.where(wide, 16 << np.minimum(length & 3, 2).astype(np.int64), out)
     return out
 
 
