@@ -162,7 +162,14 @@ class _Check:
             return [bounds]
         if one.index not in self.jumps:
             self.jumps[one.index] = Jumps(self.sides.raw[one.index][0], entries)
-        return self.jumps[one.index].joined(bounds, lambda at: self._bounds(one, at))
+        joined = self.jumps[one.index].joined(bounds, lambda at: self._known(one, at))
+        return [stretch for stretch in joined if stretch[0] < stretch[1]]
+
+    def _known(self, one: Part, at: int) -> tuple[int, int]:
+        """The function that an offset is in; nothing of what no symbol or record says is one (a linkage table)."""
+        if self.begins is not None or self.objects.around(at + one.addr) is not None:
+            return self._bounds(one, at)
+        return at, at
 
     def _bounds(self, one: Part, at: int) -> tuple[int, int]:
         return _function(self.objects, one, at) if self.begins is None else _between(self.begins, one, at)

@@ -23,7 +23,7 @@ Bounds = tuple[int, int]
 
 
 class Jumps:
-    """The direct jumps of a section: where they stand and lead to (offsets), and whether on a condition."""
+    """The direct jumps within a section: where they stand and lead to (offsets), and whether on a condition."""
 
     def __init__(self, raw: U8, entries: Mask) -> None:
         first = raw
@@ -42,7 +42,9 @@ class Jumps:
                 (far, 2, 4, True), (near, 1, 1, True), (plain, 1, 4, False), (short, 1, 1, False)
             )
         ]  # fmt: skip
-        self.source, self.target, self.conditional = (np.concatenate(x) for x in zip(*found, strict=True))
+        source, target, conditional = (np.concatenate(x) for x in zip(*found, strict=True))
+        own = (target >= 0) & (target < len(raw))
+        self.source, self.target, self.conditional = source[own], target[own], conditional[own]
 
     @staticmethod
     def _of(raw: U8, at: Ints, behind: int, width: int, condition: bool) -> tuple[Ints, Ints, Mask]:
