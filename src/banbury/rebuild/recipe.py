@@ -14,6 +14,11 @@ from banbury.model.errors import InputError
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _LARGEST: Final = 1 << 20
+#: What is varied between two builds (:mod:`~banbury.rebuild.variations`), by the names that a recipe switches off.
+IDS: Final = (
+    "build-path", "clock", "time-zone", "locale", "user", "host", "umask", "file-order", "cpus", "home", "shell",
+    "environment",
+)  # fmt: skip
 #: Variables that the laboratory sets itself; a recipe that set them would undo a variation or the sandbox.
 RESERVED: Final = frozenset(
     [
@@ -121,7 +126,6 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def problems(self) -> list[str]:
         """What is wrong with it beyond its types, each in a line."""
-        from banbury.rebuild.variations import IDS
 
         found = []
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}", self.name):

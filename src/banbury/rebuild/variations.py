@@ -25,10 +25,6 @@ class Variation(Struct, frozen=True, kw_only=True):
     probe: str
 
 
-IDS: Final = (
-    "build-path", "clock", "time-zone", "locale", "user", "host", "umask", "file-order", "cpus", "home", "shell",
-    "environment",
-)  # fmt: skip
 #: Seconds between the two clocks: more than a year, another hour, minute and second.
 _APART: Final = 400 * 86400 + 7 * 3600 + 13 * 60 + 17
 
