@@ -91,9 +91,12 @@ def _check_wanted(one: Part, old: Ints, shift: Ints, wanted: Wanted) -> None:
 
 
 def _text(raw: bytes, start: int, end: int) -> bool:
-    """Whether an item is texts, of which the last ends with a NUL (in the next item, if a label stands in the text)."""
+    """Whether an item is texts, of which the last ends with a NUL (in the next item, if a label stands in the text);
+    zeros alone are an empty one."""
     item = raw[start:end]
-    if not item.strip(b"\0") or not is_text(item.replace(b"\0", b"")):
+    if not item.strip(b"\0"):
+        return True
+    if not is_text(item.replace(b"\0", b"")):
         return False
     if item.endswith(b"\0"):
         return True
