@@ -64,8 +64,8 @@ def program(folder: Path) -> TwoFiles:
         words = " ".join(rnd.choice(("open", "close", "read", "write", "no such", "bad", "line")) for _ in range(6))
         lines.append(f"int f{k}(int a, const char *b);")
         lines.append(
-            f"__attribute__((noinline)) int f{k}(int a, const char *b) {{ if (a > {rnd.randrange(900)}) "
-            f'printf("%s: {words} {k}\\n", b); for (int i = 0; i < a; i++) a ^= i * {rnd.randrange(1, 99)}; '
+            f"__attribute__((noinline)) int f{k}(int a, const char *b) {{ if (a > {rnd.randrange(100, 900)}) "
+            f'printf("%s: {words} {k}\\n", b); for (int i = 0; i < a; i++) a ^= i * {rnd.randrange(100, 199)}; '
             f"return {f'f{k - 1}(a - 1, b)' if k else 'a'} + (int)strlen(version); }}"
         )
     lines.append(f"int main(int c, char **v) {{ return f{_FUNCTIONS - 1}(c, v[0]); }}")
