@@ -18,24 +18,18 @@ from banbury.decide.policy.pack import Trial
 from banbury.decide.policy.trial import draft
 from banbury.decide.policy.verdict import Assessment
 from banbury.intake.tasks import shut_down
+from tests.decide.packs import HEAD
 from tests.images import tar_of, uimage
 
 IMAGE, OTHER = "a" * 64, "b" * 64
-PACK = """
-id: test
-version: 1
-title: a test
-jurisdiction: GB
-legal_status: advice
-text: a test
-dates: { issued: 2020-01-01, in_force: 2020-01-01 }
-applies: { vendor_class: [high-risk] }
-sources: { s: { title: S, read: primary } }
-rules:
+PACK = (
+    HEAD
+    + """\
   - { id: looked, kind: requires, title: t, source: { ref: s, clause: c }, evidence: [evaluation], level: limited }
   - { id: built, kind: requires, title: t, source: { ref: s, clause: c }, evidence: [equivalence], level: sufficient }
   - { id: parts, kind: component_ban, title: t, source: { ref: s, clause: c } }
 """
+)
 
 
 def evaluation(**more: Any) -> dict[str, Any]:
