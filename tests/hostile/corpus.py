@@ -162,12 +162,13 @@ def devices_in_ext() -> bytes:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "ext"
         path.write_bytes(bytes(MIB))
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "E2FSPROGS_FAKE_TIME": "1"}
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "E2FSPROGS_FAKE_TIME": "1", "SOURCE_DATE_EPOCH": "1"}
         uuid = "00000000-0000-4000-8000-000000000000"
         make = ["mke2fs", "-q", "-t", "ext4", "-U", uuid, "-E", f"hash_seed={uuid}", str(path)]
         subprocess.run(make, check=True, capture_output=True, env=environment)
         script = "mknod evil c 1 1\nmknod disk b 8 0\nsymlink out /etc/shadow\n"
-        subprocess.run(["debugfs", "-w", str(path)], input=script.encode(), check=True, capture_output=True)
+        edit = ["debugfs", "-w", str(path)]
+        subprocess.run(edit, input=script.encode(), check=True, capture_output=True, env=environment)
         return path.read_bytes()
 
 
@@ -713,7 +714,7 @@ def everything_truncated() -> Files:
         "tar": tar(member("a", b"x" * 3000), member("b", b"y" * 3000)),
         "cpio": newc(("a", 0o100644, b"x" * 3000), ("b", 0o100644, b"y" * 3000)),
         "squashfs": Squash(tree(a=b"x" * 3000, b=b"y" * 9000)).build(),
-        "uimage": uimage(gzip.compress(b"x" * 3000)),
+        "uimage": uimage(gzip.compress(b"x" * 3000, mtime=0)),
         "elf": elf_of_2_32_sections(),  # type: ignore[dict-item]
     }
     cuts = (1, 4, 17, 60, 100)

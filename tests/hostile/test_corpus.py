@@ -90,7 +90,10 @@ def test_a_large_hostile_input_costs_nothing_but_itself(
 
 
 def test_the_corpus_is_the_same_every_time() -> None:
-    """What a failure was seen with is what the next run is given."""
-    for case in CASES:
-        if case.needs or case.name.startswith("everything"):
-            assert missing(case) or image(case) == image(case), case.name
+    """What a failure was seen with is what the next run is given, in whichever second it runs."""
+    chosen = [c for c in CASES if (c.needs or c.name.startswith("everything")) and not missing(c)]
+    first = [image(case) for case in chosen]
+    time.sleep(1.1)
+    changed = [case.name for case, before in zip(chosen, first, strict=True) if image(case) != before]
+    assert chosen
+    assert not changed
