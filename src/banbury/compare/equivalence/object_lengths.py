@@ -9,7 +9,7 @@ import numpy as np
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
-from banbury.compare.equivalence.machines.carried import Function
+from banbury.compare.equivalence.machines.carried import Function, Rows, steps
 from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_fields import fields
@@ -37,7 +37,8 @@ def check_site(elf: OwnedElf, part: Part, functions: Ints, at: int, lengths: tup
         low, high = functions[:, inside[0]].tolist() if len(inside) else (0, len(raw))
         try:
             found = set(numbers(machine, big, raw[low:high]).tolist())
-            read = Function(machine, big, raw[low:high]).read([at - low], [])
+            made = Rows(steps(machine, big, raw[low:high]))
+            read = Function(machine, big, raw, made, [(0, high - low, low)]).read([at], [])
         except NotDecoded as answer:
             raise Refused(part.name, f"code that cannot be decoded: {answer}", where) from answer
         if read:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -20,9 +21,9 @@ import numpy as np
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.machines.carried import Function
 from banbury.compare.equivalence.machines.contract import U8, Mask, Sides
 from banbury.compare.equivalence.machines.numbers import numbers
+from banbury.compare.equivalence.machines.stretches import Bounds, Stretches
 from banbury.compare.equivalence.machines.x86_64_joined import Jumps
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_fields import fields
@@ -32,6 +33,7 @@ from banbury.formats import _elf_types as t
 
 _NEAR: Final = 512  # bytes looked at on both sides where no symbol says which function it is
 _MOST: Final = 1 << 20  # uses of tables that hold texts, and elements of tables, that are looked at
+_AT_ONCE: Final = 1 << 18  # bytes of code that are looked at together
 _THUNK: Final = 64  # bytes around a call within which what it leads to may belong to it
 #: Direct calls: the bits that say so, their value, how many low bits are the distance, by how much it is shifted, and
 #: from where it counts.
@@ -68,6 +70,7 @@ class _Check:
     ) -> None:
         self.sides, self.objects = sides, objects
         self.starts, self.sizes, sizes_b = np.array(sorted(set(texts)), np.int64).T
+        self.addresses = frozenset(self.starts.tolist())
         self.begins = None if objects.known else _begins(sides)
         self.lengths = [
             {size - k for size in {one, min(one, other)} for k in (0, 1)}
@@ -88,8 +91,8 @@ class _Check:
                     one.name, "a text that changed its length is read by itself, perhaps copied in part", where
                 )
             for text, at in zip(index.tolist(), places[found].tolist(), strict=True):
-                function, low = self._function(one, at)
-                function.made.append(at - low)
+                function = self._function(one, at)
+                function.made.append(at)
                 function.texts[text] = at
         words, addresses = pointers(self.sides)
         index, found = _of(self.starts, self.sizes, addresses)
@@ -97,8 +100,8 @@ class _Check:
             self._held(words[found], index)
             _beside(self.sides, words, (index, found), self.lengths)
         parts = {one.index: one for one, _, _, _ in self.made}
-        for (number, low, high), function in self.functions.items():
-            self._check(parts[number], (low, high), function)
+        for number, group in groupby(sorted(self.functions), key=lambda x: x[0]):
+            self._section(parts[number], [(low, high) for _, low, high in group])
 
     def _held(self, words: Ints, texts: Ints) -> None:
         """Functions that use a text by a word that holds its address."""
@@ -119,43 +122,59 @@ class _Check:
                 one, places, made, reads = self.made[which]
                 row = number - int(begin[which])
                 at = int(places[row])
-                function, start = self._function(one, at)
+                function = self._function(one, at)
                 function.texts[holder.text] = at
                 function.elements.add(element)
                 if made[row] == holder.place and reads[row]:
-                    function.loaded.append(at - start)
+                    function.loaded.append(at)
 
-    def _function(self, one: Part, at: int) -> tuple[_Function, int]:
-        low, high = self._bounds(one, at)
-        return self.functions.setdefault((one.index, low, high), _Function()), low
+    def _function(self, one: Part, at: int) -> _Function:
+        return self.functions.setdefault((one.index, *self._bounds(one, at)), _Function())
 
-    def _check(self, one: Part, bounds: tuple[int, int], function: _Function) -> None:
-        low, high = bounds
+    def _section(self, one: Part, functions: list[Bounds]) -> None:
+        """Look at the functions of a section, so many at a time."""
+        wanted = np.array(sorted(set().union(*self.lengths)), np.int64)
+        arm = self.sides.a.header.machine == t.EM_ARM
+        left = [(bounds, self._stretches(one, bounds)) for bounds in functions]
+        while left:
+            sizes = np.cumsum([sum(high - low for low, high in stretches) for _, stretches in left])
+            some = max(1, int(np.searchsorted(sizes, _AT_ONCE)))
+            code = None if arm else self._decoded(one, {x for _, stretches in left[:some] for x in stretches}, wanted)
+            for bounds, stretches in left[:some]:
+                self._check(one, bounds, stretches, code)
+            left = left[some:]
+
+    def _decoded(self, one: Part, stretches: set[Bounds], wanted: Ints) -> Stretches:
         raw = self.sides.raw[one.index][0]
+        try:
+            return Stretches(self.sides.a.header.machine, self.sides.big, raw, one.addr, stretches, wanted)
+        except NotDecoded as answer:
+            raise _unknown(one, min(stretches)) from answer
+
+    def _check(self, one: Part, bounds: Bounds, stretches: list[Bounds], code: Stretches | None) -> None:
+        function = self.functions[one.index, *bounds]
         known: set[int] = set()
-        for stretch in self._stretches(one, bounds):
-            known |= _numbers(self.sides, one, raw, stretch, self.objects.is_thumb(one.addr + stretch[0]))
+        for stretch in stretches:
+            known |= _numbers(self.sides, one, stretch, code, self.objects.is_thumb(one.addr + stretch[0]))
         addresses = self._addresses(one, bounds)
         if len(addresses[0]) * len(function.elements) > _MOST:
             raise Refused(one.name, "texts that changed their length are in too many tables to look at")
-        known |= constants(self.sides, self.extents, addresses, function.elements, self.starts)
+        known |= constants(self.sides, self.extents, addresses, function.elements, self.addresses)
         for text, at in function.texts.items():
             if known & self.lengths[text]:
                 where = [Range(at + one.offset, at + one.offset + 1)]
                 raise Refused(one.name, "the length of a text that changed may be a number of this function", where)
-        if self.sides.a.header.machine == t.EM_ARM or not (function.made or function.loaded):
+        if code is None or not (function.made or function.loaded):
             return
         try:
-            read = Function(self.sides.a.header.machine, self.sides.big, raw[low:high]).read(
-                function.made, function.loaded
-            )
+            read = code.function(stretches).read(function.made, function.loaded)
         except NotDecoded:
             read = True
         if read:
-            where = [Range(low + one.offset, high + one.offset)]
+            where = [Range(bounds[0] + one.offset, bounds[1] + one.offset)]
             raise Refused(one.name, "a text that changed its length is read through a register of this function", where)
 
-    def _stretches(self, one: Part, bounds: tuple[int, int]) -> list[tuple[int, int]]:
+    def _stretches(self, one: Part, bounds: Bounds) -> list[Bounds]:
         """The function at ``bounds`` with what a compiler has put elsewhere of it."""
         entries = next((x for part, _, x in self.sides.code if part.index == one.index), None)
         if self.sides.a.header.machine != t.EM_X86_64 or entries is None:
@@ -260,21 +279,24 @@ def _function(objects: Objects, one: Part, at: int) -> tuple[int, int]:
     return max(at - _NEAR, 0), min(at + _NEAR, one.size)
 
 
-def _numbers(sides: Sides, one: Part, raw: U8, where: tuple[int, int], thumb: bool | None) -> set[int]:
-    low, high = where
+def _numbers(sides: Sides, one: Part, where: Bounds, code: Stretches | None, thumb: bool | None) -> set[int]:
+    """The numbers of a stretch, of those that are looked for; of 32-bit Arm (without ``code``) all."""
+    raw = sides.raw[one.index][0]
     try:
-        found = set(numbers(sides.a.header.machine, sides.big, raw[low:high], thumb=thumb).tolist())
-        if sides.strides is None:
-            return found
-        rest = raw[low:high].copy()
-        for number in found:
-            at = sides.strides(one, number) - low
-            for k in at[(at >= 0) & (at < high - low)].tolist():
-                rest[k : k + 4] = 0
-        return set(numbers(sides.a.header.machine, sides.big, rest, thumb=thumb).tolist())
+        if code is None:
+            return set(numbers(sides.a.header.machine, sides.big, raw[where[0] : where[1]], thumb=thumb).tolist())
+        places, values = code.numbers(where)
     except NotDecoded as answer:
-        why = "a text that changed its length is used where no function's beginning is known"
-        raise Refused(one.name, why, [Range(low + one.offset, high + one.offset)]) from answer
+        raise _unknown(one, where) from answer
+    if sides.strides is None or not len(values):
+        return set(values.tolist())
+    sizes = np.concatenate([sides.strides(one, number) for number in np.unique(values).tolist()])
+    return set(values[~np.isin(places, sizes)].tolist())
+
+
+def _unknown(one: Part, where: Bounds) -> Refused:
+    why = "a text that changed its length is used where no function's beginning is known"
+    return Refused(one.name, why, [Range(where[0] + one.offset, where[1] + one.offset)])
 
 
 def _beside(sides: Sides, places: Ints, texts: tuple[Ints, Ints], lengths: list[set[int]]) -> None:

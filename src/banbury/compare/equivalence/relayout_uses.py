@@ -10,7 +10,7 @@ Sources: gABI (2013 draft), chapter 5, relocation; System V ABI, MIPS supplement
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -88,6 +88,16 @@ class Extents:
     def __init__(self, sides: Sides, objects: Objects) -> None:
         meant = [old for where, old, _ in sides.refs.groups() if not where.endswith(", places")]
         self.labels, self.objects = np.unique(np.concatenate([np.zeros(0, np.int64), *meant])), objects
+        self.sides = sides
+        self.known: dict[int, tuple[Part, int, int] | None] = {}
+
+    def constant(self, place: int) -> tuple[Part, int, int] | None:
+        """The section and the extent of what stands at an address, if its bytes are data that were compared."""
+        if place not in self.known:
+            part = self.sides.a.section_at(place)
+            data = part is not None and not part.code and part.index in self.sides.masks and part.type != SHT_NOBITS
+            self.known[place] = (part, *self.of(part, place)) if part is not None and data else None
+        return self.known[place]
 
     def of(self, part: Part, place: int) -> tuple[int, int]:
         at = int(np.searchsorted(self.objects.starts, place, "right")) - 1
@@ -100,7 +110,7 @@ class Extents:
 
 
 def constants(
-    sides: Sides, extents: Extents, addresses: tuple[Ints, Mask], elements: Collection[Element], skip: Ints
+    sides: Sides, extents: Extents, addresses: tuple[Ints, Mask], elements: Collection[Element], skip: Set[int]
 ) -> set[int]:
     """The numbers of data that a function may go by which makes some ``addresses`` (and reads some of them there):
     read-only constants, and of tables as long as one that holds the text the ``elements`` of the same number.
@@ -108,11 +118,11 @@ def constants(
     out: set[int] = set()
     targets, reads = addresses
     read = set(targets[reads].tolist())
-    for target in np.setdiff1d(targets, skip).tolist():
-        part = sides.a.section_at(target)
-        if part is None or part.code or part.index not in sides.masks or part.type == SHT_NOBITS:
+    tables = any(x.count > 1 for x in elements)
+    for target in sorted((set(targets.tolist()) if tables else read) - skip):
+        if (found := extents.constant(target)) is None:
             continue
-        low, high = extents.of(part, target)
+        part, low, high = found
         at, stop = target - part.addr, high - part.addr
         if low == target and target in read and high - low <= _CONSTANT and not part.flags & SHF_WRITE:
             sizes = (2, 4, 8) if _is_text(sides.raw[part.index][0], at) else (1, 2, 4, 8)

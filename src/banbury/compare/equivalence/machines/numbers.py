@@ -38,20 +38,27 @@ _RSP: Final = 4
 def numbers(machine: int, big: bool, raw: U8, *, thumb: bool | None = None) -> Ints:
     """The numbers of a stretch of code. ``thumb``: of 32-bit Arm, whether it is T32 code (``None``: not known). Raises
     :class:`~banbury.compare.equivalence.code.NotDecoded`."""
+    if machine == t.EM_ARM:
+        words = raw[: len(raw) // 4 * 4].view("<u4").astype(np.int64)
+        return np.unique(arm(raw[: len(raw) // 2 * 2].view("<u2").astype(np.int64), words, thumb))
+    return np.unique(placed(machine, big, raw)[1])
+
+
+def placed(machine: int, big: bool, raw: U8, code: Code | None = None) -> tuple[Ints, Ints]:
+    """For each number of a stretch of code a place in the instruction that holds it, and the number; not of 32-bit Arm,
+    whose numbers depend on where functions begin. ``code``: its instructions, if they are known (x86-64). Raises
+    :class:`NotDecoded`."""
     if machine == t.EM_X86_64:
-        return np.unique(_x86(raw))
+        return _x86(raw, code or decode(raw.data, 0))
     words = raw[: len(raw) // 4 * 4].view(">u4" if big else "<u4").astype(np.int64)
     if machine == t.EM_AARCH64:
-        return np.unique(_aarch64(words))
-    if machine == t.EM_ARM:
-        return np.unique(arm(raw[: len(raw) // 2 * 2].view("<u2").astype(np.int64), words, thumb))
+        return _aarch64(words)
     if machine not in _RISC:
         raise NotDecoded(0, f"code of machine {machine}")
-    return np.unique(_risc(machine, words))
+    return _risc(machine, words)
 
 
-def _x86(raw: U8) -> Ints:
-    code = decode(raw.data, 0)
+def _x86(raw: U8, code: Code) -> tuple[Ints, Ints]:
     c = np.concatenate((raw, np.zeros(32, np.uint8)))
     ends = np.append(code.starts[1:], len(raw))[: len(code.starts)]
     at = behind_prefixes(c, code.starts)
@@ -60,18 +67,28 @@ def _x86(raw: U8) -> Ints:
     halved = _halved(c, code.starts, at)
     half = np.isin(first, _SIZED) & halved
     fields = absolute(raw, code)
-    whole = _little(c, fields.immediates, 4)
-    stored = _little(c, (ends - 4)[(first == 0xC7) & ~half], 4)
-    wide = _little(c, fields.wide, 8)
-    pieces = [whole, _little(c, (ends - 2)[half], 2), c[ends[short] - 1].astype(np.int64), wide]
-    pieces += [_pieces(stored, 4), _pieces(wide, 8)]
-    return np.concatenate((*pieces, _distances(raw, code, first, second, halved)))
+    held = (ends - 4)[(first == 0xC7) & ~half]
+    stored, wide = _little(c, held, 4), _little(c, fields.wide, 8)
+    rows, distances = _distances(raw, code, first, second, halved)
+    return _together(
+        (fields.immediates, _little(c, fields.immediates, 4)),
+        ((ends - 2)[half], _little(c, (ends - 2)[half], 2)),
+        (ends[short] - 1, c[ends[short] - 1].astype(np.int64)),
+        (fields.wide, wide),
+        *((held, piece) for piece in _pieces(stored, 4)),
+        *((fields.wide, piece) for piece in _pieces(wide, 8)),
+        (code.starts[rows], distances),
+    )
 
 
-def _pieces(value: Ints, size: int) -> Ints:
+def _together(*pairs: tuple[Ints, Ints]) -> tuple[Ints, Ints]:
+    places, values = zip(*pairs, strict=True)
+    return np.concatenate(places), np.concatenate(values)
+
+
+def _pieces(value: Ints, size: int) -> list[Ints]:
     """The halves and the bytes of numbers of ``size`` bytes."""
-    halves = [value >> 16 * k & 0xFFFF for k in range(size // 2)]
-    return np.concatenate((*halves, *(value >> 8 * k & 0xFF for k in range(size))))
+    return [*(value >> 16 * k & 0xFFFF for k in range(size // 2)), *(value >> 8 * k & 0xFF for k in range(size))]
 
 
 def _halved(c: U8, start: Ints, at: Ints) -> Mask:
@@ -83,14 +100,14 @@ def _halved(c: U8, start: Ints, at: Ints) -> Mask:
     return out
 
 
-def _distances(raw: U8, code: Code, first: U8, second: U8, half: Mask) -> Ints:
+def _distances(raw: U8, code: Code, first: U8, second: U8, half: Mask) -> tuple[Ints, Ints]:
     has = operands(raw, code)
     near = np.isin(first, _OF_A_BYTE) | ((first == 0x0F) & np.isin(second, _EXTENDED))
     more = np.isin(first, _OF_MORE)
     odd = (more | (first == 0x0F) | np.isin(first, _VECTORS)) & (has.distance % 4 != 0)  # of words and more
     some = near | (first == _LEA) | (more & half) | odd
-    found: Ints = has.distance[some & (has.base >= 0) & (has.base != _RSP) & ~has.relative & ~has.adds]
-    return found
+    rows = np.flatnonzero(some & (has.base >= 0) & (has.base != _RSP) & ~has.relative & ~has.adds)
+    return rows, has.distance[rows]
 
 
 def _little(c: U8, at: Ints, width: int) -> Ints:
@@ -100,7 +117,7 @@ def _little(c: U8, at: Ints, width: int) -> Ints:
     return value
 
 
-def _aarch64(words: Ints) -> Ints:
+def _aarch64(words: Ints) -> tuple[Ints, Ints]:
     base = words >> 5 & 31
     moved = np.isin(words >> 23 & 0xFF, (0xA5, 0xE5))  # MOVZ, MOVK, in any of their places
     added = (words & 0x1F000000 == 0x11000000) & (base != 31)
@@ -108,14 +125,18 @@ def _aarch64(words: Ints) -> Ints:
     byte = words & 0xFF000000 == 0x39000000  # LDRB, STRB, LDRSB with a distance
     half = words & 0xFF000000 == 0x79000000
     near = words & 0x3B200000 == 0x38000000  # of any size, not scaled, or that count
-    return np.concatenate(
-        (
-            words[moved] >> 5 & 0xFFFF,
-            words[added] >> 10 & 0xFFF,
-            words[compared] >> 16 & 31,
-            words[byte & (base != 31)] >> 10 & 0xFFF,
-            (words[half & (base != 31)] >> 10 & 0xFFF) * 2,
-            words[near & (base != 31)] >> 12 & 0x1FF,
+    here = 4 * np.arange(len(words))
+    return _together(
+        *(
+            (here[some], number[some])
+            for some, number in (
+                (moved, words >> 5 & 0xFFFF),
+                (added, words >> 10 & 0xFFF),
+                (compared, words >> 16 & 31),
+                (byte & (base != 31), words >> 10 & 0xFFF),
+                (half & (base != 31), (words >> 10 & 0xFFF) * 2),
+                (near & (base != 31), words >> 12 & 0x1FF),
+            )
         )
     )
 
@@ -134,10 +155,11 @@ _RISC: Final = {
 }
 
 
-def _risc(machine: int, words: Ints) -> Ints:
+def _risc(machine: int, words: Ints) -> tuple[Ints, Ints]:
     means, near, more, stack, shift = _RISC[machine]
     top, register = words >> 26, words >> shift & 31
     sums = np.isin(top, (8, 9) if machine == t.EM_MIPS else (14, 15)) & (register == stack)
     some = np.isin(top, means) & ~sums
     reads = (np.isin(top, near) | (np.isin(top, more) & (words & 3 != 0))) & (register != stack)
-    return np.concatenate((words[some] & 0xFFFF, words[reads] & 0xFFFF))
+    rows = np.flatnonzero(some | reads)
+    return 4 * rows, words[rows] & 0xFFFF

@@ -16,7 +16,7 @@ from banbury.compare.equivalence.code import Code, Ints
 
 U8 = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
-_PREFIXES = [0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65, 0xF0]
+PREFIXES = [0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65, 0xF0]
 #: One-byte opcodes with an immediate of the operand's size (F7 has one for the first two operations).
 _SIZED = [
     0x05, 0x0D, 0x15, 0x1D, 0x25, 0x2D, 0x35, 0x3D, 0x68, 0x69, 0x81, 0xA9, 0xC7, *range(0xB8, 0xC0)
@@ -160,7 +160,7 @@ def behind_prefixes(c: U8, start: Ints) -> Ints:
 def _prefixes(c: U8, start: Ints) -> tuple[Ints, Flags, Flags]:
     """Behind the legacy prefixes of each instruction, and whether 66 or 67 is among them."""
     is_prefix = np.zeros(256, bool)
-    is_prefix[_PREFIXES] = True
+    is_prefix[PREFIXES] = True
     at = start.copy()
     half, short = np.zeros(len(at), bool), np.zeros(len(at), bool)
     going = is_prefix[c[at]]

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence.code import Code, Ints
-from banbury.compare.equivalence.machines.x86_64 import decode
-from banbury.compare.equivalence.machines.x86_64_absolute import behind_prefixes, operands, shape
+from banbury.compare.equivalence.machines.x86_64_absolute import PREFIXES, behind_prefixes, operands, shape
 
 U8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+NOWHERE: Final = -1 << 62  #: no branch
 _RSI, _RDI = 1 << 6, 1 << 7
 _CALLER: Final = sum(1 << r for r in (0, 1, 2, 6, 7, 8, 9, 10, 11))
 _STORES: Final = (0x88, 0x89, 0xC6, 0xC7)
@@ -26,9 +26,8 @@ _STRINGS: Final = (0xA4, 0xA5, 0xA6, 0xA7, 0xAC, 0xAD)
 _MADE: Final = (0x63, 0x69, 0x6B, 0x0FB6, 0x0FB7, 0x0FBE, 0x0FBF)  # write a register that their memory or another gave
 
 
-def steps(raw: U8) -> tuple[Ints, Ints, Ints, Ints, tuple[Ints, Ints], Mask, Ints]:
-    """The members of :class:`carried.Steps` for one function. Raises :class:`NotDecoded`."""
-    code = decode(raw.data, 0)
+def steps(raw: U8, code: Code) -> tuple[Ints, Ints, Ints, Ints, Mask, Ints, Mask, Ints]:
+    """The members of :class:`carried.Steps` for ``raw``, whose instructions are ``code``."""
     found, count = operands(raw, code), len(code.starts)
     opcode, kind, second = _opcodes(raw, code)
     adds = found.adds
@@ -53,17 +52,18 @@ def steps(raw: U8) -> tuple[Ints, Ints, Ints, Ints, tuple[Ints, Ints], Mask, Int
     kills = _bit(found.into) | np.where(np.isin(opcode, _MADE), _bit(register), 0) | np.where(call, _CALLER, 0)
     leaps = (opcode == 0xFF) & np.isin(kind, (4, 5))
     ends = leaps | np.isin(opcode, (0xE9, 0xEB, 0xC3, 0xC2, 0xF4, 0x0F0B))
-    after = np.where(ends, -1, np.arange(1, count + 1))
-    return reads, kills, parts, np.maximum(into, 0), (after, _targets(raw, code, opcode)), leaps, code.starts
+    return reads, kills, parts, np.maximum(into, 0), ~ends, _targets(raw, code, opcode), leaps, code.starts
 
 
-def taken(raw: U8, start: int, loads: bool) -> int:
-    """The register into which the instruction at ``start`` puts an address or, if it ``loads``, what it loads; -1:
-    none."""
-    c = np.concatenate((raw[start : start + 16], np.zeros(16, np.uint8)))
-    at = int(behind_prefixes(c, np.zeros(1, np.int64))[0])
-    rex = int(c[at - 1]) if at and int(c[at - 1]) & 0xF0 == 0x40 else 0
-    opcode, modrm = int(c[at]), int(c[at + 1])
+def taken(code: bytes, loads: bool) -> int:
+    """The register into which the instruction ``code`` begins with puts an address or, if it ``loads``, what it loads;
+    -1: none."""
+    at = 0
+    while at < len(code) and code[at] in PREFIXES:
+        at += 1
+    rex = code[at] if code[at : at + 1] and code[at] & 0xF0 == 0x40 else 0
+    rest = code[at + bool(rex) : at + bool(rex) + 2].ljust(2, b"\0")
+    opcode, modrm = rest[0], rest[1]
     if opcode == (0x8B if loads else 0x8D):
         return modrm >> 3 & 7 | (rex & 4) << 1
     if not loads and (0xB8 <= opcode < 0xC0 or (opcode == 0xC7 and modrm >= 0xC0)):
@@ -89,14 +89,12 @@ def _opcodes(raw: U8, code: Code) -> tuple[Ints, Ints, Ints]:
 
 
 def _targets(raw: U8, code: Code, opcode: Ints) -> Ints:
-    """The row that each branch within the function leads to; -1: none."""
-    out = np.full(len(opcode), -1, np.int64)
+    """The offset that each branch leads to."""
+    out = np.full(len(opcode), NOWHERE, np.int64)
     row = np.searchsorted(code.starts, code.fields, "right") - 1
     kind = opcode[row]
     jumps = (kind >> 4 == 7) | (kind >> 4 == 0x0F8) | np.isin(kind, (0xE9, 0xEB)) | ((kind >= 0xE0) & (kind < 0xE4))
-    to = code.targets(raw, 0)[jumps]
-    index = np.minimum(np.searchsorted(code.starts, to), len(code.starts) - 1)
-    out[row[jumps]] = np.where(code.starts[index] == to, index, -1)
+    out[row[jumps]] = code.targets(raw, 0)[jumps]
     return out
 
 

@@ -44,7 +44,10 @@ class Jumps:
         ]  # fmt: skip
         source, target, conditional = (np.concatenate(x) for x in zip(*found, strict=True))
         own = (target >= 0) & (target < len(raw))
-        self.source, self.target, self.conditional = source[own], target[own], conditional[own]
+        order = np.argsort(source[own], kind="stable")
+        self.source, self.target, self.conditional = (x[own][order] for x in (source, target, conditional))
+        self.by_target = np.argsort(self.target, kind="stable")
+        self.targets = self.target[self.by_target]
 
     @staticmethod
     def _of(raw: U8, at: Ints, behind: int, width: int, condition: bool) -> tuple[Ints, Ints, Mask]:
@@ -60,10 +63,12 @@ class Jumps:
         out, waiting = {bounds}, [bounds]
         while waiting and len(out) < _MOST:
             low, high = waiting.pop()
-            inside, into = (low <= self.source) & (self.source < high), (low <= self.target) & (self.target < high)
-            to = [(around(target), target, sure) for _, target, sure in self._rows(inside & ~into)]
+            begin, end = np.searchsorted(self.source, (low, high))
+            going = [x for x in self._rows(np.arange(begin, end)) if not low <= x[1] < high]
+            to = [(around(target), target, sure) for _, target, sure in going]
             joined = [found for found, target, sure in to if sure or target != found[0]]
-            coming = self._rows(into & ~inside)
+            begin, end = np.searchsorted(self.targets, (low, high))
+            coming = [x for x in self._rows(self.by_target[begin:end]) if not low <= x[0] < high]
             joined += [around(source) for source, target, sure in coming if sure or target != low]
             for found in joined:
                 if found not in out:
@@ -71,6 +76,6 @@ class Jumps:
                     waiting.append(found)
         return sorted(out)
 
-    def _rows(self, some: Mask) -> list[tuple[int, int, bool]]:
+    def _rows(self, some: Ints) -> list[tuple[int, int, bool]]:
         rows = self.source[some].tolist(), self.target[some].tolist(), self.conditional[some].tolist()
         return list(zip(*rows, strict=True))

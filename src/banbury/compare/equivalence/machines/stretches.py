@@ -1,0 +1,77 @@
+"""The instructions of many stretches of a section, looked at together: one pass for all instead of one for each.
+
+What is between two stretches, in what is looked at, does nothing and is long enough that the next one is decoded from
+its own beginning, however the one before ends.
+
+Sources: Intel SDM, volume 2, NOP; Arm ARM DDI 0487; MIPS MD00086; Power ISA 2.07.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from banbury.compare.equivalence.code import Ints, NotDecoded
+from banbury.compare.equivalence.machines.carried import Function, Rows, steps
+from banbury.compare.equivalence.machines.contract import U8
+from banbury.compare.equivalence.machines.numbers import placed
+from banbury.compare.equivalence.machines.x86_64 import decode
+from banbury.formats import _elf_types as t
+
+Bounds = tuple[int, int]
+_NOP: Final = 0x90
+_BETWEEN: Final = 16  # bytes: more than an instruction has
+
+
+class Stretches:
+    """Stretches of the section ``raw``, which is at the address ``base``. ``wanted``: the numbers that are looked for.
+    Not of 32-bit Arm. Raises :class:`NotDecoded`."""
+
+    def __init__(self, machine: int, big: bool, raw: U8, base: int, bounds: Collection[Bounds], wanted: Ints) -> None:
+        self.machine, self.big, self.raw, self.base = machine, big, raw, base
+        self.at: dict[Bounds, int] = {}
+        pieces: list[U8] = []
+        between, place = np.full(_BETWEEN, _NOP if machine == t.EM_X86_64 else 0, np.uint8), 0
+        for low, high in sorted(bounds):
+            self.at[low, high] = place
+            rest = np.zeros(-(high - low) % 4 if machine != t.EM_X86_64 else 0, np.uint8)
+            pieces += [raw[low:high], rest, between]
+            place += high - low + len(rest) + _BETWEEN
+        self.joined: U8 = np.concatenate(pieces) if pieces else np.zeros(0, np.uint8)
+        self.code = decode(self.joined.data, 0) if machine == t.EM_X86_64 else None
+        places, values = placed(machine, big, self.joined, self.code)
+        some = np.isin(values, wanted)
+        order = np.argsort(places[some], kind="stable")
+        self.places, self.values = places[some][order], values[some][order]
+
+    def numbers(self, bounds: Bounds) -> tuple[Ints, Ints]:
+        """Of one stretch: for each wanted number a place in the section in the instruction that holds it, and it.
+        Raises :class:`NotDecoded` where the last instruction runs out of the stretch."""
+        at = self.at[bounds]
+        end = at + bounds[1] - bounds[0]
+        if self.code is not None and not self._starts(self.code.starts, end):
+            raise NotDecoded(bounds[0], "the last instruction runs out of the function")
+        low, high = np.searchsorted(self.places, (at, end))
+        return self.places[low:high] - at + bounds[0], self.values[low:high]
+
+    def function(self, stretches: Sequence[Bounds]) -> Function:
+        """The function that has these stretches. Raises :class:`NotDecoded`."""
+        if self.machine in (t.EM_X86_64, t.EM_AARCH64):
+            where = [(self.at[x], self.at[x] + x[1] - x[0], x[0] - self.at[x]) for x in stretches]
+            return Function(self.machine, self.big, self.raw, self._rows, where)
+        ((low, high),) = stretches
+        own = steps(self.machine, self.big, self.raw[low:high], self.base + low)
+        return Function(self.machine, self.big, self.raw, Rows(own), [(0, high - low, low)])
+
+    @cached_property
+    def _rows(self) -> Rows:
+        return Rows(steps(self.machine, self.big, self.joined, code=self.code))
+
+    @staticmethod
+    def _starts(starts: Ints, place: int) -> bool:
+        """Whether an instruction begins at a place of what is joined."""
+        index = int(np.searchsorted(starts, place))
+        return index < len(starts) and int(starts[index]) == place
