@@ -48,6 +48,11 @@ FORMS = {
     "copy": f"""const char mark[] = TEXT " and all of its kind"; {_APART} use(const char *p) {{ puts(p); }}
         {_APART} show(int c, char **v) {{ char b[64]; const char *p = mark; use(p); __asm__("" : "+r"(p));
         memcpy(b, p, sizeof mark); use(b); }}""",
+    "cold-copy": f"""const char mark[] = TEXT " and all of its kind"; {_APART} use(const char *p) {{ puts(p); }}
+        __attribute__((noinline, cold)) void bad(const char *t) {{ puts(t); }}
+        {_APART} show(int c, char **v) {{ char b[64]; const char *p = mark; use(p); __asm__("" : "+r"(p));
+        if (__builtin_expect(c > 3, 0)) {{ bad("many"); memcpy(b, p, sizeof mark); bad(b); bad("very many"); }}
+        use(v[0]); }}""",
 }
 #: The same of a library that exports its text.
 EXPORTED = {
@@ -97,6 +102,7 @@ def _forms() -> list[tuple[str, str, str]]:
     out = [(form, arch, "-Os") for form in ("end", "short-field", "pointer") for arch in _ALL]
     out += [("beside", arch, "-Os") for arch in _ALL] + [("pointer", arch, "-O2") for arch in _ALL]
     out += [("fields", "arm", "-Os"), ("sum", "x86_64", "-Os"), ("usage", "arm", "-O2"), ("cold", "x86_64", "-O2")]
+    out += [("cold-copy", "x86_64", "-O2")]
     return out + [(form, "x86_64", level) for form in ("fields", "copy") for level in ("-O2", "-Os")]
 
 
