@@ -138,6 +138,12 @@ def test_everything_that_was_not_checked_is_said(small: Evaluation) -> None:
             "",
             "of 1 component no loaded feed speaks by any known name: glibc@2.36",
         ),
+        (
+            "not matched with vulnerabilities",
+            "",
+            "what became known after the newest record of a feed: nvd-json-2.0 (vulnerabilities): its newest record is "
+            "137 days old (2026-01-01)",
+        ),
     }
 
 

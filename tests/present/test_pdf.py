@@ -79,7 +79,7 @@ def test_a_reader_with_five_minutes(plain_pdf: bytes, tmp_path: Path) -> None:
         "Example Box 2.0",
         "Linux 6.1.0",
         "What was not checked",
-        "11 things were not checked.",
+        "12 things were not checked.",
         "86.00 % of 15,008 bytes",
         "Supply chain",
         "CVE-2022-1",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
+from msgspec import structs
 
 from banbury.cli import main
 from banbury.model.errors import InputError, StoreError
@@ -312,15 +313,51 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date(bench: Bench) -> None
     bench.take(made.page(made.nvd()))
     held = bench.store.snapshots()
     with bench.store.begin() as connection:
-        for statement in ("DROP INDEX record_exploited", "DROP TABLE routine", "PRAGMA user_version = 1"):
+        for statement in (
+            "DROP INDEX record_exploited",
+            "DROP TABLE routine",
+            "ALTER TABLE snapshot DROP COLUMN parts",
+            "PRAGMA user_version = 1",
+        ):
             connection.exec_driver_sql(statement)
     with FeedStore(bench.store.path) as store:
-        assert store.snapshots() == held
+        assert store.snapshots() == [structs.replace(one, parts=[]) for one in held]
         assert store.routines(["CVE-2030-0001"]) == {}
         with store.begin() as connection:
             assert connection.exec_driver_sql("PRAGMA user_version").scalar() == schema.SCHEMA_VERSION
             tables = sa.inspect(connection)
             assert "record_exploited" in {index["name"] for index in tables.get_indexes("record")}
+
+
+def test_a_new_feed_hides_no_old_one(bench: Bench) -> None:
+    """Each feed has its own newest record and age; of two files of one feed the newer counts, and the older is told of;
+    a date after the import makes nothing new."""
+    bench.take(made.page(made.nvd("CVE-2030-0001", modified="2022-10-20T00:00:00.000")), "base")
+    bench.take(json.dumps(made.cve5("CVE-2030-0002") | {"x": 1}).encode().replace(b"2030-01", b"2026-11"), "cve")
+    found = {one.feed: one for one in status.read(bench.store.path, "2026-11-22").feeds}
+    assert (found["nvd"].newest, found["nvd"].age, found["nvd"].old) == ("2022-10-20", 1494, True)
+    assert not found["cve"].old
+    (warned,) = status.warnings(found.values())
+    assert warned.startswith("nvd (vulnerabilities): its newest record is 1494 days old")
+    mixed = [made.nvd("CVE-2030-0003", modified="2026-11-20T00:00:00.000"), made.nvd("CVE-2030-0004", "2099-01-01")]
+    bench.take(made.page(*mixed), "delta")
+    nvd = next(one for one in status.read(bench.store.path, "2026-11-22").feeds if one.feed == "nvd")
+    assert (nvd.newest, nvd.since, nvd.files, nvd.old) == ("2026-11-20", "2022-10-20", 2, False)
+    said = "\n".join(status.lines(status.read(bench.store.path, "2027-01-31")))
+    assert (
+        "nvd: vulnerabilities, 3 records in 2 files; newest record 2026-11-20, 72 days old (OLD: more than 30)" in said
+    )
+    assert "the oldest of the files ends on 2022-10-20" in said
+
+
+def test_ecosystems_of_osv_are_feeds_of_their_own(bench: Bench) -> None:
+    """An export of one of them that is old is not hidden by another."""
+    for ecosystem, day in (("Debian:12", "2024-01-01"), ("OSS-Fuzz", "2026-11-20")):
+        package = {"package": {"ecosystem": ecosystem, "name": "x"}, "versions": ["1.0"]}
+        record = {"schema_version": "1.6.0", "id": f"GHSA-{day}", "modified": f"{day}T00:00:00Z", "affected": [package]}
+        bench.take(json.dumps(record).encode(), f"osv-{day}")
+    found = {one.feed: one.newest for one in status.read(bench.store.path, "2026-11-22").feeds}
+    assert found == {"osv debian": "2024-01-01", "osv oss-fuzz": "2026-11-20"}
 
 
 def test_the_commands(tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ def summary(evaluation: Evaluation, folder: Path) -> str:
     lines.append("  findings: " + (", ".join(f"{n} {s}" for s, n in counts.items()) or "none"))
     if evaluation.supply is not None and evaluation.supply.inventory.components:
         lines.append(f"  {_supply(evaluation.supply)}")
+        lines += [f"    OLD FEED {says}" for says in _old(evaluation)]
     if evaluation.supply is not None:
         refused = [bill for bill in evaluation.supply.bills if bill.refused]
         lines += [
@@ -154,6 +155,14 @@ def summary(evaluation: Evaluation, folder: Path) -> str:
         lines.append(f"  against the baseline: {changed} places changed, {new} findings new, {gone} gone")
     lines.append(f"  report: {folder / 'report.html'}")
     return "\n".join(lines)
+
+
+def _old(evaluation: Evaluation) -> list[str]:
+    """What is said of old feeds, each by itself."""
+    from banbury.supply.feeds.status import ages, warnings
+
+    found = ages(evaluation.supply.feeds, evaluation.as_of) if evaluation.supply else []
+    return warnings(one for one in found if one.old)
 
 
 def _supply(chain: SupplyChain) -> str:

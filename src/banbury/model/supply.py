@@ -156,8 +156,17 @@ class FeedKind(StrEnum):
     SUPPORT = "end of support"
 
 
+class FeedPart(Struct, frozen=True, kw_only=True):
+    """What a file holds of one feed (``nvd``, ``cve``, ``osv debian``): records, and the date of the newest."""
+
+    feed: str
+    records: int
+    newest: str
+
+
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """One imported file of a feed. ``sha256`` names it; ``newest`` is the date of its newest record (ISO 8601)."""
+    """One imported file of a feed. ``sha256`` names it; ``newest`` is the date of its newest record (ISO 8601), and
+    ``parts`` have that of each feed where the file holds several."""
 
     sha256: str
     name: str
@@ -170,6 +179,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     newest: str
     imported: str
     licence: str = ""
+    parts: list[FeedPart] = []
 
 
 class State(StrEnum):

@@ -12,9 +12,10 @@ from msgspec import Struct
 
 from banbury.model.evaluation import Container, Evaluation, Fate, Node, Stretch
 from banbury.model.facts import Outcome
-from banbury.model.supply import SupplyChain
+from banbury.model.supply import FeedKind, SupplyChain
 from banbury.model.tree import Kind
 from banbury.present.text import counted
+from banbury.supply.feeds.status import ages, warnings
 
 
 class Sort(StrEnum):
@@ -86,13 +87,13 @@ def _gaps(evaluation: Evaluation) -> Iterator[Gap]:
         node = evaluation.nodes[left.node] if left.node >= 0 else None
         sort = Sort.NOT_TIED if left.of == "source" else Sort.NOT_COMPARED
         yield _at(node, Gap(sort=sort, length=left.length, reason=left.why))
-    yield from _not_matched(evaluation.supply, first)
+    yield from _not_matched(evaluation.supply, first, evaluation.as_of)
     mapped = {image.node for image in ledger.images}
     for root in (n for n in evaluation.nodes if n.parent < 0 and n.id not in mapped):
         yield _at(root, Gap(sort=Sort.NOT_MAPPED, length=root.size, reason="handed in beside the images"))
 
 
-def _not_matched(supply: SupplyChain | None, first: dict[str, Node]) -> Iterator[Gap]:
+def _not_matched(supply: SupplyChain | None, first: dict[str, Node], as_of: str) -> Iterator[Gap]:
     """What was not held against any feed of vulnerabilities, in a line each: all of it, some components, a bill."""
     if supply is None or not (supply.inventory.components or supply.bills):
         return
@@ -106,6 +107,9 @@ def _not_matched(supply: SupplyChain | None, first: dict[str, Node]) -> Iterator
             f"of {counted(len(supply.unmatched), 'component')} no loaded feed speaks by any known name: {names}{more}"
         )
         yield Gap(sort=Sort.NOT_MATCHED, reason=says)
+    asked = [feed for feed in supply.feeds if feed.kind is not FeedKind.SUPPORT]
+    for says in warnings(ages(asked, as_of)):
+        yield Gap(sort=Sort.NOT_MATCHED, reason=f"what became known after the newest record of a feed: {says}")
     for bill in supply.bills:
         if bill.refused:
             reason = f"{bill.name}: {bill.refused}"

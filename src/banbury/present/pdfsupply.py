@@ -29,9 +29,7 @@ def supply_content(evaluation: Evaluation) -> dict[str, Any]:
         "matches_more": max(len(view.matches) - _MATCHES, 0),
         "settled": _settled(view),
         "unmatched": len(chain.unmatched),
-        "feeds": [
-            _feed(f.feed.name, str(f.feed.kind), f.feed.records, f.feed.newest, f.age) for f in view.feeds[:_FEEDS]
-        ],
+        "feeds": [_feed(f.feed, str(f.kind), f.records, f.newest, f.age) for f in view.feeds[:_FEEDS]],
         "feeds_more": max(len(view.feeds) - _FEEDS, 0),
         "support": [
             [broken(s.row.name, 60), s.says, str(s.claim.claim), broken(s.claim.source, 140), s.pressing]

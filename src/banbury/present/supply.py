@@ -23,7 +23,7 @@ from banbury.model.supply import (
     Support,
 )
 from banbury.present.text import counted, grouped
-from banbury.supply.feeds.status import OLD, days
+from banbury.supply.feeds.status import Feed, ages, days
 from banbury.supply.match.reasons import reasons
 from banbury.supply.reach import CONDITIONS
 
@@ -31,6 +31,7 @@ from banbury.supply.reach import CONDITIONS
 OPEN: Final = (State.AFFECTED, State.CANDIDATE, State.ANALYST)
 SETTLED: Final = (State.NOT_AFFECTED, State.FIXED)
 _VERSIONS: Final = frozenset({"version-in-range", "version-exact", "version-every", "version-not-stated"})
+_WARNED: Final = 6
 _SHORT: Final = {
     "listens": "listens",
     "started": "started",
@@ -42,11 +43,10 @@ _SHORT: Final = {
 
 
 class FeedLine(Struct, frozen=True, kw_only=True):
-    """A feed that was asked. ``age``: days from its newest record to the evaluation's date, -1 where not dated."""
+    """A file that was imported. ``age``: days from its newest record to the evaluation's date, -1 where not dated."""
 
     feed: Snapshot
     age: int
-    old: bool
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
@@ -99,7 +99,8 @@ class SupplyView(Struct, frozen=True, kw_only=True):
     sentences: list[str]
     lacking: bool
     tiles: list[tuple[int, str, str, bool]]
-    feeds: list[FeedLine]
+    feeds: list[Feed]
+    files: list[FeedLine]
     components: list[ComponentRow]
     matches: list[MatchRow]
     settled: list[MatchRow]
@@ -120,15 +121,16 @@ def supply_view(evaluation: Evaluation) -> SupplyView | None:
     claims = [_support(claim, by_id[claim.component]) for claim in chain.support if claim.component in by_id]
     claims.sort(key=lambda c: (not c.pressing, c.claim.ended is not False, c.claim.end or "9"))
     open_ = [m for m in matches if m.open]
-    feeds = [_feed(feed, evaluation.as_of) for feed in chain.feeds]
+    feeds = ages(chain.feeds, evaluation.as_of)
     ended = {c.claim.component for c in claims if c.pressing}
     return SupplyView(
         chain=chain,
         matched=chain.matched,
-        sentences=_sentences(chain, open_, rows, evaluation.as_of),
+        sentences=_sentences(chain, open_, rows, feeds),
         lacking=not chain.matched or bool(open_ or ended or chain.discrepancies),
         tiles=_tiles(chain, rows, open_, len(ended)),
         feeds=feeds,
+        files=[FeedLine(feed=feed, age=days(feed.newest, evaluation.as_of)) for feed in chain.feeds],
         components=sorted(rows, key=_pressing),
         matches=open_,
         settled=[m for m in matches if not m.open],
@@ -245,12 +247,7 @@ def _when(claim: Support) -> str:
     return "goes on, no end given" if claim.ended is False else "cannot tell"
 
 
-def _feed(feed: Snapshot, as_of: str) -> FeedLine:
-    age = days(feed.newest, as_of)
-    return FeedLine(feed=feed, age=age, old=age > OLD[feed.kind])
-
-
-def _sentences(chain: SupplyChain, open_: list[MatchRow], rows: list[ComponentRow], as_of: str) -> list[str]:
+def _sentences(chain: SupplyChain, open_: list[MatchRow], rows: list[ComponentRow], feeds: list[Feed]) -> list[str]:
     if not chain.matched:
         nothing = "No vulnerability feed was loaded. Nothing in this report says anything about known vulnerabilities"
         return [f"{nothing} of the {counted(len(rows), 'component')} that were identified."]
@@ -269,17 +266,21 @@ def _sentences(chain: SupplyChain, open_: list[MatchRow], rows: list[ComponentRo
         )
     told = len(rows) - len(chain.unmatched)
     asked = f"Of {counted(len(rows), 'component')}, {grouped(told)} are known to the feeds that were asked."
-    return [first, f"{asked} {_age(chain, as_of)}"]
+    return [first, f"{asked} {_ages(feeds)}"]
 
 
-def _age(chain: SupplyChain, as_of: str) -> str:
-    """How fresh the newest record on vulnerabilities is."""
-    newest = max((f.newest[:10] for f in chain.feeds if f.kind is FeedKind.VULNERABILITIES), default="")
-    age = days(newest, as_of)
-    if age < 0:
+def _ages(feeds: list[Feed]) -> str:
+    """How fresh the feeds are: each old one with its newest record, since one new feed hides no old one."""
+    old = [feed for feed in feeds if feed.old]
+    if old:
+        told = ", ".join(f"{feed.feed} ({feed.newest})" for feed in old[:_WARNED])
+        told += f" and {len(old) - _WARNED} more" if len(old) > _WARNED else ""
+        are = "1 feed is old" if len(old) == 1 else f"{len(old)} feeds are old"
+        return f"{are}, and what became known since is missing: {told}."
+    dated = [feed.newest for feed in feeds if feed.newest and feed.kind is FeedKind.VULNERABILITIES]
+    if not dated:
         return "None of them says how old it is."
-    old = ": what became known since is missing" if age > OLD[FeedKind.VULNERABILITIES] else ""
-    return f"Their newest record is of {newest}, {counted(age, 'day')} before the day of this evaluation{old}."
+    return f"No feed is old: the newest record of each on vulnerabilities is of {min(dated)} or later."
 
 
 def _tiles(

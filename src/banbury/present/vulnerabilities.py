@@ -12,6 +12,7 @@ from banbury.model.supply import Match, State
 from banbury.present.text import counted
 from banbury.present.vex.assessment import state
 from banbury.supply import products
+from banbury.supply.feeds.status import ages, today, warnings
 from banbury.supply.match.reasons import digest as reasons_digest
 from banbury.supply.match.rematch import Difference, Rematched
 
@@ -35,6 +36,8 @@ def document(found: list[Rematched]) -> dict[str, object]:
             "knowledge": sorted({one.inventory.knowledge for one in found}),
         },
         "snapshots": list(snapshots.values()),
+        # how old each is depends on the day of reading; its newest record does not
+        "newest": {f"{one.kind}: {one.feed}": one.newest for one in ages(snapshots.values(), "")},
         "releases": [
             {
                 "release": one.inventory.release,
@@ -55,8 +58,9 @@ def encode(found: list[Rematched]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document(found)), indent=2) + b"\n"
 
 
-def lines(one: Rematched) -> list[str]:
-    """One release: counts, what changed, and the matches to look at first."""
+def lines(one: Rematched, as_of: str = "") -> list[str]:
+    """One release: counts, what changed, and the matches to look at first. ``as_of``: the day on which the feeds are
+    called old or not, today without one."""
     matches = one.matched.matches
     counts = Counter(str(state(item)) for item in matches)  # an analyst's decision counts, as it does in the report
     told = ", ".join(f"{counts[each]} {each}" for each in State if counts[each]) or "none"
@@ -64,6 +68,7 @@ def lines(one: Rematched) -> list[str]:
     if one.matched.unmatched:
         number = counted(len(one.matched.unmatched), "component")
         out.append(f"  of {number} no feed speaks by any known name: nothing is said of them")
+    out += [f"  OLD FEED {says}" for says in warnings(ages(one.matched.snapshots, as_of or today()))]
     out += _changes(one.difference)
     out += [_line(item) for item in matches[:LISTED]]
     if len(matches) > LISTED:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from banbury.model.errors import InputError, StoreError
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 #: Tells a feed store from any other SQLite file: "bnbF".
 APPLICATION: Final = 0x626E6246
 
@@ -34,6 +34,7 @@ snapshot = sa.Table(
     sa.Column("imported", sa.String, nullable=False),
     sa.Column("licence", sa.String, nullable=False),
     sa.Column("remarks", sa.String, nullable=False),
+    sa.Column("parts", sa.LargeBinary, nullable=False, server_default=""),
     sa.UniqueConstraint("sha256", "format"),
 )
 
@@ -191,6 +192,7 @@ release = sa.Table(
 MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
     1: ("CREATE INDEX record_exploited ON record (id) WHERE exploited != ''",),
     2: ("CREATE TABLE routine (record INTEGER NOT NULL, name VARCHAR NOT NULL, PRIMARY KEY (record, name))",),
+    3: ("ALTER TABLE snapshot ADD COLUMN parts BLOB NOT NULL DEFAULT ''",),
 }
 
 

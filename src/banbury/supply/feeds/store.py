@@ -19,7 +19,7 @@ import zstandard
 from sqlalchemy.engine import Connection
 
 from banbury.model.errors import InputError, StoreError
-from banbury.model.supply import FeedKind, Snapshot
+from banbury.model.supply import FeedKind, FeedPart, Snapshot
 from banbury.supply.feeds import schema
 from banbury.supply.feeds.items import CycleRow
 from banbury.supply.feeds.query import (
@@ -95,8 +95,7 @@ class FeedStore:
         """Every imported file, in the order of its import. Empty: no feed was loaded, and no match means anything."""
         with self.begin() as connection:
             rows = connection.execute(sa.select(schema.snapshot).order_by(schema.snapshot.c.number)).mappings().all()
-        names = Snapshot.__struct_fields__
-        return [Snapshot(**{name: row[name] for name in names} | {"kind": FeedKind(row["kind"])}) for row in rows]
+        return [_snapshot(row) for row in rows]
 
     def remarks(self) -> dict[tuple[str, str], list[str]]:
         """For each snapshot (SHA-256, format), what was said of it at its import: reasons of refusals, notes."""
@@ -269,6 +268,12 @@ class FeedStore:
             )
             for row in rows
         ]
+
+
+def _snapshot(row: Any) -> Snapshot:
+    names = Snapshot.__struct_fields__
+    parts = msgspec.msgpack.decode(row["parts"], type=list[FeedPart]) if row["parts"] else []
+    return Snapshot(**{name: row[name] for name in names} | {"kind": FeedKind(row["kind"]), "parts": parts})
 
 
 def _lines(text: str) -> list[str]:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy.engine import Connection
 
-from banbury.model.supply import FeedKind, Snapshot
+from banbury.model.supply import FeedKind, FeedPart, Snapshot
 from banbury.supply.feeds import items, schema
 from banbury.supply.feeds.contract import Importer
 from banbury.supply.feeds.items import (
@@ -35,6 +35,8 @@ _REMARKS: Final = 20
 #: Records from which on a file is judged as a whole: where all that should state versions are silent, or most cannot be
 #: read, its form is another than the one that is known, and what it would take the place of is better.
 _JUDGED: Final = 20
+#: Feeds that are told apart in one file (an archive of OSV's has some forty ecosystems).
+_FEEDS: Final = 200
 #: Bytes of two keys: 128 characters of text give no more.
 _KEY: Final = 2048
 _RECORD: Final = (
@@ -56,6 +58,22 @@ class Totals(Struct):
     remarks: list[str] = []
 
 
+class _Dated(Struct):
+    """The records of one feed in a file. ``later``: the newest date that is after the import."""
+
+    records: int = 0
+    newest: str = ""
+    later: str = ""
+
+
+def feed_of(one: Vulnerability) -> str:
+    """The feed that a record is of: its source, and of OSV's the ecosystem, since each is an export of its own."""
+    if one.source == "osv":
+        ecosystem = one.ranges[0].leaf.name.split(":", 2)[1] if one.ranges else ""
+        return f"osv {ecosystem}".strip()
+    return "kernel-streams" if one.source.startswith("kernel-") else one.source
+
+
 class _Part(Struct):
     """What one importer found in the file."""
 
@@ -66,11 +84,38 @@ class _Part(Struct):
     refused: int = 0
     silent: int = 0
     told: int = 0
-    newest: str = ""
     claimed: int = -1
     day: str = ""
     remarks: list[str] = []
     refusals: dict[str, int] = {}
+    feeds: dict[str, _Dated] = {}
+
+    def saw(self, feed: str, day: str, until: str) -> None:
+        """Count a record of a feed. A date after ``until`` is an error, or a plan: it would make any feed look new, and
+        counts only where there is no other."""
+        own = self.feeds.get(feed)
+        if own is None:
+            own = self.feeds.setdefault(feed if len(self.feeds) < _FEEDS else "others", _Dated())
+        own.records += 1
+        if own.newest < day <= until:
+            own.newest = day
+        elif own.later < day and day > until:
+            own.later = day
+
+    def newest(self) -> str:
+        """The date of the newest record of the file; of a catalogue, its own where that is later."""
+        dated = max((one.newest for one in self.feeds.values()), default="")
+        dated = dated or max((one.later for one in self.feeds.values()), default="") or self.day
+        return max(dated, self.day) if self.importer.kind is FeedKind.EXPLOITED else dated
+
+    def parts(self) -> list[FeedPart]:
+        """What the file holds of each feed. One that is dated as a whole dates its only feed."""
+        whole = self.day if len(self.feeds) == 1 else ""
+        exploited = whole if self.importer.kind is FeedKind.EXPLOITED else ""
+        return [
+            FeedPart(feed=name, records=one.records, newest=max(one.newest or one.later or whole, exploited)[:10])
+            for name, one in sorted(self.feeds.items())
+        ]
 
     def remark(self, says: str) -> None:
         if len(self.remarks) < _REMARKS:
@@ -225,7 +270,9 @@ class Writer:
         part.ranges += sum(one.stated for one in run)
         part.silent += sum(one.silent for one in run)
         part.told += sum(one.stated > 0 for one in run)
-        part.newest = max([part.newest, *(one.modified or one.published for one in run)])
+        until = self._meta["imported"]
+        for one in run:
+            part.saw(feed_of(one), one.modified or one.published, until)
         version = struct.pack("<I", version_of(part.importer))
         there = self._there({one.id for one in run})
         latest: dict[tuple[str, str], Vulnerability] = {}
@@ -319,7 +366,8 @@ class Writer:
     def _exploited(self, run: list[ExploitedRow]) -> None:
         part = self._now()
         part.records += len(run)
-        part.newest = max([part.newest, *(one.added for one in run)])
+        for one in run:
+            part.saw("kev", one.added, self._meta["imported"])
         rows = [(one.id, one.added, one.due, one.ransomware, one.name, part.number) for one in run]
         self._run("CREATE TEMP TABLE IF NOT EXISTS catalogue AS SELECT * FROM exploited WHERE 0")
         self._run("INSERT INTO temp.catalogue VALUES (?, ?, ?, ?, ?, ?)", rows)
@@ -330,7 +378,7 @@ class Writer:
         loaded = self._run(
             "SELECT coalesce(max(newest), '') FROM snapshot WHERE kind = ?", (FeedKind.EXPLOITED.value,)
         ).scalar()
-        if loaded and part.newest[:10] < str(loaded)[:10]:
+        if loaded and part.newest()[:10] < str(loaded)[:10]:
             part.remark(f"older than the catalogue that is loaded ({str(loaded)[:10]}): kept as a snapshot, not used")
         else:
             gone = self._run("SELECT count(*) FROM exploited WHERE id NOT IN (SELECT id FROM temp.catalogue)").scalar()
@@ -343,7 +391,8 @@ class Writer:
     def _probabilities(self, run: list[ProbabilityRow]) -> None:
         part = self._now()
         part.records += len(run)
-        part.newest = max([part.newest, *(one.day for one in run)])
+        for one in run:
+            part.saw("epss", one.day, self._meta["imported"])
         rows = [(one.id, one.score, one.percentile, one.day, part.number) for one in run]
         self._run(
             "INSERT INTO probability VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET score = excluded.score, "
@@ -363,9 +412,10 @@ class Writer:
     def _cycles(self, run: list[CycleRow]) -> None:
         part = self._now()
         part.records += len(run)
-        dates = [day for one in run for day in (one.released, one.latest_released)]
-        part.newest = max([part.newest, *(day for day in dates if day <= self._meta["imported"])])
-        name = part.importer.name
+        name, until = part.importer.name, self._meta["imported"]
+        for one in run:
+            feed = f"{name} {one.product}" if name == "distro-info" else name
+            part.saw(feed, max((day for day in (one.released, one.latest_released) if day <= until), default=""), until)
         rows = [(one.product, one.at, name, msgspec.msgpack.encode(one), part.number) for one in run]
         self._run("INSERT OR REPLACE INTO cycle VALUES (?, ?, ?, ?, ?)", rows)
         self._totals.stored += len(rows)
@@ -373,7 +423,8 @@ class Writer:
     def _releases(self, run: list[ReleaseRow]) -> None:
         part = self._now()
         part.records += len(run)
-        part.newest = max([part.newest, *(one.day for one in run if one.day <= self._meta["imported"])])
+        for one in run:
+            part.saw(part.importer.name, one.day, self._meta["imported"])
         rows = [(one.product, one.version, one.day, part.number) for one in run]
         self._run("INSERT OR REPLACE INTO release VALUES (?, ?, ?, ?)", rows)
         self._totals.stored += len(rows)
@@ -385,7 +436,6 @@ class Writer:
                 f"refused: {why}" + (f" ({count} times)" if count > 1 else "") for why, count in part.refusals.items()
             ]
             if part.importer.kind is FeedKind.EXPLOITED and part.records:
-                part.newest = max(part.newest, part.day)
                 self._catalogue(part)
             self._snapshot(part)
         if self._bulk:
@@ -404,14 +454,15 @@ class Writer:
         one = Snapshot(
             sha256=self._meta["sha256"], name=self._meta["name"], kind=part.importer.kind, format=part.importer.name,
             importer=version_of(part.importer), records=part.records, ranges=part.ranges, refused=part.refused,
-            newest=part.newest or part.day, imported=self._meta["imported"],
-            licence=self._licence or part.importer.licence,
+            newest=part.newest(), imported=self._meta["imported"],
+            licence=self._licence or part.importer.licence, parts=part.parts(),
         )  # fmt: skip
         self._totals.snapshots.append(one)
         self._run(
-            "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 part.number, one.sha256, one.name, one.kind.value, one.format, one.importer, one.records, one.ranges,
                 one.refused, one.newest, one.imported, one.licence, "\n".join(part.remarks),
+                msgspec.msgpack.encode(one.parts),
             ),
         )  # fmt: skip
