@@ -5,6 +5,7 @@ The image, its bill of materials and the feeds are made here; nothing in them is
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ import pytest
 from click.testing import CliRunner
 
 from banbury.cli import main
+from banbury.judge.engine import Facts, judge
 from banbury.lab.workspace import Workspace
 from banbury.laboratory import Options, close, components, evaluate
 from banbury.model.evaluation import Evaluation
-from banbury.model.supply import Inventory, State, Technique
+from banbury.model.supply import Claim, Component, Inventory, State, SupplyChain, Support, Technique
 from banbury.present.cyclonedx import render_cyclonedx
 from banbury.present.document import encode
 from banbury.present.gaps import Sort, gaps
@@ -197,7 +199,8 @@ def test_the_rules_that_read_it(made: Made) -> None:
     rules = {f.rule for f in made.told.findings if f.rule.startswith("supply.")}
     assert rules == {
         "supply.exploited-running-candidate",
-        "supply.support-ended",
+        "supply.support-announced-derived",
+        "supply.support-superseded-derived",
         "supply.undeclared",
         "supply.declared-version",
         "supply.disagreement",
@@ -206,6 +209,42 @@ def test_the_rules_that_read_it(made: Made) -> None:
     assert worst.severity == "high"
     assert worst.evidence[0].sha256
     assert "CVE-2030-0001" in worst.message
+
+
+def _claim(kind: Claim, confidence: str, ended: bool | None = True, component: str = "x@1.0") -> Support:
+    return Support(component=component, claim=kind, ended=ended, confidence=confidence, source="a document")
+
+
+@pytest.mark.parametrize(
+    ("claims", "rule", "grade"),
+    [
+        ([_claim(Claim.ANNOUNCED, "stated")], "supply.support-ended", "established"),
+        ([_claim(Claim.ANNOUNCED, "derived")], "supply.support-announced-derived", "indicated"),
+        ([_claim(Claim.DEAD, "stated")], "supply.support-dead", "established"),
+        ([_claim(Claim.SUPERSEDED, "stated")], "supply.support-superseded", "established"),
+        ([_claim(Claim.SUPERSEDED, "derived")], "supply.support-superseded-derived", "indicated"),
+        ([_claim(Claim.OLDER, "stated")], "supply.support-older", "indicated"),
+        ([_claim(Claim.DISTRIBUTION, "stated")], "supply.support-distribution", "established"),
+        ([_claim(Claim.CONTRACT, "stated", ended=None)], "supply.support-contract", "indicated"),
+        # of several, the strongest alone
+        ([_claim(Claim.OLDER, "stated"), _claim(Claim.SUPERSEDED, "derived"), _claim(Claim.DEAD, "stated")],
+         "supply.support-dead", "established"),
+        ([_claim(Claim.SUPERSEDED, "derived", ended=None), _claim(Claim.OLDER, "derived")],
+         "supply.support-older", "indicated"),
+        ([_claim(Claim.DEAD, "unverified", ended=None)], "", ""),
+        ([_claim(Claim.ANNOUNCED, "stated"), _claim(Claim.DISTRIBUTION, "stated", ended=False)], "", ""),
+    ],
+)  # fmt: skip
+def test_each_kind_of_claim_has_a_rule_of_its_own(claims: list[Support], rule: str, grade: str, made: Made) -> None:
+    """What is derived is not called established, and no title says more than the claim."""
+    thing = Component(id="x@1.0", product="x", version="1.0")
+    inventory = Inventory(release="r", label="l", rules="", knowledge="", components=[thing])
+    chain = SupplyChain(inventory=inventory, support=claims)
+    first = made.told
+    ledger = msgspec.structs.replace(first.ledger, images=[], unread=[])
+    facts = Facts(nodes=first.nodes[:1], files={}, containers={}, ledger=ledger, payload=[True], supply=chain)
+    found = [f for f in judge(facts, dt.date(2026, 1, 1)) if f.rule.startswith("supply.support")]
+    assert [(f.rule, str(f.grade)) for f in found] == ([(rule, grade)] if rule else [])
 
 
 def test_without_a_feed_it_says_so_loudly(made: Made) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from banbury.model.evaluation import Fact, Node
-from banbury.model.supply import Component, Decision, FeedKind, Match, State, SupplyChain
+from banbury.model.supply import Claim, Component, Decision, FeedKind, Match, State, SupplyChain, Support
 
 #: The facts, their fields with defaults.
 SUPPLY_FACTS: dict[str, dict[str, object]] = {
@@ -28,11 +29,13 @@ SUPPLY_FACTS: dict[str, dict[str, object]] = {
         "product": "",
         "version": "",
         "claim": "",
+        "confidence": "",
         "ended": "cannot tell",
         "end": "",
         "when": "",
         "within": False,
         "maintained": False,
+        "strongest": True,
         "source": "",
         "runs": "",
     },
@@ -115,6 +118,9 @@ def _match(match: Match, component: Component) -> Fact:
 
 def _support(supply: SupplyChain, components: dict[str, Component]) -> Iterator[tuple[Fact, Component]]:
     maintained = {s.component for s in supply.support if s.ended is False}
+    strongest: dict[str, Support] = {}
+    for claim in sorted(supply.support, key=_strength):
+        strongest.setdefault(claim.component, claim)
     for claim in supply.support:
         component = components.get(claim.component)
         if component is None:
@@ -127,16 +133,26 @@ def _support(supply: SupplyChain, components: dict[str, Component]) -> Iterator[
                 "product": component.product,
                 "version": component.version,
                 "claim": str(claim.claim),
+                "confidence": claim.confidence,
                 "ended": ended,
                 "end": claim.end,
                 "when": f" on {claim.end}" if claim.end else "",
                 "within": claim.within,
                 "maintained": claim.component in maintained,
+                "strongest": strongest[claim.component] is claim,
                 "source": claim.source,
                 "runs": runs(component),
             },
             component,
         )
+
+
+#: The claims that support has ended, the one that says most first; what is derived comes after what is stated.
+_STRENGTH: Final = [Claim.ANNOUNCED, Claim.DEAD, Claim.DISTRIBUTION, Claim.SUPERSEDED, Claim.OLDER, Claim.CONTRACT]
+
+
+def _strength(claim: Support) -> tuple[bool, bool, int]:
+    return claim.ended is not True, claim.confidence != "stated", _STRENGTH.index(claim.claim)
 
 
 def _place(component: Component, places: dict[str, int]) -> int:

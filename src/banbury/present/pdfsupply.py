@@ -67,7 +67,7 @@ def _feed(name: str, kind: str, records: int, newest: str, age: int) -> list[str
 def _component(row: ComponentRow) -> list[str]:
     known = [f"{n} {state}" for state, n in row.counts.items() if n and state not in ("not affected", "fixed")]
     known += [f"{row.exploited} exploited"] if row.exploited else []
-    known += [f"support {row.ended if row.ended == 'ended' else 'ended ' + row.ended}"] if row.ended else []
+    known += [f"support: {row.ended}"] if row.ended else []
     known += ["sources disagree"] if row.component.disagreements else []
     runs = ", ".join(short for short, _ in row.conditions)
     return [broken(row.name, 70), row.grade, broken(row.techniques, 60), runs, broken(", ".join(known), 120)]

@@ -150,7 +150,7 @@ def _components(chain: SupplyChain, places: dict[str, Node]) -> list[ComponentRo
     by_component: dict[str, list[Match]] = {}
     for match in chain.matches:
         by_component.setdefault(match.component, []).append(match)
-    ended = {s.component: s.end or "ended" for s in reversed(chain.support) if s.ended}
+    ended = {s.component: _ended(s) for s in reversed(chain.support) if s.ended}
     maintained = {s.component for s in chain.support if s.ended is False}
     return [
         _component(
@@ -162,6 +162,21 @@ def _components(chain: SupplyChain, places: dict[str, Node]) -> list[ComponentRo
         )
         for number, component in enumerate(chain.inventory.components)
     ]
+
+
+#: What is said of a component's support in one word, by the kind of claim.
+_ENDED: Final = {
+    Claim.ANNOUNCED: "ended",
+    Claim.DEAD: "project dead",
+    Claim.SUPERSEDED: "superseded",
+    Claim.OLDER: "older than listed",
+    Claim.DISTRIBUTION: "distribution ended",
+    Claim.CONTRACT: "contract ended",
+}
+
+
+def _ended(claim: Support) -> str:
+    return f"{_ENDED[claim.claim]} {claim.end}".strip()
 
 
 def _component(
@@ -236,7 +251,7 @@ def _support(claim: Support, row: ComponentRow) -> SupportRow:
 
 def _when(claim: Support) -> str:
     if claim.ended:
-        return f"ended {claim.end}" if claim.end else "ended"
+        return _ended(claim) if claim.claim is not Claim.OLDER else "older than what is listed, which has ended"
     if claim.within:
         return f"ends {claim.end}, before the product's support does"
     if claim.claim is Claim.CONTRACT:
