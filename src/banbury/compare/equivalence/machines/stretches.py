@@ -9,21 +9,22 @@ Sources: Intel SDM, volume 2, NOP; Arm ARM DDI 0487; MIPS MD00086; Power ISA 2.0
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
 import numpy as np
 
 from banbury.compare.equivalence.code import Ints, NotDecoded
-from banbury.compare.equivalence.machines.carried import Function, Rows, steps
+from banbury.compare.equivalence.machines.carried import Function, Rows, Steps, steps
 from banbury.compare.equivalence.machines.contract import U8
 from banbury.compare.equivalence.machines.numbers import placed
 from banbury.compare.equivalence.machines.x86_64 import decode
 from banbury.formats import _elf_types as t
 
 Bounds = tuple[int, int]
-_NOP: Final = 0x90
-_BETWEEN: Final = 16  # bytes: more than an instruction has
+#: More bytes than an instruction has; of MIPS a branch first, so that a branch without its delay slot is refused.
+_BETWEEN: Final = {t.EM_X86_64: b"\x90" * 16, t.EM_MIPS: b"\x10".ljust(16, b"\0")}
 
 
 class Stretches:
@@ -32,14 +33,16 @@ class Stretches:
 
     def __init__(self, machine: int, big: bool, raw: U8, base: int, bounds: Collection[Bounds], wanted: Ints) -> None:
         self.machine, self.big, self.raw, self.base = machine, big, raw, base
+        between = np.frombuffer(_BETWEEN.get(machine, bytes(16)), np.uint8)
+        between = between if big or machine != t.EM_MIPS else between.view(">u4").astype("<u4").view(np.uint8)
         self.at: dict[Bounds, int] = {}
         pieces: list[U8] = []
-        between, place = np.full(_BETWEEN, _NOP if machine == t.EM_X86_64 else 0, np.uint8), 0
+        place = 0
         for low, high in sorted(bounds):
             self.at[low, high] = place
             rest = np.zeros(-(high - low) % 4 if machine != t.EM_X86_64 else 0, np.uint8)
             pieces += [raw[low:high], rest, between]
-            place += high - low + len(rest) + _BETWEEN
+            place += high - low + len(rest) + len(between)
         self.joined: U8 = np.concatenate(pieces) if pieces else np.zeros(0, np.uint8)
         self.code = decode(self.joined.data, 0) if machine == t.EM_X86_64 else None
         places, values = placed(machine, big, self.joined, self.code)
@@ -59,16 +62,24 @@ class Stretches:
 
     def function(self, stretches: Sequence[Bounds]) -> Function:
         """The function that has these stretches. Raises :class:`NotDecoded`."""
-        if self.machine in (t.EM_X86_64, t.EM_AARCH64):
-            where = [(self.at[x], self.at[x] + x[1] - x[0], x[0] - self.at[x]) for x in stretches]
-            return Function(self.machine, self.big, self.raw, self._rows, where)
-        ((low, high),) = stretches
-        own = steps(self.machine, self.big, self.raw[low:high], self.base + low)
-        return Function(self.machine, self.big, self.raw, Rows(own), [(0, high - low, low)])
+        where = [(self.at[x], self.at[x] + x[1] - x[0], x[0] - self.at[x]) for x in stretches]
+        return Function(self.machine, self.big, self.raw, self._rows, where)
 
     @cached_property
     def _rows(self) -> Rows:
-        return Rows(steps(self.machine, self.big, self.joined, code=self.code))
+        found = steps(self.machine, self.big, self.joined, code=self.code)
+        return Rows(found if self.machine != t.EM_MIPS else self._jumps(found))
+
+    def _jumps(self, found: Steps) -> Steps:
+        """With what jumps of MIPS to addresses lead to, which are not relative: behind their delay slots."""
+        words = self.joined.view(">u4" if self.big else "<u4").astype(np.int64)
+        rows = np.flatnonzero(words >> 26 == 2)
+        low, at = (np.array(x, np.int64) for x in zip(*((low, at) for (low, _), at in self.at.items()), strict=True))
+        moved = (low - at)[np.searchsorted(at, 4 * rows, "right") - 1]  # places of the section from those of joined
+        here = self.base + moved + 4 * rows + 4
+        leads = found.leads.copy()
+        leads[rows + 1] = (here & ~0xFFFFFFF | (words[rows] & 0x3FFFFFF) << 2) - self.base - moved
+        return replace(found, leads=leads)
 
     @staticmethod
     def _starts(starts: Ints, place: int) -> bool:

@@ -1,0 +1,155 @@
+"""Functions looked at together: where an address goes in registers, and the same answers as for each by itself."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from banbury.compare.equivalence.code import NotDecoded
+from banbury.compare.equivalence.machines.numbers import numbers
+from banbury.compare.equivalence.machines.stretches import Bounds, Stretches
+from banbury.formats import _elf_types as t
+from tests.equivalence.test_numbers import _code
+
+_BASE = 0x400000
+#: Tools, machine, big-endian; an instruction that makes an address; codes that read through it; codes that do not.
+_CASES = {
+    "x86-64": (
+        "",
+        t.EM_X86_64,
+        False,
+        "lea 0x1000(%rip),%rdi;",
+        (
+            "mov (%rdi),%eax; ret",
+            "mov %rdi,%rbx; call .+64; mov (%rbx),%rax; ret",
+            "test %eax,%eax; je 1f; ret; 1: movups (%rdi),%xmm0; ret",
+            "jmp *%rax; 1: mov (%rdi),%eax; ret",
+            "jmp 1f; ret; 1: lea 8(%rdi),%rdx; mov (%rdx,%rcx),%eax; ret",
+            "rep movsb (%rsi),(%rdi); mov 4(%rdi),%eax; ret",
+        ),
+        (
+            "ret",
+            "call .+64; mov (%rdi),%eax; ret",
+            "xor %edi,%edi; mov (%rdi),%eax; ret",
+            "movzbl (%rdi),%eax; ret",
+            "jmp 1f; mov (%rdi),%eax; 1: ret",
+        ),
+    ),
+    "aarch64": (
+        "aarch64-linux-gnu-",
+        t.EM_AARCH64,
+        False,
+        "add x1,x1,16;",
+        (
+            "ldr x2,[x1]; ret",
+            "mov x19,x1; bl .+64; ldp x2,x3,[x19]; ret",
+            "cbz w0,1f; ret; 1: ldr w0,[x1,4]; ret",
+            "br x0; 1: ldr w0,[x1]; ret",
+        ),
+        ("ret", "bl .+64; ldr x2,[x1]; ret", "mov x1,0; ldr x2,[x1]; ret", "b 1f; ldr x2,[x1]; 1: ret"),
+    ),
+    "mips": (
+        "mips-linux-gnu-",
+        t.EM_MIPS,
+        True,
+        ".set noreorder; .set noat; addiu $4,$4,16;",
+        (
+            "lw $2,0($4); jr $31; nop",
+            "move $16,$4; bal .+64; nop; lw $2,4($16); jr $31; nop",
+            "beq $2,$3,1f; nop; jr $31; nop; 1: lw $2,0($4); jr $31; nop",
+            "b 1f; nop; jr $31; nop; 1: lw $2,0($4); jr $31; nop",
+            # j to the fourth word from here, by its address
+            f".word 0x08000000|(({_BASE} + 0x20 + 16)>>2); nop; jr $31; nop; lw $2,0($4); jr $31; nop",
+        ),
+        (
+            "jr $31; nop",
+            "bal .+64; nop; lw $2,0($4); jr $31; nop",
+            "li $4,0; lw $2,0($4); jr $31; nop",
+            "b 1f; nop; lw $2,0($4); 1: jr $31; nop",
+        ),
+    ),
+    "powerpc": (
+        "powerpc-linux-gnu-",
+        t.EM_PPC,
+        True,
+        "addi 4,4,16;",
+        (
+            "lwz 3,0(4); blr",
+            "mr 31,4; bl .+64; lwz 3,4(31); blr",
+            "beq 1f; blr; 1: lwz 3,0(4); blr",
+            "b 1f; blr; 1: lwz 3,0(4); blr",
+        ),
+        ("blr", "bl .+64; lwz 3,0(4); blr", "li 4,0; lwz 3,0(4); blr", "b 1f; lwz 3,0(4); 1: blr"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _CASES)
+def test_where_an_address_goes(tmp_path: Path, name: str) -> None:
+    """Read through any register that may hold it: the answer; and not where it was certainly lost before. The function
+    stands behind others, so that what counts from the beginning of the section is told from what is relative."""
+    prefix, machine, big, made, reading, other = _CASES[name]
+    for text, expected in [(x, True) for x in reading] + [(x, False) for x in other]:
+        lead = {t.EM_X86_64: "90" * 0x1C}.get(machine, "00" * 0x1C)
+        code = _code(tmp_path, prefix, made + text)
+        raw = np.concatenate((np.frombuffer(bytes.fromhex(lead), np.uint8), code, code))
+        bounds = [(0, 0x1C), (0x1C, 0x1C + len(code)), (0x1C + len(code), len(raw))]
+        found = Stretches(machine, big, raw, _BASE, bounds, np.arange(0)).function(bounds[1:2]).read([0x1C], [])
+        assert found is expected, text
+
+
+def test_a_part_that_is_elsewhere_belongs_to_the_function(tmp_path: Path) -> None:
+    code = _code(
+        tmp_path, "", "lea 0x1000(%rip),%rbx; test %eax,%eax; jne 1f; ret; .fill 40,1,0x90; 1: mov (%rbx),%eax; ret"
+    )
+    hot, cold = (0, 12), (52, len(code))
+    looked = Stretches(t.EM_X86_64, False, code, _BASE, [hot, cold], np.arange(0))
+    assert looked.function([hot, cold]).read([0], [])
+    assert not looked.function([hot]).read([0], [])
+
+
+@pytest.mark.parametrize("machine", [t.EM_X86_64, t.EM_AARCH64, t.EM_MIPS, t.EM_PPC])
+def test_together_is_as_one_by_one(machine: int) -> None:
+    """Random code, cut at random: the same numbers and answers, or none at all where one cannot be decoded."""
+    rng = random.Random(machine)
+    words = {
+        t.EM_AARCH64: (0xF9400021, 0x91004021, 0xB4000040, 0xD503201F, 0x14000003, 0xD65F03C0, 0xAA0103E2),
+        t.EM_MIPS: (0x24840010, 0x8C820000, 0x00808021, 0x10400002, 0x00000000, 0x24020012, 0x03E00008, 0),
+        t.EM_PPC: (0x38840010, 0x80640000, 0x7C9F2378, 0x41820008, 0x48000008, 0x38600012, 0x4E800020),
+    }
+    x86 = ("488d3d00100000", "8b07", "4889fb", "7402", "eb03", "b812000000", "31ff", "c3", "0f1007", "80780a12")
+    big = machine in (t.EM_MIPS, t.EM_PPC)
+    for _ in range(60):
+        if machine == t.EM_X86_64:
+            pieces = [bytes.fromhex(rng.choice(x86)) for _ in range(60)]
+        else:
+            pieces = [rng.choice(words[machine]).to_bytes(4, "big" if big else "little") for _ in range(60)]
+        raw = np.frombuffer(b"".join(pieces), np.uint8)
+        starts = list(itertools.accumulate((len(x) for x in pieces), initial=0))
+        cuts = sorted({0, len(raw), *rng.sample(starts, 6)})
+        bounds: list[Bounds] = list(itertools.pairwise(cuts))
+        wanted = np.array((16, 18, 10), np.int64)
+        try:
+            together = Stretches(machine, big, raw, _BASE, bounds, wanted)
+            answers = [together.function([b]).read([x for x in starts if b[0] <= x < b[1]], []) for b in bounds]
+        except NotDecoded:
+            assert machine == t.EM_MIPS, "only its branches can be cut from what belongs to them"
+            continue
+        for (low, high), answer in zip(bounds, answers, strict=True):
+            alone = Stretches(machine, big, raw[low:high].copy(), _BASE + low, [(0, high - low)], wanted)
+            made = [x - low for x in starts if low <= x < high]
+            assert alone.function([(0, high - low)]).read(made, []) is answer
+            found = set(together.numbers((low, high))[1].tolist())
+            assert found == set(numbers(machine, big, raw[low:high].copy()).tolist()) & set(wanted.tolist())
+
+
+def test_a_stretch_that_ends_within_an_instruction_is_refused(tmp_path: Path) -> None:
+    code = _code(tmp_path, "", "mov $18,%eax; ret; mov $18,%eax; ret")
+    looked = Stretches(t.EM_X86_64, False, code, _BASE, [(0, 3), (6, 12)], np.array([18], np.int64))
+    assert looked.numbers((6, 12))[1].tolist() == [18]
+    with pytest.raises(NotDecoded):
+        looked.numbers((0, 3))
