@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from banbury.model.supply import (
     Component,
@@ -17,7 +17,7 @@ from banbury.model.supply import (
     Technique,
 )
 from banbury.supply import versions
-from banbury.supply.feeds.query import TOP, Advisory, Exploited, Hit, Leaf, Node, Probability, Stated, Wanted
+from banbury.supply.feeds.query import TOP, Advisory, Exploited, Hit, Leaf, Node, Probability, Said, Stated, Wanted
 from banbury.supply.match import Matched, run
 from banbury.supply.products import products
 
@@ -141,6 +141,16 @@ class Feeds:
         for head, item, _ in self.rows:
             if head.source == source and item.name == name and head.id in set(ids):
                 found.setdefault(head.id, []).append(item)
+        return found
+
+    def beside(self, ids: Iterable[str], known: Container[int], names: Iterable[str]) -> dict[str, list[Said]]:
+        """What further records say."""
+        found: dict[str, list[Said]] = {}
+        for id_ in ids:
+            for head, item, _ in self.rows:
+                if id_ in (head.id, *head.aliases) and head.number not in known:
+                    rejected = "rejected" in head.flags
+                    found.setdefault(id_, []).append(Said(head.source, SNAPSHOT, None if rejected else item))
         return found
 
     def files(self, ids: Iterable[str]) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from banbury.supply import versions
 from banbury.supply.feeds.items import DEPTH, LEAVES, TEXT, Range, text
@@ -137,6 +137,8 @@ class Collected:
     """The ranges and trees of one record, as its configurations are added."""
 
     def __init__(self) -> None:
+        #: Who states what is added, where that is another than the record's source.
+        self.voice = ""
         self.ranges: dict[Range, None] = {}
         self.trees: list[Node] = []
         self.stated = 0
@@ -145,7 +147,10 @@ class Collected:
         """A statement that stands alone."""
         self.stated += 1
         if one.vulnerable:
-            self._add(Range(one))
+            self._add(Range(self._said(one)))
+
+    def _said(self, one: Leaf) -> Leaf:
+        return structs.replace(one, voice=self.voice) if self.voice else one
 
     def _add(self, one: Range) -> None:
         if len(self.ranges) >= LEAVES:
@@ -177,7 +182,7 @@ class Collected:
         return Node(
             "AND" if group.operator == "AND" else "OR",
             group.negate,
-            [leaf_of(match) for match in group.matches],
+            [self._said(leaf_of(match)) for match in group.matches],
             [self._node(child, depth + 1) for child in group.children],
         )
 

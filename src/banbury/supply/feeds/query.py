@@ -39,7 +39,8 @@ class Leaf(Struct, frozen=True, array_like=True, gc=False):
     :mod:`banbury.supply.versions` (``b""`` and :data:`TOP` where unbounded). ``part`` is the CPE's (a, o, h) or ``""``.
     ``vulnerable`` false is "running on/with": it decides a configuration but is never itself a match.
     ``says`` is the bound as the feed wrote it: ``>=1.16.0 <=1.33.1``. ``narrowed`` holds what else the CPE demands
-    (edition, target software, hardware) as ``field=value``, empty where nothing."""
+    (edition, target software, hardware) as ``field=value``, empty where nothing. ``voice``: who says it, where that is
+    another than the record's source: CISA's container in a record of the CVE list."""
 
     name: str
     low: bytes = b""
@@ -49,6 +50,7 @@ class Leaf(Struct, frozen=True, array_like=True, gc=False):
     part: str = ""
     says: str = ""
     narrowed: str = ""
+    voice: str = ""
 
     def holds(self, key: bytes) -> bool:
         """Whether a version with this key lies in the bounds (true for NOT_STATED too: ask ``stated`` first)."""
@@ -116,6 +118,15 @@ class Hit(Struct, frozen=True, gc=False):
 @lru_cache(1 << 12)
 def _decoded(tree: bytes) -> Node:
     return msgpack.decode(tree, type=Node)
+
+
+class Said(Struct, frozen=True, gc=False):
+    """What a record says beside those that hold for a component: a statement on one of its names (``None``: the record
+    is rejected). ``source`` is the record's."""
+
+    source: str
+    snapshot: str
+    leaf: Leaf | None
 
 
 class Exploited(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from banbury.model.errors import InputError, StoreError
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 #: Tells a feed store from any other SQLite file: "bnbF".
 APPLICATION: Final = 0x626E6246
 
@@ -115,6 +115,7 @@ leaf = sa.Table(
     sa.Column("part", sa.String, nullable=False),
     sa.Column("says", sa.String, nullable=False),
     sa.Column("narrowed", sa.String, nullable=False),
+    sa.Column("voice", sa.String, nullable=False, server_default=""),
     sqlite_with_rowid=False,
 )
 BY_PRODUCT = sa.Index("leaf_by_product", leaf.c.product, leaf.c.low, leaf.c.high)
@@ -193,6 +194,7 @@ MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
     1: ("CREATE INDEX record_exploited ON record (id) WHERE exploited != ''",),
     2: ("CREATE TABLE routine (record INTEGER NOT NULL, name VARCHAR NOT NULL, PRIMARY KEY (record, name))",),
     3: ("ALTER TABLE snapshot ADD COLUMN parts BLOB NOT NULL DEFAULT ''",),
+    4: ("ALTER TABLE leaf ADD COLUMN voice VARCHAR NOT NULL DEFAULT ''",),
 }
 
 

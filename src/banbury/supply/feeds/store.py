@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import starmap
 from pathlib import Path
@@ -31,12 +31,13 @@ from banbury.supply.feeds.query import (
     Leaf,
     Probability,
     Release,
+    Said,
     Wanted,
 )
 
 _RAW: Final = 64 << 20
 _FIND: Final = """
-SELECT w.place, r.record, r.low, r.high, r.stated, r.part, r.says, r.narrowed, t.data
+SELECT w.place, r.record, r.low, r.high, r.stated, r.part, r.says, r.narrowed, r.voice, t.data
 FROM temp.wanted AS w CROSS JOIN leaf AS r INDEXED BY leaf_by_product
 LEFT JOIN tree AS t ON r.tree >= 0 AND t.record = r.record AND t.place = r.tree
 WHERE r.product = w.product AND r.low <= w.above AND r.high > w.version
@@ -56,9 +57,14 @@ _PROBABLE: Final = (
 _FILES: Final = "SELECT r.id, f.path FROM record AS r JOIN file AS f ON f.record = r.number WHERE r.id IN"
 _ROUTINES: Final = "SELECT r.id, f.name FROM record AS r JOIN routine AS f ON f.record = r.number WHERE r.id IN"
 _SAID: Final = (
-    "SELECT r.id, l.low, l.high, l.stated, l.part, l.says, l.narrowed FROM record AS r "
-    "JOIN leaf AS l ON l.record = r.number WHERE r.source = ? AND l.product = ? AND r.id IN"
+    "SELECT r.id, l.low, l.high, l.stated, l.part, l.says, l.narrowed, l.voice FROM record AS r "
+    "JOIN leaf AS l ON l.record = r.number WHERE r.source = ? AND l.product = ? AND l.voice = '' AND r.id IN"
 )
+_VOICES: Final = (
+    "SELECT r.number, r.source, r.flags, s.sha256 FROM record AS r JOIN snapshot AS s ON s.number = r.snapshot "
+    "WHERE r.number IN"
+)
+_BESIDE: Final = "SELECT record, product, low, high, stated, part, says, narrowed, voice FROM leaf WHERE record IN"
 #: Reading many scattered rows is twice as quick from a mapping; an import has no use for it. What is mapped counts as
 #: memory of the process, so it is bounded.
 _MAPPED: Final = f"PRAGMA mmap_size = {256 << 20}"
@@ -210,14 +216,42 @@ class FeedStore:
         return dict(found)
 
     def said(self, source: str, name: str, ids: Iterable[str]) -> dict[str, list[Leaf]]:
-        """For each id, every statement of a source on a name, whatever the versions are."""
+        """For each id, every statement of a source itself on a name, whatever the versions are."""
         with self.begin() as connection:
             number = _numbers(connection, {name}).get(name)
             rows = [] if number is None else _fetched(connection, _SAID, set(ids), (source, number))
         found: dict[str, list[Leaf]] = defaultdict(list)
-        for id_, low, high, stated, part, says, narrowed in rows:
-            found[id_].append(Leaf(name, low, high, stated, True, part, says, narrowed))
+        for id_, low, high, stated, *words in rows:
+            found[id_].append(Leaf(name, low, high, stated, True, *words))
         return dict(found)
+
+    def beside(self, ids: Iterable[str], known: Container[int], names: Iterable[str]) -> dict[str, list[Said]]:
+        """For each id, what further records on it say of these names, whatever the versions, and which of them are
+        rejected. Records whose numbers are ``known`` are left out."""
+        with self.begin() as connection:
+            rows = _fetched(connection, "SELECT id, number FROM record WHERE id IN", asked := set(ids))
+            rows += _fetched(connection, "SELECT alias, record FROM alias WHERE alias IN", asked)
+            of: dict[int, list[str]] = {}
+            for id_, number in rows:
+                if number not in known:
+                    of.setdefault(number, []).append(id_)
+            if not of:
+                return {}
+            heads = {row[0]: row[1:] for row in _fetched(connection, _VOICES, of)}
+            numbers = {number: name for name, number in _numbers(connection, set(names)).items()}
+            leaves = _fetched(connection, _BESIDE, of)
+        found: dict[str, list[Said]] = {}
+        for number, (source, flags, snapshot) in heads.items():
+            if "rejected" in flags.split("\n"):
+                for id_ in of[number]:
+                    found.setdefault(id_, []).append(Said(source, snapshot, None))
+        for record, product, low, high, stated, *words in leaves:
+            if product in numbers:
+                leaf = Leaf(numbers[product], low, high, stated, True, *words)
+                source, _, snapshot = heads[record]
+                for id_ in of[record]:
+                    found.setdefault(id_, []).append(Said(source, snapshot, leaf))
+        return found
 
     def cycles(self, product: str) -> list[Cycle]:
         """The release cycles of a product under a feed's own name, as the feed orders them (newest first).
@@ -317,8 +351,8 @@ def _hits(wanted: Sequence[Wanted], found: list[Any], heads: dict[int, Advisory]
         key = (asked.name, *span)
         leaf = leaves.get(key)
         if leaf is None:
-            low, high, stated, part, says, narrowed = span
-            leaf = leaves[key] = Leaf(asked.name, low, high, stated, True, part, says, narrowed)
+            low, high, stated, *words = span
+            leaf = leaves[key] = Leaf(asked.name, low, high, stated, True, *words)
         hits.append(Hit(asked, leaf, heads[record], trees.setdefault(tree, tree) if tree is not None else None))
     return hits
 

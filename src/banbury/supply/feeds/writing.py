@@ -44,7 +44,7 @@ _RECORD: Final = (
     "ssvc, weaknesses, exploited, digest, block, place, snapshot, first) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_LEAF: Final = "INSERT INTO leaf VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_LEAF: Final = "INSERT INTO leaf VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Totals(Struct):
@@ -160,7 +160,8 @@ def _check(one: Vulnerability) -> None:
         raise ValueError(f"a record out of bounds: {items.text(one.id, 40)}")
     for span in one.ranges:
         leaf = span.leaf
-        if len(leaf.name) > items.TEXT or len(leaf.says) > items.TEXT or len(leaf.low) + len(leaf.high) > _KEY:
+        words = (leaf.name, leaf.says, leaf.part, leaf.narrowed, leaf.voice)
+        if any(len(word) > items.TEXT for word in words) or len(leaf.low) + len(leaf.high) > _KEY:
             raise ValueError(f"a range out of bounds: {items.text(one.id, 40)}")
 
 
@@ -335,7 +336,7 @@ class Writer:
                 leaves.append(
                     (
                         number, place, self._product(leaf.name), leaf.low, leaf.high, leaf.stated, span.configuration,
-                        leaf.part, leaf.says, leaf.narrowed,
+                        leaf.part, leaf.says, leaf.narrowed, leaf.voice,
                     )
                 )  # fmt: skip
                 if span.configuration >= len(one.trees):
@@ -414,7 +415,7 @@ class Writer:
         part.records += len(run)
         name, until = part.importer.name, self._meta["imported"]
         for one in run:
-            feed = f"{name} {one.product}" if name == "distro-info" else name
+            feed = one.product.replace(":", " ") if name == "distro-info" else name
             part.saw(feed, max((day for day in (one.released, one.latest_released) if day <= until), default=""), until)
         rows = [(one.product, one.at, name, msgspec.msgpack.encode(one), part.number) for one in run]
         self._run("INSERT OR REPLACE INTO cycle VALUES (?, ?, ?, ?, ?)", rows)

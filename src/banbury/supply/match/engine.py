@@ -20,13 +20,14 @@ from banbury.model.supply import Component, Decision, Inventory, Match, Snapshot
 from banbury.supply.feeds.query import Advisory, Hit, Leaf, Wanted
 from banbury.supply.match.conditions import key_of, known, names_of
 from banbury.supply.match.vendors import NAMES, VENDORS
+from banbury.supply.match.voices import voice_of
 from banbury.supply.match.weigh import Facts, Scales
 
 if TYPE_CHECKING:
     from banbury.supply.feeds.store import FeedStore
 
 #: Raised when the same inventory and feeds can give other matches.
-VERSION: Final = 3
+VERSION: Final = 4
 #: Products whose project's own list is asked for as a whole.
 _WHOLE: Final = VENDORS.keys() - {"linux"}
 _CVE: Final = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}\Z")
@@ -125,6 +126,9 @@ def _facts(inventory: Inventory, store: FeedStore, groups: Mapping[tuple[str, st
     kernels = {item.component: item for item in inventory.kernels}
     of_kernels = {vulnerability for tag, vulnerability in groups if tag in kernels or products[tag] == "linux"}
     files = store.files(of_kernels)
+    # records that may hold a second voice are asked again with the others
+    heard = {h.advisory.number for hits in groups.values() for h in hits if h.advisory.source != "cve"}
+    names = {name for component in inventory.components for name in names_of(component)}
     return Facts(
         known=known(inventory),
         parts={item.component: item for item in inventory.parts},
@@ -133,6 +137,7 @@ def _facts(inventory: Inventory, store: FeedStore, groups: Mapping[tuple[str, st
         routines=store.routines(ids),
         vendors=_vendors(store, {products[tag] for tag, _ in groups} & _WHOLE)
         | _kernels(store, groups, products, files),
+        beside=store.beside(ids, heard, names),
         exploited=store.kev(ids),
         probable=store.epss(ids),
     )
@@ -142,7 +147,7 @@ def _vendors(store: FeedStore, products: Iterable[str]) -> dict[str, list[Leaf]]
     """What the lists of the projects themselves state, by vulnerability."""
     found: dict[str, list[Leaf]] = {}
     for hit in store.candidates([Wanted(product, NAMES[product]) for product in sorted(products)]):
-        if hit.advisory.source == VENDORS[hit.wanted.tag]:
+        if voice_of(hit) == VENDORS[hit.wanted.tag]:
             found.setdefault(canonical(hit.advisory), []).append(hit.leaf)
     return found
 
@@ -160,7 +165,7 @@ def _kernels(
         for (tag, vulnerability), hits in groups.items()
         if products[tag] == "linux"
         and vulnerability in files
-        and not any(hit.leaf.name == name and hit.advisory.source == source for hit in hits)
+        and not any(hit.leaf.name == name and voice_of(hit) == source for hit in hits)
     }
     return store.said(source, name, ids)
 

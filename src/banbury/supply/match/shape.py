@@ -13,6 +13,7 @@ from banbury.supply import versions
 from banbury.supply.feeds.query import Hit, Leaf, Stated
 from banbury.supply.match.conditions import Known, holds, target
 from banbury.supply.match.reasons import reason
+from banbury.supply.match.voices import voice_of
 from banbury.supply.products import products
 
 _KINDS = {
@@ -51,7 +52,7 @@ def begun(hits: list[Hit]) -> bool:
 
 def said(hit: Hit) -> str:
     """A statement as a sentence: who says it, of what name, in what bounds."""
-    return f"{hit.advisory.source}: {hit.leaf.name} {hit.leaf.says}".strip()
+    return f"{voice_of(hit)}: {hit.leaf.name} {hit.leaf.says}".strip()
 
 
 def version_reasons(component: Component, hits: list[Hit]) -> list[Reason]:
@@ -60,7 +61,7 @@ def version_reasons(component: Component, hits: list[Hit]) -> list[Reason]:
     for hit in hits:
         kind, says = _KINDS[Stated(hit.leaf.stated)], said(hit)
         if (kind, says) not in found:
-            found[kind, says] = reason(kind, says, source=hit.advisory.source, name=hit.leaf.name, range=hit.leaf.says)
+            found[kind, says] = reason(kind, says, source=voice_of(hit), name=hit.leaf.name, range=hit.leaf.says)
     reasons = list(found.values())
     if not any(hit.wanted.key for hit in hits):
         bounded = any(item.low or item.versions for item in component.identities)

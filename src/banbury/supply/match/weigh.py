@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from banbury.model.supply import Component, Justification, KernelParts, Match, Parts, Reason, State
-from banbury.supply.feeds.query import Exploited, Hit, Leaf, Probability
+from banbury.supply.feeds.query import Exploited, Hit, Leaf, Probability, Said
 from banbury.supply.kernels import of_distribution
 from banbury.supply.match import rank
 from banbury.supply.match.code import applet_reason, foreign_reason, function_reason, kernel_reason, sources_named
@@ -18,6 +18,7 @@ from banbury.supply.match.conditions import Known
 from banbury.supply.match.reasons import reason, settled
 from banbury.supply.match.shape import LOOSE, begun, condition_reasons, possible, said, version_reasons
 from banbury.supply.match.vendors import NAMES, TITLES, VENDORS, speaks_of
+from banbury.supply.match.voices import denied, ends_differ, voice_of
 
 #: Package managers of distributions that patch without changing the upstream version.
 _DISTRIBUTIONS: Final = frozenset({"dpkg", "rpm", "apk", "opkg"})
@@ -25,14 +26,21 @@ _DISTRIBUTIONS: Final = frozenset({"dpkg", "rpm", "apk", "opkg"})
 #: vulnerable code merely calls, which every program has.
 _CODE_THERE: Final = frozenset({"applet-present", "kernel-file-built"})
 _DOUBTS: Final = frozenset(
-    {"distribution-revision", "kernel-backports", "sources-disagree", "component-version-bracket"}
+    {
+        "distribution-revision",
+        "kernel-backports",
+        "sources-disagree",
+        "source-rejects",
+        "vendor-silent",
+        "component-version-bracket",
+    }
 )
 _UNSTATED: Final = "no version stated"
 
 
 class Facts(Struct, frozen=True, kw_only=True):
     """All that is asked while one group of hits is weighed. ``vendors``: what the projects' own lists state of the
-    versions of their products, by vulnerability."""
+    versions of their products, by vulnerability; ``beside``: what further records say of it."""
 
     known: Known
     parts: Mapping[str, Parts]
@@ -40,6 +48,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     files: Mapping[str, list[str]]
     routines: Mapping[str, list[str]]
     vendors: Mapping[str, list[Leaf]]
+    beside: Mapping[str, list[Said]]
     exploited: Mapping[str, Exploited]
     probable: Mapping[str, Probability]
 
@@ -98,7 +107,9 @@ class Scales:
         single = len(hits) == 1
         text = first.summary if single else max((hit.advisory.summary for hit in hits), key=len)
         verdict = shape.plain
-        if own.individual and (found := self._individual(component, vulnerability, hits, text)):
+        if (own.individual or vulnerability in self._facts.beside) and (
+            found := self._individual(component, vulnerability, hits, text)
+        ):
             verdict = _verdict([*shape.before, *found, *shape.after], shape.flags, begun(hits))
         scored = first
         if not single:
@@ -158,6 +169,7 @@ class Scales:
 
     def _make(self, component: Component, hits: list[Hit]) -> _Shape:
         before = version_reasons(component, hits) + condition_reasons(hits, self._facts.known)
+        before += ends_differ(hits) if len(hits) > 1 else []
         flags = {flag for hit in hits for flag in hit.advisory.flags}
         if all(hit.leaf.stated in LOOSE for hit in hits):
             flags.add(_UNSTATED)
@@ -175,6 +187,8 @@ class Scales:
     def _individual(self, component: Component, vulnerability: str, hits: list[Hit], text: str) -> list[Reason]:
         """The reasons that a vulnerability has of its own, with the one on the component's package."""
         found = self._vendor(component, vulnerability, hits)
+        vendor = VENDORS.get(component.product, "")
+        found += denied(component, hits, self._facts.beside.get(vulnerability, ()), vendor)
         found += _package(component, vulnerability, hits)
         found += self._code(component, vulnerability, text)
         return found
@@ -186,8 +200,8 @@ class Scales:
             return []
         leaves = self._facts.vendors.get(vulnerability, [])
         own = NAMES[component.product]
-        counted = {hit.advisory.source for hit in hits}
-        if not leaves or any(hit.leaf.name == own and hit.advisory.source == vendor for hit in hits):
+        counted = {voice_of(hit) for hit in hits}
+        if not leaves or any(hit.leaf.name == own and voice_of(hit) == vendor for hit in hits):
             return []
         others = ", ".join(sorted(counted))
         title = TITLES.get(component.product, f"{vendor}'s own list")
@@ -197,7 +211,7 @@ class Scales:
         says = f"{title} does not count {component.version} among the affected; {others} does"
         return [
             reason("vendor-excludes", says, vendor=vendor, version=component.version),
-            reason("sources-disagree", says, count=" ".join(sorted(counted)), deny=vendor),
+            reason("sources-disagree", says, count=" ".join(sorted(counted)), deny=vendor, decided=vendor),
         ]
 
     def _code(self, component: Component, vulnerability: str, text: str) -> list[Reason]:

@@ -136,7 +136,9 @@ def _build(raw: bytes, record: Record) -> Item:
     flags += [name for name in ("disputed", "unsupported-when-assigned") if name in tags]
     found, files, routines = Collected(), dict[str, None](), dict[str, None]()
     for container in containers if "rejected" not in flags else ():
+        found.voice = "" if container is cna else _voice(container)
         _container(container, found, files, routines)
+    found.voice = ""
     named = any(_name(one.vendor, one.product) for container in containers for one in container.affected)
     if "rejected" not in flags:
         if not any(one.affected or one.cpe_applicability for one in containers):
@@ -152,6 +154,11 @@ def _build(raw: bytes, record: Record) -> Item:
         _exploited(containers), fingerprint(raw), routines=list(routines)[: items.LIST],
         silent=named and not found.stated and "rejected" not in flags,
     )  # fmt: skip
+
+
+def _voice(container: Container) -> str:
+    """Who speaks in a container that is not the CNA's."""
+    return items.text(container.provider_metadata.short_name.lower(), 40) or "adp"
 
 
 def _container(container: Container, found: Collected, files: dict[str, None], routines: dict[str, None]) -> None:
@@ -290,7 +297,7 @@ def _claims(head: bytes, _: str) -> bool:
 
 IMPORTERS = (
     Importer(
-        name="cve-5", version=3, kind=FeedKind.VULNERABILITIES, claims=_claims, read=_read, rank=10,
+        name="cve-5", version=4, kind=FeedKind.VULNERABILITIES, claims=_claims, read=_read, rank=10,
         licence="terms of use of the CVE Program (CISA's containers: CC0)",
     ),
 )  # fmt: skip
