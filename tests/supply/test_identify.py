@@ -19,7 +19,8 @@ from banbury.model.errors import InputError
 from banbury.model.evaluation import File, Node
 from banbury.model.supply import Identity, Standing, Technique
 from banbury.model.tree import Kind
-from banbury.supply.identify import Content, identities, of_content, within_bracket
+from banbury.supply.content import Content
+from banbury.supply.identify import identities, of_content, within_bracket
 from banbury.supply.knowledge import bundle
 from banbury.supply.knowledge.bundle import Knowledge, Source, Symbols, merged
 from banbury.supply.knowledge.mine import clean, mine
@@ -77,7 +78,7 @@ def test_a_code_name_beside_a_version_says_no_other_one() -> None:
 def test_a_bare_version_counts_where_it_is_the_only_known_one() -> None:
     one = _of(_program(b"GNU coreutils", b"9.1", b"7.7.7"))
     assert [(i.technique, i.version) for i in one] == [(Technique.KNOWN_VERSION, "9.1")]
-    two = _of(_program(b"GNU coreutils", b"9.1", b"8.32"))
+    two = _of(_program(b"GNU coreutils", b"write error", b"9.1", b"8.32"))
     assert [(i.standing, i.version, i.versions) for i in two] == [(Standing.CANDIDATE, "", ["8.32", "9.1"])]
     none = _of(_program(b"GNU coreutils", b"77.1"))
     assert [(i.standing, i.version) for i in none] == [(Standing.HINT, "")]
@@ -120,6 +121,81 @@ def test_a_version_that_no_list_knows_needs_a_second_sign(
     assert _own(*strings)[0] == says
 
 
+@pytest.mark.parametrize(
+    ("strings", "version"),
+    [
+        ((b"6.1", b"5.9", b"widget"), "5.9"),  # two known ones: the one beside the name
+        ((b"5.9", b"exit", b"%s 6.1", b"8.3", b"GNU widget"), "8.3"),  # far from what is known, and beside the name
+        ((b"6.1", b"read error", b"8.3", b"Widget version : %s\n"), "8.3"),
+        ((b"widget - %s\n", b"8.3", b"x", b"6.1"), "8.3"),
+        ((b"8.3", b"x", b"6.1", b"Version %s (for %s)\n"), "6.1"),  # the one that is printed
+        ((b"widget: %s", b"8.3", b"x", b"6.1"), ""),  # an error follows, no version
+        ((b"zlib version: %s", b"8.3", b"x", b"6.1"), ""),  # something else's
+        ((b"widget", b"127.0.0.1"), ""),
+        ((b"widget", b"1.0"), ""),
+        ((b"widget", b"17.3"), ""),  # no plausible one of a product that has had 5.9 and 6.1
+        ((b"widget", b"8.3", b"widget", b"7.1"), ""),  # two: neither
+    ],
+)
+def test_what_stands_beside_a_version_says_whose_it_is(strings: tuple[bytes, ...], version: str) -> None:
+    assert _own(*strings)[0][1] == version
+
+
+def test_one_version_far_newer_than_the_known_ones_needs_to_be_in_full_or_of_the_same_first_number() -> None:
+    known = msgspec.structs.replace(_LISTED, versions={"widget": ["2.3.7", "2.4", "1.2.0"]})
+    for bare, version in (("2.9.1", "2.9.1"), ("3.0.1", "3.0.1"), ("3.7", ""), ("9.0.1", ""), ("2.2.9", "")):
+        facts: list[dict[str, object]] = [
+            {"fact": "component.bare-versions", "versions": ["127.0.0.1", bare], "offsets": [5, 9]}
+        ]
+        (one,) = of_content(Content(sha256="ab" * 32, facts=facts, names=["widget"], kind="elf"), known)
+        assert one.version == version, bare
+
+
+def test_the_name_of_an_interfaces_version_bounds_a_release_and_asserts_none() -> None:
+    data = _program(b"JSONC_0.14")
+    assert [(i.standing, i.version, i.low) for i in _of(data)] == [(Standing.DEPENDENCY, "", "0.14")]
+    facts = [msgspec.to_builtins(f) for f in Components().inspect(FileView(View(data)))]
+    facts.append({"fact": "elf.identity", "soname": "libjson-c.so.5"})
+    known = Knowledge(sonames={"libjson-c.so.5": "json-c"}, versions={"json-c": ["0.14", "0.15"]})
+    (own,) = of_content(Content(sha256="ab" * 32, facts=facts, names=["libjson-c.so.5.1.0"], kind="elf"), known)
+    assert (own.standing is not Standing.ASSERTED, own.version) == (True, "")
+
+
+def test_the_number_of_a_librarys_file_is_a_release_where_it_always_was() -> None:
+    facts: list[dict[str, object]] = [{"fact": "elf.identity", "soname": "libwidget.so.6"}]
+    content = Content(sha256="ab" * 32, facts=facts, names=["libwidget.so.6.1"], kind="elf")
+    table = msgspec.structs.replace(_LISTED, sonames={"libwidget.so.6": "widget"})
+    said = {}
+    for numbered in ({}, {"libwidget": True}, {"libwidget": False}):
+        for known in ([], ["5.9"], ["5.9", "6.1"]):
+            with_both = msgspec.structs.replace(table, numbered=numbered, versions={"widget": known})
+            said[numbered.get("libwidget"), len(known)] = next(iter(of_content(content, with_both))).version
+    assert said == {
+        (None, 0): "", (None, 1): "", (None, 2): "6.1",
+        (True, 0): "6.1", (True, 1): "6.1", (True, 2): "6.1",
+        (False, 0): "", (False, 1): "", (False, 2): "",
+    }  # fmt: skip
+
+
+def test_a_release_that_is_known_to_state_another_version() -> None:
+    known = msgspec.structs.replace(_LISTED, misstated={"widget": {"6.1": ["6.1", "6.2"], "5.9": ["5.9.1"]}})
+    for stated, standing, version, versions in (
+        ("6.1", Standing.CANDIDATE, "", ["6.1", "6.2"]),
+        ("5.9", Standing.ASSERTED, "5.9.1", []),
+    ):
+        facts: list[dict[str, object]] = [{"fact": "component.bare-versions", "versions": [stated], "offsets": [5]}]
+        (one,) = of_content(Content(sha256="ab" * 32, facts=facts, names=["widget"], kind="elf"), known)
+        assert (one.standing, one.version, one.versions) == (standing, version, versions)
+        assert f"states {stated}" in one.rule
+
+
+def test_libraries_whose_names_differ_by_a_number_are_two() -> None:
+    known = Knowledge(sonames={"libidn.so.11": "libidn", "libidn2.so.0": "libidn2", "libpng15.so.15": "libpng"})
+    assert known.library("libidn.so.12") == "libidn"
+    assert known.library("libidn2.so.4") == "libidn2"
+    assert known.library("libpng16.so.16") == "libpng"
+
+
 def test_a_branch_is_no_version_and_a_called_library_leaves_its_own_behind() -> None:
     assert _own(b"Lua 5.1 library", b"lua 5.1", name="bin/lua")[0][1] == ""
     found = _own(b"5.1.5", b"1.3.1", name="bin/lua", needed=("libz.so.1",))
@@ -158,6 +234,35 @@ def test_a_library_by_its_strings_its_name_and_its_symbols() -> None:
     assert (found.technique, found.low, found.high) == (Technique.SYMBOLS, "2.0", "3.0")
     assert within_bracket("2.4.1", found)
     assert not within_bracket("3.0", found)
+
+
+def test_a_bracket_rests_on_all_that_came_with_a_version_or_on_nothing_of_it() -> None:
+    def crc(*names: bytes) -> bytes:
+        return np.sort(np.array([zlib.crc32(n) for n in names], dtype="<u4")).tobytes()
+
+    table = Symbols(
+        versions=["1.0", "2.0", "3.0", "3.1"], digests=[crc(b"a"), crc(b"b", b"c"), crc(b"d", b"e"), crc(b"f")]
+    )
+    known = msgspec.structs.replace(_KNOWN, symbols={"libexample.so.2": table})
+    for names, bounds in (
+        (("a", "b", "c"), ("2.0", "3.0")),
+        (("a", "b", "c", "d"), ("2.0", "3.1")),  # a part of 3.0: left out of this build, or raised to it by Debian
+        (("a", "b"), ("1.0", "3.0")),
+        (("b",), ("", "")),
+    ):
+        (found,) = _of(_library(names), known=known)
+        assert (found.low, found.high) == bounds, names
+    other = msgspec.structs.replace(known, versions={"example": ["51.0", "52.1"]})  # another numbering
+    assert _of(_library(("a", "b", "c")), known=other)[0].low == ""
+
+
+def test_of_two_tables_of_symbols_the_lower_version_stands() -> None:
+    def one(version: str) -> Knowledge:
+        digests = [np.array([zlib.crc32(name)], dtype="<u4").tobytes() for name in (b"a", b"b")]
+        return Knowledge(symbols={"libexample.so.2": Symbols(versions=["1.0", version], digests=digests)})
+
+    for pieces in ([one("2.0"), one("10.0")], [one("10.0"), one("2.0")]):
+        assert merged(pieces).symbols["libexample.so.2"].versions == ["1.0", "2.0"]
 
 
 def test_an_exact_digest_names_the_file() -> None:

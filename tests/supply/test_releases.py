@@ -22,7 +22,8 @@ from banbury.inspect.contract import FileView
 from banbury.model.errors import InputError
 from banbury.model.supply import Standing, Technique
 from banbury.supply import dated
-from banbury.supply.identify import Content, of_content
+from banbury.supply.content import Content
+from banbury.supply.identify import of_content
 from banbury.supply.knowledge import bundle
 from banbury.supply.knowledge.mine import clean
 from banbury.supply.knowledge.releases import Number, Recipe, marks_of, mine, recipes

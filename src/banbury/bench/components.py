@@ -26,7 +26,8 @@ from banbury.inspect.inspectors.elf_identity import ElfIdentityInspector
 from banbury.model.errors import BanburyError, InputError
 from banbury.model.facts import Fact
 from banbury.model.supply import Identity, Standing
-from banbury.supply.identify import Content, of_content, within_bracket
+from banbury.supply.content import Content
+from banbury.supply.identify import of_content, within_bracket
 from banbury.supply.knowledge.bundle import Knowledge
 from banbury.supply.knowledge.mine import clean, product_of
 from banbury.supply.knowledge.packages import members

@@ -18,15 +18,19 @@ from msgspec import Struct
 
 from banbury.model.evaluation import Fact
 from banbury.supply.knowledge.bundle import Knowledge
-from banbury.supply.plausible import continues, far_newer, is_branch, newer
+from banbury.supply.plausible import ahead, continues, far_newer, is_address, is_branch, newer, plausible
 from banbury.supply.versions import key
 
 #: Versions that stand in many programs as those of a protocol or a format (HTTP, TLS, XML): alone they assert nothing.
 COMMON: Final = frozenset({"1.0", "1.1", "2.0"})
 #: Libraries whose headers put their version into every program that calls them (zlib.h: ``inflateInit`` passes
-#: ``ZLIB_VERSION``; png.h: ``png_create_read_struct`` is passed ``PNG_LIBPNG_VER_STRING``).
-LEFT_BEHIND: Final = {"zlib": "libz.so", "libpng": "libpng"}
-_FILE_NAME: Final = re.compile(r"(?:\.so\.|-)(\d{1,4}(?:\.\d{1,6}){1,3}[a-z]?)(?:\.so)?$")
+#: ``ZLIB_VERSION``; png.h: ``png_create_read_struct`` is passed ``PNG_LIBPNG_VER_STRING``), or whose manuals have them
+#: ask for the version that they were built with (``gcry_check_version (GCRYPT_VERSION)``).
+LEFT_BEHIND: Final = {
+    "zlib": "libz.so", "libpng": "libpng", "libgcrypt": "libgcrypt.so", "gnutls": "libgnutls.so",
+    "libgpg-error": "libgpg-error.so", "libmicrohttpd": "libmicrohttpd.so",
+}  # fmt: skip
+_FILE_NAME: Final = re.compile(r"([\w.+-]{1,80}?)(?:\.so\.|-)(\d{1,4}(?:\.\d{1,6}){1,3}[a-z]?)(?:\.so)?$")
 #: libtool's manual, "Release numbers": the option puts the package's release into the name, before ``.so``.
 _RELEASE: Final = re.compile(r"-(\d{1,4}(?:\.\d{1,6}){2,3})\.so(?:$|\.)")
 #: A file with more versions that stand alone has a table of them.
@@ -43,6 +47,19 @@ class Alone(Struct, frozen=True, kw_only=True):
     new: list[str]
     far: list[str]
     places: Mapping[str, int]
+
+    @property
+    def every(self) -> list[str]:
+        """Every version there is, addresses and protocols aside."""
+        return [v for v in self.places if v not in COMMON and not is_address(v)]
+
+    def sole(self, knowledge: Knowledge, product: str) -> str:
+        """The one version in the content, addresses and protocols aside, if it is newer than all that are known, and in
+        full or of the same first number: two numbers may be anything."""
+        every = self.every
+        if len(every) != 1 or every != self.far:
+            return ""
+        return every[0] if ahead(knowledge, product, every[0]) or far_newer(knowledge, product, every[0], 0) else ""
 
 
 def named(by_tag: Mapping[str, list[Fact]]) -> dict[tuple[str, str], int]:
@@ -74,7 +91,7 @@ def fitting(by_tag: Mapping[str, list[Fact]], product: str, knowledge: Knowledge
     """The versions that stand alone and may be the product's. Those that are in no list are not older than ``low``.
     What also stands behind the name of something else (``Windows 8.1``) speaks against none."""
     places = bare(by_tag)
-    callers = _left_behind(by_tag, product)
+    callers = left_behind(by_tag, product)
     others = {v for word, v in named(by_tag) if word.lower() not in _WORDS and plain(word) != plain(product)}
     known: list[str] = []
     new: list[str] = []
@@ -104,7 +121,8 @@ def behind_names(
     by_tag: Mapping[str, list[Fact]], own: Iterable[str], product: str, knowledge: Knowledge, low: str
 ) -> dict[str, int]:
     """The versions behind one of the names ``own`` that may be the product's,
-    with their offsets: neither a branch's name, nor older than ``low``."""
+    with their offsets: neither a branch's name, nor older than ``low``; of those in no list, one with three numbers may
+    be any newer one."""
     names = set(map(plain, own)) - {""}
     found = {
         version: at
@@ -112,13 +130,14 @@ def behind_names(
         if plain(word) in names
         and version not in COMMON
         and not is_branch(knowledge, product, version)
-        and _of(product, version, knowledge)
+        and (_of(product, version, knowledge) or ahead(knowledge, product, version))
         and within(version, (low, ""))
     }
     return {v: at for v, at in found.items() if not any(o.startswith(f"{v}.") for o in found)}
 
 
-def _left_behind(by_tag: Mapping[str, list[Fact]], product: str) -> list[str]:
+def left_behind(by_tag: Mapping[str, list[Fact]], product: str) -> list[str]:
+    """The libraries that a file needs whose versions may be in it."""
     needed = [str(n) for fact in by_tag.get("elf.identity", []) for n in _list(fact.get("needed"))]
     return [p for p, stem in LEFT_BEHIND.items() if p != product and any(n.startswith(stem) for n in needed)]
 
@@ -137,24 +156,25 @@ def within(version: str, bounds: tuple[str, str]) -> bool:
         return not (low or high)
 
 
-def bracket(by_tag: Mapping[str, list[Fact]], knowledge: Knowledge) -> tuple[str, str]:
+def bracket(by_tag: Mapping[str, list[Fact]], product: str, knowledge: Knowledge) -> tuple[str, str]:
     """From which version on (inclusive) all that the library exports was there, and before which one (exclusive) it
-    is, for lack of what came then. ``""`` where the table does not bound it, or contradicts itself."""
+    is, for lack of all that came then. ``""`` where the table does not bound it, contradicts itself, or counts in
+    another numbering than the product's releases."""
     for fact in by_tag.get("component.exports", []):
         table = knowledge.symbols.get(str(fact.get("soname")))
-        if table is None:
+        if table is None or not plausible(knowledge, product, table.versions[-1]):
             continue
         try:
             raw = base64.b64decode(str(fact.get("digests")), validate=True)
         except (binascii.Error, ValueError):
             continue
         exported = np.frombuffer(raw[: len(raw) // 4 * 4], dtype="<u4")
-        there = [bool(np.isin(np.frombuffer(d, dtype="<u4"), exported).any()) for d in table.digests]
-        whole = [bool(np.isin(np.frombuffer(d, dtype="<u4"), exported).all()) for d in table.digests]
-        last = max((n for n, is_there in enumerate(there) if is_there), default=-1)
+        there = [np.isin(np.frombuffer(d, dtype="<u4"), exported) for d in table.digests]
+        last = max((n for n, those in enumerate(there) if those.all()), default=-1)
         if last < 0 or fact.get("complete") is False:
             continue
-        high = next((table.versions[n] for n in range(last + 1, len(whole)) if not whole[n]), "")
+        # Some of what came later: left out of this build, or a version that Debian raised. It bounds nothing.
+        high = next((table.versions[n] for n in range(last + 1, len(there)) if not there[n].any()), "")
         return table.versions[last], high
     return "", ""
 
@@ -165,7 +185,7 @@ def built_with(by_tag: Mapping[str, list[Fact]], product: str) -> str:
     found = [
         str(fact.get("version"))
         for fact in by_tag.get("component.statement", [])
-        if fact.get("product") == product and fact.get("evidence") == "linked"
+        if fact.get("product") == product and fact.get("evidence") == "interface"
     ]
     try:
         return max(found, key=key, default="")
@@ -180,8 +200,21 @@ def from_soname(soname: str, product: str, knowledge: Knowledge) -> str:
     return found[1] if found and _of(product, found[1], knowledge) else ""
 
 
-def from_names(names: Iterable[str], soname: str) -> list[str]:
-    """Versions in a library's file names. What only repeats the soname, with noughts or without, is the number of its
-    interface."""
-    bases = [base for name in names if (base := name.rpartition("/")[2]) != soname]
-    return [m[1] for base in bases if (m := _FILE_NAME.search(base)) and not m[1].endswith(".0.0")]
+def from_names(names: Iterable[str], soname: str, product: str, knowledge: Knowledge) -> set[str]:
+    """Releases in a library's file names: of one that was always numbered by its releases; of one of which that is not
+    known, where the product has had such a release. What only repeats the soname, with noughts or without, is the
+    number of its interface."""
+    bases = {base for name in names if (base := name.rpartition("/")[2]) != soname}
+    out: set[str] = set()
+    for base in bases:
+        found = _FILE_NAME.match(base)
+        if found is None or found[2].endswith(".0.0"):
+            continue
+        numbered = knowledge.numbered.get(found[1])
+        if (
+            plausible(knowledge, product, found[2])
+            if numbered
+            else numbered is None and knowledge.knows(product, found[2])
+        ):
+            out.add(found[2])
+    return out

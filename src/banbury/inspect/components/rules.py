@@ -28,6 +28,7 @@ class Evidence(StrEnum):
     BANNER = "banner"  # the product states its own version
     PRESENCE = "presence"  # the product's own code is there; it states no version in one piece with its name
     LINKED = "linked"  # the version of something that the file was built against
+    INTERFACE = "interface"  # the name of a version of an interface, which later releases have too
     PATH = "path"  # a path of the build, with name and version
     METADATA = "metadata"  # a field made for it: vermagic, os-release, a package's own version file
 
@@ -36,14 +37,15 @@ class Evidence(StrEnum):
 #: never cut out of a longer number.
 VERSION: Final = (
     r"(?P<version>\d{1,4}(?:\.\d{1,8}(?!\d)){1,4}"
-    r"(?:[-_.~]?(?:rc|RC|alpha|beta|pre|dev|p|P|b|a)[-_.]?\d{1,4}(?!\d)|[a-z]{1,2}(?![A-Za-z0-9]))?)"
+    r"(?:[-_.~]?(?:rc|RC|alpha|beta|pre|dev|op|pl|p|P|b|a)[-_.]?\d{1,4}(?!\d)|[a-z]{1,2}(?![A-Za-z0-9]))?)"
 )
 
 #: The generic pattern of a version that stands alone, as a C string. What is before it need not be another string:
-#: constants may stand there.
+#: constants may stand there. A packager's revision (``2.06-13+deb12u2``) is no part of it.
 BARE: Final = (
     rb"[^\x20-\x7e]v?(?P<version>\d{1,4}(?:\.\d{1,8}(?!\d)){1,4}"
-    rb"(?:[a-z]{1,2}|-(?:stable|beta\d?|P\d{1,2})|[-_.~]?(?:rc|alpha|beta|pre|p|P)[-_.]?\d{1,3})?)(?=[\x00\n])"
+    rb"(?:[a-z]{1,2}|-(?:stable|beta\d?|P\d{1,2})|[-_.~]?(?:rc|alpha|beta|pre|p|P)[-_.]?\d{1,3})?)"
+    rb"(?:(?:[+~](?:dfsg|ds)[.\d]{0,4})?-\d{1,2}(?:\.\d{1,2}|[+~](?:deb|b|nmu|bpo)[\w.~+]{1,20})*)?(?=[\x00\n])"
 )
 _BEFORE: Final = rb"[\x00-\x1f\x7f-\xff]"
 #: What finds it: for each end there is one start.

@@ -33,6 +33,10 @@ _BARE: Final = compiled(BARE)
 _NAMED: Final = compiled(NAMED)
 _NOTE: Final = compiled(NOTE)
 _NOTE_BYTES: Final = 1024
+#: The C strings next to a version that stands alone: compilers keep a function's texts together, and pad them.
+_BESIDE: Final = 72
+_BEFORE: Final = re.compile(rb"([\x09\x0a\x20-\x7e]{2,%d})\x00{1,16}\Z" % _BESIDE)
+_AFTER: Final = re.compile(rb"[\x00\n]\x00{0,15}([\x09\x0a\x20-\x7e]{2,%d})" % _BESIDE)
 
 
 class Statement(Struct, kw_only=True):
@@ -48,10 +52,12 @@ class Statement(Struct, kw_only=True):
 
 
 class Bare(Struct, frozen=True, kw_only=True):
-    """A version that stands alone as a C string."""
+    """A version that stands alone as a C string. ``before``, ``after``: the strings next to it, shortened."""
 
     version: str
     start: int
+    before: str = ""
+    after: str = ""
 
 
 class Named(Struct, frozen=True, kw_only=True):
@@ -197,7 +203,19 @@ def _bare(view: View, found: Found, out: Scanned) -> None:
             seen.setdefault(match["version"].decode("latin-1"), start + match.start("version"))
     if len(seen) > BARE_VERSIONS or any(n in found.cut for n in range(first, first + len(BARE_TRIGGERS))):
         out.cut.append("bare")
-    out.bare = [Bare(version=v, start=at) for v, at in list(seen.items())[:BARE_VERSIONS]]
+    out.bare = [_with_neighbours(view, v, at) for v, at in list(seen.items())[:BARE_VERSIONS]]
+
+
+def _with_neighbours(view: View, version: str, at: int) -> Bare:
+    start, end = max(0, at - _BESIDE - 16), at + len(version)
+    before = _BEFORE.search(view.take(start, at - start).removesuffix(b"v"))
+    after = _AFTER.match(view.take(end, min(_BESIDE + 16, len(view) - end)))
+    return Bare(
+        version=version,
+        start=at,
+        before=before[1].decode("ascii") if before else "",
+        after=after[1].decode("ascii") if after else "",
+    )
 
 
 def _named(view: View, found: Found, out: Scanned) -> None:

@@ -46,7 +46,8 @@ class _Note(Struct, frozen=True):
 
 class Statement(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="component.statement"):
     """A mark of a product. ``evidence``: ``banner`` (it states its own version), ``presence`` (it is there, without a
-    version), ``linked`` (the version of what the file was built against), ``path`` (a path of the build) or
+    version), ``linked`` (the version of what the file was built against), ``interface`` (the version of an
+    interface, of a release that is no older), ``path`` (a path of the build) or
     ``metadata`` (a field made for it). ``count`` marks say the same; the first is shown. ``rule`` is the rule's id."""
 
     product: str
@@ -58,10 +59,13 @@ class Statement(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="compon
 
 class BareVersions(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="component.bare-versions"):
     """Versions that stand alone as C strings, with the offset of each. Stated of ELF files, and where the content shows
-    a product that keeps its version so."""
+    a product that keeps its version so. ``before`` and ``after`` are the strings next to each (shortened, ``""`` where
+    there is none): a name or ``version %s`` there says what it is the version of."""
 
     versions: list[str]
     offsets: list[int]
+    before: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
 
 
 class NamedVersions(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="component.named-versions"):
@@ -116,7 +120,7 @@ class Components(FileInspector):
     name = "components"
     title = "Identification by bytes"
     question = "Which products, in which versions, does this content show by its own bytes?"
-    version = 5
+    version = 6
     blind_spots = (
         "A product that states no version in its bytes shows at most that it is there.",
         "A mark is text: whoever builds a file can write another one into it.",
@@ -154,6 +158,8 @@ class Components(FileInspector):
             yield BareVersions(
                 versions=[b.version for b in found.bare],
                 offsets=[b.start for b in found.bare],
+                before=[b.before for b in found.bare],
+                after=[b.after for b in found.bare],
                 at=Span(found.bare[0].start, len(found.bare[0].version)),
                 text=found.bare[0].version,
             )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 import tomllib
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ import zstandard
 from msgspec import Struct, field, structs
 
 from banbury.model.errors import InputError
+from banbury.supply.versions import key
 
 FORMAT: Final = 2
 #: A bundle's largest size, packed and unpacked, in bytes.
@@ -44,8 +46,10 @@ class Symbols(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Knowledge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of it. ``versions``: those known of each product; ``sonames``: the product of each; ``programs``: that of
-    each program's name which one product alone has; ``symbols`` by soname; ``files``: SHA-256 (raw) of a package's
-    file, and ``build_ids``, to ``product@version``."""
+    each program's name which one product alone has; ``symbols`` by soname; ``numbered``: whether a library's file
+    has always been numbered by its release (its name up to the number); ``misstated``: by product and the version that
+    its programs state, the releases that they may be of, where makers forgot to raise it; ``files``: SHA-256 (raw) of a
+    package's file, and ``build_ids``, to ``product@version``."""
 
     format: int = FORMAT
     sources: list[Source] = []
@@ -53,13 +57,16 @@ class Knowledge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sonames: dict[str, str] = field(default_factory=dict)
     programs: dict[str, str] = field(default_factory=dict)
     symbols: dict[str, Symbols] = field(default_factory=dict)
+    numbered: dict[str, bool] = field(default_factory=dict)
+    misstated: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     files: dict[bytes, str] = field(default_factory=dict)
     build_ids: dict[str, str] = field(default_factory=dict)
 
     def library(self, soname: str) -> str:
-        """The product of a library; of one with a number that is not known, that of all known numbers of its name.
-        ``""`` where that is not one product."""
-        return self.sonames.get(soname) or _stems(self).get(_stem(soname), "")
+        """The product of a library; of one with a number that is not known, that of all known numbers of its name, with
+        (``libidn2``) or without those in the name. ``""`` where that is not one product."""
+        name, stems = soname.partition(".so")[0], _stems(self)
+        return self.sonames.get(soname) or stems.get(f"{name}.so") or stems.get(_stem(soname), "")
 
     def knows(self, product: str, version: str) -> bool:
         """Whether a version is one of the product's."""
@@ -72,12 +79,14 @@ _STEMS: Final[dict[int, tuple[dict[str, str], dict[str, str]]]] = {}
 
 
 def _stems(knowledge: Knowledge) -> dict[str, str]:
-    """The product of each library's name without numbers, where all that share it are of one product."""
+    """The product of each library's name without numbers, and up to ``.so``, where all that share it are of one
+    product."""
     held = _STEMS.get(id(knowledge.sonames))
     if held is None or held[0] is not knowledge.sonames:
         claims: dict[str, set[str]] = {}
         for soname, product in knowledge.sonames.items():
-            claims.setdefault(_stem(soname), set()).add(product)
+            for name in {_stem(soname), soname.partition(".so")[0] + ".so"}:
+                claims.setdefault(name, set()).add(product)
         _STEMS.clear()
         held = _STEMS[id(knowledge.sonames)] = (knowledge.sonames, single(claims))
     return held[1]
@@ -121,11 +130,12 @@ def read(path: Path) -> tuple[Knowledge, str]:
 
 def merged(pieces: Sequence[Knowledge]) -> Knowledge:
     """Knowledge of several sources as one. Where a soname, or a program's name, is of two products in them, it is of
-    neither; of two tables of symbols the later source's stands."""
+    neither. Of a symbol in two tables the lower version stands: Debian raises it where a symbol's behaviour changed."""
     versions: dict[str, set[str]] = {}
     sonames: dict[str, set[str]] = {}
     programs: dict[str, set[str]] = {}
-    symbols: dict[str, Symbols] = {}
+    tables: dict[str, list[Symbols]] = {}
+    numbered: dict[str, bool] = {}
     files: dict[bytes, str] = {}
     build_ids: dict[str, str] = {}
     for piece in pieces:
@@ -135,7 +145,10 @@ def merged(pieces: Sequence[Knowledge]) -> Knowledge:
             sonames.setdefault(soname, set()).add(product)
         for program, product in piece.programs.items():
             programs.setdefault(program, set()).add(product)
-        symbols |= piece.symbols
+        for soname, table in piece.symbols.items():
+            tables.setdefault(soname, []).append(table)
+        for name, is_release in piece.numbered.items():
+            numbered[name] = numbered.get(name, True) and is_release
         files |= piece.files
         build_ids |= piece.build_ids
     return Knowledge(
@@ -143,10 +156,30 @@ def merged(pieces: Sequence[Knowledge]) -> Knowledge:
         versions={p: sorted(v) for p, v in sorted(versions.items())},
         sonames=single(sonames),
         programs=single(programs),
-        symbols=symbols,
+        symbols={soname: _lowest(several) for soname, several in sorted(tables.items())},
+        numbered=dict(sorted(numbered.items())),
         files=files,
         build_ids=build_ids,
     )
+
+
+def _lowest(tables: Sequence[Symbols]) -> Symbols:
+    """One table of several, each symbol with the lowest version that one of them gives it."""
+    if len(tables) == 1:
+        return tables[0]
+    order = {v: key(v) for table in tables for v in table.versions}
+    first: dict[int, str] = {}
+    for table in tables:
+        for version, digests in zip(table.versions, table.digests, strict=True):
+            for (digest,) in struct.iter_unpack("<I", digests):
+                known = first.get(digest)
+                if known is None or order[version] < order[known]:
+                    first[digest] = version
+    by: dict[str, list[int]] = {}
+    for digest, version in first.items():
+        by.setdefault(version, []).append(digest)
+    versions = sorted(by, key=order.__getitem__)
+    return Symbols(versions=versions, digests=[struct.pack(f"<{len(by[v])}I", *sorted(by[v])) for v in versions])
 
 
 def single(claims: Mapping[str, set[str]]) -> dict[str, str]:
@@ -168,5 +201,6 @@ def default(without: str = "") -> tuple[Knowledge, str]:
         mined,
         versions=mined.versions | versions,
         sonames={s: p for s, p in (mined.sonames | more["sonames"]).items() if p},
+        misstated=more["misstated"],
     )
     return found, hashlib.sha256(b"".join(packed) + text.encode()).hexdigest()

@@ -26,7 +26,11 @@ from banbury.supply.versions import key, upstream
 _ENTRY: Final = re.compile(r"^[a-z0-9][a-z0-9+.-]{0,80} \(([0-9][\w.+:~-]{0,80})\)", re.MULTILINE)
 _FIELD: Final = re.compile(r"^([A-Za-z-]{1,40}): *(.{0,400})$", re.MULTILINE)
 _SONAME: Final = re.compile(r"^([\w.+-]{1,80}) [\w.+-]{1,80} ?#MINVER#")
-_SYMBOL: Final = re.compile(r"^ (?:\([^)\n]{1,200}\))?\"?([\w$.]{1,300})@[\w.+-]{1,80}\"? ([0-9][\w.+:~-]{0,80})")
+_SYMBOL: Final = re.compile(r"^ (?:\([^)\n]{1,200}\))?\"?([\w$.]{1,300})@([\w.+-]{1,80})\"? ([0-9][\w.+:~-]{0,80})")
+#: The number in a library's file name, behind ``.so.`` or (libtool's ``-release``) before it.
+_NUMBERED: Final = re.compile(
+    r"([A-Za-z][\w.+-]{0,79}?)(?:-(\d{1,4}(?:\.\d{1,6}){1,3})\.so|\.so\.(\d{1,4}(?:\.\d{1,6}){1,3}))$"
+)
 #: Where programs lie that are called by their names.
 _PROGRAM: Final = re.compile(r"data/(?:usr/)?s?bin/([\w.+-]{1,80})")
 #: Debian's names of sources where ours, in the rules, are others; beside the table of products.
@@ -50,6 +54,7 @@ class _Found(Struct, kw_only=True):
     sonames: dict[str, set[str]] = field(default_factory=dict)
     programs: dict[str, set[str]] = field(default_factory=dict)
     symbols: dict[str, dict[str, dict[int, str]]] = field(default_factory=dict)
+    numbered: dict[str, bool] = field(default_factory=dict)
     files: dict[bytes, str] = field(default_factory=dict)
     build_ids: dict[str, str] = field(default_factory=dict)
 
@@ -78,6 +83,7 @@ def mine(
         sonames=single(found.sonames),
         programs=single(found.programs),
         symbols={s: t for s, by in sorted(found.symbols.items()) if (t := _table(by))},
+        numbered=dict(sorted(found.numbered.items())),
         files=found.files,
         build_ids=found.build_ids,
     )
@@ -104,6 +110,9 @@ def _package(path: Path, found: _Found, *, digests: bool) -> None:
         elif where.startswith("data/") and content.startswith(b"\x7fELF"):
             if program := _PROGRAM.fullmatch(where):
                 found.programs.setdefault(program[1], set()).add(product)
+            elif library := _NUMBERED.match(where.rpartition("/")[2]):
+                number = library[2] or library[3]
+                found.numbered[library[1]] = found.numbered.get(library[1], True) and _equal(number, version)
             _program(content, found, product, f"{product}@{version}", digests=digests)
 
 
@@ -120,6 +129,13 @@ def clean(version: str) -> str:
     """A version as products write it: no leading v, a dash where Debian writes ``~``, nothing of a snapshot's name."""
     text = re.sub(r"[+~](?:git|svn|bzr|hg|cvs|really|debian|g[0-9a-f]{6,}|20\d{6}).*$", "", version)
     return text.removeprefix("v").replace("~", "-")
+
+
+def _equal(one: str, other: str) -> bool:
+    try:
+        return key(one) == key(other)
+    except ValueError:
+        return False
 
 
 def _add(found: _Found, product: str, version: str) -> None:
@@ -163,8 +179,8 @@ def _symbols(content: bytes, found: _Found) -> None:
         if head := _SONAME.match(line):
             table = first.setdefault(head[1], {})
         elif table is not None and (entry := _SYMBOL.match(line)):
-            version = clean(upstream(entry[2], "dpkg"))
-            if version[:1].isdigit():
+            version = clean(upstream(entry[3], "dpkg")).rstrip("-")
+            if version[:1].isdigit() and "PRIVATE" not in entry[2]:  # Debian raises those with every release
                 table[zlib.crc32(entry[1].encode())] = version
     for soname, entries in first.items():
         if len(entries) > len(found.symbols.get(soname, {}).get("", {})):
