@@ -73,7 +73,8 @@ class Component(Struct, frozen=True, kw_only=True, omit_defaults=True):
     version as the package manager writes it, with its revision. ``disagreements`` are sentences: two sources state
     different versions. ``facts`` are ids of conditions found for it: ``started``, ``listens``, ``setuid``, ``webroot``,
     and ``loaded-by-started`` and ``loaded-by-listening`` for a library that such a program loads. ``depends`` are the
-    ids of components that its packages state they need. ``unlisted`` counts further identities like those listed.
+    ids of components that its packages state they need. ``source`` and ``source_version`` are its packages' source, as
+    their manager names it, where it has a name or number of its own. ``unlisted`` counts further identities like those listed.
     """
 
     id: str
@@ -92,6 +93,8 @@ class Component(Struct, frozen=True, kw_only=True, omit_defaults=True):
     patched: list[str] = []  # CVE ids that package data names as fixed
     facts: list[str] = []
     depends: list[str] = []
+    source: str = ""
+    source_version: str = ""
     unlisted: int = 0
 
 

@@ -102,6 +102,7 @@ def _component(
     listed, unlisted = _some(group.identities)
     needs = {(p.manager, name[1]) for p in packages for text in p.depends if (name := _DEPENDENCY.match(text))}
     depends = {owners[need] for need in needs if need in owners}
+    source, number = _source(first) if first else ("", "")
     return Component(
         id=own,
         product=group.product,
@@ -119,6 +120,8 @@ def _component(
         patched=sorted({cve for p in packages for cve in _fixed_in(p, fixed)}),
         facts=reach.of(group.identities, packages),
         depends=sorted(depends - {own}),
+        source=source,
+        source_version=number,
         unlisted=unlisted,
     )
 
@@ -131,6 +134,16 @@ def _fixed_in(package: Package, fixed: Mapping[tuple[str, str], list[str]]) -> l
     numbers = {package.version, _REBUILT.sub("", package.version), rest.strip("() ")}
     names = {package.name, source}
     return [cve for name in sorted(names) for number in sorted(numbers) for cve in fixed.get((name, number), [])]
+
+
+def _source(package: Package) -> tuple[str, str]:
+    """The name and version of a package's source, ``""`` where they are the package's own. What was built again without
+    a change has its source's number; apk and opkg number source and package alike."""
+    name, _, rest = package.source.partition(" ")
+    if package.manager != "dpkg":
+        return ("", "") if name == package.name else (name, "")
+    number = rest.strip("() ") or _REBUILT.sub("", package.version)
+    return ("" if name == package.name else name), ("" if number == package.version else number)
 
 
 def _purl(group: Group, row: table.Product | None) -> str:

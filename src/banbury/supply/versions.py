@@ -22,6 +22,8 @@ from typing import Final
 
 from msgspec import Struct, convert
 
+from banbury.supply import packaged
+
 #: Longer texts are no versions: identification bounds what it matches, and a feed's statement of this length is prose.
 LONGEST: Final = 128
 #: Goes up whenever any version's key changes (schemes too): feeds that were imported before are then imported again.
@@ -79,8 +81,9 @@ def _by_name() -> dict[str, str]:
 
 
 def scheme_of(name: str) -> str:
-    """The scheme for a product's name in a feed (``cpe:isc:dhcp``); ``""``, the general one, for most."""
-    return _by_name().get(name, "")
+    """The scheme for a product's name in a feed (``cpe:isc:dhcp``); ``""``, the general one, for most. A distribution's
+    packages have the order of its package manager."""
+    return _by_name().get(name) or packaged.scheme_of(name)
 
 
 @cache
@@ -138,6 +141,8 @@ def _head(text: str, scheme: str, *, zeros: bool = False) -> bytes:
     """The key without its end. ``zeros`` keeps noughts at the end."""
     if not is_version(text):
         raise ValueError("no version")
+    if scheme in packaged.ORDERS:
+        return packaged.ORDERS[scheme](text)
     text = text.strip().lower()
     before, behind, rewrites = _words(scheme)
     for pattern, replacement in rewrites:

@@ -19,9 +19,11 @@ from msgspec import Struct
 from banbury.model.supply import Component, Decision, Inventory, Match, Snapshot
 from banbury.supply.feeds.query import Advisory, Hit, Leaf, Wanted
 from banbury.supply.match.conditions import key_of, known, names_of
+from banbury.supply.match.distribution import names_in_lists
 from banbury.supply.match.vendors import NAMES, VENDORS
 from banbury.supply.match.voices import voice_of
 from banbury.supply.match.weigh import Facts, Scales
+from banbury.supply.support.origin import hosts
 
 if TYPE_CHECKING:
     from banbury.supply.feeds.store import FeedStore
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 VERSION: Final = 4
 #: Products whose project's own list is asked for as a whole.
 _WHOLE: Final = VENDORS.keys() - {"linux"}
+#: Sources whose records hold what several say, or what is said of several names.
+_SEVERAL: Final = frozenset({"cve", "osv"})
 _CVE: Final = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}\Z")
 
 
@@ -74,9 +78,12 @@ def _uncollected() -> Iterator[None]:
 
 def _run(inventory: Inventory, store: FeedStore, told: Mapping[tuple[str, str], list[Decision]]) -> Matched:
     names = {component.id: names_of(component) for component in inventory.components}
+    known = hosts(inventory.components)
+    listed = {component.id: names_in_lists(component, known) for component in inventory.components}
     wanted = [item for component in inventory.components for item in _wanted(component, names[component.id])]
+    wanted += [Wanted(tag, name, key) for tag, own in listed.items() for name, key in own.items()]
     groups = _grouped(store.candidates(wanted))
-    scales = Scales(_facts(inventory, store, groups))
+    scales = Scales(_facts(inventory, store, groups, listed))
     components = {component.id: component for component in inventory.components}
     found = []
     for (tag, vulnerability), group in groups.items():
@@ -84,11 +91,11 @@ def _run(inventory: Inventory, store: FeedStore, told: Mapping[tuple[str, str], 
         if made is not None:
             found.append(_decided(made, components[tag], told) if told else made)
     found.sort(key=attrgetter("rank", "vulnerability", "component"))
-    heard = store.names({name for own in names.values() for name in own})
+    heard = store.names({name for tag, own in names.items() for name in (*own, *listed[tag])})
     return Matched(
         release=inventory.release,
         matches=found,
-        unmatched=sorted(tag for tag, own in names.items() if heard.isdisjoint(own)),
+        unmatched=sorted(tag for tag, own in names.items() if heard.isdisjoint(own) and heard.isdisjoint(listed[tag])),
         snapshots=store.snapshots(),
     )
 
@@ -96,39 +103,47 @@ def _run(inventory: Inventory, store: FeedStore, told: Mapping[tuple[str, str], 
 def _grouped(hits: Iterable[Hit]) -> dict[tuple[str, str], list[Hit]]:
     """The hits on each component and vulnerability, those of several in an order of their own."""
     groups: dict[tuple[str, str], list[Hit]] = {}
-    ids: dict[int, str] = {}
+    ids: dict[int, tuple[str, ...]] = {}
     for hit in hits:
         head = hit.advisory
-        vulnerability = ids.get(head.number)
-        if vulnerability is None:
-            vulnerability = ids[head.number] = canonical(head)
-        groups.setdefault((hit.wanted.tag, vulnerability), []).append(hit)
+        found = ids.get(head.number)
+        if found is None:
+            found = ids[head.number] = canonical(head)
+        for vulnerability in found:
+            groups.setdefault((hit.wanted.tag, vulnerability), []).append(hit)
     for group in groups.values():
         if len(group) > 1:
             group.sort(key=lambda hit: (hit.advisory.id, hit.advisory.source, hit.leaf.low))
     return groups
 
 
-def canonical(advisory: Advisory) -> str:
-    """The id under which a vulnerability is known here: its CVE id where it has one."""
+def canonical(advisory: Advisory) -> tuple[str, ...]:
+    """The ids under which what a record speaks of is known here: its CVE id where it has one; a distribution's advisory
+    on several vulnerabilities speaks of each."""
     if _CVE.match(advisory.id):
-        return advisory.id
-    return min((alias for alias in advisory.aliases if _CVE.match(alias)), default=advisory.id)
+        return (advisory.id,)
+    return tuple(dict.fromkeys(alias for alias in advisory.aliases if _CVE.match(alias))) or (advisory.id,)
 
 
 def _wanted(component: Component, names: Iterable[str]) -> list[Wanted]:
     return [Wanted(component.id, name, key_of(component, name)) for name in names]
 
 
-def _facts(inventory: Inventory, store: FeedStore, groups: Mapping[tuple[str, str], list[Hit]]) -> Facts:
+def _facts(
+    inventory: Inventory,
+    store: FeedStore,
+    groups: Mapping[tuple[str, str], list[Hit]],
+    listed: Mapping[str, Mapping[str, bytes]],
+) -> Facts:
     ids = {vulnerability for _, vulnerability in groups}
     products = {component.id: component.product for component in inventory.components}
     kernels = {item.component: item for item in inventory.kernels}
     of_kernels = {vulnerability for tag, vulnerability in groups if tag in kernels or products[tag] == "linux"}
     files = store.files(of_kernels)
     # records that may hold a second voice are asked again with the others
-    heard = {h.advisory.number for hits in groups.values() for h in hits if h.advisory.source != "cve"}
+    heard = {h.advisory.number for hits in groups.values() for h in hits if h.advisory.source not in _SEVERAL}
     names = {name for component in inventory.components for name in names_of(component)}
+    names.update(*listed.values())
     return Facts(
         known=known(inventory),
         parts={item.component: item for item in inventory.parts},
@@ -137,6 +152,7 @@ def _facts(inventory: Inventory, store: FeedStore, groups: Mapping[tuple[str, st
         routines=store.routines(ids),
         vendors=_vendors(store, {products[tag] for tag, _ in groups} & _WHOLE)
         | _kernels(store, groups, products, files),
+        listed=listed,
         beside=store.beside(ids, heard, names),
         exploited=store.kev(ids),
         probable=store.epss(ids),
@@ -148,7 +164,8 @@ def _vendors(store: FeedStore, products: Iterable[str]) -> dict[str, list[Leaf]]
     found: dict[str, list[Leaf]] = {}
     for hit in store.candidates([Wanted(product, NAMES[product]) for product in sorted(products)]):
         if voice_of(hit) == VENDORS[hit.wanted.tag]:
-            found.setdefault(canonical(hit.advisory), []).append(hit.leaf)
+            for vulnerability in canonical(hit.advisory):
+                found.setdefault(vulnerability, []).append(hit.leaf)
     return found
 
 

@@ -15,6 +15,7 @@ from banbury.supply.kernels import of_distribution
 from banbury.supply.match import rank
 from banbury.supply.match.code import applet_reason, foreign_reason, function_reason, kernel_reason, sources_named
 from banbury.supply.match.conditions import Known
+from banbury.supply.match.distribution import by_distribution
 from banbury.supply.match.reasons import reason, settled
 from banbury.supply.match.shape import LOOSE, begun, condition_reasons, possible, said, version_reasons
 from banbury.supply.match.vendors import NAMES, TITLES, VENDORS, speaks_of
@@ -40,7 +41,8 @@ _UNSTATED: Final = "no version stated"
 
 class Facts(Struct, frozen=True, kw_only=True):
     """All that is asked while one group of hits is weighed. ``vendors``: what the projects' own lists state of the
-    versions of their products, by vulnerability; ``beside``: what further records say of it."""
+    versions of their products, by vulnerability; ``listed``: by component, its names in its
+    distribution's own list; ``beside``: what further records say of it."""
 
     known: Known
     parts: Mapping[str, Parts]
@@ -48,6 +50,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     files: Mapping[str, list[str]]
     routines: Mapping[str, list[str]]
     vendors: Mapping[str, list[Leaf]]
+    listed: Mapping[str, Mapping[str, bytes]]
     beside: Mapping[str, list[Said]]
     exploited: Mapping[str, Exploited]
     probable: Mapping[str, Probability]
@@ -188,8 +191,11 @@ class Scales:
         """The reasons that a vulnerability has of its own, with the one on the component's package."""
         found = self._vendor(component, vulnerability, hits)
         vendor = VENDORS.get(component.product, "")
-        found += denied(component, hits, self._facts.beside.get(vulnerability, ()), vendor)
-        found += _package(component, vulnerability, hits)
+        beside = self._facts.beside.get(vulnerability, ())
+        found += denied(component, hits, beside, vendor)
+        own = by_distribution(component, self._facts.listed.get(component.id, {}), hits, beside)
+        patched = _patched(component, vulnerability, hits, own)
+        found += [*own, *patched] or _revision(component)
         found += self._code(component, vulnerability, text)
         return found
 
@@ -266,15 +272,16 @@ def _sources(hits: list[Hit], flag: str) -> str:
     return ", ".join(sorted({hit.advisory.source for hit in hits if flag in hit.advisory.flags}))
 
 
-def _package(component: Component, vulnerability: str, hits: list[Hit]) -> list[Reason]:
-    """What package data say of a vulnerability."""
-    if component.patched:
-        names = {vulnerability} | {hit.advisory.id for hit in hits} | {a for hit in hits for a in hit.advisory.aliases}
-        named = sorted(names & set(component.patched))
-        if named:
-            says = f"package data of {component.manager or 'the component'} name {named[0]} as fixed"
-            return [reason("backported-patch", says, package=component.package_version, named=named[0])]
-    return _revision(component)
+def _patched(component: Component, vulnerability: str, hits: list[Hit], listed: list[Reason]) -> list[Reason]:
+    """What package data say of a vulnerability. ``listed``: what the distribution's own list says."""
+    named = sorted({vulnerability, *_aliases(vulnerability, hits)} & set(component.patched))
+    if not named:
+        return []
+    says = f"package data of {component.manager or 'the component'} name {named[0]} as fixed"
+    words = {"package": component.package_version, "named": named[0]}
+    if any(one.kind == "distribution-counts" for one in listed):
+        return [reason("backport-disputed", f"{says}, which its distribution's own list does not agree with", **words)]
+    return [reason("backported-patch", says, **words)]
 
 
 def _revision(component: Component) -> list[Reason]:
@@ -293,7 +300,10 @@ _NONE: Final[list[str]] = []
 def _aliases(vulnerability: str, hits: list[Hit]) -> list[str]:
     if len(hits) == 1 and not hits[0].advisory.aliases and hits[0].advisory.id == vulnerability:
         return _NONE
-    return sorted({a for hit in hits for a in (hit.advisory.id, *hit.advisory.aliases)} - {vulnerability})
+    found = {a for hit in hits for a in (hit.advisory.id, *hit.advisory.aliases)} - {vulnerability}
+    if vulnerability.startswith("CVE-"):  # another CVE id is another vulnerability: an advisory may be on several
+        found = {a for a in found if not a.startswith("CVE-")}
+    return sorted(found)
 
 
 def _earliest(hits: list[Hit]) -> str:

@@ -17,6 +17,7 @@ from banbury.model.supply import Claim, Component, Support
 from banbury.supply.support.cycles import Feeds, Store, scheme
 from banbury.supply.support.distributed import by_distribution
 from banbury.supply.support.lines import End, Releases, end_of
+from banbury.supply.support.origin import hosts
 from banbury.supply.support.table import STATED, UNVERIFIED, Row, rows
 
 
@@ -30,17 +31,14 @@ def support(
     """
     day, last = _day(as_of), _day(until) if until else None
     feeds = Feeds(store)
-    hosts: dict[str, set[str]] = {}
-    for component in components:
-        if component.version:
-            hosts.setdefault(component.product, set()).add(component.version)
+    known = hosts(components)
     found: list[Support] = []
     for component in components:
         releases = feeds.releases(component)
         own = [row for row in rows(component.product) if _covers(row, component)]
         claims = [_from_row(row, component, releases, day) for row in own]
         claims = _told(_with_feed(claims, own, feeds.claim(component, day)))
-        claims += by_distribution(component, hosts, feeds, day)
+        claims += by_distribution(component, known, feeds, day)
         found += [_dated(claim, component, releases, day, last) for claim in claims]
     return found
 

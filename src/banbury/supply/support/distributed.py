@@ -7,18 +7,13 @@ contract, and says nothing of a product whose vendor has none.
 from __future__ import annotations
 
 import datetime as dt
-import re
-from typing import Final
 
 from msgspec import Struct, structs
 
 from banbury.model.supply import Claim, Component, Support
 from banbury.supply.support.cycles import Feeds
+from banbury.supply.support.origin import NAMES, origin
 from banbury.supply.support.table import STATED, Distribution, distributions, in_branch
-
-#: Distributions by the namespace of a package URL: endoflife.date's name, and what its "extended support" is, open to
-#: everybody (Debian's long-term support) or by subscription (Ubuntu's).
-_NAMES: Final = {"debian": ("debian", True), "ubuntu": ("ubuntu", False), "alpine": ("alpine-linux", False)}
 
 
 class _Promise(Struct, frozen=True, kw_only=True):
@@ -37,7 +32,7 @@ def by_distribution(component: Component, hosts: dict[str, set[str]], feeds: Fee
     there are several, it cannot be told which one the package is from, nor whether support has ended. What is sold is
     told of where what everybody gets has ended.
     """
-    name, releases = _from(component, hosts)
+    name, releases = origin(component, hosts)
     found: list[Support] = []
     for release in sorted(releases):
         promise = _promise(name, release, feeds, day)
@@ -51,20 +46,9 @@ def by_distribution(component: Component, hosts: dict[str, set[str]], feeds: Fee
     return found
 
 
-def _from(component: Component, hosts: dict[str, set[str]]) -> tuple[str, set[str]]:
-    for one in distributions():
-        if one.mark and re.search(one.mark, component.package_version[:200]):
-            return one.name, {one.release}
-    namespace = component.purl.removeprefix("pkg:").split("/")[1:2]
-    name = namespace[0] if namespace else ""
-    if name not in _NAMES:
-        return name, set()
-    return name, hosts.get(name, set()) | hosts.get(_NAMES[name][0], set())
-
-
 def _promise(name: str, release: str, feeds: Feeds, day: dt.date) -> _Promise | None:
     """The feed's cycle, else the table's row."""
-    feed, open_ = _NAMES[name]
+    feed, open_ = NAMES[name]
     cycle = feeds.cycle(feed, release)
     if cycle is None:
         return _row(name, release, day)

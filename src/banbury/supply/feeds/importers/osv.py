@@ -1,6 +1,6 @@
 """OSV records: JSON (one, an array, or lines of them) and the YAML and TOML-in-Markdown forms that databases keep.
 
-Source: ossf/osv-schema, "Open Source Vulnerability format", 1.6. Ranges of commits are no versions and give none;
+Source: ossf/osv-schema, "Open Source Vulnerability format", 1.7.5. Ranges of commits are no versions and give none;
 ``database_specific`` is passed over (the raw record is kept).
 """
 
@@ -72,6 +72,7 @@ class Record(Struct, frozen=True):
     published: Any = ""
     withdrawn: Any = None
     aliases: list[str] = []
+    upstream: list[str] = []
     related: list[str] = []
     summary: str = ""
     details: str = ""
@@ -88,9 +89,14 @@ def _build(raw: bytes, record: Record) -> Item:
     summary = items.text(record.summary or record.details, items.SUMMARY)
     return Vulnerability(
         "osv", items.identifier(record.id), _day(record.modified), _day(record.published), summary, -1.0, vector,
-        ["rejected"] if record.withdrawn else [], [items.text(a, 64) for a in record.aliases[:100]], [], [],
+        ["rejected"] if record.withdrawn else [], _ids(record), [], [],
         found.stated, list(found.ranges), found.trees, [], "", fingerprint(raw),
     )  # fmt: skip
+
+
+def _ids(record: Record) -> list[str]:
+    """Other ids. A distribution's record names those of the vulnerabilities that it mends as ``upstream``."""
+    return list(dict.fromkeys(items.text(one, 64) for one in [*record.aliases[:200], *record.upstream[:200]]))[:200]
 
 
 def _day(value: object) -> str:
@@ -150,11 +156,11 @@ def _claims_yaml(head: bytes, _: str) -> bool:
 
 IMPORTERS = (
     Importer(
-        name="osv-json", version=1, kind=FeedKind.VULNERABILITIES, claims=_claims, read=_read,
+        name="osv-json", version=2, kind=FeedKind.VULNERABILITIES, claims=_claims, read=_read,
         licence="as the database states (many: CC-BY-4.0)",
     ),
     Importer(
-        name="osv-yaml", version=1, kind=FeedKind.VULNERABILITIES, claims=_claims_yaml, read=_read_yaml,
+        name="osv-yaml", version=2, kind=FeedKind.VULNERABILITIES, claims=_claims_yaml, read=_read_yaml,
         licence="as the database states (many: CC-BY-4.0)",
     ),
 )  # fmt: skip
