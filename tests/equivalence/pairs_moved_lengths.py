@@ -53,6 +53,21 @@ FORMS = {
         {_APART} show(int c, char **v) {{ char b[64]; const char *p = mark; use(p); __asm__("" : "+r"(p));
         if (__builtin_expect(c > 3, 0)) {{ bad("many"); memcpy(b, p, sizeof mark); bad(b); bad("very many"); }}
         use(v[0]); }}""",
+    "less": """__attribute__((noipa)) void copy(char *d, const char *t) { strcpy(d, t); }
+        __attribute__((noipa)) int put(char *b, size_t n) { if (n < LENGTH) return -1; copy(b, TEXT); return 0; }
+        void show(int c, char **v) { char b[64]; if (!put(b, c + 20)) puts(b); }""",
+    "bytes": f"""struct small {{ const char *text; unsigned char length, kind; }};
+        {_APART} fill(struct small *p) {{ p->length = LENGTH; p->kind = 7; p->text = TEXT; }}
+        void show(int c, char **v) {{ struct small m; fill(&m); fwrite(m.text, 1, m.length, stdout); }}""",
+    "capacity": f"""struct string {{ const char *text; unsigned length, room; }};
+        {_APART} fill(struct string *p) {{ p->text = TEXT; p->length = p->room = sizeof TEXT; }}
+        void show(int c, char **v) {{ struct string m; fill(&m); fwrite(m.text, 1, m.length - 1, stdout); }}""",
+    "minus": """__attribute__((noipa)) void copy(char *d, const char *t) { strcpy(d, t); }
+        __attribute__((noipa)) void put(char *b, size_t room) { copy(b + room - sizeof TEXT, TEXT); }
+        void show(int c, char **v) { char b[64]; memset(b, 35, 63); put(b, 60 + c); puts(b); }""",
+    "banner": f"""#define BANNER TEXT "\\n"
+        const char usage[] = BANNER "usage: tool [-a] [-b] FILE\\n";
+        {_APART} show(int c, char **v) {{ fwrite(usage, 1, sizeof BANNER - 1, stdout); if (c > 1) puts(usage); }}""",
 }
 #: The same of a library that exports its text.
 EXPORTED = {
@@ -103,6 +118,7 @@ def _forms() -> list[tuple[str, str, str]]:
     out += [("beside", arch, "-Os") for arch in _ALL] + [("pointer", arch, "-O2") for arch in _ALL]
     out += [("fields", "arm", "-Os"), ("sum", "x86_64", "-Os"), ("usage", "arm", "-O2"), ("cold", "x86_64", "-O2")]
     out += [("cold-copy", "x86_64", "-O2")]
+    out += [(form, arch, "-O2") for form in ("less", "bytes", "capacity", "minus", "banner") for arch in _ALL]
     return out + [(form, "x86_64", level) for form in ("fields", "copy") for level in ("-O2", "-Os")]
 
 

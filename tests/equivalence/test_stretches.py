@@ -150,6 +150,6 @@ def test_together_is_as_one_by_one(machine: int) -> None:
 def test_a_stretch_that_ends_within_an_instruction_is_refused(tmp_path: Path) -> None:
     code = _code(tmp_path, "", "mov $18,%eax; ret; mov $18,%eax; ret")
     looked = Stretches(t.EM_X86_64, False, code, _BASE, [(0, 3), (6, 12)], np.array([18], np.int64))
-    assert looked.numbers((6, 12))[1].tolist() == [18]
+    assert set(looked.numbers((6, 12))[1].tolist()) == {18}
     with pytest.raises(NotDecoded):
         looked.numbers((0, 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Final
 
 import numpy as np
@@ -18,10 +19,10 @@ from banbury.formats import _elf_types as t
 _ADDED: Final = (14, 15, 24)  # PowerPC: addi, addis, ori
 
 
-def check_site(elf: OwnedElf, part: Part, functions: Ints, at: int, lengths: tuple[int, int]) -> None:
+def check_site(elf: OwnedElf, part: Part, functions: Ints, at: int, lengths: Set[int]) -> None:
     """Whether what stands around the relocated place ``at`` of a section has nothing to do with the length of the text
-    that it refers to (``lengths`` in both files, without its NUL), and does not read that text itself. ``functions``:
-    where those of the section begin and end, in two rows. Raises :class:`Refused`."""
+    that it refers to (``lengths``: the numbers that a program may have for it), and does not read that text itself.
+    ``functions``: where those of the section begin and end, in two rows. Raises :class:`Refused`."""
     raw = np.frombuffer(elf.data[part.offset : part.end], np.uint8)
     where = [Range(part.offset + at, part.offset + at + 4)]
     machine, big = elf.header.machine, elf.elf.big
@@ -44,8 +45,20 @@ def check_site(elf: OwnedElf, part: Part, functions: Ints, at: int, lengths: tup
         if read:
             why = "a text that changed its length is read through a register of this function"
             raise Refused(part.name, why, where)
-    if found & {x + k for x in lengths for k in (0, 1)}:
+    if (found | _constants(elf)) & lengths:
         raise Refused(part.name, "the length of a text that changed may be a number beside its address", where)
+
+
+def _constants(elf: OwnedElf) -> set[int]:
+    """The numbers of the compiler's pools of constants, of which code may take several at once."""
+    out: set[int] = set()
+    for part in elf.sections:
+        if part.name.startswith(".rodata.cst"):
+            raw = np.frombuffer(elf.data[part.offset : part.end], np.uint8)
+            for width in (2, 4, 8):
+                kind = f"{'>' if elf.elf.big else '<'}u{width}"
+                out |= set(raw[: len(raw) // width * width].view(kind).tolist())
+    return out
 
 
 def _reads(machine: int, raw: np.typing.NDArray[np.uint8], at: int) -> bool:

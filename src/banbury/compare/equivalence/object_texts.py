@@ -18,6 +18,7 @@ from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.elf_pair import Pair, may_hold_literals, span
 from banbury.compare.equivalence.literals import declared_texts, is_text
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.text_measures import parts
 
 _SECTION, _STRINGS = 3, 0x30
 #: Types of relocations (with addends) whose symbol plus addend is the place meant, whatever instruction holds them.
@@ -57,10 +58,14 @@ class Texts:
             return place - start + start_b
         raise Refused(self.name, "a reference leads into the middle of a text that differs")
 
-    def changed(self, place: int) -> tuple[int, int] | None:
-        """The lengths of the text at ``place`` in both files, without its NUL, where they differ."""
+    def changed(self, place: int) -> set[int] | None:
+        """The numbers that a program may have for the text at ``place`` where its lengths differ in both files."""
         start, end, start_b, end_b = self._item(place)
-        return (end - start, end_b - start_b) if end - start != end_b - start_b else None
+        if end - start == end_b - start_b:
+            return None
+        old, new = self._raw[0][start:end], self._raw[1][start_b:end_b]
+        sizes = {x + k for x in (end - start, end_b - start_b) for k in (0, 1)}
+        return sizes | parts(old, new) | (parts(new, old) if len(new) < len(old) else set())
 
     def differs(self, place: int) -> bool:
         """Whether the text that goes on at ``place`` is another one in the other file."""

@@ -29,6 +29,7 @@ from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_fields import fields
 from banbury.compare.equivalence.relayout_objects import Objects
 from banbury.compare.equivalence.relayout_uses import Element, Extents, constants, holders, pointers
+from banbury.compare.equivalence.text_measures import parts, whole
 from banbury.formats import _elf_types as t
 
 _NEAR: Final = 512  # bytes looked at on both sides where no symbol says which function it is
@@ -69,18 +70,24 @@ class _Check:
         self, sides: Sides, objects: Objects, texts: list[tuple[int, int, int]], added: tuple[Ints, Ints, Mask]
     ) -> None:
         self.sides, self.objects = sides, objects
-        self.starts, self.sizes, sizes_b = np.array(sorted(set(texts)), np.int64).T
+        self.starts, self.sizes, _ = np.array(sorted(set(texts)), np.int64).T
         self.addresses = frozenset(self.starts.tolist())
         self.begins = None if objects.known else _begins(sides)
-        self.lengths = [
-            {size - k for size in {one, min(one, other)} for k in (0, 1)}
-            for one, other in zip(self.sizes.tolist(), sizes_b.tolist(), strict=True)
-        ]
+        self.lengths = [self._measures(*text) for text in sorted(set(texts))]
         self.made = [*sides.at, *_sums(sides, added)]
         self.extents = Extents(sides, objects)
         self.sorted: dict[int, tuple[Ints, Ints, Mask]] = {}  # what each section makes, by its places
         self.functions: dict[tuple[int, int, int], _Function] = {}
         self.jumps: dict[int, Jumps] = {}
+
+    def _measures(self, address: int, size: int, size_b: int) -> set[int]:
+        part = self.sides.a.section_at(address)
+        old = b""
+        if part is not None and part.index in self.sides.raw:
+            at = address - part.addr
+            old = self.sides.raw[part.index][0][at : at + size - 1].tobytes()
+        new = self.sides.pair.declared.apply(old)[0]
+        return whole(size, size_b) | parts(old, new) | (parts(new, old) if size_b < size else set())
 
     def run(self) -> None:
         for one, places, targets, reads in self.made:
@@ -147,7 +154,9 @@ class _Check:
     def _decoded(self, one: Part, stretches: set[Bounds], wanted: Ints) -> Stretches:
         raw = self.sides.raw[one.index][0]
         try:
-            return Stretches(self.sides.a.header.machine, self.sides.big, raw, one.addr, stretches, wanted)
+            return Stretches(
+                self.sides.a.header.machine, self.sides.big, raw, one.addr, stretches, wanted, self.sides.image
+            )
         except NotDecoded as answer:
             raise _unknown(one, min(stretches)) from answer
 
@@ -284,7 +293,8 @@ def _numbers(sides: Sides, one: Part, where: Bounds, code: Stretches | None, thu
     raw = sides.raw[one.index][0]
     try:
         if code is None:
-            return set(numbers(sides.a.header.machine, sides.big, raw[where[0] : where[1]], thumb=thumb).tolist())
+            found = numbers(sides.a.header.machine, sides.big, raw[where[0] : where[1]], sides.image, thumb=thumb)
+            return set(found.tolist())
         places, values = code.numbers(where)
     except NotDecoded as answer:
         raise _unknown(one, where) from answer

@@ -21,6 +21,7 @@ from banbury.compare.equivalence.machines.x86_64 import decode
 from banbury.compare.equivalence.machines.x86_64_absolute import absolute, behind_prefixes, operands
 from banbury.formats import _elf_types as t
 
+Image = tuple[int, int] | None
 #: x86-64: opcodes with an immediate of a byte; with one of the operand's size; those that load or store one byte; those
 #: that load or store as many as the operand has (and so do those of 0F).
 _BYTES: Final = (0x04, 0x2C, 0x3C, 0x6A, 0x6B, 0x80, 0x83, 0xC6, *range(0xB0, 0xB8))
@@ -30,35 +31,37 @@ _OF_A_BYTE: Final = (0x00, 0x02, 0x08, 0x0A, 0x20, 0x22, 0x28, 0x2A, 0x30, 0x32,
 _OF_MORE: Final = (0x01, 0x03, 0x09, 0x0B, 0x21, 0x23, 0x29, 0x2B, 0x31, 0x33, 0x39, 0x3B, 0x81, 0x83, 0x85, 0x87, 0x89,
                    0x8B, 0xC7, 0xF7)  # fmt: skip
 _VECTORS: Final = (0xC4, 0xC5)
+_COMPARE: Final = (0x2D, 0x3D)  # SUB and CMP of the first register
 _EXTENDED: Final = (0xB6, 0xB7, 0xBE, 0xBF)  # behind 0F: MOVZX and MOVSX, of one byte and of two
 _LEA: Final = 0x8D
 _RSP: Final = 4
 
 
-def numbers(machine: int, big: bool, raw: U8, *, thumb: bool | None = None) -> Ints:
-    """The numbers of a stretch of code. ``thumb``: of 32-bit Arm, whether it is T32 code (``None``: not known). Raises
-    :class:`~banbury.compare.equivalence.code.NotDecoded`."""
+def numbers(machine: int, big: bool, raw: U8, image: Image = None, *, thumb: bool | None = None) -> Ints:
+    """The numbers of a stretch of code. ``thumb``: of 32-bit Arm, whether it is T32 code (``None``: not known).
+    ``image``: from where to where the addresses of a file for a fixed place are, the parts of which are no numbers.
+    Raises :class:`~banbury.compare.equivalence.code.NotDecoded`."""
     if machine == t.EM_ARM:
         words = raw[: len(raw) // 4 * 4].view("<u4").astype(np.int64)
-        return np.unique(arm(raw[: len(raw) // 2 * 2].view("<u2").astype(np.int64), words, thumb))
-    return np.unique(placed(machine, big, raw)[1])
+        return np.unique(arm(raw[: len(raw) // 2 * 2].view("<u2").astype(np.int64), words, thumb, image))
+    return np.unique(placed(machine, big, raw, image)[1])
 
 
-def placed(machine: int, big: bool, raw: U8, code: Code | None = None) -> tuple[Ints, Ints]:
+def placed(machine: int, big: bool, raw: U8, image: Image, code: Code | None = None) -> tuple[Ints, Ints]:
     """For each number of a stretch of code a place in the instruction that holds it, and the number; not of 32-bit Arm,
     whose numbers depend on where functions begin. ``code``: its instructions, if they are known (x86-64). Raises
     :class:`NotDecoded`."""
     if machine == t.EM_X86_64:
-        return _x86(raw, code or decode(raw.data, 0))
+        return _x86(raw, code or decode(raw.data, 0), image)
     words = raw[: len(raw) // 4 * 4].view(">u4" if big else "<u4").astype(np.int64)
     if machine == t.EM_AARCH64:
         return _aarch64(words)
     if machine not in _RISC:
         raise NotDecoded(0, f"code of machine {machine}")
-    return _risc(machine, words)
+    return _risc(machine, words, image)
 
 
-def _x86(raw: U8, code: Code) -> tuple[Ints, Ints]:
+def _x86(raw: U8, code: Code, image: Image) -> tuple[Ints, Ints]:
     c = np.concatenate((raw, np.zeros(32, np.uint8)))
     ends = np.append(code.starts[1:], len(raw))[: len(code.starts)]
     at = behind_prefixes(c, code.starts)
@@ -67,18 +70,36 @@ def _x86(raw: U8, code: Code) -> tuple[Ints, Ints]:
     halved = _halved(c, code.starts, at)
     half = np.isin(first, _SIZED) & halved
     fields = absolute(raw, code)
-    held = (ends - 4)[(first == 0xC7) & ~half]
-    stored, wide = _little(c, held, 4), _little(c, fields.wide, 8)
+    moves = (first == 0xC7) | ((first >= 0xB8) & (first < 0xC0))
+    held, less = (ends - 4)[moves & ~half & ~np.isin(ends - 8, fields.wide)], (ends - 2)[moves & half]
+    held = held[~_inside(_little(c, held, 4), image)]
+    wide, byte = _little(c, fields.wide, 8), c[ends[short] - 1].astype(np.int64)
+    whole, two = _little(c, fields.immediates, 4), _little(c, (ends - 2)[half], 2)
     rows, distances = _distances(raw, code, first, second, halved)
-    return _together(
-        (fields.immediates, _little(c, fields.immediates, 4)),
-        ((ends - 2)[half], _little(c, (ends - 2)[half], 2)),
-        (ends[short] - 1, c[ends[short] - 1].astype(np.int64)),
+    places, values = _together(
+        (fields.immediates, whole),
+        (fields.immediates, _negative(whole, 32)),
+        ((ends - 2)[half], two),
+        ((ends - 2)[half], _negative(two, 16)),
+        (ends[short] - 1, byte),
+        (ends[short] - 1, _negative(byte, 8)),
         (fields.wide, wide),
-        *((held, piece) for piece in _pieces(stored, 4)),
+        (fields.wide, -wide),
+        *((held, piece) for piece in _pieces(_little(c, held, 4), 4)),
+        *((less, piece) for piece in _pieces(_little(c, less, 2), 2)),
         *((fields.wide, piece) for piece in _pieces(wide, 8)),
-        (code.starts[rows], distances),
+        (code.starts[rows], np.abs(distances)),
     )
+    kind = second >> 3 & 7
+    compares = np.isin(first, _COMPARE) | (np.isin(first, (0x81, 0x83)) & ((kind == 5) | (kind == 7)))
+    return _nearly(places, values, compares[np.searchsorted(code.starts, places, "right") - 1])
+
+
+def _nearly(places: Ints, values: Ints, compares: Mask) -> tuple[Ints, Ints]:
+    """With the numbers beside those that something is compared with: ``x < 5`` and ``x <= 4`` say the same. (Of x86-64
+    not those that bytes are compared with: they are characters.)"""
+    near, number = places[compares], values[compares]
+    return _together((places, values), (near, number - 1), (near, number + 1))
 
 
 def _together(*pairs: tuple[Ints, Ints]) -> tuple[Ints, Ints]:
@@ -86,9 +107,21 @@ def _together(*pairs: tuple[Ints, Ints]) -> tuple[Ints, Ints]:
     return np.concatenate(places), np.concatenate(values)
 
 
+def _inside(value: Ints, image: Image) -> Mask:
+    """Which numbers may be addresses of a file for a fixed place."""
+    low, high = image or (0, 0)
+    return (value >= low) & (value < high)
+
+
+def _negative(value: Ints, bits: int) -> Ints:
+    """What is subtracted where a number of so many bits has a sign; else the number."""
+    out: Ints = np.where(value >> (bits - 1) & 1 == 1, (1 << bits) - value, value)
+    return out
+
+
 def _pieces(value: Ints, size: int) -> list[Ints]:
-    """The halves and the bytes of numbers of ``size`` bytes."""
-    return [*(value >> 16 * k & 0xFFFF for k in range(size // 2)), *(value >> 8 * k & 0xFF for k in range(size))]
+    """The words of 32 bits, the halves and the bytes of numbers of ``size`` bytes."""
+    return [value >> 8 * k & (1 << 8 * n) - 1 for n in (4, 2, 1) for k in range(0, size, n) if n < size]
 
 
 def _halved(c: U8, start: Ints, at: Ints) -> Mask:
@@ -120,25 +153,72 @@ def _little(c: U8, at: Ints, width: int) -> Ints:
 def _aarch64(words: Ints) -> tuple[Ints, Ints]:
     base = words >> 5 & 31
     moved = np.isin(words >> 23 & 0xFF, (0xA5, 0xE5))  # MOVZ, MOVK, in any of their places
+    inverted = words >> 23 & 0xFF == 0x25  # MOVN
     added = (words & 0x1F000000 == 0x11000000) & (base != 31)
     compared = words & 0x3FE00800 == 0x3A400800  # CCMP and CCMN with a number
     byte = words & 0xFF000000 == 0x39000000  # LDRB, STRB, LDRSB with a distance
     half = words & 0xFF000000 == 0x79000000
     near = words & 0x3B200000 == 0x38000000  # of any size, not scaled, or that count
-    here = 4 * np.arange(len(words))
-    return _together(
+    ring, ringed = _ring(words)
+    vector, element = _vector(words)
+    here, sixteen = 4 * np.arange(len(words)), words >> 5 & 0xFFFF
+    places, values = _together(
         *(
             (here[some], number[some])
             for some, number in (
-                (moved, words >> 5 & 0xFFFF),
+                (moved, sixteen),
+                (moved, sixteen >> 8),
+                (moved, sixteen & 0xFF),
+                (inverted, sixteen),
+                (inverted, sixteen + 1),
                 (added, words >> 10 & 0xFFF),
                 (compared, words >> 16 & 31),
                 (byte & (base != 31), words >> 10 & 0xFFF),
                 (half & (base != 31), (words >> 10 & 0xFFF) * 2),
-                (near & (base != 31), words >> 12 & 0x1FF),
+                (near & (base != 31), _negative(words >> 12 & 0x1FF, 9)),
             )
-        )
+        ),
+        (here[ring], ringed),
+        *((here[ring], piece) for piece in _pieces(ringed, 8)),
+        (here[vector], element),
+        *((here[vector], piece) for piece in _pieces(element, 4)),
     )
+    compares = (words & 0x3F000000 == 0x31000000) | compared  # ADDS, SUBS
+    return _nearly(places, values, compares[places // 4])
+
+
+def _ring(words: Ints) -> tuple[Ints, Ints]:
+    """Rows of MOV with a pattern of bits (ORR of the zero register), and the pattern (DDI 0487, DecodeBitMasks)."""
+    rows = np.flatnonzero((words & 0x7F800000 == 0x32000000) & (words >> 5 & 31 == 31))
+    out = []
+    for word in words[rows].tolist():
+        n, turn, ones = word >> 22 & 1, word >> 16 & 63, word >> 10 & 63
+        size = 1 << max((n << 6 | ~ones & 63).bit_length() - 1, 0)
+        run = (1 << (ones & size - 1) + 1) - 1
+        turn &= size - 1
+        run = (run >> turn | run << (size - turn)) & (1 << size) - 1
+        value = sum(run << k for k in range(0, 64, size))
+        out.append(value - (value >> 63 << 64))
+    return rows, np.array(out, np.int64)
+
+
+def _vector(words: Ints) -> tuple[Ints, Ints]:
+    """Rows of MOVI and MVNI, and the number of 32 bits that they repeat (DDI 0487, AdvSIMDExpandImm)."""
+    rows = np.flatnonzero(words & 0x9FF80C00 == 0x0F000400)
+    word = words[rows]
+    low, kind = word >> 11 & 0xE0 | word >> 5 & 31, word >> 12 & 15
+    number = np.select(
+        [kind < 8, kind < 12, kind < 14, kind == 14],
+        [
+            low << 8 * (kind >> 1 & 3),
+            (low << 8 * (kind >> 1 & 1)) * 0x10001,
+            low << 8 * ((kind & 1) + 1),
+            low * 0x01010101,
+        ],
+        0,
+    )
+    inverse = (word >> 29 & 1 == 1) & (kind < 14)
+    return rows, np.where(inverse, ~number & 0xFFFFFFFF, number)
 
 
 #: Of MIPS and PowerPC: opcodes with a number, those that load or store one byte or two (and MIPS' parts of words, at
@@ -154,12 +234,27 @@ _RISC: Final = {
     ),
 }
 
+#: Those that compare with a number, or subtract one to compare.
+_COMPARES: Final = {t.EM_MIPS: (10, 11), t.EM_PPC: (8, 10, 11, 12, 13)}
+#: Those that put a number into a register, without another register, with OR, and as its upper half.
+_MOVES: Final = {t.EM_MIPS: ((8, 9), 13, 15), t.EM_PPC: ((14,), 24, 15)}
 
-def _risc(machine: int, words: Ints) -> tuple[Ints, Ints]:
+
+def _risc(machine: int, words: Ints, image: Image) -> tuple[Ints, Ints]:
     means, near, more, stack, shift = _RISC[machine]
     top, register = words >> 26, words >> shift & 31
     sums = np.isin(top, (8, 9) if machine == t.EM_MIPS else (14, 15)) & (register == stack)
     some = np.isin(top, means) & ~sums
     reads = (np.isin(top, near) | (np.isin(top, more) & (words & 3 != 0))) & (register != stack)
     rows = np.flatnonzero(some | reads)
-    return 4 * rows, words[rows] & 0xFFFF
+    number = words[rows] & 0xFFFF
+    alone, ors, upper = _MOVES[machine]
+    parts = (np.isin(top, alone) & (words >> (21 if machine == t.EM_MIPS else 16) & 31 == 0)) | (top == ors)
+    parts |= (top == upper) & ~_inside((words & 0xFFFF) << 16, image and (image[0] & ~0xFFFF, image[1]))
+    made = np.flatnonzero(parts)
+    places, values = _together(
+        (4 * rows, number),
+        (4 * rows, _negative(number, 16)),
+        *((4 * made, piece) for piece in _pieces(words[made] & 0xFFFF, 2)),
+    )
+    return _nearly(places, values, np.isin(top, _COMPARES[machine])[places // 4])

@@ -16,11 +16,14 @@ _TABLE: Final = 1024  # entries of a table of branches of T32 code
 _NOP: Final = 0xBF00
 
 
-def arm(halves: Ints, words: Ints, thumb: bool | None) -> Ints:
+def arm(halves: Ints, words: Ints, thumb: bool | None, image: tuple[int, int] | None) -> Ints:
     """The numbers of a stretch of code, which begins a function where it is known to be T32 code (``thumb``)."""
     literals = halves[:-1] | halves[1:] << 16  # of words that stand among the code
     places = _literals(halves, words, thumb)
-    found = [literals, literals[places] & 0xFFFF, literals[places] >> 16]
+    low, high = image or (0, 0)
+    held = literals[places]
+    apart = held[~np.isin(held >> 24, (0, 0xFF)) & ~((held >= low) & (held < high))]  # neither address nor distance
+    found = [literals, held & 0xFFFF, held >> 16, *(apart >> 8 * k & 0xFF for k in range(4))]
     if thumb is not False:
         found.append(_t32(_bare(halves), np.concatenate((places, places + 1)) if thumb else None))
     if not thumb:
@@ -50,11 +53,14 @@ def _a32(words: Ints) -> Ints:
     byte = (words & 0x0E400000 == 0x04400000) & apart
     more = (words & 0x0E400000 == 0x04000000) & apart & (words & 3 != 0)
     half = (words & 0x0E4000F0 == 0x004000B0) & apart
-    turned = words[moves | counts]
+    compared = immediate & (np.isin(kind, (2, 3)) & apart | np.isin(kind, (10, 11))) & (words >> 20 & 1 == 1)
+    turned = [_turned(words[some] & 0xFF, (words[some] >> 8 & 15) * 2) for some in (moves | counts, compared)]
     return np.concatenate(
         (
-            _turned(turned & 0xFF, (turned >> 8 & 15) * 2),
-            words[halves] >> 4 & 0xF000 | words[halves] & 0xFFF,
+            *_whole(turned[0]),
+            turned[0][(words >> 21 & 15)[moves | counts] == 15] + 1,
+            *_nearly(turned[1]),
+            *_sixteen(words >> 4 & 0xF000 | words & 0xFFF, words >> 12 & 15, halves, words >> 22 & 1 == 1),
             words[byte | more] & 0xFFF,
             words[half] >> 4 & 0xF0 | words[half] & 0xF,
         )
@@ -110,18 +116,24 @@ def _t32(halves: Ints, pools: Ints | None) -> Ints:
     expanded = (one & 0xFA00 == 0xF000) & (two & 0x8000 == 0)
     plain = (one & 0xFB5F == 0xF200) | ((one & 0xFB50 == 0xF200) & apart) & (two & 0x8000 == 0)  # ADDW, SUBW
     halved = (one & 0xFB70 == 0xF240) & (two & 0x8000 == 0)  # MOVW, MOVT
+    compares = expanded & np.isin(one >> 5 & 15, (8, 13)) & (one >> 4 & 1 == 1)  # ADDS, CMN, SUBS, CMP
+    inverse = expanded & (one & 0xFBEF == 0xF06F)  # MVN
+    compared = halves[(halves >= 0x2800) & (halves < 0x3000)] & 0xFF
     word = np.isin(one & 0xFFF0, (0xF8C0, 0xF8D0)) & (two & 3 != 0)
     wide = (np.isin(one & 0xFFF0, (0xF880, 0xF890, 0xF990, 0xF8A0, 0xF8B0, 0xF9B0)) | word) & apart
     near = np.isin(one & 0xFFF0, (0xF800, 0xF810, 0xF910, 0xF820, 0xF830, 0xF930)) & (two & 0x0800 != 0) & apart
     return np.concatenate(
         (
             narrow,
+            *_nearly(compared),
             three,
             byte,
             half,
-            _expanded(number[expanded]),
+            *_whole(_expanded(number[expanded])),
+            _expanded(number[inverse]) + 1,
+            *_nearly(_expanded(number[compares])),
             number[plain],
-            source[halved] << 12 | number[halved],
+            *_sixteen(source << 12 | number, two >> 8 & 15, halved, one & 0x80 != 0),
             two[wide] & 0xFFF,
             two[near] & 0xFF,
         )
@@ -143,3 +155,20 @@ def _turned(value: Ints, by: Ints) -> Ints:
     """32-bit numbers turned to the right."""
     out: Ints = (value >> by | value << (32 - by)) & 0xFFFFFFFF
     return out
+
+
+def _nearly(number: Ints) -> tuple[Ints, Ints]:
+    """The numbers beside those that something is compared with."""
+    return number - 1, number + 1
+
+
+def _whole(number: Ints) -> list[Ints]:
+    """A number of 32 bits with its halves and bytes."""
+    return [number, *(number >> 8 * k & (1 << 8 * n) - 1 for n in (2, 1) for k in range(0, 4, n))]
+
+
+def _sixteen(number: Ints, register: Ints, some: Mask, upper: Mask) -> list[Ints]:
+    """What MOVW and MOVT (``upper``) put into a register; and its bytes where the whole is a number of 16 bits. (Of 32
+    bits it may be an address.)"""
+    single = some & ~upper & ~np.isin(register, register[some & upper])
+    return [number[some], number[single] >> 8, number[single] & 0xFF]

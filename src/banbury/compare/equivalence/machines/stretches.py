@@ -28,10 +28,19 @@ _BETWEEN: Final = {t.EM_X86_64: b"\x90" * 16, t.EM_MIPS: b"\x10".ljust(16, b"\0"
 
 
 class Stretches:
-    """Stretches of the section ``raw``, which is at the address ``base``. ``wanted``: the numbers that are looked for.
-    Not of 32-bit Arm. Raises :class:`NotDecoded`."""
+    """Stretches of the section ``raw``, which is at the address ``base``. ``wanted``: the numbers that are looked for;
+    ``image``: where the addresses of a file for a fixed place are. Not of 32-bit Arm. Raises :class:`NotDecoded`."""
 
-    def __init__(self, machine: int, big: bool, raw: U8, base: int, bounds: Collection[Bounds], wanted: Ints) -> None:
+    def __init__(
+        self,
+        machine: int,
+        big: bool,
+        raw: U8,
+        base: int,
+        bounds: Collection[Bounds],
+        wanted: Ints,
+        image: tuple[int, int] | None = None,
+    ) -> None:
         self.machine, self.big, self.raw, self.base = machine, big, raw, base
         between = np.frombuffer(_BETWEEN.get(machine, bytes(16)), np.uint8)
         between = between if big or machine != t.EM_MIPS else between.view(">u4").astype("<u4").view(np.uint8)
@@ -45,7 +54,7 @@ class Stretches:
             place += high - low + len(rest) + len(between)
         self.joined: U8 = np.concatenate(pieces) if pieces else np.zeros(0, np.uint8)
         self.code = decode(self.joined.data, 0) if machine == t.EM_X86_64 else None
-        places, values = placed(machine, big, self.joined, self.code)
+        places, values = placed(machine, big, self.joined, image, self.code)
         some = np.isin(values, wanted)
         order = np.argsort(places[some], kind="stable")
         self.places, self.values = places[some][order], values[some][order]
