@@ -6,6 +6,7 @@ and the page's policy allows no script and no style but its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -24,6 +25,9 @@ NAMES: Final = 500
 _RANGES: Final = 6
 _LISTED: Final = 25
 _DECIDING: Final = 15
+_FIRST: Final = 3
+#: What of a reason is a name, a number or a quotation: it tells no sorts of reasons apart.
+_NAMED: Final = re.compile(r"0x[0-9a-f]+|[0-9]+|“[^”]*”|\"[^\"]*\"|'[^']*'|\([^()]*\)")
 #: What a manager must know that no verdict says.
 LIMITS: Final = [
     "that the reviewed source is free of faults or back doors: of the source itself, equivalence says nothing",
@@ -131,10 +135,12 @@ def assumptions(found: EquivalenceReport) -> list[Assumed]:
 def render(found: EquivalenceReport, second: Mapping[str, str] | None = None) -> str:
     """The page. Long tables are cut and say so; the JSON has everything. ``second``: another tool's output by path."""
     files = _files(found.files)
+    deciding, deciding_more = _deciding(found)
     context: dict[str, Any] = {
         "r": found,
         **files,
-        "deciding": _deciding(found),
+        "deciding": deciding,
+        "deciding_more": deciding_more,
         "premises": premises(found),
         "assumed": assumptions(found),
         "rows": ROWS,
@@ -153,10 +159,30 @@ def render(found: EquivalenceReport, second: Mapping[str, str] | None = None) ->
     )
 
 
-def _deciding(found: EquivalenceReport) -> list[FileReport]:
-    """The first of the files that the verdict comes from: what is handed in, then those with most program code."""
+class Deciding(Struct, frozen=True, kw_only=True):
+    """Files that the verdict comes from for one reason: the first of them, how many there are, and why (of several
+    that differ in names and places alone, as it is of the first)."""
+
+    first: list[FileReport]
+    files: int
+    why: str
+
+
+def _deciding(found: EquivalenceReport) -> tuple[list[Deciding], int]:
+    """What the verdict comes from, a row for each sort of reason: what is handed in first, then where most program code
+    is. Also how many further sorts there are."""
     worst = [f for f in found.files if f.own is found.verdict]
-    return sorted(worst, key=lambda f: ("!/" in f.path, -f.code, f.path))[:_DECIDING]
+    groups: dict[tuple[object, ...], list[FileReport]] = {}
+    for file in sorted(worst, key=lambda f: ("!/" in f.path, -f.code, f.path)):
+        groups.setdefault(_sort(file), []).append(file)
+    rows = [Deciding(first=g[:_FIRST], files=len(g), why=reason(g[0])) for g in groups.values()]
+    return rows[:_DECIDING], max(len(rows) - _DECIDING, 0)
+
+
+def _sort(file: FileReport) -> tuple[object, ...]:
+    """What reasons have in common, whatever they name and wherever it is."""
+    whys = sorted({_NAMED.sub("", u.why) for u in file.unexplained})
+    return (tuple(sorted({c.what for c in file.changes})), bool(file.functions), *whys)
 
 
 def _files(files: Iterable[FileReport]) -> dict[str, Any]:
