@@ -230,7 +230,8 @@ class FeedStore:
         rejected. Records whose numbers are ``known`` are left out."""
         with self.begin() as connection:
             rows = _fetched(connection, "SELECT id, number FROM record WHERE id IN", asked := set(ids))
-            rows += _fetched(connection, "SELECT alias, record FROM alias WHERE alias IN", asked)
+            if _fetched(connection, "SELECT 1 FROM alias LIMIT 1"):
+                rows += _fetched(connection, "SELECT alias, record FROM alias WHERE alias IN", asked)
             of: dict[int, list[str]] = {}
             for id_, number in rows:
                 if number not in known:

@@ -8,6 +8,7 @@ save for two cases: a product that is there in other versions, and an operating 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -50,10 +51,14 @@ class Known(Struct, frozen=True, kw_only=True):
 
 
 def names_of(component: Component) -> dict[str, str]:
-    """The names by which feeds may speak of a component, each with who says so."""
-    row = products().get(component.product)
-    found = {f"cpe:{pair}": "identification" for pair in component.cpes}
-    return found | (row.names() if row else {})
+    """The names by which feeds may speak of a component, each with who says so. Not to be changed."""
+    return _names(component.product, tuple(component.cpes))
+
+
+@lru_cache(1 << 14)
+def _names(product: str, cpes: tuple[str, ...]) -> dict[str, str]:
+    row = products().get(product)
+    return {f"cpe:{pair}": "identification" for pair in cpes} | (row.names() if row else {})
 
 
 def key_of(component: Component, name: str) -> bytes:

@@ -48,9 +48,9 @@ def by_distribution(
     component: Component, names: Mapping[str, bytes], hits: Sequence[Hit], beside: Sequence[Said]
 ) -> list[Reason]:
     """What the list says of one vulnerability: that this version is affected, mended, or from before the flaw. What it
-    does not speak of, it says nothing of."""
+    does not speak of, it says nothing of. ``names``: the package's there, one or more."""
     version = component.source_version or component.package_version
-    words = {"package": next(iter(names)).rpartition(":")[2], "version": version} if names else {}
+    words = {"package": next(iter(names)).rpartition(":")[2], "version": version}
     counting = [hit.leaf for hit in hits if hit.leaf.name in names]
     if counting:
         told = counting[0].says or "without an end"

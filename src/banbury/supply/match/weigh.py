@@ -80,13 +80,14 @@ class _Shape(Struct, frozen=True, gc=False):
 
 class _Own(Struct, frozen=True):
     """What is asked of a component again and again. ``head`` is the beginning of the evidence's text, ``individual``
-    whether a vulnerability can have reasons of its own there."""
+    whether a vulnerability can have reasons of its own there. ``revision``: what is said of its builder's patches."""
 
     component: Component
     head: bytes
     individual: bool
     standing: int
     listens: bool
+    revision: list[Reason]
 
 
 class Scales:
@@ -111,7 +112,7 @@ class Scales:
         text = first.summary if single else max((hit.advisory.summary for hit in hits), key=len)
         verdict = shape.plain
         if (own.individual or vulnerability in self._facts.beside) and (
-            found := self._individual(component, vulnerability, hits, text)
+            found := self._individual(own, vulnerability, hits, text)
         ):
             verdict = _verdict([*shape.before, *found, *shape.after], shape.flags, begun(hits))
         scored = first
@@ -157,6 +158,7 @@ class Scales:
             or component.id in self._facts.parts,
             standing=rank.standing(component),
             listens="listens" in component.facts,
+            revision=_revision(component),
         )
         return own
 
@@ -167,10 +169,11 @@ class Scales:
             mark += (hit.advisory.source, id(hit.leaf), id(hit.tree), *hit.advisory.flags)
         found = self._shapes.get(mark)
         if found is None:
-            found = self._shapes[mark] = self._make(own.component, hits)
+            found = self._shapes[mark] = self._make(own, hits)
         return found
 
-    def _make(self, component: Component, hits: list[Hit]) -> _Shape:
+    def _make(self, own: _Own, hits: list[Hit]) -> _Shape:
+        component = own.component
         before = version_reasons(component, hits) + condition_reasons(hits, self._facts.known)
         before += ends_differ(hits) if len(hits) > 1 else []
         flags = {flag for hit in hits for flag in hit.advisory.flags}
@@ -184,18 +187,20 @@ class Scales:
             after=after,
             flags=listed,
             why="; ".join(dict.fromkeys(f"{hit.leaf.name} {hit.leaf.says}".strip() for hit in hits))[:400],
-            plain=_verdict([*before, *_revision(component), *after], listed, begun(hits)),
+            plain=_verdict([*before, *own.revision, *after], listed, begun(hits)),
         )
 
-    def _individual(self, component: Component, vulnerability: str, hits: list[Hit], text: str) -> list[Reason]:
+    def _individual(self, own: _Own, vulnerability: str, hits: list[Hit], text: str) -> list[Reason]:
         """The reasons that a vulnerability has of its own, with the one on the component's package."""
+        component = own.component
         found = self._vendor(component, vulnerability, hits)
-        vendor = VENDORS.get(component.product, "")
-        beside = self._facts.beside.get(vulnerability, ())
-        found += denied(component, hits, beside, vendor)
-        own = by_distribution(component, self._facts.listed.get(component.id, {}), hits, beside)
-        patched = _patched(component, vulnerability, hits, own)
-        found += [*own, *patched] or _revision(component)
+        beside = self._facts.beside.get(vulnerability)
+        if beside:
+            found += denied(component, hits, beside, VENDORS.get(component.product, ""))
+        names = self._facts.listed.get(component.id)
+        listed = by_distribution(component, names, hits, beside or ()) if names else []
+        patched = _patched(component, vulnerability, hits, listed) if component.patched else []
+        found += [*listed, *patched] or own.revision
         found += self._code(component, vulnerability, text)
         return found
 
