@@ -55,7 +55,8 @@ def _constants(elf: OwnedElf) -> set[int]:
     for part in elf.sections:
         if part.name.startswith(".rodata.cst"):
             raw = np.frombuffer(elf.data[part.offset : part.end], np.uint8)
-            for width in (2, 4, 8):
+            widths = (1, 2, 4, 8) if part.name[11:] in ("2", "4") else (2, 4, 8)  # structures of small fields
+            for width in widths:
                 kind = f"{'>' if elf.elf.big else '<'}u{width}"
                 out |= set(raw[: len(raw) // width * width].view(kind).tolist())
     return out

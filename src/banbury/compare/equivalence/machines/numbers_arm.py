@@ -12,11 +12,12 @@ import numpy as np
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines.contract import Mask
 
+Image = tuple[int, int] | None
 _TABLE: Final = 1024  # entries of a table of branches of T32 code
 _NOP: Final = 0xBF00
 
 
-def arm(halves: Ints, words: Ints, thumb: bool | None, image: tuple[int, int] | None) -> Ints:
+def arm(halves: Ints, words: Ints, thumb: bool | None, image: Image) -> Ints:
     """The numbers of a stretch of code, which begins a function where it is known to be T32 code (``thumb``)."""
     literals = halves[:-1] | halves[1:] << 16  # of words that stand among the code
     places = _literals(halves, words, thumb)
@@ -25,9 +26,9 @@ def arm(halves: Ints, words: Ints, thumb: bool | None, image: tuple[int, int] | 
     apart = held[~np.isin(held >> 24, (0, 0xFF)) & ~((held >= low) & (held < high))]  # neither address nor distance
     found = [literals, held & 0xFFFF, held >> 16, *(apart >> 8 * k & 0xFF for k in range(4))]
     if thumb is not False:
-        found.append(_t32(_bare(halves), np.concatenate((places, places + 1)) if thumb else None))
+        found.append(_t32(_bare(halves), np.concatenate((places, places + 1)) if thumb else None, image))
     if not thumb:
-        found.append(_a32(words))
+        found.append(_a32(words, image))
     return np.concatenate(found)
 
 
@@ -44,7 +45,7 @@ def _starts(halves: Ints, pools: Ints) -> Mask:
     return out
 
 
-def _a32(words: Ints) -> Ints:
+def _a32(words: Ints, image: Image) -> Ints:
     kind, source, immediate = words >> 21 & 15, words >> 16 & 15, words & 0x0E000000 == 0x02000000
     apart = (source != 13) & (source != 15)
     moves = immediate & np.isin(kind, (13, 15))  # MOV, MVN
@@ -60,7 +61,7 @@ def _a32(words: Ints) -> Ints:
             *_whole(turned[0]),
             turned[0][(words >> 21 & 15)[moves | counts] == 15] + 1,
             *_nearly(turned[1]),
-            *_sixteen(words >> 4 & 0xF000 | words & 0xFFF, words >> 12 & 15, halves, words >> 22 & 1 == 1),
+            *_sixteen(words >> 4 & 0xF000 | words & 0xFFF, words >> 12 & 15, halves, words >> 22 & 1 == 1, image),
             words[byte | more] & 0xFFF,
             words[half] >> 4 & 0xF0 | words[half] & 0xF,
         )
@@ -101,7 +102,7 @@ def _bare(halves: Ints) -> Ints:
     return out
 
 
-def _t32(halves: Ints, pools: Ints | None) -> Ints:
+def _t32(halves: Ints, pools: Ints | None, image: Image) -> Ints:
     """``pools``: half-words that may be no code; ``None`` where it is not known what is code at all."""
     starts = np.ones(len(halves), bool) if pools is None else _starts(halves, pools)
     one, two = halves[:-1][starts[:-1]], halves[1:][starts[:-1]]
@@ -133,7 +134,7 @@ def _t32(halves: Ints, pools: Ints | None) -> Ints:
             _expanded(number[inverse]) + 1,
             *_nearly(_expanded(number[compares])),
             number[plain],
-            *_sixteen(source << 12 | number, two >> 8 & 15, halved, one & 0x80 != 0),
+            *_sixteen(source << 12 | number, two >> 8 & 15, halved, one & 0x80 != 0, image),
             two[wide] & 0xFFF,
             two[near] & 0xFF,
         )
@@ -167,8 +168,9 @@ def _whole(number: Ints) -> list[Ints]:
     return [number, *(number >> 8 * k & (1 << 8 * n) - 1 for n in (2, 1) for k in range(0, 4, n))]
 
 
-def _sixteen(number: Ints, register: Ints, some: Mask, upper: Mask) -> list[Ints]:
-    """What MOVW and MOVT (``upper``) put into a register; and its bytes where the whole is a number of 16 bits. (Of 32
-    bits it may be an address.)"""
-    single = some & ~upper & ~np.isin(register, register[some & upper])
+def _sixteen(number: Ints, register: Ints, some: Mask, upper: Mask, image: Image) -> list[Ints]:
+    """What MOVW and MOVT (``upper``) put into a register; and its bytes where the whole is no address."""
+    low, high = (image[0] >> 16, image[1] >> 16) if image else (0, -1)
+    address = register[some & upper & (number >= low) & (number <= high)]
+    single = some & ~np.isin(register, address)
     return [number[some], number[single] >> 8, number[single] & 0xFF]
