@@ -230,7 +230,24 @@ def _components(
     release = receive(find_submission(path), workspace.blobs)
     haul = _unpacked(release, workspace, options, progress, _IDENTIFYING)
     progress.stage("identify")
-    return identify(assemble(haul, release), release, package_databases=package_databases)
+    assembled = assemble(haul, release)
+    inventory = identify(assembled, release, package_databases=package_databases)
+    return structs.replace(inventory, notes=_cut_short(assembled))
+
+
+def _cut_short(assembled: Assembled) -> list[str]:
+    """The containers that end too early, each at the first place where it stands; of what is in such a one, nothing."""
+    notes: dict[str, str] = {}
+    cut: set[int] = set()
+    for node in assembled.nodes:  # a parent comes before what it holds
+        held = assembled.containers.get(node.sha256)
+        if node.parent in cut:
+            cut.add(node.id)
+        elif held and any(note.code == "truncated" for note in held.notes):
+            cut.add(node.id)
+            text = f"{node.locator} is cut short ({held.format or 'container'}): what was behind the cut is not listed"
+            notes.setdefault(node.sha256, text)
+    return list(notes.values())
 
 
 def _rebuilds(

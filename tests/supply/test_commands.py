@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import random
+import tarfile
 from pathlib import Path
 
 import msgspec
@@ -88,3 +91,21 @@ def test_what_is_no_evaluation_is_one_line(tmp_path: Path) -> None:
     (folder / "evaluation.json").write_text("{")
     result = ran(tmp_path, "sbom", "x")
     assert (result.exit_code, "no evaluation of this program" in result.output) == (2, True)
+
+
+def test_a_package_that_is_cut_short_is_said_to_be(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name in ("first", "second"):
+            member = tarfile.TarInfo(name)
+            member.size = 40_000
+            archive.addfile(member, io.BytesIO(random.Random(name).randbytes(40_000)))
+    whole, cut = tmp_path / "whole.tar.gz", tmp_path / "cut.tar.gz"
+    whole.write_bytes(packed.getvalue())
+    cut.write_bytes(packed.getvalue()[:50_000])
+    for path, notes in ((whole, []), (cut, ["cut.tar.gz is cut short (gzip): what was behind the cut is not listed"])):
+        out = tmp_path / "inventory.json"
+        result = CliRunner().invoke(main, ["components", str(path), "--json", str(out)])
+        assert result.exit_code == 0, result.output
+        assert [line.strip() for line in result.output.splitlines() if "cut short" in line] == notes
+        assert json.loads(out.read_bytes()).get("notes", []) == notes

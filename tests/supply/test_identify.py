@@ -69,7 +69,8 @@ def test_a_code_name_beside_a_version_says_no_other_one() -> None:
     release = _of((text % ("Barrier Breaker", "Barrier Breaker 14.07")).encode(), "openwrt_release")
     assert {(i.standing, i.version) for i in release} == {(Standing.ASSERTED, ""), (Standing.ASSERTED, "14.07")}
     snapshot = _of((text % ("Bleeding Edge", "Barrier Breaker r43416")).encode(), "openwrt_release")
-    assert [(i.standing, i.version) for i in snapshot] == [(Standing.ASSERTED, "")]
+    assert [(i.standing, i.version, i.snapshot) for i in snapshot] == [(Standing.ASSERTED, "", True)]
+    assert not any(i.snapshot for i in release)
     assert all("r43416" in i.matched for i in (snapshot[0], *release) if i.rule == "openwrt-1")
     two = _of((text % ("15.05", "Barrier Breaker 14.07")).encode(), "openwrt_release")
     assert [(i.standing, i.versions) for i in two] == [(Standing.CANDIDATE, ["14.07", "15.05"])]
@@ -141,14 +142,27 @@ def test_what_stands_beside_a_version_says_whose_it_is(strings: tuple[bytes, ...
     assert _own(*strings)[0][1] == version
 
 
-def test_one_version_far_newer_than_the_known_ones_needs_to_be_in_full_or_of_the_same_first_number() -> None:
-    known = msgspec.structs.replace(_LISTED, versions={"widget": ["2.3.7", "2.4", "1.2.0"]})
+def test_one_version_far_newer_than_the_known_ones_needs_to_be_in_full_or_of_the_newest_ones_form() -> None:
+    known = msgspec.structs.replace(_LISTED, versions={"widget": ["1.2", "2.3.7", "2.4.1"]})
     for bare, version in (("2.9.1", "2.9.1"), ("3.0.1", "3.0.1"), ("3.7", ""), ("9.0.1", ""), ("2.2.9", "")):
         facts: list[dict[str, object]] = [
             {"fact": "component.bare-versions", "versions": ["127.0.0.1", bare], "offsets": [5, 9]}
         ]
         (one,) = of_content(Content(sha256="ab" * 32, facts=facts, names=["widget"], kind="elf"), known)
         assert one.version == version, bare
+    two_numbers = msgspec.structs.replace(_LISTED, versions={"widget": ["7.6", "8.32"]})
+    for bare, version in (("9.7", "9.7"), ("10.1", "")):
+        facts = [{"fact": "component.bare-versions", "versions": [bare], "offsets": [5]}]
+        (one,) = of_content(Content(sha256="ab" * 32, facts=facts, names=["widget"], kind="elf"), two_numbers)
+        assert one.version == version, bare
+
+
+def test_a_program_that_is_not_called_by_its_name_is_known_by_its_folder_too() -> None:
+    known = msgspec.structs.replace(_LISTED, programs={"widget/daemon": "widget", "bin/other": "lua"})
+    facts: list[dict[str, object]] = [{"fact": "component.bare-versions", "versions": ["6.1"], "offsets": [5]}]
+    for name, found in (("usr/lib/widget/daemon", ["6.1"]), ("sbin/daemon", []), ("usr/lib/widget/daemon.so", [])):
+        content = Content(sha256="ab" * 32, facts=facts, names=[name], kind="elf")
+        assert [i.version for i in of_content(content, known)] == found, name
 
 
 def test_the_name_of_an_interfaces_version_bounds_a_release_and_asserts_none() -> None:

@@ -98,6 +98,7 @@ def lines(inventory: Inventory) -> list[str]:
     for component in inventory.components:
         found.append(f"  {plain(_name(component))}  {', '.join(dict.fromkeys(_shown(component)))}")
         found += [f"    sources disagree: {plain(says)}" for says in component.disagreements]
+    found += [f"  {plain(note)}" for note in inventory.notes]
     if inventory.loose:
         found.append(f"  and {len(inventory.loose)} pieces of evidence that name no component, in the JSON")
     return found
@@ -109,6 +110,8 @@ def _name(component: Component) -> str:
     bounds = [(i.low, i.high) for i in component.identities if i.low or i.high]
     if bounds:
         return f"{component.product} (from {bounds[0][0] or '?'} to below {bounds[0][1] or '?'})"
+    if any(i.snapshot for i in component.identities):
+        return f"{component.product} (a snapshot between releases, of none)"
     versions = sorted({v for i in component.identities for v in i.versions})
     return f"{component.product} ({'one of ' + ', '.join(versions[:6]) if versions else 'version not known'})"
 

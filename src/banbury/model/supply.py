@@ -45,7 +45,8 @@ class Identity(Struct, frozen=True, kw_only=True, omit_defaults=True):
     there are several. ``sha256``, ``start`` and ``length`` say where the ``matched`` text (at most 120 characters)
     stands; ``start`` is -1 where the evidence is no run of bytes. ``where`` is the place in the release.
     ``confidence`` is the measured share of such identities that were right, 0 to 1. ``package`` is the package's name
-    as its manager writes it, where a package database is the evidence.
+    as its manager writes it, where a package database is the evidence. ``snapshot``: the product says of itself that it
+    is a state between releases, and of none.
     """
 
     product: str
@@ -63,6 +64,7 @@ class Identity(Struct, frozen=True, kw_only=True, omit_defaults=True):
     matched: str = ""
     confidence: float = 0.0
     package: str = ""
+    snapshot: bool = False
 
 
 class Component(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -74,7 +76,8 @@ class Component(Struct, frozen=True, kw_only=True, omit_defaults=True):
     different versions. ``facts`` are ids of conditions found for it: ``started``, ``listens``, ``setuid``, ``webroot``,
     and ``loaded-by-started`` and ``loaded-by-listening`` for a library that such a program loads. ``depends`` are the
     ids of components that its packages state they need. ``source`` and ``source_version`` are its packages' source, as
-    their manager names it, where it has a name or number of its own. ``unlisted`` counts further identities like those listed.
+    their manager names it, where it has a name or number of its own. ``unlisted`` counts further identities
+    like those listed.
     """
 
     id: str
@@ -102,7 +105,7 @@ class Inventory(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All components of a release. ``loose`` are identities that name no component (hints, dependencies).
 
     ``rules`` and ``knowledge`` are the digests of what identified them. The kernel's own inventory (what is built into
-    *this* image) is in ``kernels``."""
+    *this* image) is in ``kernels``. ``notes`` say what it may be short of: containers that end too early."""
 
     release: str
     label: str
@@ -112,6 +115,7 @@ class Inventory(Struct, frozen=True, kw_only=True, omit_defaults=True):
     loose: list[Identity] = []
     kernels: list[KernelParts] = []
     parts: list[Parts] = []
+    notes: list[str] = []
 
 
 class Parts(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -202,6 +202,8 @@ def _component(
 def _named(component: Component) -> str:
     if component.version:
         return f"{component.product} {component.version}"
+    if any(i.snapshot for i in component.identities):
+        return f"{component.product}, a snapshot between releases"
     versions = sorted({v for i in component.identities for v in i.versions})
     bounds = [i for i in component.identities if i.low or i.high]
     if bounds:

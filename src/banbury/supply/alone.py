@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from banbury.model.evaluation import Fact
 from banbury.supply.knowledge.bundle import Knowledge
-from banbury.supply.plausible import ahead, continues, far_newer, is_address, is_branch, newer, plausible
+from banbury.supply.plausible import ahead, as_newest, continues, far_newer, is_address, is_branch, newer, plausible
 from banbury.supply.versions import key
 
 #: Versions that stand in many programs as those of a protocol or a format (HTTP, TLS, XML): alone they assert nothing.
@@ -55,11 +55,11 @@ class Alone(Struct, frozen=True, kw_only=True):
 
     def sole(self, knowledge: Knowledge, product: str) -> str:
         """The one version in the content, addresses and protocols aside, if it is newer than all that are known, and in
-        full or of the same first number: two numbers may be anything."""
+        full or of the newest one's form: two numbers may be anything."""
         every = self.every
         if len(every) != 1 or every != self.far:
             return ""
-        return every[0] if ahead(knowledge, product, every[0]) or far_newer(knowledge, product, every[0], 0) else ""
+        return every[0] if ahead(knowledge, product, every[0]) or as_newest(knowledge, product, every[0]) else ""
 
 
 def named(by_tag: Mapping[str, list[Fact]]) -> dict[tuple[str, str], int]:

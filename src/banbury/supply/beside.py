@@ -16,7 +16,7 @@ from banbury.model.evaluation import Fact
 
 #: ``name version: %s``, ``name - %s``, ``name v%s``; in ``name: %s`` an error follows.
 _PRINTED: Final = re.compile(
-    r"(?P<name>[A-Za-z][\w.+-]{0,39}?)(?:(?: library)?,? [Vv]ersion ?:? ?| [Rr]elease:? | - | |-|/)v?%s"
+    r"(?P<name>[A-Za-z][\w.+-]{0,39}?)(?:(?: library)?,? [Vv]er(?:sion)? ?:? ?| [Rr]elease:? | - | |-|/|\) )v?%s"
 )
 #: A version is printed, of what is not said: ``Version %s``, ``%s version %s``, ``%s (%s) %s``.
 _OF_ITSELF: Final = re.compile(

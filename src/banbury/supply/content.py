@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from banbury.model.evaluation import Fact
 from banbury.model.supply import Identity, Standing, Technique
+
+#: What a state between releases calls itself (OpenWrt's DISTRIB_RELEASE: ``Bleeding Edge`` to 2015, then ``SNAPSHOT``).
+_BETWEEN: Final = re.compile(r"(?i)\b(?:bleeding edge|snapshot|trunk)\b")
 
 
 class Content(Struct, frozen=True, kw_only=True):
@@ -43,6 +48,7 @@ def identity(
         low=low,
         high=high,
         versions=list(versions),
+        snapshot=bool(_BETWEEN.search(version)),
         rule=rule or (str(fact.get("rule", "")) if fact else ""),
         sha256=content.sha256,
         where=content.where,

@@ -132,13 +132,19 @@ def _exact(content: Content, by_tag: Mapping[str, list[Fact]], knowledge: Knowle
 def _own_product(content: Content, soname: str, knowledge: Knowledge) -> str:
     """Whose file this is by its soname or, for a program, by its name (of one that is not known, if a product is called
     so); ``""`` where that is not known."""
-    if soname:
-        return knowledge.library(soname) if soname.startswith("lib") else ""
+    if soname.startswith("lib"):
+        return knowledge.library(soname)
     if content.kind != "elf":
         return ""
-    bases = {name.rpartition("/")[2] for name in content.names}
-    found = {knowledge.programs.get(base, base if base in products() else "") for base in bases}
+    found = {_program(name, knowledge) for name in content.names}
     return found.pop() if len(found) == 1 else ""
+
+
+def _program(path: str, knowledge: Knowledge) -> str:
+    """The product of a program by its name; of one whose name alone says nothing, with the folder that it lies in."""
+    base = path.rpartition("/")[2]
+    inner = "/".join(path.rsplit("/", 2)[-2:])
+    return knowledge.programs.get(base) or knowledge.programs.get(inner) or (base if base in products() else "")
 
 
 def _stated(content: Content, statements: Sequence[Fact], mine: str) -> Iterator[Identity]:

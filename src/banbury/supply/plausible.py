@@ -72,14 +72,13 @@ def newer(knowledge: Knowledge, product: str, version: str) -> bool:
     return newest is not None and _soon_after(found[0], newest)
 
 
-def far_newer(knowledge: Knowledge, product: str, version: str, far: int = _FAR) -> bool:
-    """Whether a version may be one long after the newest known: too far to assert it, too near to pass over it. The
-    first number may be greater by ``far``."""
+def far_newer(knowledge: Knowledge, product: str, version: str) -> bool:
+    """Whether a version may be one long after the newest known: too far to assert it, too near to pass over it."""
     found, known = parts(version), _known(knowledge, product)
     if found is None or known is None:
         return False
     newest = known.newest.get((len(found[0]), bool(found[1])))
-    return newest is not None and found[0] > newest and found[0][0] - newest[0] <= far
+    return newest is not None and found[0] > newest and found[0][0] - newest[0] <= _FAR
 
 
 def _soon_after(numbers: tuple[int, ...], newest: tuple[int, ...]) -> bool:
@@ -134,6 +133,16 @@ def ahead(knowledge: Knowledge, product: str, version: str) -> bool:
     if found is None or known is None or len(found[0]) < _FULL:
         return False
     return plausible(knowledge, product, version) and all(found[0] > newest for newest in known.newest.values())
+
+
+def as_newest(knowledge: Knowledge, product: str, version: str) -> bool:
+    """Whether a version has as many numbers as the newest of all that are known, and a first number that is the same or
+    the next."""
+    found, known = parts(version), _known(knowledge, product)
+    if found is None or known is None:
+        return False
+    newest = max(known.newest.values())
+    return len(found[0]) == len(newest) and 0 <= found[0][0] - newest[0] <= 1
 
 
 def is_address(version: str) -> bool:

@@ -46,7 +46,8 @@ class Symbols(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Knowledge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of it. ``versions``: those known of each product; ``sonames``: the product of each; ``programs``: that of
-    each program's name which one product alone has; ``symbols`` by soname; ``numbered``: whether a library's file
+    each program's name which one product alone has (with the folder, of
+    programs that are not called by their names); ``symbols`` by soname; ``numbered``: whether a library's file
     has always been numbered by its release (its name up to the number); ``misstated``: by product and the version that
     its programs state, the releases that they may be of, where makers forgot to raise it; ``files``: SHA-256 (raw) of a
     package's file, and ``build_ids``, to ``product@version``."""

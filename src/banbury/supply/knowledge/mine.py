@@ -31,8 +31,10 @@ _SYMBOL: Final = re.compile(r"^ (?:\([^)\n]{1,200}\))?\"?([\w$.]{1,300})@([\w.+-
 _NUMBERED: Final = re.compile(
     r"([A-Za-z][\w.+-]{0,79}?)(?:-(\d{1,4}(?:\.\d{1,6}){1,3})\.so|\.so\.(\d{1,4}(?:\.\d{1,6}){1,3}))$"
 )
-#: Where programs lie that are called by their names.
+#: Where programs lie that are called by their names, and others with the folder that they lie in (``frr/bgpd``).
 _PROGRAM: Final = re.compile(r"data/(?:usr/)?s?bin/([\w.+-]{1,80})")
+_BESIDE: Final = re.compile(r"data/(?:usr/)?lib(?:exec)?/(?:.{1,200}/)?([\w.+-]{3,80}/[\w.+-]{1,80})")
+_MACHINE: Final = re.compile(r"[a-z0-9_]{3,12}-linux-[a-z0-9]{2,12}/")
 #: Debian's names of sources where ours, in the rules, are others; beside the table of products.
 _OTHER_NAMES: Final = {
     "angular.js": "angularjs", "twitter-bootstrap3": "bootstrap", "twitter-bootstrap4": "bootstrap",
@@ -108,11 +110,7 @@ def _package(path: Path, found: _Found, *, digests: bool) -> None:
         elif re.search(r"/changelog(\.Debian)?(\.[a-z0-9]+)?\.gz$", where):
             _changelog(content, found, product)
         elif where.startswith("data/") and content.startswith(b"\x7fELF"):
-            if program := _PROGRAM.fullmatch(where):
-                found.programs.setdefault(program[1], set()).add(product)
-            elif library := _NUMBERED.match(where.rpartition("/")[2]):
-                number = library[2] or library[3]
-                found.numbered[library[1]] = found.numbered.get(library[1], True) and _equal(number, version)
+            _names(where, found, product, version)
             _program(content, found, product, f"{product}@{version}", digests=digests)
 
 
@@ -129,6 +127,17 @@ def clean(version: str) -> str:
     """A version as products write it: no leading v, a dash where Debian writes ``~``, nothing of a snapshot's name."""
     text = re.sub(r"[+~](?:git|svn|bzr|hg|cvs|really|debian|g[0-9a-f]{6,}|20\d{6}).*$", "", version)
     return text.removeprefix("v").replace("~", "-")
+
+
+def _names(where: str, found: _Found, product: str, version: str) -> None:
+    """What the name of a program or library tells. What is plugged in holds the versions of others."""
+    if program := _PROGRAM.fullmatch(where):
+        found.programs.setdefault(program[1], set()).add(product)
+    elif library := _NUMBERED.match(where.rpartition("/")[2]):
+        number = library[2] or library[3]
+        found.numbered[library[1]] = found.numbered.get(library[1], True) and _equal(number, version)
+    elif ".so" not in where and (inner := _BESIDE.fullmatch(where)) and not _MACHINE.match(inner[1]):
+        found.programs.setdefault(inner[1], set()).add(product)
 
 
 def _equal(one: str, other: str) -> bool:
