@@ -47,9 +47,14 @@ def lines(found: EquivalenceReport) -> Iterator[str]:
     if found.totals.code:
         share = percent(found.totals.proved_code, found.totals.code)
         yield f"  program code shown to do the same: {share} of {human(found.totals.code)}"
+    cut = False
     for used in assumptions(found):
         where = "" if len(found.files) == 1 else f" ({counted(used.files, 'file')})"
-        yield f"  rests on {used.tier} {used.rule}{where}: {used.text}"
+        first, more, _ = used.text.partition(". ")
+        cut |= bool(more)
+        yield f"  rests on {used.tier} {used.rule}{where}: {first}{more and '. …'}"
+    if cut:
+        yield "  each in full, with what an adversary can do where it does not hold: --html or --json"
     bad = [f for f in found.files if not f.own.equivalent]
     groups: dict[tuple[Verdict, str], list[FileReport]] = {}
     for file in bad:
