@@ -174,6 +174,7 @@ def test_what_cisa_adds(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("said", "inside", "outside"),
     [
+        ("Fixed in OpenSSL 1.0.2zc-dev (Affected 1.0.2-1.0.2zb)", ["1.0.2", "1.0.2zb"], ["1.0.1j", "1.0.2zc"]),
         (">= 1.1.0, < 1.4.1", ["1.1.0", "1.4.0"], ["1.0.9", "1.4.1"]),
         ("< 0.0.48", ["0.0.47"], ["0.0.48"]),
         ("5.x", ["5.0", "5.99"], ["4.9", "6.0"]),

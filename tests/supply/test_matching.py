@@ -469,6 +469,9 @@ def test_names_in_texts() -> None:
         "next_token", "xmlParseFile"
     ]  # fmt: skip
     assert functions_named("the function in question, a function of the kernel") == []
+    # what every program has says nothing (CVE-2025-47917, CVE-2022-1011)
+    assert functions_named("calls x509_string_to_names() and then free(); triggers write()") == ["x509_string_to_names"]
+    assert applets_named("execute code if netstat is used to print a name; if caution is used") == ["netstat"]
 
 
 def test_hostile_texts_and_trees() -> None:

@@ -26,7 +26,7 @@ def test_a_source_that_does_not_count_the_version_is_told() -> None:
     feeds.say("CVE-2030-0001", leaf(NVD, "1.0", "1.3"), leaf(NVD, at="1.3.9"), source="cve")
     match = only(feeds, component("lighttpd", "1.4.35"))
     told = kinds(match.reasons)["sources-disagree"]
-    assert told.says == "nvd-overrides: <1.5 counts 1.4.35, which decided; cve: >=1.0 <1.3, 1.3.9 does not"
+    assert told.says == "nvd-overrides: <1.5 counts 1.4.35, which decided; cve: >=1.0 <1.3, 1.3.9 does not count it"
     assert told.evidence == {"count": "nvd-overrides", "deny": "cve", "decided": "nvd-overrides"}
     assert match.state is State.CANDIDATE
 
@@ -97,3 +97,51 @@ def test_cisas_container_is_a_voice_of_its_own(bench: Bench) -> None:
     assert both["sources-disagree"].evidence == {"count": "cisa-adp nvd", "deny": "cve", "decided": "cisa-adp nvd"}
     assert both["ranges-differ"].evidence == {"cisa-adp": "<1.5", "nvd": "<1.4.20"}
     assert run(inventory(component("lighttpd", "1.6")), bench.store).matches == []
+
+
+def test_another_system_that_a_cna_names(bench: Bench) -> None:
+    """A CNA that lists Windows alone (CVE-2023-7235), and CISA's copy of it: not on Linux. NVD's range without that
+    condition keeps it a candidate, and the disagreement is told."""
+    record = json.loads(_record("1.5", "1.5"))
+    record["containers"]["cna"]["affected"][0]["platforms"] = ["Windows"]
+    bench.take(json.dumps(record).encode(), "cve")
+    parts = component("linux", "3.10.49"), component("lighttpd", "1.4.35")
+    (match,) = run(inventory(*parts), bench.store).matches
+    assert (match.state, kinds(match.reasons)["narrowed-absent"].evidence["needs"]) == (
+        State.NOT_AFFECTED,
+        "target_sw=windows",
+    )
+    node = {
+        "operator": "OR",
+        "negate": False,
+        "cpeMatch": [made.match("lighttpd:lighttpd", versionEndExcluding="1.4.36")],
+    }
+    bench.take(made.page(made.nvd("CVE-2030-0003", configurations=[{"nodes": [node]}])), "nvd")
+    (match,) = run(inventory(*parts), bench.store).matches
+    assert match.state is State.CANDIDATE
+    assert kinds(match.reasons)["sources-disagree"].evidence == {
+        "count": "nvd",
+        "deny": "cisa-adp cve",
+        "decided": "nvd",
+    }
+
+
+def test_a_platform_that_is_no_system_or_one_of_several(bench: Bench) -> None:
+    record = json.loads(_record("1.5", "1.5"))
+    for number, platforms in enumerate((["Windows", "Linux"], ["x86"], [], None, ["Windows", ""])):
+        record["cveMetadata"]["cveId"] = f"CVE-2030-1{number:03}"
+        record["containers"]["cna"]["affected"][0]["platforms"] = platforms
+        bench.take(json.dumps(record).encode(), f"cve{number}")
+    found = run(inventory(component("linux", "3.10.49"), component("lighttpd", "1.4.35")), bench.store).matches
+    assert [one.state for one in found] == [State.CANDIDATE] * 5
+
+
+def test_a_commit_with_a_blank_is_no_version(bench: Bench) -> None:
+    """CISA's container of CVE-2021-47503 has "f8dccc1bdea7 " as a version."""
+    record = json.loads(_record("1.5", "1.5"))
+    entry = {"version": "1dccc1bdea7f ", "lessThan": "953926205741", "status": "affected", "versionType": "custom"}
+    record["containers"]["cna"]["affected"] = []
+    record["containers"]["adp"][0]["affected"][0]["versions"] = [entry]
+    bench.take(json.dumps(record).encode(), "cve")
+    (match,) = run(inventory(component("lighttpd", "1.4.35")), bench.store).matches
+    assert "version-not-stated" in kinds(match.reasons)

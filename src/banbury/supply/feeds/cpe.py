@@ -139,6 +139,8 @@ class Collected:
     def __init__(self) -> None:
         #: Who states what is added, where that is another than the record's source.
         self.voice = ""
+        #: The operating system that the record says all of it is for, where that is another than Linux.
+        self.system = ""
         self.ranges: dict[Range, None] = {}
         self.trees: list[Node] = []
         self.stated = 0
@@ -150,7 +152,12 @@ class Collected:
             self._add(Range(self._said(one)))
 
     def _said(self, one: Leaf) -> Leaf:
-        return structs.replace(one, voice=self.voice) if self.voice else one
+        narrowed = one.narrowed
+        if self.system and "target_sw=" not in narrowed and one.vulnerable:
+            narrowed = f"{narrowed} target_sw={self.system}".strip()[:TEXT]
+        if not self.voice and narrowed == one.narrowed:
+            return one
+        return structs.replace(one, voice=self.voice, narrowed=narrowed)
 
     def _add(self, one: Range) -> None:
         if len(self.ranges) >= LEAVES:

@@ -33,7 +33,7 @@ _FROM_TO: Final = re.compile(r"v?([0-9][0-9a-z.]*)\s*(?:-|–|to|through|up to|~
 
 #: OpenSSL's own way until 2022 (openssl.org/news/vulnerabilities.xml).
 _AFFECTED: Final = re.compile(
-    r"Fixed in OpenSSL [0-9a-z.]{1,20} \(Affected ([0-9][0-9a-z.]{0,20})(?:-([0-9][0-9a-z.]{0,20}))?\)\Z"
+    r"Fixed in OpenSSL [0-9a-z.-]{1,24} \(Affected ([0-9][0-9a-z.]{0,20})(?:-([0-9][0-9a-z.]{0,20}))?\)\Z"
 )
 
 
@@ -105,7 +105,7 @@ def affected(name: str, entries: list[Entry], default: str) -> list[Leaf]:
 def is_commit(entry: Entry) -> bool:
     """Whether an entry speaks of a commit, which is no version."""
     bounds = (entry.version, entry.less_than, entry.less_than_or_equal)
-    return entry.version_type == "git" or any(bound and _COMMIT.match(bound) for bound in bounds)
+    return entry.version_type == "git" or any(bound and _COMMIT.match(bound.strip()) for bound in bounds)
 
 
 def _first_wins(parts: list[tuple[str, Span]], default: str) -> list[Span]:

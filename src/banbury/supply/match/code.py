@@ -25,7 +25,7 @@ _APPLET: Final = re.compile(
     r"loginutils|mailutils|miscutils|modutils|networking(?:/udhcp)?|printutils|procps|runit|selinux|shell|sysklogd|"
     r"util-linux(?:/volume_id)?)/([a-z0-9_]{1,24})\.c\b"
 )
-_IN_BUSYBOX: Final = re.compile(r"\bin ([a-z0-9_.+-]{1,24}) in busybox\b")
+_IN_BUSYBOX: Final = re.compile(r"\bin ([a-z0-9_.+-]{1,24}) in busybox\b|\bif ([a-z0-9_.+-]{1,24}) is used\b")
 _NO_APPLET: Final = frozenset(
     {"the", "an", "this", "busybox", "some", "that", "which", "other", "shell", "applet", "of"}
 )
@@ -60,6 +60,13 @@ _PLAIN: Final = re.compile(r"[a-z]+\Z|[A-Z][a-z]+\Z")
 
 
 @cache
+def _everywhere() -> frozenset[str]:
+    """Functions that nearly every program has: that one of them is there says nothing."""
+    text = (resources("banbury.supply") / "data" / "everywhere.toml").read_text("utf-8")
+    return frozenset(tomllib.loads(text)["functions"])
+
+
+@cache
 def _applets() -> frozenset[str]:
     """Every name of an applet that there is in any BusyBox."""
     return frozenset(
@@ -74,18 +81,19 @@ def applets_named(text: str) -> list[str]:
         name = next(group for group in match.groups() if group)
         if name not in _NO_APPLET:
             found += _SOURCES.get(name, (name,))
-    found += [name for name in _IN_BUSYBOX.findall(text.lower()) if name in _applets()]
+    found += [name for pair in _IN_BUSYBOX.findall(text.lower()) for name in pair if name in _applets()]
     return list(dict.fromkeys(found))
 
 
 def functions_named(text: str) -> list[str]:
-    """The functions that a description names: ``name()``, or a name that is no plain word beside "function"."""
+    """The functions that a description names: ``name()``, or a name that is no plain word beside "function". What every
+    program has (``free()``) is none of them."""
     found = [match[1] for match in _CALLED.finditer(text)]
     for match in _WORDED.finditer(text):
         name = match[1] or match[2]
         if not _PLAIN.match(name):
             found.append(name)
-    return list(dict.fromkeys(found))
+    return [name for name in dict.fromkeys(found) if name not in _everywhere()]
 
 
 def sources_named(text: str) -> list[str]:

@@ -89,8 +89,21 @@ def condition_reasons(hits: list[Hit], known: Known) -> list[Reason]:
         chosen = [reasons for value, reasons in judged if value is wish]
         if chosen:
             unique = {(item.kind, item.says): item for reasons in chosen for item in reasons}
-            return list(unique.values())
+            return [*unique.values(), *_elsewhere(hits, [value for value, _ in judged])]
     return []
+
+
+def _elsewhere(hits: list[Hit], values: list[bool | None]) -> list[Reason]:
+    """Where a source says that it is only on something that is not there, and another does not."""
+    denying = {voice_of(hit): hit.leaf.narrowed for hit, value in zip(hits, values, strict=True) if value is False}
+    counting = sorted({voice_of(hit) for hit, value in zip(hits, values, strict=True) if value is not False})
+    denying = {voice: only for voice, only in sorted(denying.items()) if voice not in counting}
+    if not denying or not counting:
+        return []
+    told = "; ".join(f"{voice}: only where {only or 'something else is there'}" for voice, only in denying.items())
+    says = f"{', '.join(counting)} counts it without the condition that another has, which decided; {told}"
+    words = {"count": " ".join(counting), "deny": " ".join(denying), "decided": " ".join(counting)}
+    return [reason("sources-disagree", says, **words)]
 
 
 def _condition(hit: Hit, known: Known) -> tuple[bool | None, list[Reason]]:

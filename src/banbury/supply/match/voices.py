@@ -62,7 +62,9 @@ def denied(component: Component, hits: Sequence[Hit], beside: Sequence[Said], ve
     if denying:
         held = "; ".join(dict.fromkeys(f"{voice_of(hit)}: {hit.leaf.says or '*'}" for hit in hits[:_TOLD]))
         against = "; ".join(f"{voice}: {_ranges(leaves)}" for voice, leaves in denying.items())
-        says = f"{held} counts {component.version}, which decided; {against} does not"
+        loose = all(hit.leaf.stated not in _BOUNDED for hit in hits)
+        counts = "states no version that can be ordered" if loose else f"counts {component.version}"
+        says = f"{held} {counts}, which decided; {against} does not count it"
         words = {"count": " ".join(counting), "deny": " ".join(denying), "decided": " ".join(counting)}
         found.append(reason("sources-disagree", says, **words))
     return found
@@ -70,12 +72,16 @@ def denied(component: Component, hits: Sequence[Hit], beside: Sequence[Said], ve
 
 def _voices(component: Component, beside: Sequence[Said]) -> Mapping[str, list[Leaf]]:
     """The bounded statements of each voice on this component's names. A kernel stream's list speaks of no other."""
-    stream = "kernel-" + ".".join(component.version.split(".")[:2])
+    stream = re.compile(re.escape("kernel-" + ".".join(component.version.split(".")[:2])) + r"(?![0-9])")
     names = names_of(component)
     found: dict[str, list[Leaf]] = {}
     for said in beside:
         leaf = said.leaf
-        if leaf is None or leaf.name not in names or (said.source.startswith("kernel-") and said.source != stream):
+        if (
+            leaf is None
+            or leaf.name not in names
+            or (said.source.startswith("kernel-") and not stream.match(said.source))
+        ):
             continue
         if not _COMMIT.match(leaf.says):
             found.setdefault(leaf.voice or said.source, []).append(leaf)

@@ -33,6 +33,9 @@ from banbury.supply.feeds.items import Item, Vulnerability
 from banbury.supply.feeds.query import Leaf, Stated
 from banbury.supply.feeds.streams import Document
 
+#: Platforms of the CVE list on which no embedded Linux is, by their first word, with the value of CPE's target_sw.
+_OTHERS = {"windows": "windows", "macos": "macos", "ios": "iphone_os"}
+
 
 class Routine(Struct, frozen=True):
     """A function that is named."""
@@ -135,6 +138,7 @@ def _build(raw: bytes, record: Record) -> Item:
     tags = {tag for one in containers for tag in one.tags}
     flags += [name for name in ("disputed", "unsupported-when-assigned") if name in tags]
     found, files, routines = Collected(), dict[str, None](), dict[str, None]()
+    found.system = _system(cna)
     for container in containers if "rejected" not in flags else ():
         found.voice = "" if container is cna else _voice(container)
         _container(container, found, files, routines)
@@ -154,6 +158,19 @@ def _build(raw: bytes, record: Record) -> Item:
         _exploited(containers), fingerprint(raw), routines=list(routines)[: items.LIST],
         silent=named and not found.stated and "rejected" not in flags,
     )  # fmt: skip
+
+
+def _system(cna: Container) -> str:
+    """The one other operating system that a CNA says all of what it lists is for, as CPE's ``target_sw``. CISA's
+    container, which says the same in names of its own, leaves it out."""
+    said = {_OTHERS.get(name, "") for block in cna.affected for name in _platforms(block.platforms)}
+    return said.pop() if len(said) == 1 else ""
+
+
+def _platforms(said: object) -> list[str]:
+    """The first word of each platform; one that is none where nothing is said."""
+    named = [str(one).strip().lower().split(" ")[0][:40] for one in said[:50]] if isinstance(said, list) else []
+    return named or [""]
 
 
 def _voice(container: Container) -> str:
