@@ -149,6 +149,7 @@ def _rebuilt(rebuilt: Rebuilt, where: str) -> Iterator[tuple[int, Fact]]:
                 "sort": gone.sort,
                 "elsewhere": gone.elsewhere,
                 "of": where,
+                "lacks": gone.lacks or "the image",
             },
         )
     for p in rebuilt.premises:

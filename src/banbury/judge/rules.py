@@ -39,7 +39,7 @@ LEDGER_FACTS: dict[str, dict[str, object]] = {
         "built_by": "",
         "tied": False,
     },
-    "rebuild.left-out": {"path": "", "sort": "", "elsewhere": "", "of": ""},
+    "rebuild.left-out": {"path": "", "sort": "", "elsewhere": "", "of": "", "lacks": "the image"},
     "rebuild.premise": {"kind": "", "subject": "", "rebuilt": "", "shipped": ""},
     "rebuild.reliance": {"rule": "", "title": "", "tier": "", "assumption": "", "files": 0},
     "rebuild.file": {

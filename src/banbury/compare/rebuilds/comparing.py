@@ -13,18 +13,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import IO, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from banbury.compare.equivalence.decide import EXPLAINED
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Verdict
 from banbury.compare.equivalence.protocol import TASK
 from banbury.compare.equivalence.recurse import Content, Outcome, Recursion
+from banbury.compare.rebuilds.allotting import Seen, allotted
 from banbury.compare.rebuilds.cache import VerdictCache
 from banbury.compare.rebuilds.choices import by_times
-from banbury.compare.rebuilds.leftout import descriptions, left_out
-from banbury.compare.rebuilds.matching import Counterparts, Key, Match, Trees, Unit, matches
+from banbury.compare.rebuilds.counterparts import Counterparts
+from banbury.compare.rebuilds.folders import Folders
+from banbury.compare.rebuilds.leftout import Missing, descriptions, left_out
+from banbury.compare.rebuilds.matching import Key, Match, Trees, Unit, matches
 from banbury.compare.rebuilds.outcomes import outcome as outcome_of
 from banbury.compare.rebuilds.outcomes import removed
+from banbury.compare.rebuilds.pairing import Pairing, Tree, grown
 from banbury.compare.rebuilds.premises import premises
 from banbury.compare.rebuilds.provenance import built_by, has_source, strength, untied
 from banbury.compare.rebuilds.stating import Row, compared, stated
@@ -34,6 +38,7 @@ from banbury.lab.supervisor import Supervisor
 from banbury.model.evaluation import File, Node
 from banbury.model.rebuild import LeftOut, NotCompared, Rebuilt
 from banbury.model.release import ArtefactRole, Release
+from banbury.model.tree import Kind
 
 _BATCH: Final = 64
 _BATCH_BYTES: Final = 64 << 20
@@ -67,40 +72,15 @@ def compare_rebuilds(
     builders = [built_by(artefact, rebuilt_here) for artefact in release.artefacts]
     with ExitStack() as stack:
         comparer = _Comparer(release, trees, store, database, records, stack, files, builders)
-        seen = [comparer.seen(match) for match in matches(release, trees.roots)]
-        for one, missing in zip(seen, _allotted(seen), strict=True):
-            row, not_compared = comparer.image(one, missing)
+        taken = comparer.matched(matches(release, trees.roots))
+        pairing = Pairing(*comparer.trees(taken), {match.image: used for match, used in taken})
+        seen = [comparer.seen(match, used, pairing) for match, used in taken]
+        for one, missing in zip(seen, allotted(seen, pairing), strict=True):
+            row, not_compared = comparer.image(one, missing, pairing)
             rows.append(row)
             left += not_compared
         comparer.finish()
     return Comparison(rebuilt=rows, not_compared=left, worked=comparer.worked)
-
-
-class _Seen(Struct, frozen=True, kw_only=True):
-    """An image with the rebuilds (indices of artefacts) that it was compared with, file by file."""
-
-    match: Match
-    used: list[int]
-    rows: list[Row]
-    counterparts: Counterparts
-
-
-def _allotted(seen: list[_Seen]) -> list[list[tuple[Unit, str]]]:
-    """For each image the units of its rebuilds that it does not have. A rebuild that is named for no image may be for
-    several: what none of them has is said of the one that has the most of it."""
-    out: list[list[tuple[Unit, str]]] = [[] for _ in seen]
-    unused = [{unit.node.id: (unit, at, moved) for unit, at, moved in one.counterparts.unused()} for one in seen]
-    taken = [Counter(row.artefact for row in one.rows) for one in seen]
-    sharing: dict[int, list[int]] = {}
-    for number, one in enumerate(seen):
-        for artefact in one.used:
-            sharing.setdefault(artefact, []).append(number)
-    home = {artefact: max(images, key=lambda n: (taken[n][artefact], -n)) for artefact, images in sharing.items()}
-    for number, found in enumerate(unused):
-        for node, (unit, artefact, moved) in found.items():
-            if home[artefact] == number and all(node in unused[n] for n in sharing[artefact]):
-                out[number].append((unit, moved))
-    return out
 
 
 class _Comparer:
@@ -113,6 +93,7 @@ class _Comparer:
         self._database, self._records, self._stack = database, records, stack
         self._supervisor: Supervisor | None = None
         self._runs: dict[tuple[str, str], tuple[Recursion, VerdictCache]] = {}
+        self._found: dict[int, list[Unit]] = {}
 
     @property
     def worked(self) -> int:
@@ -134,22 +115,51 @@ class _Comparer:
             self._runs[key] = Recursion(self._supervisor, a, b, explain=EXPLAINED, cache=cache), cache
         return self._runs[key]
 
-    def seen(self, match: Match) -> _Seen:
-        """The files of one image, each with its counterpart: of equal ones, that whose rebuild shows the most."""
-        match = Match(match.image, sorted(match.whole, key=self._weakness), match.parts)
-        used = sorted((*match.whole[:1], *match.parts), key=self._weakness)
-        counterparts = Counterparts()
+    def matched(self, found: list[Match]) -> list[tuple[Match, list[int]]]:
+        """Each image with the rebuilds that it is compared with: of equal ones, that which shows the most is first."""
+        found = [Match(m.image, sorted(m.whole, key=self._weakness), m.parts) for m in found]
+        return [(m, sorted((*m.whole[:1], *m.parts), key=self._weakness)) for m in found]
+
+    def trees(self, taken: list[tuple[Match, list[int]]]) -> tuple[list[Tree], list[Tree]]:
+        """The trees of the images, and those of the rebuilds that they are compared with."""
+        shipped = [t for match, used in taken if used for t in self._grown(match.image)]
+        rebuilt: dict[int, Tree] = {}
+        for index in sorted({i for _, used in taken for i in used}):
+            for tree in self._grown(index):
+                known = rebuilt.setdefault(tree.number, tree)
+                if known is not tree:  # files of one folder
+                    known.join(tree)
+        return shipped, list(rebuilt.values())
+
+    def _grown(self, index: int) -> list[Tree]:
+        loose = bool(self._release.artefacts[index].place)
+        return grown(self._units(index), index, self._trees.nodes, loose=loose)
+
+    def _units(self, index: int) -> list[Unit]:
+        """The units of one artefact; the files of a folder that was handed in lie in one tree."""
+        if index not in self._found:
+            artefact = self._release.artefacts[index]
+            found = self._trees.units(self._roots[index], artefact.place)
+            if artefact.tree:
+                first = self._roots[next(i for i, a in enumerate(self._release.artefacts) if a.tree == artefact.tree)]
+                found = (structs.replace(unit, tree=first.id) for unit in found)
+            self._found[index] = list(found)
+        return self._found[index]
+
+    def seen(self, match: Match, used: list[int], pairing: Pairing) -> Seen:
+        """The files of one image, each with its counterpart."""
+        counterparts = Counterparts(pairing)
         for index in used:
-            for unit in self._trees.units(self._roots[index], self._release.artefacts[index].place):
+            for unit in self._units(index):
                 counterparts.add(unit, index)
-        units = list(self._trees.units(self._roots[match.image])) if used else []
-        rows = list(self._rows(match.image, units, counterparts))
-        return _Seen(match=match, used=used, rows=rows, counterparts=counterparts)
+        units = [u for u in self._units(match.image) if u.node.kind is not Kind.DIR] if used else []
+        rows = list(self._rows(match.image, units, counterparts, pairing))
+        return Seen(match=match, used=used, rows=rows, counterparts=counterparts)
 
     def _weakness(self, artefact: int) -> int:
         return -strength(self._builders[artefact])
 
-    def image(self, one: _Seen, missing: list[tuple[Unit, str]]) -> tuple[Rebuilt, list[NotCompared]]:
+    def image(self, one: Seen, missing: list[Missing], pairing: Pairing) -> tuple[Rebuilt, list[NotCompared]]:
         """One image: its row, and what of it was compared with nothing."""
         match, used, rows = one.match, one.used, one.rows
         listed = self._release.artefacts
@@ -164,10 +174,14 @@ class _Comparer:
         ]
         built = [node for i in used for node in self._trees.below(self._roots[i])]
         about = descriptions(built, self._files)
-        missing = [(unit, moved) for unit, moved in missing if unit.node.id not in about]
-        shipped = self._trees.members(root)
-        ours = (n for i in used for n in self._trees.members(self._roots[i], listed[i].place))
-        left += by_times(root, rows, shipped, ours, self._store)
+        missing = [gone for gone in missing if gone.unit.node.id not in about]
+        left += by_times(root, rows, pairing, match.image, self._store)
+        folders = Folders(pairing, one.counterparts.attributes, self._builders)
+        for tree in pairing.shipped.values():
+            if tree.artefact == match.image:
+                differing, unsaid = folders.of(tree)
+                rows += differing
+                left += [] if match.whole else unsaid
         outcome = self._whole(match, rows, missing)
         builders = sorted({self._builders[i] for i in used}, key=strength)
         why = untied(builders, has_source(self._release))
@@ -191,11 +205,11 @@ class _Comparer:
         )
         return row, left
 
-    def _whole(self, match: Match, rows: list[Row], missing: list[tuple[Unit, str]]) -> Outcome:
+    def _whole(self, match: Match, rows: list[Row], missing: list[Missing]) -> Outcome:
         """The outcome for the image. Where it is not taken apart, or has no rebuild of its own, its files are in it,
         and those that only the rebuild has."""
         root = self._roots[match.image]
-        members = [row.outcome for row in rows] + [removed(unit) for unit, _ in missing]
+        members = [row.outcome for row in rows] + [removed(gone.unit) for gone in missing]
         if not match.whole:
             own = Content(format="files", own=FileVerdict(verdict=Verdict.IDENTICAL), members=members)
             return Outcome(name=root.name, size_b=root.size, sha256_b=root.sha256, content=own)
@@ -211,14 +225,14 @@ class _Comparer:
 
     # Files
 
-    def _rows(self, image: int, units: list[Unit], counterparts: Counterparts) -> Iterator[Row]:
+    def _rows(self, image: int, units: list[Unit], counterparts: Counterparts, pairing: Pairing) -> Iterator[Row]:
         """A row for each unit, in order, with contents compared in batches."""
         rows: list[Row] = []
         waiting: dict[str, tuple[int, list[Row]]] = {}  # by build record: those are compared together
-        counts = Counter(unit.key for unit in units)
-        met: Counter[Key] = Counter()
+        counts = Counter((pairing.partners(unit.tree), unit.key) for unit in units)
+        met: Counter[tuple[tuple[int, ...], Key]] = Counter()
         for unit in units:
-            key = unit.key
+            key = pairing.partners(unit.tree), unit.key
             found = counterparts.of(unit, met[key], counts[key])
             met[key] += 1
             how, other, artefact = found.how, found.unit, found.artefact
@@ -227,7 +241,7 @@ class _Comparer:
                 unit=unit,
                 how=how,
                 other=other,
-                outcome=outcome_of(unit, how, other, counterparts.attributes),
+                outcome=outcome_of(unit, how, other, counterparts.attributes, stray=found.stray),
                 artefact=artefact,
                 builder=builder,
             )
@@ -296,14 +310,20 @@ def _left(root: Node, match: Match, rows: list[Row], outcome: Outcome, gone: lis
         first = next(iter(outcome.content.own.unexplained), None)
         why = f"what lies beside and around its files: {first.why if first else 'it was not taken apart'}"
         yield NotCompared(node=root.id, why=why)
-    if gone:
-        named = ", ".join(row.path for row in gone[:_NAMED])
-        more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
-        why = f"{len(gone)} files of the rebuild are not in the image: {named}{more}"
+    for lacks in sorted({row.lacks for row in gone}):
+        here = [row for row in gone if row.lacks == lacks]
+        named = ", ".join(row.path for row in here[:_NAMED])
+        more = f" and {len(here) - _NAMED} more" if len(here) > _NAMED else ""
+        why = f"{len(here)} files of the rebuild are not in {lacks or 'the image'}: {named}{more}"
+        yield NotCompared(node=root.id, why=why)
+    bare = [row for row in rows if compared(row) and row.other and row.other.node.mode < 0 <= row.unit.node.mode]
+    if bare and not match.whole:
+        why = f"modes and owners of {len(bare)} files: what was handed in as a folder or alone has none"
         yield NotCompared(node=root.id, why=why)
     for row in rows:
         if row.how == "nothing":
-            why = "the rebuild has no file of this path or content"
+            folder = row.unit.node.kind is Kind.DIR
+            why = f"the rebuild has no {'folder of this path' if folder else 'file of this path or content'}"
             yield NotCompared(node=row.unit.node.id, why=why, length=max(row.unit.node.size, 0))
         elif compared(row) and not row.unit.node.complete:
             yield NotCompared(node=row.unit.node.id, why="its content could not be decoded to its end")

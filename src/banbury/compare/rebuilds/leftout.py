@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from msgspec import Struct
+
 from banbury.compare.rebuilds.matching import Unit, plain_path
 from banbury.model.evaluation import File, Node
 from banbury.model.rebuild import LeftOut
@@ -40,26 +42,45 @@ _DEVELOPMENT: Final = re.compile(r"\.(?:a|la|o|h|pc|map|debug)$|/\.build-id/|(?:
 
 def sort_of(unit: Unit, files: Mapping[str, File]) -> str:
     """``start``, ``protection``, ``configuration``, ``program`` or ``other``."""
-    path, node = unit.path, unit.node
+    node = unit.node
+    folder = node.kind is Kind.DIR
+    path = f"{unit.path}/" if folder else unit.path
     if _SHIPPED_WITH.search(path) or _DEVELOPMENT.search(path):
         return "other"
     for sort, wanted in (("protection", _PROTECTION), ("start", _START), ("configuration", _CONFIGURATION)):
         if wanted.search(path):
             return sort
+    if folder:
+        return "other"
     known = files.get(node.sha256)
     runs = node.mode >= 0 and bool(node.mode & 0o111) and node.kind is not Kind.SYMLINK
     return "program" if runs or _PROGRAM.search(path) or (known and known.kind in _PROGRAM_KINDS) else "other"
 
 
-def left_out(units: Iterable[tuple[Unit, str]], files: Mapping[str, File]) -> list[LeftOut]:
+class Missing(Struct, frozen=True):
+    """A unit of a rebuild that an image has not: ``elsewhere`` is a path of its content, ``lacks`` the place of the
+    file system that lacks it, where the image has more than one."""
+
+    unit: Unit
+    elsewhere: str = ""
+    lacks: str = ""
+
+
+def left_out(missing: Iterable[Missing], files: Mapping[str, File]) -> list[LeftOut]:
     """A row for each unit of a rebuild that the image has not, with where its content is instead. The gravest sort
     first, then by path."""
     order = ("start", "protection", "configuration", "program", "other")
     rows = [
-        LeftOut(node=unit.node.id, path=unit.path, sort=sort_of(unit, files), elsewhere=elsewhere)
-        for unit, elsewhere in units
+        LeftOut(
+            node=gone.unit.node.id,
+            path=gone.unit.path,
+            sort=sort_of(gone.unit, files),
+            elsewhere=gone.elsewhere,
+            lacks=gone.lacks,
+        )
+        for gone in missing
     ]
-    return sorted(rows, key=lambda row: (order.index(row.sort), row.path, row.node))
+    return sorted(rows, key=lambda row: (order.index(row.sort), row.path, row.lacks, row.node))
 
 
 def descriptions(nodes: list[Node], files: Mapping[str, File]) -> set[int]:

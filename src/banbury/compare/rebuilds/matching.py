@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from banbury.model.evaluation import Node
 from banbury.model.release import Artefact, ArtefactRole, Release
@@ -36,12 +36,14 @@ Key = tuple[bool, str, Steps]
 
 
 class Unit(Struct, frozen=True):
-    """One file of a tree, or one piece of an image that nothing came out of; ``path`` of a piece is for people."""
+    """One file or folder of a tree, or one piece of an image that nothing came out of; ``path`` of a piece is for
+    people, that of a tree's root is ``.``. ``tree`` is the node that holds the tree, -1 of a piece."""
 
     node: Node
     path: str
     piece: bool
     steps: Steps = ()
+    tree: int = -1
 
     @property
     def key(self) -> Key:
@@ -82,7 +84,7 @@ class Trees:
     """The tree of a release, from nodes and which of them are part of an image rather than files of a tree."""
 
     def __init__(self, nodes: list[Node], payload: list[bool]) -> None:
-        self._nodes, self._payload = nodes, payload
+        self.nodes, self._payload = nodes, payload
         self._below: dict[int, list[int]] = {}
         for node in nodes:
             self._below.setdefault(node.parent, []).append(node.id)
@@ -92,108 +94,39 @@ class Trees:
 
     def below(self, root: Node) -> list[Node]:
         """An artefact's node and all below it: nodes are numbered depth first."""
-        return self._nodes[root.id : self._ends[root.id]]
+        return self.nodes[root.id : self._ends[root.id]]
 
     def units(self, root: Node, place: str = "") -> Iterator[Unit]:
-        """What is compared of an artefact: the files and links of every tree in it, and pieces that hold no tree. What
-        is in a file is the comparison's own affair. ``place`` is the path of an artefact that is itself a file."""
+        """What is compared of an artefact: the files, links and folders of every tree in it, and pieces that hold no
+        tree. What is in a file is the comparison's own affair. ``place`` is the path of an artefact that is itself a
+        file."""
         if place:
-            yield Unit(root, place, False)
+            yield Unit(root, plain_path(place), False, tree=root.id)
             return
         todo: list[tuple[int, Steps]] = [(root.id, ())]
         while todo:
             number, steps = todo.pop()
-            node = self._nodes[number]
+            node = self.nodes[number]
             below = self._below.get(node.id, [])
             if below and self._payload[node.id]:
                 todo += reversed([(child, (*steps, step)) for child, step in self._steps(below)])
             elif self._payload[node.id]:
                 if node.sha256:
                     yield Unit(node, node.where.partition("!")[2] or node.name, True, steps)
-            elif node.kind is not Kind.DIR:
-                yield Unit(node, plain_path(node.name), False)
-
-    def members(self, root: Node, place: str = "") -> Iterator[Node]:
-        """The members of every tree in an artefact, folders too; of one that is itself a file, that at its place."""
-        if place:
-            yield structs.replace(root, name=place)
-            return
-        for node in self.below(root):
-            if node.parent >= 0 and not self._payload[node.id] and node.kind is not Kind.CHUNK:
-                yield node
+            else:
+                yield Unit(node, plain_path(node.name) or ".", False, tree=node.parent)
 
     def _steps(self, siblings: list[int]) -> Iterator[tuple[int, tuple[bool, str, int]]]:
         """Each with the step to it from what holds it; a stretch of an image has no name but its format's."""
         met: Counter[tuple[bool, str]] = Counter()
         for number in siblings:
-            node = self._nodes[number]
+            node = self.nodes[number]
             chunk = node.kind is Kind.CHUNK
             found = chunk, node.where.rpartition("!")[2] if chunk else node.name
             met[found] += 1
             yield number, (*found, met[found])
 
 
-def _thing(unit: Unit) -> tuple[object, ...]:
-    """What must be the same for two units of one path to be one and the same."""
-    node = unit.node
-    return node.kind, node.sha256, node.link, node.rdev, node.mode, node.uid, node.gid, sorted(node.xattrs.items())
-
-
 def plain_path(path: str) -> str:
     """A path within a file system without leading slash and ``./``; ``..`` stays, and then matches nothing else."""
     return "/".join(part for part in path.split("/") if part not in ("", "."))
-
-
-class Found(Struct, frozen=True):
-    """How a shipped unit is matched: ``path``, ``content``, ``nothing``, or ``several`` where the rebuild has more than
-    one thing of its path and nothing says which of them it should be. ``artefact`` is that of ``unit``."""
-
-    how: str
-    unit: Unit | None = None
-    artefact: int = -1
-
-
-class Counterparts:
-    """The units of some rebuilds, by path and by content; ``attributes``: any of them has extended attributes."""
-
-    def __init__(self) -> None:
-        self._paths: dict[Key, list[tuple[Unit, int]]] = {}
-        self._contents: dict[str, tuple[Unit, int]] = {}
-        self._moved: dict[int, str] = {}
-        self.used: set[int] = set()
-        self.attributes = False
-
-    def add(self, unit: Unit, artefact: int) -> None:
-        self._paths.setdefault(unit.key, []).append((unit, artefact))
-        self.attributes = self.attributes or bool(unit.node.xattrs)
-        if unit.piece and unit.node.kind is Kind.FILE:  # a member of an archive that does not look like a tree
-            self._paths.setdefault((False, plain_path(unit.node.name), ()), []).append((unit, artefact))
-        if unit.node.sha256:
-            self._contents.setdefault(unit.node.sha256, (unit, artefact))
-
-    def of(self, unit: Unit, nth: int, count: int) -> Found:
-        """The counterpart of a shipped unit, the ``nth`` (from 0) of ``count`` shipped units of its path."""
-        found = self._paths.get(unit.key, [])
-        if found:
-            chosen, artefact = found[0]
-            if any(_thing(f) != _thing(chosen) for f, _ in found):
-                if len({artefact for _, artefact in found}) > 1 or len(found) != count:
-                    self.used.update(f.node.id for f, _ in found)
-                    return Found("several", chosen, artefact)
-                chosen, artefact = found[nth]  # the same trees in the same order: each its own
-            self.used.add(chosen.node.id)
-            return Found("path", chosen, artefact)
-        if unit.node.sha256 and unit.node.kind in _FILES and unit.node.sha256 in self._contents:
-            chosen, artefact = self._contents[unit.node.sha256]
-            if chosen.piece:  # handed in alone: it has no path that it could be missing from
-                self.used.add(chosen.node.id)
-            self._moved.setdefault(chosen.node.id, unit.path)
-            return Found("content", chosen, artefact)
-        return Found("nothing")
-
-    def unused(self) -> Iterator[tuple[Unit, int, str]]:
-        """Named units whose path no shipped unit has, with their artefact, and a shipped path of their content."""
-        units = {unit.node.id: (unit, artefact) for found in self._paths.values() for unit, artefact in found}
-        for number, (unit, artefact) in units.items():
-            if number not in self.used and unit.node.kind is not Kind.CHUNK:
-                yield unit, artefact, self._moved.get(number, "")

@@ -13,13 +13,15 @@ from banbury.model.evaluation import Node
 from banbury.model.tree import Kind
 
 _PERMISSIONS: Final = 0o7777
+_RIGHTS, _GROUP, _OTHERS = 0o6000, 0o020, 0o002  # setuid and setgid; who may write beside the owner
+_ALONE: Final = "none: it was handed in alone"
 #: Extended attributes that say what the system or a person makes of a file, not who may do what by it.
 _LABELS: Final = ("security.selinux", "security.SMACK64", "user.")
 
 
-def outcome(unit: Unit, how: str, other: Unit | None, both: bool) -> Outcome:
+def outcome(unit: Unit, how: str, other: Unit | None, both: bool, *, stray: bool = False) -> Outcome:
     """What is known of a shipped unit without opening it: presence, attributes, and contents that are equal. ``both``:
-    the rebuild has extended attributes."""
+    the rebuild has extended attributes; ``stray``: it has the unit in a file system that is another's counterpart."""
     node = unit.node
     out = Outcome(name=unit.path, size_b=node.size if node.sha256 else -1, sha256_b=node.sha256)
     if other is None:
@@ -30,7 +32,9 @@ def outcome(unit: Unit, how: str, other: Unit | None, both: bool) -> Outcome:
     if how == "several":
         out.content = unexplained("the rebuild has several files of this path, and nothing says which of them it is")
         return out
-    out.changes = list(_changes(found, node, both) if how == "path" else _moved(other, unit, both))
+    out.changes = list(changes(found, node, both) if how == "path" else _moved(other, unit, both))
+    if stray:
+        out.changes.append(Change(what="file system", a=_holder(found), b=_holder(node)))
     files = [n.kind in (Kind.FILE, Kind.CHUNK) for n in (found, node)]
     if not all(files):
         return out
@@ -50,12 +54,17 @@ def removed(unit: Unit) -> Outcome:
     return Outcome(name=unit.path, size_a=size, sha256_a=node.sha256, changes=[Change(what="removed", a=_said(node))])
 
 
+def _holder(node: Node) -> str:
+    """What holds a member, by its place."""
+    return node.locator[: -len(node.name) - 1] if node.locator.endswith("!" + node.name) else node.locator
+
+
 def _said(node: Node) -> str:
     mode = f", mode {node.mode & _PERMISSIONS:04o}" if node.mode >= 0 else ""
     return f"{node.kind}{mode}" + (f", link {node.link}" if node.link else "")
 
 
-def _changes(a: Node, b: Node, both: bool) -> Iterator[Change]:
+def changes(a: Node, b: Node, both: bool) -> Iterator[Change]:
     """Attributes that both containers state and that differ. Times are not among them (see :mod:`.choices`). A rebuild
     without any extended attributes (not ``both``) may be of a format that has none: what the system labels files with
     is then not compared, but rights are."""
@@ -86,8 +95,12 @@ def _moved(other: Unit, unit: Unit, both: bool) -> Iterator[Change]:
     by others, and with other rights. A rebuilt file that was handed in alone belongs to no path."""
     if not other.piece:
         yield Change(what="path", a=other.path, b=unit.path)
-        yield from _changes(other.node, unit.node, both)
+        yield from changes(other.node, unit.node, both)
         return
-    yield from _attributes(other.node, unit.node, both)
-    if unit.node.mode >= 0 and unit.node.mode & 0o6000:
-        yield Change(what="mode", a="none: it was handed in alone", b=f"{unit.node.mode & _PERMISSIONS:04o}")
+    node = unit.node
+    yield from _attributes(other.node, node, both)
+    shared = _OTHERS | (_GROUP if node.gid > 0 else 0)
+    if node.kind is not Kind.SYMLINK and node.mode >= 0 and node.mode & (_RIGHTS | shared):
+        yield Change(what="mode", a=_ALONE, b=f"{node.mode & _PERMISSIONS:04o}")
+    if node.uid > 0:  # whoever owns a program may replace it
+        yield Change(what="uid", a=_ALONE, b=str(node.uid))

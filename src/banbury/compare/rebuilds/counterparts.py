@@ -1,0 +1,102 @@
+"""Which file of the rebuilds a shipped file is compared with: by its path in the tree that corresponds to its own, or
+else by its content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import Struct
+
+from banbury.compare.rebuilds.matching import Key, Unit, plain_path
+from banbury.compare.rebuilds.pairing import Pairing
+from banbury.model.tree import Kind
+
+_FILES: Final = (Kind.FILE, Kind.HARDLINK, Kind.CHUNK)
+
+
+class Found(Struct, frozen=True):
+    """How a shipped unit is matched: ``path``, ``content``, ``nothing``, or ``several`` where the rebuild has more than
+    one thing of its path and nothing says which of them it should be. ``artefact`` is that of ``unit``; ``stray``: the
+    rebuild has it in a file system that corresponds to another of the image."""
+
+    how: str
+    unit: Unit | None = None
+    artefact: int = -1
+    stray: bool = False
+
+
+def thing(unit: Unit) -> tuple[object, ...]:
+    """What must be the same for two units of one path to be one and the same."""
+    node = unit.node
+    return node.kind, node.sha256, node.link, node.rdev, node.mode, node.uid, node.gid, sorted(node.xattrs.items())
+
+
+class Counterparts:
+    """The units of some rebuilds, by path and by content; ``attributes``: any of them has extended attributes."""
+
+    def __init__(self, pairing: Pairing) -> None:
+        self._pairing = pairing
+        self._paths: dict[Key, list[tuple[Unit, int]]] = {}
+        self._contents: dict[str, tuple[Unit, int]] = {}
+        self._moved: dict[str, str] = {}
+        self._used: set[int] = set()
+        self._met: set[str] = set()
+        self.attributes = False
+
+    def add(self, unit: Unit, artefact: int) -> None:
+        self.attributes = self.attributes or bool(unit.node.xattrs)
+        if unit.node.kind is Kind.DIR:
+            return
+        self._paths.setdefault(unit.key, []).append((unit, artefact))
+        if unit.piece and unit.node.kind is Kind.FILE:  # a member of an archive that does not look like a tree
+            self._paths.setdefault((False, plain_path(unit.node.name), ()), []).append((unit, artefact))
+        if unit.node.sha256:
+            self._contents.setdefault(unit.node.sha256, (unit, artefact))
+
+    def of(self, unit: Unit, nth: int, count: int) -> Found:
+        """The counterpart of a shipped unit, the ``nth`` (from 0) of the ``count`` shipped units of its path in trees
+        of one correspondence."""
+        self._met.add(unit.node.sha256)
+        found = self._paths.get(unit.key, [])
+        if found:
+            return self._by_path(unit, found, nth, count)
+        if unit.node.sha256 and unit.node.kind in _FILES and unit.node.sha256 in self._contents:
+            chosen, artefact = self._contents[unit.node.sha256]
+            self._moved.setdefault(unit.node.sha256, unit.path)
+            return Found("content", chosen, artefact)
+        return Found("nothing")
+
+    def _by_path(self, unit: Unit, found: list[tuple[Unit, int]], nth: int, count: int) -> Found:
+        self._used.update(f.node.id for f, _ in found)
+        native = [(f, a) for f, a in found if not self._pairing.foreign(unit.tree, f.tree)]
+        stray, native = not native, native or found
+        if _one(native):
+            return Found("path", *native[0], stray)
+        if len({artefact for _, artefact in native}) > 1:
+            return Found("several", *native[0])
+        partners = self._pairing.partners(unit.tree)
+        mine = [(f, a) for f, a in native if f.tree in partners] or native
+        if _one(mine):
+            return Found("path", *mine[0], stray)
+        if len(mine) != count:
+            return Found("several", *mine[0])
+        return Found("path", *mine[nth], stray)  # the same trees in the same order: each its own
+
+    def moved(self, unit: Unit) -> str:
+        """A shipped path at which a unit's content is, where no path has led to it."""
+        return self._moved.get(unit.node.sha256, "")
+
+    def unused(self) -> Iterator[tuple[Unit, int]]:
+        """Named pieces that no shipped unit was compared with, with their artefact; one that was handed in alone has no
+        path that it could be missing from where its content is there."""
+        pieces = {u.node.id: (u, artefact) for found in self._paths.values() for u, artefact in found if u.piece}
+        for number, (unit, artefact) in pieces.items():
+            met = number in self._used or (unit.node.sha256 and unit.node.sha256 in self._met)
+            if not met and unit.node.kind is not Kind.CHUNK:
+                yield unit, artefact
+
+
+def _one(found: list[tuple[Unit, int]]) -> bool:
+    first = thing(found[0][0])
+    return all(thing(f) == first for f, _ in found)

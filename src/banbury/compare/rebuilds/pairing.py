@@ -1,0 +1,225 @@
+"""Which file system of an image corresponds to which of its rebuilds.
+
+A path says which file is meant only within one tree. An image may hold several (two banks, a root and an initramfs),
+and so may its rebuilds. A shipped and a rebuilt tree correspond where they share most of their files, by path; and a
+shipped tree answers for a rebuilt one (a whole system, or a package that belongs into it) where it has most of it.
+Likeness decides what a tree is asked for, never that something in it is the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Final
+
+from banbury.compare.rebuilds.matching import Unit
+from banbury.model.evaluation import Node
+from banbury.model.tree import Kind
+
+#: The folder that mke2fs makes at the root of every file system.
+_MADE: Final = "lost+found"
+ROOT: Final = "."
+_MOST: Final = 1000  # shipped trees that are looked at
+_LARGEST: Final = 8
+
+
+class Tree:
+    """One file system, archive or folder: its units by path. ``number`` is that of what holds it; ``artefact`` is the
+    index of what was handed in; ``place`` says for a person where it is; ``loose``: files of a folder that was handed
+    in, or one file with its place."""
+
+    def __init__(self, number: int, artefact: int, place: str = "", loose: bool = False) -> None:
+        self.number, self.artefact, self.place, self.loose = number, artefact, place, loose
+        self.units: dict[str, list[Unit]] = {}
+        self.folders: dict[str, Unit] = {}
+
+    def join(self, other: Tree) -> None:
+        """Take over the units of another."""
+        for units in other.units.values():
+            for unit in units:
+                self.add(unit)
+
+    def add(self, unit: Unit) -> None:
+        if unit.node.kind is Kind.DIR:
+            self.folders.setdefault(unit.path, unit)
+        else:
+            self.units.setdefault(unit.path, []).append(unit)
+
+    @cached_property
+    def files(self) -> frozenset[str]:
+        """What trees are told by: regular files, which a folder handed in has too; where there are none, all."""
+        kinds = (Kind.FILE, Kind.HARDLINK)
+        return frozenset(p for p, us in self.units.items() if any(u.node.kind in kinds for u in us)) or self.names
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self.units)
+
+    @cached_property
+    def paths(self) -> frozenset[str]:
+        return self.names | self.folders.keys()
+
+    @cached_property
+    def implied(self) -> frozenset[str]:
+        """Folders that must be there because something lies in them."""
+        found: set[str] = set()
+        for path in (*self.units, *self.folders):
+            while (path := path.rpartition("/")[0]) and path not in found:
+                found.add(path)
+        return frozenset(found)
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether a folder that is not listed is not there: every folder that must be there is listed."""
+        return not self.loose and self.implied <= self.folders.keys()
+
+    def has(self, path: str) -> bool:
+        return path in self.units or path in self.folders
+
+    def covers(self, unit: Unit) -> bool:
+        """Whether a unit's path is here; that of a folder also where something is in it and no folders are listed."""
+        folder = unit.node.kind is Kind.DIR and not self.folders
+        return self.has(unit.path) or (folder and unit.path in self.implied)
+
+    def lacking(self, other: Tree) -> list[Unit]:
+        """What this tree has and the other has not: files and links, and folders that nothing else here speaks for."""
+        out = [units[0] for path, units in self.units.items() if not other.has(path)]
+        spoken = {ROOT, _MADE, *(above for unit in out for above in _above(unit.path))}
+        for path in sorted(self.folders, reverse=True):  # what lies in a folder before the folder
+            if path not in spoken and not other.covers(self.folders[path]):
+                out.append(self.folders[path])
+                spoken.update(_above(path))
+        return out
+
+    def alone(self, path: str) -> bool:
+        """Whether nothing lies in a folder of this tree, and a person or a program made it."""
+        return path not in self.implied and path not in (ROOT, _MADE)
+
+
+def _above(path: str) -> Iterable[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
+def grown(units: Iterable[Unit], artefact: int, nodes: Sequence[Node], *, loose: bool = False) -> list[Tree]:
+    """The trees that an artefact's units lie in, in order."""
+    out: dict[int, Tree] = {}
+    for unit in units:
+        if not unit.piece:
+            if unit.tree not in out:
+                out[unit.tree] = Tree(unit.tree, artefact, nodes[unit.tree].locator, loose)
+            out[unit.tree].add(unit)
+    return list(out.values())
+
+
+class Pairing:
+    """The trees of the images and of the rebuilds. ``of``: by an image's artefact, the rebuilds that are compared with
+    it, and only those. ``small`` are shipped trees beyond what is looked at, the smallest."""
+
+    def __init__(self, shipped: Iterable[Tree], rebuilt: Sequence[Tree], of: dict[int, list[int]]) -> None:
+        known = sorted(shipped, key=lambda t: -len(t.names))
+        self.small = known[_MOST:]
+        self.shipped = {t.number: t for t in sorted(known[:_MOST], key=lambda t: t.number)}
+        self.rebuilt = {t.number: t for t in rebuilt}
+        self._of = {image: frozenset(parts) for image, parts in of.items()}
+        self._likeness = self._compared()
+        self._best = {s: _highest(found) for s, found in self._likeness.items()}
+        self._like: dict[int, list[Tree]] = {}
+        self._first: dict[int, float] = {}  # how like a rebuilt tree its likest shipped one is
+        for s, best in self._best.items():
+            for r in best:
+                self._first[r] = max(self._first.get(r, 0.0), self._likeness[s][r])
+
+    def _asked(self, shipped: Tree, rebuilt: Tree) -> bool:
+        return rebuilt.artefact in self._of.get(shipped.artefact, ())
+
+    def _compared(self) -> dict[int, dict[int, float]]:
+        """Files that two trees share, of all that either has: for the pairs that share any."""
+        where: dict[str, list[Tree]] = {}
+        for tree in self.rebuilt.values():
+            for path in tree.files:
+                where.setdefault(path, []).append(tree)
+        out: dict[int, dict[int, float]] = {}
+        for number, tree in self.shipped.items():
+            shared = Counter(r.number for path in tree.files for r in where.get(path, ()) if self._asked(tree, r))
+            sizes = {r: len(tree.files) + len(self.rebuilt[r].files) for r in shared}
+            out[number] = {r: count / (sizes[r] - count) for r, count in shared.items()}
+        return out
+
+    def partners(self, shipped: int) -> tuple[int, ...]:
+        """The rebuilt trees that a shipped one is most like, where they share more than half of their files."""
+        return self._best.get(shipped, ())
+
+    def foreign(self, shipped: int, rebuilt: int) -> bool:
+        """Whether a rebuilt tree is another shipped tree's, where this one has its own."""
+        best = self._best.get(shipped, ())
+        if not best or rebuilt in best:
+            return False
+        return self._first.get(rebuilt, 0.0) > self._likeness[shipped].get(rebuilt, 0.0)
+
+    def native(self, tree: Tree) -> list[Tree]:
+        """The rebuilt trees that things of a shipped one may come from, its partners first."""
+        best = self._best.get(tree.number, ())
+        asked = [r for r in self.rebuilt.values() if self._asked(tree, r) and not self.foreign(tree.number, r.number)]
+        return sorted(asked, key=lambda r: r.number not in best)
+
+    @cached_property
+    def _having(self) -> dict[str, list[Tree]]:
+        found: dict[str, list[Tree]] = {}
+        for tree in self.shipped.values():
+            for path in tree.units.keys() | tree.folders.keys():
+                found.setdefault(path, []).append(tree)
+        return found
+
+    def anywhere(self, rebuilt: Tree) -> dict[int, int]:
+        """How many names of a rebuilt tree each shipped tree has that is compared with it."""
+        names = rebuilt.names or rebuilt.folders.keys()
+        return Counter(s.number for p in names for s in self._having.get(p, ()) if self._asked(s, rebuilt))
+
+    def nowhere(self, rebuilt: Tree) -> list[Unit]:
+        """What of a rebuilt tree none of the shipped ones has."""
+        left = rebuilt.lacking(Tree(-1, -1))
+        for tree in (*self.shipped.values(), *self.small):
+            if self._asked(tree, rebuilt):
+                left = [u for u in left if not tree.covers(u)]
+        return left
+
+    def answering(self, rebuilt: Tree) -> list[Tree]:
+        """The shipped trees that should have all of a rebuilt one; none where none has half of it."""
+        number, least = rebuilt.number, len(rebuilt.names or rebuilt.folders) / 2
+        has = self.anywhere(rebuilt)
+        most = [self.shipped[s] for s, count in has.items() if count >= least and not self.foreign(s, number)]
+        out: list[Tree] = []
+        for tree in sorted(most, key=lambda s: (-len(s.files), s.number)):
+            if not any(_part(tree, larger, has) for larger in out[:_LARGEST]):
+                out.append(tree)
+        if not out:
+            return []
+        home = max(out, key=lambda s: has[s.number])
+        found = {s.number for s in out}
+        return out + [s for s in self._banks(home) if s.number not in found and not self.foreign(s.number, number)]
+
+    def _banks(self, home: Tree) -> list[Tree]:
+        """The other trees of an image that are like one of it."""
+        if home.number not in self._like:
+            beside = [s for s in self.shipped.values() if s.artefact == home.artefact and s is not home]
+            self._like[home.number] = [s for s in beside if _alike(home, s)]
+        return self._like[home.number]
+
+
+def _highest(found: dict[int, float]) -> tuple[int, ...]:
+    highest = max(found.values(), default=0.0)
+    return tuple(sorted(r for r, like in found.items() if like == highest)) if highest > 0.5 else ()
+
+
+def _part(tree: Tree, larger: Tree, has: dict[int, int]) -> bool:
+    """Whether a tree is a small system (an initramfs), which may hold a part of a package that the large one holds."""
+    more = len(larger.files) > len(tree.files) and has[larger.number] >= has[tree.number]
+    return more and not _alike(larger, tree)
+
+
+def _alike(one: Tree, other: Tree) -> bool:
+    """Whether two shipped trees have most of their paths in common."""
+    shared = len(one.paths & other.paths)
+    return 2 * shared > len(one.paths) + len(other.paths) - shared
