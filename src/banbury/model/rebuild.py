@@ -42,9 +42,10 @@ class ComparedFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LeftOut(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A file or folder of a rebuild whose path the image does not have. ``node`` is its place in the rebuild; ``sort`` is
-    ``start``, ``protection``, ``configuration``, ``program`` or ``other``; ``elsewhere`` is the path at which the image
-    has a file of its content; ``lacks`` is the place of the file system without it, where the image has several."""
+    """A file or folder of a rebuild whose path the image does not have. ``node`` is its place in the rebuild; ``sort``
+    is ``start``, ``protection``, ``configuration``, ``program`` or ``other``; ``elsewhere`` is the path at which the
+    image has a file of its content; ``lacks`` is the place of the file system without it, where the image has
+    several."""
 
     node: int
     path: str
