@@ -12,16 +12,17 @@ import jsonschema
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from msgspec import structs
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 import banbury
 from banbury.model.errors import InputError
 from banbury.model.evaluation import Evaluation
-from banbury.model.supply import Component, Snapshot
+from banbury.model.supply import Component, Reason, Snapshot
 from banbury.present.cyclonedx import render_cyclonedx
 from banbury.present.parts import cpe, references
 from banbury.present.spdx import render_spdx
-from banbury.present.vex.assessment import Assessment, assess
+from banbury.present.vex.assessment import Assessment, assess, feeds, reasons
 from banbury.present.vex.csaf import render_csaf
 from banbury.present.vex.cyclonedx import render_cyclonedx_vex
 from banbury.present.vex.openvex import render_openvex
@@ -139,6 +140,17 @@ def test_vex_is_the_same_every_time_and_names_its_feeds(
     for snapshot in exported.snapshots():
         assert snapshot.sha256 in data.decode()
         assert snapshot.newest in data.decode()
+
+
+def test_reasons_are_sentences(made: Assessment) -> None:
+    """A range and a version that stand side by side are no longer range; an undated feed is said to be one."""
+    found = [Reason(kind="version-in-range", says="nvd: cpe:zlib:zlib <=1.2.12"),
+             Reason(kind="distribution-revision", says="1.2.8-1 is the distribution's own revision")]  # fmt: skip
+    match = structs.replace(exported.matches()[0], reasons=found, why="")
+    assert "<=1.2.12. 1.2.8-1 is the distribution's own revision. " in reasons(match)
+    undated = structs.replace(made.snapshots[0], newest="")
+    (said,) = feeds(structs.replace(made, snapshots=[undated]))
+    assert ", not dated, sha256:" in said
 
 
 def test_no_feed_is_no_document(small: Evaluation) -> None:

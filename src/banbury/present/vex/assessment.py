@@ -109,7 +109,7 @@ def justification(match: Match) -> Justification | None:
 
 def reasons(match: Match) -> str:
     """Why, in sentences: the decision, the reasons, and the range that held."""
-    said = [reason.says for reason in match.reasons if reason.says]
+    said = [_sentence(reason.says) for reason in match.reasons if reason.says]
     decision = match.decision
     if decision is not None:
         stale = " (the evidence has changed since: it no longer counts)" if decision.stale else ""
@@ -121,12 +121,21 @@ def reasons(match: Match) -> str:
     return clean(" ".join(said))
 
 
+def _sentence(text: str) -> str:
+    """A reason as a sentence: what stands side by side in a table runs together in a line ("<=1.2.12 1.2.8-1 is …")."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def feeds(assessment: Assessment) -> list[str]:
     """A sentence for each feed: what it is, its digest and the date of its newest record."""
     return [
-        clean(f"{s.name} ({s.kind}, {s.format}): {s.records} records, newest {s.newest}, sha256:{s.sha256}")
+        clean(f"{s.name} ({s.kind}, {s.format}): {s.records} records, {_newest(s)}, sha256:{s.sha256}")
         for s in assessment.snapshots
     ]
+
+
+def _newest(snapshot: Snapshot) -> str:
+    return f"newest {snapshot.newest}" if snapshot.newest else "not dated"
 
 
 def from_feeds(assessment: Assessment, match: Match) -> list[str]:
