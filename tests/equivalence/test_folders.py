@@ -8,8 +8,13 @@ import struct
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from banbury.cli import main
+from banbury.compare.equivalence.decide import decide
 from banbury.compare.equivalence.folders import _changes, _decided, _items
+from banbury.compare.equivalence.model import Verdict
+from banbury.compare.equivalence.rules import rules
 
 _T = 1_700_000_000
 
@@ -84,6 +89,9 @@ def test_of_a_module_both_run_the_code_or_its_source(tmp_path: Path, stated: int
         ("lib/guile/ccache/rules.go", "share/guile/rules.scm", "", "Guile"),
         ("f/gate.elc", "f/gate.el", "", "Emacs"),
         ("f.zwc", "f/setup", "", "zsh"),
+        ("foo/core__init.class", "foo/core.clj", "", "Clojure"),
+        ("foo/core__init.class", "foo/core.cljc", "", "Clojure"),
+        ("gate.qlf", "gate.pl", "", "SWI-Prolog"),
     ],
 )
 def test_both_run_the_newer_of_a_source_and_its_compiled_form(
@@ -106,3 +114,49 @@ def test_both_run_the_newer_of_a_source_and_its_compiled_form(
     assert _decided(trees[0], trees[1]) == {}
     found = _decided(trees[0], trees[2])
     assert {c.what for changes in found.values() for c in changes} == {f"what {program} runs"}
+
+
+def _at_times(folder: Path, files: dict[str, int]) -> Path:
+    """A folder with files of these times, each with its name for content."""
+    for name, time in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+        os.utime(path, (time, time))
+    for path in (*folder.rglob("*"), folder):
+        if path.is_dir():
+            os.utime(path, (_T, _T))
+    return folder
+
+
+#: By the names that the rule gives its pairs: times of files in the rebuild, and as shipped.
+TIMES = {
+    "folder-times": ({"bin/a": _T, "bin/b": _T}, {"bin/a": _T, "bin/b": _T + 60}),
+    "folder-time-clojure": (
+        {"core.clj": _T + 60, "core__init.class": _T},
+        {"core.clj": _T - 60, "core__init.class": _T},
+    ),
+    "folder-time-module": ({"m.zwc": _T + 60, "m": _T}, {"m.zwc": _T - 60, "m": _T}),
+}
+
+
+def test_times_of_files_in_folders_are_let_go_under_a_rule(tmp_path: Path) -> None:
+    """Folders of equal files at other times are no more than an assumption makes them; at equal times, identical."""
+    rule = rules()["folder.time"]
+    assert set(rule.positive) | set(rule.tampered) == {*TIMES, "folder-times-observed"}
+    for name, (ours, theirs) in TIMES.items():
+        built, shipped = _at_times(tmp_path / name / "a", ours), _at_times(tmp_path / name / "b", theirs)
+        found = decide(shipped, built)
+        assert found.verdict is (Verdict.METADATA if name in rule.positive else Verdict.FUNCTIONAL), name
+        assert "folder.time" in {use.rule for file in found.files for use in file.rules}
+        _at_times(shipped, ours)
+        assert decide(shipped, built).verdict is Verdict.IDENTICAL
+
+
+def test_where_times_decide_something_strict_says_so(tmp_path: Path) -> None:
+    ours, theirs = TIMES["folder-times"]
+    folders = [str(_at_times(tmp_path / name, times)) for name, times in (("b", theirs), ("a", ours))]
+    (tmp_path / "r.toml").write_text('observes = ["folder.time"]\n')
+    for options, code in (((), 0), (("--strict",), 1), (2 * ("--record", str(tmp_path / "r.toml")), 1)):
+        result = CliRunner().invoke(main, ["equivalence", *folders, *options])
+        assert result.exit_code == code, result.output

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Final
 
-from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.accounting import Account, Refused
 from banbury.compare.equivalence.containers.contract import Change, shown
 from banbury.compare.equivalence.model import FileVerdict, Verdict
 from banbury.compare.equivalence.places import Entry, Files
@@ -86,7 +86,7 @@ def compare_folders(run: Recursion, a: Path, b: Path) -> Outcome:
         ours, theirs = _items(os.fsencode(a)), _items(os.fsencode(b))
     except OSError as problem:
         raise InputError(f"{problem.filename!r}: {problem.strerror}") from None
-    whole = Content(format="folder", own=FileVerdict(verdict=Verdict.IDENTICAL))
+    whole = Content(format="folder", own=_times(run, ours, theirs))
     files: list[tuple[Outcome, bytes, bytes, int]] = []
     decided = _decided(ours, theirs)
     for name in sorted({*ours, *theirs}):
@@ -104,6 +104,16 @@ def compare_folders(run: Recursion, a: Path, b: Path) -> Outcome:
         whole.members.append(Outcome(name=clean_name(name)[0], changes=changes))
     _compare_files(run, files)
     return Outcome(name=clean_name(os.fsencode(b.name))[0] or ".", content=whole)
+
+
+def _times(run: Recursion, ours: dict[bytes, _Item], theirs: dict[bytes, _Item]) -> FileVerdict:
+    """What is let go beside names, attributes and content: times, and that is an assumption."""
+    account = Account(run.observed)
+    moved = sorted(name for name in ours.keys() & theirs.keys() if ours[name].time != theirs[name].time)
+    if moved:
+        more = f" and {len(moved) - 1} more" if len(moved) > 1 else ""
+        account.explain("folder.time", [], [], f"{clean_name(moved[0])[0]}{more}")
+    return account.verdict(Verdict.METADATA if account.uses else Verdict.IDENTICAL)
 
 
 def _items(root: bytes) -> dict[bytes, _Item]:

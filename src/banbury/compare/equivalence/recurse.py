@@ -120,6 +120,8 @@ class Recursion:
         self.compared = 0
         self._supervisor = supervisor
         self._records = record_a, record_b
+        #: Rules that a build record withdraws.
+        self.observed = frozenset(rule for record in self._records if record for rule in record.observes)
         self._allowance = allowance or Allowance()
         self._limits = limits or Limits()
         self._tell = tell or (lambda line: None)

@@ -15,6 +15,7 @@ from typing import IO, Final
 
 from msgspec import Struct, structs
 
+from banbury.compare.equivalence.accounting import Account
 from banbury.compare.equivalence.decide import EXPLAINED
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Verdict
 from banbury.compare.equivalence.protocol import TASK
@@ -211,7 +212,7 @@ class _Comparer:
         root = self._roots[match.image]
         members = [row.outcome for row in rows] + [removed(gone.unit) for gone in missing]
         if not match.whole:
-            own = Content(format="files", own=FileVerdict(verdict=Verdict.IDENTICAL), members=members)
+            own = Content(format="files", own=self._times(match, rows), members=members)
             return Outcome(name=root.name, size_b=root.size, sha256_b=root.sha256, content=own)
         index = match.whole[0]
         run, _ = self._run(index, match.image)
@@ -222,6 +223,17 @@ class _Comparer:
         if content and not content.members and content.own.verdict is not Verdict.IDENTICAL and len(rows) > 1:
             outcome.content = Content(format=content.format, own=content.own, members=members)
         return outcome
+
+    def _times(self, match: Match, rows: list[Row]) -> FileVerdict:
+        """What is let go of an image whose files are compared one by one: their times, and that is an assumption."""
+        records = {self._release.artefacts[i].record for i in (match.image, *match.parts)}
+        found = (self._records(digest) for digest in records if digest)
+        account = Account(frozenset(rule for record in found if record for rule in record.observes))
+        pairs = ((row.other.node.mtime, row.unit.node.mtime) for row in rows if row.other and row.how == "path")
+        count = sum(min(times) >= 0 and len(set(times)) > 1 for times in pairs)
+        if count:
+            account.explain("folder.time", [], [], f"{count} files")
+        return account.verdict(Verdict.METADATA if account.uses else Verdict.IDENTICAL)
 
     # Files
 
