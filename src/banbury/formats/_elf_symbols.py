@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from banbury.formats import _elf_types as t
 from banbury.formats._elf_types import StringTable, Symbol, SymbolCount
@@ -39,7 +40,21 @@ def exported_names(elf: ElfFile, offset: int, count: int, strings: StringTable) 
     layout = np.dtype([(name, order + sort) for name, sort in (wide if elf.is64 else narrow)])
     table = np.frombuffer(elf.view.mem(offset, count * layout.itemsize), dtype=layout)
     own = table["name"][(table["section"] != 0) & (table["info"] >> 4 != 0)]
-    return sorted({strings.at(at) for at in np.unique(own).tolist()} - {""})
+    return sorted(set(_texts(strings, np.sort(own).astype(np.int64))) - {""})
+
+
+def _texts(strings: StringTable, offsets: NDArray[np.int64]) -> list[str]:
+    """What ``strings.at`` gives for each of some rising offsets: at once, where all end in the table and overlap within
+    reason."""
+    data = strings.data
+    ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == 0)
+    if len(offsets) and len(ends) and int(offsets[-1]) <= int(ends[-1]):
+        stops = ends[np.searchsorted(ends, offsets)]
+        lengths = stops - offsets
+        if int(lengths.max()) < strings.LONGEST and int(lengths.sum()) <= len(data):
+            pairs = zip(offsets.tolist(), stops.tolist(), strict=True)
+            return [data[start:stop].decode("utf-8", "backslashreplace") for start, stop in pairs]
+    return [strings.at(offset) for offset in offsets.tolist()]
 
 
 def count_dynamic(elf: ElfFile) -> SymbolCount:

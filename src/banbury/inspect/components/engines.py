@@ -98,7 +98,7 @@ class HyperscanScanner:
         while begin < size:
             base = max(0, begin - LONGEST)
             skip = begin - base
-            piece = view.take(base, min(begin + PIECE, size) - base)
+            piece = view.mem(base, min(begin + PIECE, size) - base)
             database.scan(piece, match_event_handler=on_match)
             found.cut |= flooding
             if wasted > _FLOOD and rebuilds < _REBUILDS:

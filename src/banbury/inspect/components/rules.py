@@ -59,14 +59,17 @@ BARE_TRIGGERS: Final = (
 
 #: The generic pattern of a version behind a word (``ethtool version 6.14.2``, ``wget/0.8.9``); which words are names,
 #: and whose, is not decided here. In ``requires SQLite 3.8.12 or later`` the sentence goes on: it is none.
-NAMED: Final = (
-    rb"(?P<name>%s|[A-Za-z][A-Za-z0-9+._-]{1,39})(?::? |/|,? (?:[Vv]ersion|VERSION|[Rr]elease)[ :]{1,2})v?"
-    rb"(?P<version>\d{1,4}(?:\.\d{1,8}(?!\d)){1,4}(?:[a-z]{1,2}|p\d{1,2}|[-_.~]?(?:rc|alpha|beta|pre)[-_.]?\d{1,3})?)"
+#: ``NAMED_NUMBER`` is its end, from the version on.
+NAMED_NUMBER: Final = (
+    rb"v?(?P<version>\d{1,4}(?:\.\d{1,8}(?!\d)){1,4}(?:[a-z]{1,2}|p\d{1,2}|[-_.~]?(?:rc|alpha|beta|pre)[-_.]?\d{1,3})?)"
     rb"(?=[\x00-\x1f,;()+-]| \(| -- | https?://)"
 )
+NAMED: Final = (
+    rb"(?P<name>%s|[A-Za-z][A-Za-z0-9+._-]{1,39})(?::? |/|,? (?:[Vv]ersion|VERSION|[Rr]elease)[ :]{1,2})" + NAMED_NUMBER
+)
 _WORD_END: Final = rb"[A-Za-z0-9:][ /]"
-#: What finds it: at the end of the word or of what stands between. A match begins at most ``NAMED_BEFORE`` bytes
-#: before.
+#: What finds it: two bytes at the end of the word or of what stands between, then the number. A match begins at most
+#: ``NAMED_BEFORE`` bytes before.
 NAMED_TRIGGERS: Final = (
     Trigger(_WORD_END + rb"[0-9]\.[0-9]", 5),
     Trigger(_WORD_END + rb"[0-9][0-9]\.[0-9]", 6),

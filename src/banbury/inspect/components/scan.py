@@ -15,6 +15,7 @@ from banbury.inspect.components.rules import (
     BARE_TRIGGERS,
     NAMED,
     NAMED_BEFORE,
+    NAMED_NUMBER,
     NAMED_TRIGGERS,
     NOTE,
     NOTE_TRIGGER,
@@ -31,6 +32,7 @@ BARE_VERSIONS: Final = 64
 _MARGIN: Final = 8  # a pattern may look a few bytes past its match
 _BARE: Final = compiled(BARE)
 _NAMED: Final = compiled(NAMED)
+_NUMBER: Final = compiled(NAMED_NUMBER)
 _NOTE: Final = compiled(NOTE)
 _NOTE_BYTES: Final = 1024
 #: The C strings next to a version that stands alone: compilers keep a function's texts together, and pad them.
@@ -83,6 +85,13 @@ class Scanned(Struct, kw_only=True):
 def scanner() -> Scanner:
     """This process's scanner with all rules, built on first use."""
     return scanner_class()(all_triggers())
+
+
+def prepare() -> None:
+    """Compile everything."""
+    scanner()
+    patterns()
+    _needed()
 
 
 @cache
@@ -231,6 +240,8 @@ def _named(view: View, found: Found, out: Scanned) -> None:
             continue
         base = max(0, start - NAMED_BEFORE)
         window = view.take(base, min(start + 64, len(view)) - base)
+        if _NUMBER.match(window, start - base + 2) is None:
+            continue  # two bytes before the number: most are none, and the whole pattern costs more
         match = _covering(_NAMED, window, start - base, start - base + 1)
         if match is not None:
             reached = base + match.end()

@@ -136,7 +136,8 @@ class Components(FileInspector):
     facts = (Statement, BareVersions, NamedVersions, PackageNote, Exports, Releases, Cut)
 
     def prepare(self) -> None:
-        engine.scanner()  # compiled once; workers are forked with it
+        engine.prepare()  # once; workers are forked with it
+        releases.by_product()
 
     def applies(self, file: FileView) -> bool:
         return len(file.view) >= _LEAST
