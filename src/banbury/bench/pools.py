@@ -30,7 +30,7 @@ _KEYS: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One set. ``use`` is ``development`` or ``held out``; ``without``: the source of knowledge that is left out;
+    """One set. ``use`` is ``development`` or ``held out``; ``without``: the sources of knowledge that are left out;
     ``peer``: the peer is run on a part of it as well."""
 
     name: str

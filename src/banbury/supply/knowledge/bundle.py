@@ -191,12 +191,13 @@ def single(claims: Mapping[str, set[str]]) -> dict[str, str]:
 @cache
 def default(without: str = "") -> tuple[Knowledge, str]:
     """The bundles that come with the program with what was written by hand beside them, and the SHA-256 of all.
-    ``without`` names a source to leave out (a measurement on that very source's packages)."""
+    ``without`` names sources to leave out, with commas between (a measurement on those very sources' packages)."""
     folder = files("banbury.supply") / "data" / "knowledge"
     held = sorted((p for p in folder.iterdir() if p.name.endswith(".bundle")), key=lambda p: p.name)
     packed, text = [p.read_bytes() for p in held], (folder / "more.toml").read_text("utf-8")
     pieces, more = [unpack(data) for data in packed], tomllib.loads(text)
-    mined = merged([p for p in pieces if not without or all(s.name != without for s in p.sources)])
+    left = without.split(", ")
+    mined = merged([p for p in pieces if all(s.name not in left for s in p.sources)])
     versions = {p: sorted({*v, *mined.versions.get(p, [])}) for p, v in more["versions"].items()}
     found = structs.replace(
         mined,
