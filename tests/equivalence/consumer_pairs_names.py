@@ -82,6 +82,24 @@ def _() -> Sample:
     return Sample(archive(first, second), archive(second, first))
 
 
+@tampered("tar-order-of-boards-below")
+def _() -> Sample:
+    """The same where the folders themselves are no members: the first line of the list is that of a folder below."""
+    boards = [
+        tar.member(f"sysupgrade-{board}/root.d", Node(kind="dir", mode=0o755))
+        + _file(f"sysupgrade-{board}/root.d/root", board.encode())
+        for board in ("good", "evil")
+    ]
+    return Sample(archive(*boards), archive(*boards[::-1]))
+
+
+@tampered("tar-order-of-lines")
+def _() -> Sample:
+    """The same by files, whose names are two lines."""
+    first, second = (_file(f"a{board}\nsysupgrade-{board}/\nb", b"x") for board in ("good", "evil"))
+    return Sample(archive(first, second), archive(second, first))
+
+
 @tampered("tar-order-of-script")
 def _() -> Sample:
     """A member's name is the first line of a script."""
@@ -115,9 +133,8 @@ def _entry(data: bytes) -> bytes:
     return head + name + data
 
 
-@tampered("tar-order-of-application")
-def _() -> Sample:
-    """A tar with a ZIP's directory in its last member: ``python3 FILE`` runs what stands where that points."""
+def _application(stated: int | None = None) -> Sample:
+    """A tar with a ZIP's directory in its last member, whose end record states this size of it."""
     data = [b'print("good")\n', b'print("evil")\n']
     one, other = (_file(f"app/{n}", _entry(d)) for n, d in enumerate(data))
     front = 512
@@ -126,9 +143,24 @@ def _() -> Sample:
     )
     central += b"__main__.py"
     offset = len(one) + len(other) + 512
-    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, len(central), offset, 0)
+    size = len(central) if stated is None else stated
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, size, offset, 0)
     last = _file("app/last", central + end)
     return Sample(archive(one, other, last), archive(other, one, last))
+
+
+@tampered("tar-order-of-application")
+def _() -> Sample:
+    """``python3 FILE`` runs what stands where the directory points."""
+    return _application()
+
+
+for _number, _size in enumerate((0, 7, 0x7FFFFFFF)):
+
+    @tampered(f"tar-order-of-application-by-offset-{_number}")
+    def _(stated: int = _size) -> Sample:
+        """BusyBox's unzip and others go by the offset alone, whatever the size."""
+        return _application(stated)
 
 
 def _declared(old: str, new: str, *, dates: bool = False) -> Sample:

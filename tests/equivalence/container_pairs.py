@@ -129,6 +129,15 @@ def _() -> Sample:
     return Sample(cpio(*members), cpio(*reversed(members)))
 
 
+@tampered("cpio-early")
+def _() -> Sample:
+    """The kernel loads the first microcode whose name begins as the processor's does."""
+    folders = [(name, 0o40755, 2, b"") for name in ("kernel", "kernel/x86", "kernel/x86/microcode")]
+    names = ("GenuineIntel.bin", "GenuineIntel.bin.old")
+    files = [(f"kernel/x86/microcode/{name}", 0o100644, 1, name.encode()) for name in names]
+    return Sample(cpio(*folders, *files), cpio(*folders, *files[::-1]))
+
+
 # --- ar and deb ------------------------------------------------------------------------------------------------------
 
 

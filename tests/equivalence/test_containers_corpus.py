@@ -18,6 +18,7 @@ from tests.equivalence import (  # noqa: F401 - they enter their pairs
     consumer_pairs_names,
     consumer_pairs_parts,
     consumer_pairs_times,
+    consumer_pairs_tools,
     pairs_kernels,
     pairs_rpm,
 )
@@ -40,8 +41,8 @@ FORMATS = {
 TOOLS = {"ext4", "ubifs"}
 #: Harmless pairs that are refused: what would be needed to accept them. Each goes when that is there.
 REFUSED: dict[str, str] = {}
-#: Rules of files and containers; those of ELF and of rebuilds have tests of their own.
-OURS = sorted(name for name, rule in rules().items() if rule.format not in {"elf", "ko", "rebuild"})
+#: Rules of files and containers; those of ELF, rebuilds and folders have tests of their own.
+OURS = sorted(name for name, rule in rules().items() if rule.format not in {"elf", "ko", "rebuild", "folder"})
 
 
 def recipes() -> Iterator[corpus.Recipe]:

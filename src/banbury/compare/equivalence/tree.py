@@ -67,13 +67,18 @@ class Tree:
     def chosen(self) -> list[bytes]:
         """Members of which one is taken by its place among them, in their order: names that are one but for case or the
         form of their accents (unpacked to FAT, as boot partitions are, the last one stays), and the folders of images
-        for boards, of which OpenWrt's ``sysupgrade`` takes the first."""
+        for boards, of which OpenWrt's ``sysupgrade`` takes the first, by the first line ``sysupgrade-.../`` of a list:
+        so also what lies below them, and names that are several lines."""
         alike: dict[str, list[bytes]] = {}
         for name in map(plain_name, self.nodes):
             text = name.decode("utf-8", "surrogateescape")
             folded = text if text.isascii() else normalize("NFKC", text)
             alike.setdefault(folded.casefold(), []).append(name)
-        boards = [n for n in map(plain_name, self.nodes) if n.startswith(b"sysupgrade-") and b"/" not in n]
+        boards = [
+            plain
+            for plain, node in self.by_path.items()
+            if b"\n" in plain or ((node.kind == "directory" or b"/" not in plain) and plain.startswith(b"sysupgrade-"))
+        ]
         return [name for names in sorted(n for n in alike.values() if len(n) > 1) for name in names] + boards
 
     def linked(self) -> list[bytes]:

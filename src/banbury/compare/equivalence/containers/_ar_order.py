@@ -3,8 +3,8 @@
 GNU ld, gold and lld take members from a library as long as they define what is missing, whatever their order (GNU ld
 goes over the index again until nothing is added). So the same members are taken where each symbol is defined by one of
 them and by no common or weak definition or group, which the first would win. What is put together in the order of
-members (constructors, lists of a section's own name, whatever is not known here) stands in one member at most; the
-attributes that the first member would decide are the same in all.
+members (constructors under any of their sections' names, lists of a section's own name, whatever is not known here)
+stands in one member at most; the attributes that the first member would decide are the same in all.
 
 Sources: gABI (2013 draft), chapter 4; GNU ld manual, default linker script; GNU binutils, ``bfd/elflink.c``
 (elf_link_add_archive_symbols; facts only).
@@ -31,6 +31,8 @@ _PLAIN: Final = re.compile(
 _SAID: Final = (".note.gnu.property", ".ARM.attributes", ".gnu.attributes", ".MIPS.abiflags")
 #: In no member: groups, intermediate code that is compiled when it is linked, and what other sections are put by.
 _NEVER: Final = re.compile(r"\.(?:gnu\.lto|gnu\.linkonce|gnu\.warning|llvm)|.*\.(?:gnu\.lto|gnu\.linkonce)")
+_RELOCATED: Final = re.compile(r"^\.rela?(?=\.|[^a.])")
+_LISTS: Final = {"ctors": "init_array", "preinit_array": "init_array", "dtors": "fini_array"}
 _GROUP, _EXTENDED, _RELOCATABLE = 17, 18, 1
 _PLACED: Final = 0x80 | 0x200 | 0x200000  # SHF_LINK_ORDER, SHF_GROUP, SHF_GNU_RETAIN
 _GLOBAL: Final = 1
@@ -54,7 +56,7 @@ def check_order(members: list[tuple[bytes, View]], index: list[tuple[bytes, byte
         for part in parts:
             if part.type in (_GROUP, _EXTENDED) or part.flags & _PLACED or _NEVER.match(part.name):
                 _refuse(name, f"{part.name} is put together by more than its place")
-        ordered.update({p.name for p in parts if not _PLAIN.fullmatch(p.name)})
+        ordered.update({_list(p.name) for p in parts if not _PLAIN.fullmatch(p.name)})
         held = tuple(sorted((p.name, elf.bytes(p)) for p in elf.sections if p.name in _SAID))
         said.add((header.machine, header.flags, header.os_abi, header.bits, header.big, held))
         defined += [(symbol, name) for symbol in _defined(name, elf)]
@@ -69,6 +71,14 @@ def check_order(members: list[tuple[bytes, View]], index: list[tuple[bytes, byte
         raise Refused("members", "another order, and what they say of the whole differs")
     if index is not None and sorted(defined) != sorted(index):
         raise Refused("symbol index", "another order of members, and it does not list just what they define")
+
+
+def _list(name: str) -> str:
+    """What a section becomes a part of: all priorities of a list, and its older name, are put into one (GNU ld's and
+    lld's default scripts sort ``.init_array.NNNNN`` and ``.ctors.NNNNN`` by number, and equal ones by file)."""
+    plain = _RELOCATED.sub("", name)
+    first = plain.split(".")[1] if plain.startswith(".") else plain.partition(".")[0]
+    return _LISTS.get(first, first)
 
 
 def _defined(name: bytes, elf: OwnedElf) -> list[bytes]:

@@ -44,13 +44,16 @@ def _holds(member: Place, start: int, end: int) -> bool:
 
 
 def _directories(view: View) -> Iterator[tuple[int, int]]:
-    """Where each archive begins that a reader might find at the end, and where its directory ends."""
+    """Where each archive begins that a reader might find at the end, and where its directory ends. Some go back by the
+    directory's size (Python, Java), others (BusyBox's unzip, yauzl) go by its offset in the file alone."""
     at = max(len(view) - _REACH, 0)
     while (at := view.find(_END, at)) >= 0:
         if at + 22 <= len(view):
             size, offset = view.u32(at + 12), view.u32(at + 16)
             if at >= 20 and view.take(at - 20, 4) == _ZIP64:
                 yield -1, at  # offsets elsewhere: not followed
-            elif size <= at and view.take(at - size, 4) == _ENTRY:
+            if size <= at and view.take(at - size, 4) == _ENTRY:
                 yield at - size - offset, at
+            if offset <= at and view.take(offset, 4) == _ENTRY:
+                yield 0, at
         at += 1
