@@ -211,6 +211,48 @@ def test_patches_of_a_source_package_are_back_ports() -> None:
         assert [c.patched for c in tree.inventory().components] == [patched]
 
 
+def _recipe(system: str, **fields: Any) -> Fact:
+    return {"fact": "source.recipe", "system": system, **fields}
+
+
+def test_patches_that_openwrt_applies_are_back_ports() -> None:
+    """Every file of the folder "patches" beside the Makefile, for the package of that version and release."""
+    mended: Fact = {"fact": "source.patch", "vulnerabilities": ["CVE-2021-36369"]}
+    for version, release, patched in (
+        ("2020.81-3", "3", ["CVE-2021-36369"]),
+        ("2020.81-r3", "3", ["CVE-2021-36369"]),
+        ("2020.81-2", "3", []),
+        ("2020.81-3", "", []),  # the Makefile computes it
+    ):
+        tree = Tree()
+        tree.add("usr/lib/opkg/status", package("dropbear", version, source="package/network/services/dropbear"))
+        tree.add("openwrt/package/dropbear/Makefile", _recipe("openwrt", version="2020.81", release=release))
+        tree.add("openwrt/package/dropbear/patches/001-CVE-2021-36369.patch", mended)
+        tree.add("openwrt/package/other/patches/x.patch", {**mended, "vulnerabilities": ["CVE-2022-1"]})
+        tree.add("openwrt/package/dropbear/src/patches.old/x.patch", {**mended, "vulnerabilities": ["CVE-2022-2"]})
+        assert [c.patched for c in tree.inventory().components] == [patched]
+
+
+def test_patches_that_yocto_lists_are_back_ports() -> None:
+    """What SRC_URI of the recipe, or of a file that it takes in, lists, and is there."""
+
+    def patch(cve: str) -> Fact:
+        return {"fact": "source.patch", "vulnerabilities": [cve]}
+
+    for version, patched in (("1.36.1-r0", ["CVE-2022-48174", "CVE-2023-42364"]), ("1.36.1-r1", [])):
+        tree = Tree()
+        tree.add("var/lib/opkg/status", package("busybox", version))
+        folder = "layers/meta/recipes-core/busybox"
+        own = _recipe("yocto", name="busybox", version="1.36.1", patches=["a.patch"], includes=["busybox.inc"])
+        tree.add(f"{folder}/busybox_1.36.1.bb", own)
+        tree.add(f"{folder}/busybox.inc", _recipe("yocto", name="busybox.inc", patches=["b.patch", "gone.patch"]))
+        tree.add(f"{folder}/busybox/a.patch", patch("CVE-2022-48174"))
+        tree.add(f"{folder}/files/b.patch", patch("CVE-2023-42364"))
+        tree.add(f"{folder}/files/unlisted.patch", patch("CVE-2022-1"))
+        tree.add("layers/meta/recipes-core/other/files/a.patch", patch("CVE-2022-2"))
+        assert [c.patched for c in tree.inventory().components] == [patched]
+
+
 def test_what_is_started_listens_or_is_loaded() -> None:
     tree = Tree()
     elf: Fact = {"fact": "elf.identity"}

@@ -19,17 +19,20 @@ from banbury.supply import kernels
 from banbury.supply import products as table
 from banbury.supply.merge import Group, grouped
 from banbury.supply.parts import kernels_of, parts_of
-from banbury.supply.patched import patched_ids
+from banbury.supply.patched import in_recipes, patched_ids
+from banbury.supply.products import source_name
 from banbury.supply.purls import package_url
 from banbury.supply.reach import TAGS as REACH
 from banbury.supply.reach import Reach
-from banbury.supply.stated import Claim, Package, by_tag, claims
+from banbury.supply.stated import Claim, Package, Stated, by_tag, claims
 
 _TAGS: Final = REACH | {
     "package.installed",
     "package.control",
     "package.changelog",
     "package.patches",
+    "source.recipe",
+    "source.patch",
     "kernel.banner",
     "kernel.boot-loader",
     "kernel.config",
@@ -61,7 +64,7 @@ def make_inventory(
     found += [Claim(identity=identity) for identity in identities]
     groups, loose = grouped(kernels.counted(found, kernels.sources(stated["kernel.banner"], stated["kernel.config"])))
     reach = Reach(nodes, stated)
-    fixed = patched_ids(stated["package.changelog"], stated["package.patches"]) if package_databases else {}
+    fixed = _fixed(stated) if package_databases else {}
     ids = _ids(groups)
     owners = _owners(groups, ids)
     components = [_component(group, ids[n], reach, fixed, owners) for n, group in enumerate(groups)]
@@ -75,6 +78,14 @@ def make_inventory(
         kernels=kernels_of(components, nodes, files),
         parts=parts_of(components, files),
     )
+
+
+def _fixed(stated: dict[str, list[Stated]]) -> dict[tuple[str, str], list[str]]:
+    """What package data names as fixed, by package (or source) and version."""
+    found = patched_ids(stated["package.changelog"], stated["package.patches"])
+    for key, ids in in_recipes(stated["source.recipe"], stated["source.patch"]).items():
+        found[key] = sorted({*found.get(key, ()), *ids})
+    return found
 
 
 def _ids(groups: list[Group]) -> list[str]:
@@ -132,7 +143,7 @@ def _fixed_in(package: Package, fixed: Mapping[tuple[str, str], list[str]]) -> l
     one whose source is numbered in another way states that number with the source's name."""
     source, _, rest = package.source.partition(" ")
     numbers = {package.version, _REBUILT.sub("", package.version), rest.strip("() ")}
-    names = {package.name, source}
+    names = {package.name, source, source_name(package.manager, package.source)} - {""}
     return [cve for name in sorted(names) for number in sorted(numbers) for cve in fixed.get((name, number), [])]
 
 

@@ -154,11 +154,12 @@ def by_package(manager: str, name: str, version: str = "", source: str = "") -> 
         return found
     if manager == "dpkg" and name.endswith("-udeb"):  # the installer's form of a package; its record names no source
         return _named(manager, name.removesuffix("-udeb"), version)
-    origin = _source_name(manager, source)
+    origin = source_name(manager, source)
     return _named(manager, origin, version) if origin and origin != name else ""
 
 
-def _source_name(manager: str, source: str) -> str:
+def source_name(manager: str, source: str) -> str:
+    """The name of a source package in what a package states of its source."""
     text = source.strip()[:400].split(" ")[0]
     if manager == "opkg":
         return "" if text.startswith("package/kernel/") else text.rstrip("/").rpartition("/")[2]
