@@ -215,8 +215,10 @@ def _ar_free(mutant: bytes, at: int, value: int) -> bool:
 
 
 def _zip_free(mutant: bytes, at: int, value: int) -> bool:
-    """The mark for text. Whatever local header and directory state twice cannot change alone."""
+    """The mark for text, the version of the writer. Whatever both headers state cannot change alone."""
     central = [m.start() for m in re.finditer(b"PK\1\2", mutant)]
+    if any(at == start + 4 for start in central):
+        return value in (10, 20, 30, 45, 63)
     if any(at == start + 36 for start in central):
         return value in (0, 1)
     for start in (m.start() for m in re.finditer(b"PK\3\4", mutant)):

@@ -19,6 +19,7 @@ from tests.equivalence import (  # noqa: F401 - they enter their pairs
     consumer_pairs_names,
     consumer_pairs_parts,
     consumer_pairs_times,
+    consumer_pairs_tools,
 )
 from tests.equivalence.container_pairs import HARMLESS, TAMPERED
 from tests.equivalence.outside import firmware

@@ -158,7 +158,7 @@ def read_super(view: View, at: int) -> Super:
     def u16(offset: int) -> int:
         return view.u16(at + offset)
 
-    if not view.startswith(MAGIC, at + 56) or u32(24) > 6 or u16(58) & ~7 or u32(76) > 1 or not 1 <= u16(60) <= 3:
+    if not view.startswith(MAGIC, at + 56) or u32(24) > 6 or u16(58) & ~7 or u32(76) > 1 or u16(60) > 3:
         raise Malformed("no ext superblock", offset=at)
     raw = view.take(at, 1024)
     revision = u32(76)

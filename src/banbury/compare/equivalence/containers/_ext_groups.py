@@ -23,7 +23,7 @@ from banbury.formats.view import View
 _KNOWN: Final = frozenset((
     "has_journal", "ext_attr", "resize_inode", "dir_index", "filetype", "extent", "64bit", "flex_bg",
     "metadata_csum_seed", "sparse_super", "large_file", "huge_file", "uninit_bg", "dir_nlink", "extra_isize",
-    "metadata_csum",
+    "metadata_csum", "orphan_file",
 ))  # fmt: skip
 #: Fields of the superblock, as (offset, size): those that must be equal in both images,
 EXACT: Final = {
@@ -49,6 +49,7 @@ _CHECKED: Final = (
 _WITH: Final = {
     "64bit": ((0x150, 12), (0xFE, 2)), "has_journal": ((0xFD, 1), (0x10C, 68)), "resize_inode": ((0xCE, 2),),
     "metadata_csum": ((0x175, 1), (0x3FC, 4)), "flex_bg": ((0x174, 1),), "metadata_csum_seed": ((0x270, 4),),
+    "orphan_file": ((0x280, 4),),
 }  # fmt: skip
 _INODE_UNINIT, _BLOCK_UNINIT, _ZEROED = 1, 2, 4
 
@@ -124,11 +125,13 @@ class Disk:
         constant(self.view, start + size, start + self._table_blocks() * self.block, (0,), "group descriptors")
         rows = np.frombuffer(self.view.take(start, size), np.uint8).reshape(-1, sb.desc_size)
         wide = sb.desc_size >= 64
-        zero = [(0x14, 0x18)] if self.checked else [(0x12, 0x20)]
+        zero = [(0x14, 0x18)] if self.checked else [(0x13, 0x20)]
         zero += [(0x34, 0x38), (0x3C, sb.desc_size)] if wide else []
         if not sb.has("metadata_csum"):
             zero += [(0x18, 0x1C), (0x38, 0x3C)] if wide else [(0x18, 0x1C)]
-        if any(rows[:, a:b].any() for a, b in zero) or sb.desc_size not in (32, 64):
+        # without checksums nobody asks whether a table of inodes was zeroed (Linux, fs/ext4/super.c)
+        odd = not self.checked and (rows[:, 0x12] & ~np.uint8(_ZEROED)).any()
+        if odd or any(rows[:, a:b].any() for a, b in zero) or sb.desc_size not in (32, 64):
             raise Refused("group descriptors", "reserved bytes that are not zero", [Range(start, start + size)])
         self._check_sums(rows, start)
         return rows
@@ -169,6 +172,7 @@ class Disk:
     def _claim_groups(self) -> None:
         sb, size = self.sb, self._table_blocks()
         self.used[sb.first_data_block] = False
+        self.uncopied = False
         self.backups = [g for g in range(1, sb.groups) if sb.has_super(g)]
         for group in (0, *self.backups):
             start = sb.group_start(group)
@@ -182,9 +186,15 @@ class Disk:
                 self.claim(place, count)
 
     def _check_copy(self, start: int, size: int, group: int) -> None:
-        """A copy is the superblock but for its number, its state and its checksum."""
+        """A copy is the superblock but for its number (genext2fs leaves 0), its state and its checksum; or no copy was
+        written (genext2fs, of several groups)."""
+        end = (start + 1 + size + self.sb.reserved_gdt) * self.block
+        if not self.sb.has("metadata_csum") and self.view.run(start * self.block, end) == end - start * self.block:
+            constant(self.view, start * self.block, end, (0,), "copy of the superblock")
+            self.uncopied = True
+            return
         copy = bytearray(self.view.take(start * self.block, 1024))
-        if int.from_bytes(copy[0x5A:0x5C], "little") != group or int.from_bytes(copy[0x3A:0x3C], "little") > 1:
+        if int.from_bytes(copy[0x5A:0x5C], "little") not in (0, group) or int.from_bytes(copy[0x3A:0x3C], "little") > 1:
             raise Refused("copy of the superblock", "of another group, or not clean", [self.where(start)])
         if self.sb.has("metadata_csum") and crc32c(0xFFFFFFFF, bytes(copy[:0x3FC])) != int.from_bytes(
             copy[0x3FC:], "little"
@@ -299,6 +309,7 @@ def super_fields(disk: Disk) -> dict[str, object]:
     """The exact fields, in a form to be shown."""
     out: dict[str, object] = {name: disk.field(span).rstrip(b"\0").hex() for name, span in EXACT.items()}
     del out["reserved blocks"]  # follows from the size
+    out["groups without a copy of it"] = disk.uncopied
     return out
 
 

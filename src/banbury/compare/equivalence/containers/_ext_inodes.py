@@ -288,7 +288,7 @@ class Inodes:
                 if hashes < 0:
                     hashes = 0
                     break
-            if total != hashes or not found:
+            if total not in (0, hashes) or not found:  # 0: not to be shared (fs/ext4/xattr.c), as libext2fs leaves it
                 raise Refused("attributes", "a hash is wrong", where)
             self._blocks[block] = found, users
         return self._blocks[block][0]

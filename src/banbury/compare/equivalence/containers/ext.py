@@ -27,6 +27,7 @@ from banbury.formats.readers._crc import crc32c, crc32c_rows
 from banbury.formats.readers._ext_super import SUPER_AT
 from banbury.formats.view import Buffer, View
 
+_ORPHANS: Final = 512  # blocks of the file of orphans (fs/ext4/orphan.c)
 _ROOT, _RESIZE, _JOURNAL = 2, 7, 8
 _DEVICES: Final = ("character device", "block device")
 _JOURNAL_HEAD: Final = struct.Struct(">12I16s6IB3sII")
@@ -55,7 +56,12 @@ class _Image:
                 raise Refused(f"inode {number}", "is reserved and not in use")
             if number != _ROOT:
                 self._special(number)
-        ordinary = [_ROOT, *(n for n in used if n >= sb.first_inode)]
+        orphans = int.from_bytes(self.disk.raw[0x280:0x284], "little")  # zero without that feature
+        if sb.has("orphan_file"):
+            if orphans < sb.first_inode or orphans not in used:
+                raise Refused("superblock", "names no file of orphans", [Range(SUPER_AT + 0x280, SUPER_AT + 0x284)])
+            self._orphans(self.inodes.read(orphans))
+        ordinary = [_ROOT, *(n for n in used if n >= sb.first_inode and n != orphans)]
         for number in ordinary:
             self.described[number] = self._describe(self.inodes.read(number))
         tree = grow(self.described[_ROOT], len(ordinary), self._entries, self._content)
@@ -181,6 +187,26 @@ class _Image:
             raise Refused("journal", "reserved bytes that are not zero", where)
         if check != (crc32c(0xFFFFFFFF, raw[:0xFC] + bytes(4) + raw[0x100:]) if checked else 0):
             raise Refused("journal", "its checksum is wrong", where)
+
+    def _orphans(self, record: Record) -> None:
+        """The file that lists inodes to be deleted after a crash: it lists none (``orphan.rst``, fs/ext4/orphan.c)."""
+        where = [record.where]
+        runs, maps = self.inodes.runs(record)
+        count = sum(n for _, _, n in runs)
+        plain = (record.mode, record.links, record.uid, record.gid, record.acl) == (0o100600, 1, 0, 0, 0)
+        if not plain or record.flags & ~EXTENTS or record.tail.strip(b"\0"):
+            raise Refused("orphan file", "attributes of what no name leads to", where)
+        if not 0 < count <= _ORPHANS or count * self.block != record.size:
+            raise Refused("orphan file", "with holes, too large, or of another size than stated", where)
+        if record.blocks != (count + maps) * (self.block // 512):
+            raise Refused("orphan file", "states another number of blocks than it has", where)
+        seed = crc32c(self.sb.seed, struct.pack("<II", record.number, record.generation))
+        for place in (first + i for _, first, length in runs for i in range(length)):
+            raw = self.view.take(place * self.block, self.block)
+            start = crc32c(seed, struct.pack("<Q", place)) if self.sb.has("metadata_csum") else None
+            check = 0 if start is None else crc32c(start, raw[:-8])
+            if raw[:-8].strip(b"\0") or raw[-8:] != struct.pack("<II", 0x0B10CA04, check):
+                raise Refused("orphan file", "lists something, or a checksum is wrong", [self.disk.where(place)])
 
     # Directories
 

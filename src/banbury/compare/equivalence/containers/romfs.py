@@ -1,13 +1,14 @@
 """romfs: the tree that the kernel mounts.
 
 Every byte belongs to the header, a file's header or a file's content, or is zero; all checksums are right. Order and
-alignment are free.
+alignment are free, and a name that states the time of making.
 
 Source: Linux ``Documentation/filesystems/romfs.rst``, ``fs/romfs/super.c``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers._filesystem import Inode, Spans, constant, grow, whole
-from banbury.compare.equivalence.containers.contract import Comparator, Place, Work
+from banbury.compare.equivalence.containers.contract import Comparator, Free, Place, Work
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.tree import Tree, compare_trees
 from banbury.formats.view import View
@@ -28,6 +29,8 @@ _KINDS: Final = (
 #: Permissions as the kernel makes them up (romfs_modemap); the executable bit adds 0111.
 _MODES: Final = (0, 0o644, 0o644, 0o777, 0o600, 0o600, 0o644, 0o644)
 _EXECUTABLE: Final = 8
+#: The name that genromfs gives where it is told none: the time of making.
+_UNNAMED: Final = re.compile(rb"rom [0-9a-f]{8}")
 
 
 class _Header(Struct, frozen=True):
@@ -140,7 +143,10 @@ class _Image:
 def _compare(work: Work) -> None:
     one, other = (_Image(view, place.start) for view, place in work.sides)
     trees = [image.tree() for image in (one, other)]
-    work.exactly("header", *({"name": image.name} for image in (one, other)))
+    if all(_UNNAMED.fullmatch(image.name) for image in (one, other)):
+        work.free(*({"name": Free("romfs.name", image.name, Range(16, image.first))} for image in (one, other)))
+    else:
+        work.exactly("header", *({"name": image.name} for image in (one, other)))
     work.account.explain("romfs.layout", *whole(work))
     compare_trees(work, *trees, order="romfs.layout")
 

@@ -32,10 +32,16 @@ from banbury.formats.view import Buffer, View
 _END: Final = struct.Struct("<IHHHHIIH")
 _CENTRAL: Final = struct.Struct("<IHHHHHHIIIHHHHHII")
 _LOCAL: Final = struct.Struct("<IHHHHHIIIHH")
-_FREE_FLAGS: Final = 0x000E  # level of DEFLATE, and whether a descriptor follows the data
+#: Level of DEFLATE, undefined for stored members (Info-ZIP sets it there too), and whether a descriptor follows.
+_FREE_FLAGS: Final = 0x000E
 _KNOWN_FLAGS: Final = 0x080E
 _DESCRIPTOR: Final = 0x0008
 _TIMES: Final = 0x5455
+_TIMES_NTFS: Final = 0x000A
+_NTFS: Final = struct.pack("<IHH", 0, 1, 24)  # and the times of change, access and creation (APPNOTE, 4.5.5)
+#: Versions of the specification that the usual writers say they know (jar, Python, libarchive, Info-ZIP, 7-Zip), and of
+#: which no reader makes anything. Others tell some readers how a name is coded (unzip 6.0, Ext_ASCII_TO_Native).
+_WRITERS: Final = (10, 20, 30, 45, 63)
 _RECORD: Final = re.compile(rb"[^/]+\.dist-info/RECORD")
 _LONGEST: Final = 8 << 20  # bytes of a RECORD
 _STEP: Final = 1 << 20
@@ -66,6 +72,7 @@ class _Entry(Struct, kw_only=True):
     extra: tuple[tuple[int, bytes], ...]
     local: int
     extra_local: tuple[tuple[int, bytes], ...] = ()
+    ahead: tuple[int, int, int] = (0, 0, 0)
     start: int = 0
     end: int = 0
     marked: bool = True
@@ -136,18 +143,19 @@ def _local(view: View, entry: _Entry) -> int:
     if (sign, needed, flags, method, date << 16 | time, name) != same:
         where = [Range(at, at + 30)]
         raise Refused(f"local header at {at}", "states something else than the central directory", where)
-    if entry.flags & ~_KNOWN_FLAGS or entry.method not in (0, 8) or (entry.method == 0 and entry.flags & 0xE):
+    if entry.flags & ~_KNOWN_FLAGS or entry.method not in (0, 8) or (entry.method == 0 and entry.flags & _DESCRIPTOR):
         raise Refused(f"local header at {at}", f"flags {entry.flags:#x} or method {entry.method} are not decided")
     entry.extra_local = _extra(view.take(at + _LOCAL.size + length, more))
     entry.start = at + _LOCAL.size + length + more
     entry.end = end = entry.start + entry.packed
     view.mem(entry.start, entry.packed)
     stated = (entry.crc, entry.packed, entry.size)
+    entry.ahead = (crc, packed, size)
     if not entry.flags & _DESCRIPTOR:
         if (crc, packed, size) != stated:
             raise Refused(f"local header at {at}", "states another checksum or size than the central directory")
         return end
-    if (crc, packed, size) not in ((0, 0, 0), stated):
+    if (crc, packed, size) not in ((0, 0, 0), (0, 0, entry.size), stated):
         raise Refused(f"local header at {at}", "states another checksum or size than the central directory")
     raw = struct.pack("<III", *stated)
     if view.startswith(_MARK + raw, end):
@@ -188,15 +196,18 @@ def _tree(view: View, spool: Spool, raw: bool) -> tuple[Tree, list[bytes], tuple
         if folder and entry.size:
             raise Refused(f"central record at {entry.at}", "a folder with content")
         place = spool.put(_content(view, entry))
-        known = {n: [(k, v) for k, v in e if k != _TIMES] for n, e in (("c", entry.extra), ("l", entry.extra_local))}
-        times = tuple(v for k, v in (*entry.extra, *entry.extra_local) if k == _TIMES)
+        timed = (_TIMES, _TIMES_NTFS)
+        known = {n: [(k, v) for k, v in e if k not in timed] for n, e in (("c", entry.extra), ("l", entry.extra_local))}
+        times = tuple((k, v) for k, v in (*entry.extra, *entry.extra_local) if k in timed)
         _check_times(entry)
+        usual = entry.made & 0xFF in _WRITERS and not raw
+        made = entry.made & 0xFF00 | _WRITERS[0] if usual else entry.made
         tree.add(
             Node(
                 name=entry.name,
                 kind="directory" if folder else "file",
                 attributes={
-                    "system and version that made it": entry.made,
+                    "system and version that made it": made,
                     "version needed": 20 if entry.needed == 10 and not raw else entry.needed,
                     "external attributes": f"{entry.external:#010x}",
                     "internal attributes": entry.internal & ~1,
@@ -211,10 +222,11 @@ def _tree(view: View, spool: Spool, raw: bool) -> tuple[Tree, list[bytes], tuple
                 time=(entry.time, times),
                 free=(
                     Free("zip.time", (entry.time, times), Range(entry.at + 12, entry.at + 16)),
+                    Free("zip.encoding", entry.made, Range(entry.at + 4, entry.at + 5)),
                     Free("zip.text-mark", entry.internal & 1, Range(entry.at + 36, entry.at + 38)),
                     Free(
                         "zip.encoding",
-                        (entry.method, entry.flags & _FREE_FLAGS, entry.needed, _digest(view, entry)),
+                        (entry.method, entry.flags & _FREE_FLAGS, entry.needed, entry.ahead, _digest(view, entry)),
                         Range(entry.local, entry.end),
                     ),
                 ),
@@ -253,13 +265,16 @@ def _digest(view: View, entry: _Entry) -> tuple[int, int]:
 
 
 def _check_times(entry: _Entry) -> None:
-    """An extended timestamp: a byte of flags, and four bytes for each time that they announce."""
+    """An extended timestamp: a byte of flags, and four bytes for each time that they announce, in the directory for all
+    of them (libarchive) or for the first alone. Times of NTFS: one attribute of three times of eight bytes."""
     for (kind, raw), central in (*((x, True) for x in entry.extra), *((x, False) for x in entry.extra_local)):
         if kind == _TIMES:
             flags = raw[0] if raw else 8
-            times = 1 if central else (flags & 1) + (flags >> 1 & 1) + (flags >> 2 & 1)
-            if flags & ~7 or len(raw) != 1 + 4 * times or not flags & 1:
+            sizes = {5 if central else 0, 1 + 4 * (flags & 7).bit_count()}
+            if flags & ~7 or len(raw) not in sizes or not flags & 1:
                 raise Refused(f"central record at {entry.at}", "a timestamp in an odd form")
+        if kind == _TIMES_NTFS and not (len(raw) == 32 and raw.startswith(_NTFS)):
+            raise Refused(f"central record at {entry.at}", "times of NTFS in an odd form")
 
 
 def _directory(view: View) -> int:

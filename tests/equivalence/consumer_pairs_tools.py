@@ -1,0 +1,343 @@
+"""What the usual tools write otherwise when they are asked for another level, or a second later, and what a change of
+content or rights beside it looks like.
+
+See :mod:`tests.equivalence.consumer_pairs`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from banbury.compare.corpus.trees import Node, base
+from banbury.compare.corpus.writers.romdisks import romfs
+from banbury.compare.corpus.writers.zip import Part
+from banbury.compare.corpus.writers.zip import write as zipped
+from tests.equivalence.container_pairs import harmless, pair, tampered
+from tests.equivalence.pairs import Sample
+
+_TEXT = b"".join(b"line %d of a file\n" % n for n in range(400))
+_PARTS = [
+    Part(name="etc/"), Part(name="etc/text", data=_TEXT), Part(name="short", data=b"\x8b\x01", method=0),
+    Part(name="bin/run", data=b"#!/bin/sh\n" * 9, mode=0o100755),
+]  # fmt: skip
+
+# --- zip -------------------------------------------------------------------------------------------------------------
+
+
+def _leveled(level: int, flags: int, **changed: object) -> list[Part]:
+    """As Info-ZIP writes them: the level in the flags, of stored members too."""
+    return [
+        Part(**{**_fields(p), "level": level, "flags": flags, **(changed if p.name == "bin/run" else {})})  # type: ignore[arg-type]
+        for p in _PARTS
+    ]
+
+
+def _fields(part: Part) -> dict[str, object]:
+    return {name: getattr(part, name) for name in part.__struct_fields__}
+
+
+@harmless("zip-level-in-flags")
+def _() -> Sample:
+    return Sample(zipped(_leveled(9, 2)), zipped(_leveled(1, 4)))
+
+
+@tampered("zip-level-mode")
+def _() -> Sample:
+    return Sample(zipped(_leveled(9, 2)), zipped(_leveled(1, 4, mode=0o104755)))
+
+
+@tampered("zip-level-content")
+def _() -> Sample:
+    return Sample(zipped(_leveled(9, 2)), zipped(_leveled(1, 4, data=b"#!/bin/su\n" * 9)))
+
+
+@tampered("zip-level-name")
+def _() -> Sample:
+    return Sample(zipped(_leveled(9, 2)), zipped(_leveled(1, 4, name="bin/ran")))
+
+
+def _written_by(version: int) -> bytes:
+    """Two members by a writer of this version, and one name beyond ASCII."""
+    raw = bytearray(zipped([Part(name="caf\u00e9", data=_TEXT)]))
+    at = raw.index(b"PK\1\2")
+    raw[at + 4 : at + 6] = struct.pack("<H", version)
+    return bytes(raw)
+
+
+@harmless("zip-writer")
+def _() -> Sample:
+    return Sample(_written_by(0x0314), _written_by(0x031E))
+
+
+@tampered("zip-writer-names")
+def _() -> Sample:
+    """unzip takes a name by a FAT writer of version 2.6 for ISO 8859-1, and by one of 2.0 for code page 437."""
+    return Sample(_written_by(20), _written_by(26))
+
+
+@tampered("zip-writer-system")
+def _() -> Sample:
+    return Sample(_written_by(0x0314), _written_by(0x0014))
+
+
+def _ntfs(*times: int, more: bytes = b"") -> bytes:
+    body = struct.pack("<IHH3Q", 0, 1, 24, *times) + more
+    return struct.pack("<HH", 0x000A, len(body)) + body
+
+
+@harmless("zip-ntfs-time")
+def _() -> Sample:
+    """As 7-Zip writes them: in the directory alone."""
+    start = 0x01DCE0F4_00000000
+    a, b = (_ntfs(start + n, start + 2 * n, start) for n in (1, 70_000_000))
+    return pair(zipped([Part(name="a", data=_TEXT, extra=extra)]) for extra in (a, b))
+
+
+@tampered("zip-ntfs-more")
+def _() -> Sample:
+    """Another attribute behind the times."""
+    start = 0x01DCE0F4_00000000
+    a, b = (_ntfs(start, start, start, more=struct.pack("<HH4s", 2, 4, more)) for more in (b"abcd", b"efgh"))
+    return pair(zipped([Part(name="a", data=_TEXT, extra=extra)]) for extra in (a, b))
+
+
+def _streamed(size: int) -> bytes:
+    """With a descriptor, and ``size`` in the local header, as libarchive has it."""
+    raw = bytearray(zipped([Part(name="a", data=_TEXT, descriptor=True)]))
+    struct.pack_into("<I", raw, 22, size)
+    return bytes(raw)
+
+
+@harmless("zip-size-ahead")
+def _() -> Sample:
+    return Sample(_streamed(0), _streamed(len(_TEXT)))
+
+
+@tampered("zip-size-ahead-wrong")
+def _() -> Sample:
+    return Sample(_streamed(0), _streamed(len(_TEXT) + 1))
+
+
+def _central_times(count: int) -> bytes:
+    """A timestamp that announces three times, of which the directory has one or all."""
+    times = struct.pack("<3I", 1_600_000_000, 1_600_000_001, 1_600_000_002)
+    whole, short = (struct.pack("<HHB", 0x5455, 1 + 4 * n, 7) + times[: 4 * n] for n in (3, count))
+    return zipped([Part(name="a", data=_TEXT, extra=short, local_extra=whole)])
+
+
+@harmless("zip-times-in-directory")
+def _() -> Sample:
+    return Sample(_central_times(1), _central_times(3))
+
+
+@tampered("zip-times-odd")
+def _() -> Sample:
+    return Sample(_central_times(1), _central_times(2))
+
+
+def tool(name: str) -> str:
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def _info_zip(level: int, text: bytes = _TEXT) -> bytes:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "etc").mkdir()
+        (folder / "etc/text").write_bytes(text)
+        (folder / "short").write_bytes(b"#!/bin/sh\n")
+        (folder / "link").symlink_to("etc/text")
+        command = [tool("zip"), "-qryX", f"-{level}", "out.zip", "etc", "short", "link"]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        return (folder / "out.zip").read_bytes()
+
+
+@harmless("zip-by-info-zip")
+def _() -> Sample:
+    return Sample(_info_zip(1), _info_zip(9))
+
+
+@tampered("zip-by-info-zip-content")
+def _() -> Sample:
+    return Sample(_info_zip(1), _info_zip(9, _TEXT.replace(b"7", b"8", 1)))
+
+
+# --- ext -------------------------------------------------------------------------------------------------------------
+
+
+def ext(
+    options: Sequence[str], *, number: int = 1, time: int = 1_600_000_000, text: bytes = _TEXT, mark: bytes = b""
+) -> bytes:
+    """An image by mke2fs of 8 MiB, with its identities and times. ``mark``: an extended attribute of a file."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "root"
+        (folder / "etc").mkdir(parents=True)
+        (folder / "etc/text").write_bytes(text)
+        (folder / "empty").touch()
+        if mark:
+            try:
+                os.setxattr(folder / "etc/text", "user.mark", mark)
+            except OSError as error:
+                pytest.skip(f"no extended attributes here: {error.strerror}")
+        (folder / "link").symlink_to("etc/text")
+        uuid = f"{number:08x}-0000-4000-8000-000000000001"
+        kinds = ["-q", "-F", "-U", uuid, "-E", f"hash_seed={uuid},root_owner=0:0", "-b", "1024", "-N", "64"]
+        subprocess.run(
+            [tool("mke2fs"), *kinds, *options, "-d", str(folder), str(Path(name) / "image"), "8M"],
+            check=True, capture_output=True, env={"MKE2FS_CONFIG": "/dev/null", "PATH": "/usr/sbin:/sbin:/usr/bin:/bin",
+                                                  "E2FSPROGS_FAKE_TIME": str(time)},
+        )  # fmt: skip
+        return (Path(name) / "image").read_bytes()
+
+
+_PLAIN = ("-t", "ext4", "-O", "has_journal,extent,^metadata_csum,^uninit_bg")
+_EXT2 = ("-t", "ext2", "-I", "128", "-O", "ext_attr,^resize_inode")
+_ORPHANS = ("-t", "ext4", "-O", "has_journal,extent,64bit,metadata_csum,orphan_file")
+
+
+@harmless("ext4-unchecked")
+def _() -> Sample:
+    return Sample(ext(_PLAIN), ext(_PLAIN, number=2, time=1_700_000_000))
+
+
+@harmless("ext4-zeroed-tables")
+def _() -> Sample:
+    later = [*_PLAIN, "-E", "lazy_itable_init=0,hash_seed=00000003-0000-4000-8000-000000000001"]
+    return Sample(ext(_PLAIN), ext(later))
+
+
+@tampered("ext4-unchecked-flags")
+def _() -> Sample:
+    """A flag of groups that says that there are no inodes, where no checksums are."""
+    honest = ext(_PLAIN)
+    return Sample(honest, honest[: 2048 + 0x12] + b"\1" + honest[2048 + 0x13 :])
+
+
+@harmless("ext2-identity")
+def _() -> Sample:
+    return Sample(ext(_EXT2), ext(_EXT2, number=2, time=1_700_000_000))
+
+
+@tampered("ext2-identity-content")
+def _() -> Sample:
+    return Sample(ext(_EXT2), ext(_EXT2, number=2, text=_TEXT.replace(b"7", b"8", 1)))
+
+
+@harmless("ext2-attributes")
+def _() -> Sample:
+    """In a block of their own, whose hash libext2fs leaves out."""
+    return Sample(ext(_EXT2, mark=b"one"), ext(_EXT2, mark=b"one", number=2))
+
+
+@tampered("ext2-attributes-value")
+def _() -> Sample:
+    return Sample(ext(_EXT2, mark=b"one"), ext(_EXT2, mark=b"two", number=2))
+
+
+@tampered("ext2-attributes-hash")
+def _() -> Sample:
+    """Neither none nor the right one: Linux could take the block for another file's attributes."""
+    honest, raw = (bytearray(ext(_EXT2, mark=b"one", number=n)) for n in (1, 2))
+    raw[raw.index(b"\0\0\2\xea\1\0\0\0") + 12] = 1
+    return Sample(bytes(honest), bytes(raw))
+
+
+@harmless("ext2-uncopied")
+def _() -> Sample:
+    """As genext2fs writes it: one group's number in the copies, or none."""
+    images = [bytearray(ext([*_EXT2, "-g", "2048"], number=n)) for n in (1, 2)]
+    for raw in images:
+        for group in (1, 3):
+            start = (1 + 2048 * group) * 1024
+            raw[start : start + 2048] = bytes(2048) if group == 1 else raw[start : start + 0x5A] + bytes(2) + raw[
+                start + 0x5C : start + 2048
+            ]  # fmt: skip
+    return pair(map(bytes, images))
+
+
+@tampered("ext2-copy-lost")
+def _() -> Sample:
+    """Without its copies on one side alone."""
+    images = [bytearray(ext([*_EXT2, "-g", "2048"], number=n)) for n in (1, 2)]
+    images[1][2049 * 1024 : 2051 * 1024] = bytes(2048)
+    return pair(map(bytes, images))
+
+
+@tampered("ext2-copy-half")
+def _() -> Sample:
+    """A copy of nothing but a byte of the group descriptors."""
+    images = [bytearray(ext([*_EXT2, "-g", "2048"], number=n)) for n in (1, 2)]
+    for raw in images:
+        raw[2049 * 1024 : 2051 * 1024] = bytes(2047) + b"\1"
+    return pair(map(bytes, images))
+
+
+@harmless("ext4-orphan-file")
+def _() -> Sample:
+    return Sample(ext(_ORPHANS), ext(_ORPHANS, number=2, time=1_700_000_000))
+
+
+def _orphans(raw: bytearray) -> int:
+    """Where the first block of the file of orphans ends."""
+    return raw.index(struct.pack("<I", 0x0B10CA04)) + 8
+
+
+_ORPHANS_BARE = ("-t", "ext4", "-O", "has_journal,extent,^metadata_csum,orphan_file")
+
+
+@tampered("ext4-orphan-listed")
+def _() -> Sample:
+    """An inode that is deleted as soon as the image is mounted."""
+    honest = ext(_ORPHANS_BARE)
+    raw = bytearray(ext(_ORPHANS_BARE, number=2))
+    end = _orphans(raw)
+    raw[end - 1024] = 13
+    return Sample(honest, bytes(raw))
+
+
+@tampered("ext4-orphan-mark")
+def _() -> Sample:
+    """Linux does not mount an image whose file of orphans has no mark."""
+    honest = ext(_ORPHANS_BARE)
+    raw = bytearray(ext(_ORPHANS_BARE, number=2))
+    end = _orphans(raw)
+    raw[end - 8 : end - 4] = bytes(4)
+    return Sample(honest, bytes(raw))
+
+
+@tampered("ext4-orphan-number")
+def _() -> Sample:
+    """Another file is said to be that of orphans: its content is overwritten."""
+    honest = ext(_ORPHANS_BARE)
+    raw = bytearray(ext(_ORPHANS_BARE, number=2))
+    raw[1024 + 0x280] += 1
+    return Sample(honest, bytes(raw))
+
+
+# --- romfs -----------------------------------------------------------------------------------------------------------
+
+
+@harmless("romfs-made")
+def _() -> Sample:
+    return pair(romfs(base(), name=b"rom %08x" % time) for time in (1_600_000_000, 1_700_000_000))
+
+
+@tampered("romfs-named")
+def _() -> Sample:
+    return pair(romfs(base(), name=name) for name in (b"rom 6b02ceb8", b"rootfs"))
+
+
+@tampered("romfs-made-device")
+def _() -> Sample:
+    trees = ({**base(), "dev/extra": Node(kind="char", mode=0o600, rdev=(1, n))} for n in (3, 1))
+    return pair(romfs(tree, name=b"rom %08x" % (1_600_000_000 + n)) for n, tree in enumerate(trees))
