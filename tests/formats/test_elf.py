@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from banbury.formats._elf_symbols import _texts
+from banbury.formats._elf_types import StringTable
 from banbury.formats.elf import ElfFile, elf_extent
 from banbury.formats.view import View
 from banbury.model.errors import Malformed
@@ -232,3 +235,18 @@ def test_parsing_is_fast() -> None:
         assert len(elf.segments) + len(elf.dynamic) + len(elf.dynamic_symbols) > 150
         best = min(best, time.perf_counter() - start)
     assert best < 0.002  # four times the aim, for a busy machine
+
+
+def test_names_at_once_are_those_one_by_one() -> None:
+    source = random.Random(7)
+    pieces = [source.randbytes(source.randrange(9)).replace(b"\0", b"x") for _ in range(400)]
+    data = b"\0" + b"\0".join(pieces) + b"\0"
+    for table in (data, data + b"no end", b"", b"\0", b"x", b"x" * 300 + b"\0"):
+        for size in (len(table), len(table) + 3):
+            offsets = np.sort(np.array([source.randrange(size) for _ in range(60)] if size else [], dtype=np.int64))
+            one, other = StringTable(table), StringTable(table)
+            assert _texts(one, offsets) == [other.at(offset) for offset in offsets.tolist()]
+            assert one.missed == other.missed
+    overlapping = np.arange(60_000, dtype=np.int64)
+    with pytest.raises(Malformed):
+        _texts(StringTable(b"x" * 60_000 + b"\0"), overlapping)

@@ -142,3 +142,45 @@ def test_ordinary_bytes_pass_quickly() -> None:
     before = time.process_time()
     scan(View(data), text=False, by=by)
     assert len(data) / (time.process_time() - before) > 150e6
+
+
+def test_a_version_that_stands_alone_has_the_texts_next_to_it() -> None:
+    texts = (b"\1\2oFono version %s\n\0\0", b"2.16\0\0\0", b"imc\tipc", b"\xff3.1", b"\x01", b"4.5", b"4.6", b"")
+    data = b"\0".join(texts)
+    found = {b.version: (b.before, b.after) for b in scan(View(data), text=False, bare=True).bare}
+    assert found == {
+        "2.16": ("oFono version %s\n", "imc\tipc"),
+        "3.1": ("", ""),  # bytes that are no text
+        "4.5": ("", "4.6"),
+        "4.6": ("4.5", ""),
+    }
+    for end in range(len(data)):
+        scan(View(data[:end]), text=False, bare=True)
+
+
+def test_the_texts_next_to_a_version_are_short_and_cost_little() -> None:
+    data = (b"\0" + b"x" * 5_000_000 + b"\x007.8\0" + b"y" * 5_000_000) + (b"z" * 70 + b"\x001.2\0") * 20_000
+    start = time.process_time()
+    found = scan(View(data), text=False, bare=True)
+    assert time.process_time() - start < 2
+    assert [len(b.before) for b in found.bare] == [72, 72]  # of a longer one, its nearer end
+    assert all(len(b.after) <= 72 for b in found.bare)
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        (b"2.06-13+deb12u2", "2.06"),
+        (b"9.7-3", "9.7"),
+        (b"2021.01+dfsg-5", "2021.01"),
+        (b"1.2.3-1.1", "1.2.3"),
+        (b"3.0.20-1~deb12u2", "3.0.20"),  # "~deb" is a revision's, too
+        (b"4.4.3-P1", "4.4.3-P1"),
+        (b"2.1.12-stable", "2.1.12-stable"),
+        (b"1.2-345", ""),
+        (b"1.2-x86", ""),
+    ],
+)
+def test_a_packagers_revision_is_no_part_of_a_version(text: bytes, version: str) -> None:
+    found = scan(View(b"\1\0" + text + b"\0\1"), text=False, bare=True).bare
+    assert [b.version for b in found] == ([version] if version else [])
