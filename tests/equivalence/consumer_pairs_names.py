@@ -97,7 +97,7 @@ def _() -> Sample:
 def _() -> Sample:
     """The same by files, whose names are two lines."""
     first, second = (_file(f"a{board}\nsysupgrade-{board}/\nb", b"x") for board in ("good", "evil"))
-    return Sample(archive(first, second), archive(second, first))
+    return Sample(archive(_BOOT[0], first, second), archive(_BOOT[0], second, first))
 
 
 @tampered("tar-order-of-script")

@@ -135,6 +135,30 @@ def _sysfixtime(t: int) -> Tree:
                  ("etc/config/system", _source(t)))  # fmt: skip
 
 
+_FIX = Node(mode=0o755, data=b"#!/bin/sh /etc/rc.common\n", mtime=_T)
+
+
+@_scenario
+def _sysfixtime_linked(t: int) -> Tree:
+    """Its folder is a link, through which it is started."""
+    start = "etc/rc.d/S00sysfixtime", _to("../init.d/sysfixtime")
+    return _tree(
+        ("rom/initd/sysfixtime", _FIX), ("etc/init.d", _to("../rom/initd")), ("etc/config/a", _source(t)), start
+    )
+
+
+@_scenario
+def _sysfixtime_started(t: int) -> Tree:
+    """It stands itself where it is started."""
+    return _tree(("etc/rc.d/S00sysfixtime", _FIX), ("etc/config/system", _source(t)))
+
+
+@_scenario
+def _clock_linked(t: int) -> Tree:
+    """The folder above is a link."""
+    return _tree(("usr", _to("rom")), ("rom/lib/clock-epoch", Node(mtime=t)))
+
+
 @_scenario
 def _clock_epoch(t: int) -> Tree:
     """systemd sets the clock to no earlier time."""
@@ -202,13 +226,14 @@ def _() -> Sample:
     return Sample(made(14), made(15))
 
 
-def _clocks(time: int) -> Sample:
+def _clocks(time: int, declared: int = _T + 86400) -> Sample:
     """An image whose newest file is as old as stated, from builds that declare their clocks."""
     return Sample(
         squashfs.write(_sysfixtime(_T + 1)), squashfs.write(_sysfixtime(time)),
-        BuildRecord(clock=_T + 1), BuildRecord(clock=_T + 86400),
+        BuildRecord(clock=_T + 1), BuildRecord(clock=declared),
     )  # fmt: skip
 
 
 harmless("squashfs-time-declared-clock")(partial(_clocks, _T + 86400))
 tampered("squashfs-time-other-clock")(partial(_clocks, 2_145_000_000))
+tampered("squashfs-time-clock-ahead")(partial(_clocks, 2_145_000_000, 2_145_000_000))

@@ -32,6 +32,7 @@ class Files:
     def __init__(self, entries: Mapping[bytes, Entry], head: Callable[[bytes], bytes]) -> None:
         self.entries, self.head = entries, head
         self._found: dict[bytes, list[bytes]] = {}
+        self.newest: dict[bytes, object] = {}  # what was worked out of times below a folder
 
     def resolve(self, path: bytes) -> list[bytes]:
         """Where a path leads; nothing where that is out of the tree, or cannot be told. Several places where a link

@@ -21,8 +21,10 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers.contract import shown
 from banbury.compare.equivalence.modules import choice
 from banbury.compare.equivalence.places import SECOND, Files
+from banbury.compare.equivalence.times_places import beside, last, leading, programs
 
 _PAIRS: Final = 4096  # pairs of files of one stem
+_FOLDERS: Final = 64  # of which the newest time is read
 _CACHE: Final = b"__pycache__"
 _MODULES: Final = (b".pyc", b".pyo")
 
@@ -119,7 +121,8 @@ def _has(files: Files, act: Act) -> bool:
     """Whether the names that an act goes by are there (a module behind a linked folder has none of its own)."""
     above = files.entries.get(act.first.rpartition(b"/")[0])
     led = above is not None and above.kind == "symbolic link"
-    return (led or act.first in files.entries) and (act.second in files.entries or act.sort in ("time", "newest"))
+    first, second = (name in files.entries or bool(files.resolve(name)) for name in (act.first, act.second))
+    return (led or first) and (second or act.sort in ("time", "newest"))
 
 
 def interesting(name: bytes) -> bool:
@@ -130,9 +133,12 @@ def interesting(name: bytes) -> bool:
 @cache
 def _endings() -> tuple[bytes, ...]:
     known = table()
-    names = [*(n.compiled for n in known.newer), *(p.paths[0] for p in known.pair)]
-    names += [*(r.path for r in known.read), *(n.program for n in known.newest)]
-    return (*_MODULES, _CACHE, *(n.encode() for n in names))
+    return (*_MODULES, _CACHE, *(n.compiled.encode() for n in known.newer), *map(last, _paths(known)))
+
+
+def _paths(known: Table) -> list[str]:
+    """Every path that the table names."""
+    return [*(p.paths[0] for p in known.pair), *(r.path for r in known.read), *(n.program for n in known.newest)]
 
 
 # What there is to decide
@@ -149,25 +155,21 @@ def acts(files: Files) -> Iterator[Act]:
         compiled = [n for n in names if n.endswith(newer.compiled.encode())]
         if compiled:
             yield from _beside(files, newer, compiled) if newer.beside else _anywhere(files, newer, compiled)
-    yield from _fixed(names, known)
+    yield from _fixed(files, known)
 
 
-def _fixed(names: list[bytes], known: Table) -> Iterator[Act]:
+def _fixed(files: Files, known: Table) -> Iterator[Act]:
+    found = leading(files, _paths(known))
     for read in known.read:
-        yield from (Act(read.program, "time", n) for n in names if _is(n, read.path))
+        yield from (Act(read.program, "time", n) for n in found[read.path])
     for newest in known.newest:
-        for name in names:
-            if _is(name, newest.program):
-                above = name[: -len(newest.program)]
-                yield Act(newest.program, "newest", name, above + newest.below.encode())
+        pairs = [(name, b) for name in programs(files, newest.program) for b in beside(files, name, newest.below)]
+        if len({b for _, b in pairs}) > _FOLDERS:
+            raise Refused("times", f"too many folders of which {newest.program} may read the newest time")
+        yield from (Act(newest.program, "newest", name, b) for name, b in pairs)
     for pair in known.pair:
-        for name in names:
-            if _is(name, pair.paths[0]):
-                yield Act(pair.program, "newer", name, name[: -len(pair.paths[0])] + pair.paths[1].encode())
-
-
-def _is(name: bytes, path: str) -> bool:
-    return name == path.encode() or name.endswith(b"/" + path.encode())
+        for name in found[pair.paths[0]]:
+            yield Act(pair.program, "newer", name, name[: -len(pair.paths[0])] + pair.paths[1].encode())
 
 
 def _beside(files: Files, newer: Newer, compiled: list[bytes]) -> Iterator[Act]:
@@ -295,10 +297,12 @@ def decided(files: Files, act: Act) -> list[object]:
 
 
 def _newest(files: Files, below: bytes) -> object:
-    inside = below + b"/"
-    times = [files.seconds(p) for p, e in files.entries.items() if e.kind == "file" and p.startswith(inside)]
-    known = [t for t in times if isinstance(t, int)]
-    return max(known, default=0) if len(known) == len(times) else sorted(map(str, times))
+    if below not in files.newest:
+        inside = tuple(place + b"/" for place in files.resolve(below))
+        times = [files.seconds(p) for p, e in files.entries.items() if e.kind == "file" and p.startswith(inside)]
+        known = [t for t in times if isinstance(t, int)]
+        files.newest[below] = max(known, default=0) if len(known) == len(times) else sorted(map(str, times))
+    return files.newest[below]
 
 
 def _newer(files: Files, one: bytes | None, other: bytes | None) -> object:

@@ -6,6 +6,7 @@ targets, extended attributes, which names are links of one file. Order is let go
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from itertools import zip_longest
 from typing import Final
@@ -21,6 +22,7 @@ from banbury.compare.equivalence.times import differences, interesting, told
 from banbury.formats.contract import clean_name
 
 _LONGEST: Final = 4096  # bytes of a path, PATH_MAX of Linux
+_AHEAD: Final = 500 * 86400  # seconds: ``banbury rebuild`` builds up to 400 days ahead
 _LINKS: Final = 64  # hard links to hard links
 
 
@@ -153,7 +155,8 @@ def _times(work: Work, a: Tree, b: Tree) -> None:
         clocks = [record.clock if record else None for record in (work.record_a, work.record_b)]
         for act, ours, theirs in differences(_files(work, a), _files(work, b)):
             name = clean_name(act.first)[0]
-            if act.sort == "newest" and None not in clocks and [ours, theirs] == [[clock] for clock in clocks]:
+            declared = None not in clocks and [ours, theirs] == [[clock] for clock in clocks]
+            if act.sort == "newest" and declared and max(c or 0 for c in clocks) <= time.time() + _AHEAD:
                 work.account.explain("tree.clock", [], [], name)
                 continue
             text = f"{act.what} is decided by times or hashes that differ: {told(ours)} against {told(theirs)}"
