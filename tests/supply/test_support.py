@@ -103,6 +103,31 @@ def test_the_last_day_of_support_is_a_day_of_support(day: str, ended: bool) -> N
     assert (claim.ended, claim.end, claim.branch) == (ended, "2022-02-03", "4.4")
 
 
+@pytest.mark.parametrize(
+    ("product", "version", "ended", "end", "confidence"),
+    [
+        ("kea", "2.4.1", True, "2025-06-20", "stated"),  # 2.6 and 3.0 came: two newer stable branches
+        ("kea", "3.0.1", None, "", "stated"),
+        ("gcc", "12.3.0", True, "2025-07-11", "derived"),
+        ("libgcc", "14.2.0", None, "", "stated"),
+        ("chrony", "4.2", True, "2022-08-31", "derived"),
+        ("util-linux", "2.38", None, "", "stated"),  # older lines get releases: only that newer ones exist
+    ],
+)
+def test_rows_from_tags(product: str, version: str, ended: bool | None, end: str, confidence: str) -> None:
+    claim = claims(product, version, "2026-11-22")[Claim.SUPERSEDED]
+    assert (claim.ended, claim.end, claim.confidence) == (ended, end, confidence)
+    assert claim.successor
+
+
+def test_products_without_any_row_are_counted_in_the_page() -> None:
+    """The page says how many products of the table nothing is known of, without feeds' cycles."""
+    bare = [name for name in products() if not any(row.product == name for row in every_row())]
+    page = (Path(__file__).resolve().parents[2] / "docs" / "support.md").read_text("utf-8")
+    assert f"of the table's {len(products())}" in page
+    assert len(bare) < 290
+
+
 def test_six_kinds_of_claim() -> None:
     day = "2026-11-22"
     assert claims("openssl", "1.0.2k", day)[Claim.ANNOUNCED].end == "2019-12-31"
