@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from banbury.formats.contract import clean_name
 from banbury.lab.blobs import BlobStore
+from banbury.lab.regular import read_regular
 from banbury.model.errors import InputError
 from banbury.model.release import Artefact, ArtefactRole, Builder, Release
 
@@ -124,9 +125,9 @@ def _from_folder(folder: Path) -> Submission:
 
 
 def _from_manifest(path: Path) -> Submission:
-    if path.stat().st_size > _MANIFEST_LIMIT:
+    raw = read_regular(path, _MANIFEST_LIMIT + 1)
+    if len(raw) > _MANIFEST_LIMIT:
         raise InputError(f"{path}: larger than a manifest can be ({_MANIFEST_LIMIT} bytes)")
-    raw = path.read_bytes()
     try:
         manifest = msgspec.convert(tomllib.loads(raw.decode("utf-8")), _Manifest)
     except UnicodeDecodeError as problem:

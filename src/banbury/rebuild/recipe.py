@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from banbury.lab.regular import read_regular
 from banbury.model.errors import InputError
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -110,10 +111,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @classmethod
     def load(cls, path: Path) -> Recipe:
         """The recipe in a file. Raises ``InputError``, in one line, for anything that cannot be used."""
-        try:
-            data = path.open("rb").read(_LARGEST + 1)
-        except OSError as problem:
-            raise InputError(f"{path}: {problem.strerror}") from None
+        data = read_regular(path, _LARGEST + 1)
         if len(data) > _LARGEST:
             raise InputError(f"{path}: larger than a recipe may be (1 MiB)")
         try:

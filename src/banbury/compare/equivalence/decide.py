@@ -12,6 +12,7 @@ from banbury.compare.equivalence.protocol import TASK
 from banbury.compare.equivalence.recurse import Allowance, Catch, Outcome, Recursion
 from banbury.compare.equivalence.report import EquivalenceReport, report
 from banbury.formats.contract import clean_name
+from banbury.lab.regular import read_regular
 from banbury.lab.supervisor import Supervisor
 from banbury.model.errors import InputError
 
@@ -57,6 +58,6 @@ def _record(path: Path | None) -> BuildRecord | None:
     if path is None:
         return None
     try:
-        return BuildRecord.from_toml(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as problem:
+        return BuildRecord.from_toml(read_regular(path).decode("utf-8"))
+    except UnicodeDecodeError as problem:
         raise InputError(f"{path}: this build record cannot be read: {problem}") from None

@@ -16,6 +16,7 @@ from banbury.compare.history.report import FileStatus, HistoryReport, report
 from banbury.compare.history.tree import compare_sources, strip_top
 from banbury.compare.history.worker import TASK
 from banbury.formats.contract import clean_name
+from banbury.lab.regular import open_regular
 from banbury.lab.supervisor import Supervisor
 from banbury.model.errors import InputError
 
@@ -103,9 +104,7 @@ class _Run:
     def _single(self, path: Path) -> tuple[int, Part]:
         source = self._held.enter_context(scratch())
         try:
-            with open(path, "rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise InputError(f"{path}: neither a file nor a folder")
+            with open_regular(path) as file:
                 length = copy_in(file, source, 0)
         except OSError as problem:
             raise InputError(f"{path}: {problem.strerror}") from None

@@ -11,6 +11,7 @@ import msgspec
 
 from banbury.decide.cases.records import Case
 from banbury.decide.policy.read import load as load_pack
+from banbury.lab.regular import read_regular
 from banbury.model.errors import InputError
 
 #: The largest file, in bytes.
@@ -27,11 +28,7 @@ def load(name: str) -> Case:
     """The case of an id, or of a file whose name ends in ``.toml``. Raises :class:`InputError` where it is unusable."""
     if name.endswith(".toml"):
         path = Path(name)
-        try:
-            with path.open("rb") as stream:
-                content = stream.read(SIZE + 1)
-        except OSError as problem:
-            raise InputError(f"case {name[:200]}: {problem.strerror}") from problem
+        content = read_regular(path, SIZE + 1)
     elif name in shipped():
         content = files("banbury.decide").joinpath(f"data/cases/{name}.toml").read_bytes()
     else:
