@@ -303,6 +303,44 @@ def _() -> Sample:
     return Sample(honest, honest[:0x408] + honest[0x404:0x408] + honest[0x40C:])
 
 
+def _full(*full: int) -> Sample:
+    """A roomy image, and one of so many KiB and inodes with the same files, in which nothing is free."""
+    tool = shutil.which("mkfs.ext4") or shutil.which("mkfs.ext4", path="/usr/sbin:/sbin")
+    if tool is None:
+        pytest.skip("mkfs.ext4 is not installed")
+    out = []
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name) / "root"
+        root.mkdir()
+        for number in range(5):  # with ten reserved inodes and lost+found: sixteen
+            (root / f"f{number}").write_bytes(b"x" * (600 << 10 if number == 0 else 1))
+        options = ["-q", "-F", "-b", "1024", "-m", "0", "-O", "^has_journal,^resize_inode", "-d", str(root)]
+        for number, (size, inodes) in enumerate(((4096, 256), full)):
+            image = Path(name) / str(number)
+            subprocess.run([tool, *options, "-N", str(inodes), str(image), str(size)], check=True, capture_output=True)
+            out.append(image.read_bytes())
+    return Sample(*out)
+
+
+@tampered("ext4-no-file")
+def _() -> Sample:
+    """As many inodes as files: no file can be made."""
+    sample = _full(4096, 16)
+    assert sample.b[0x410:0x414] == bytes(4) < sample.a[0x410:0x414]
+    return sample
+
+
+@tampered("ext4-no-block")
+def _() -> Sample:
+    """As many blocks as are used: nothing can be written."""
+    sample = _full(4096, 256)
+    used = 4096 - int.from_bytes(sample.b[0x40C:0x410], "little")
+    while used < 4096 and (sample := _full(used, 256)).b[0x40C:0x410] != bytes(4):
+        used -= int.from_bytes(sample.b[0x40C:0x410], "little")
+    assert sample.b[0x40C:0x410] == bytes(4)
+    return sample
+
+
 def ext4_image() -> bytes:
     tool = shutil.which("mkfs.ext4") or shutil.which("mkfs.ext4", path="/usr/sbin:/sbin")
     if tool is None:

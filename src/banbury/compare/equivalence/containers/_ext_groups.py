@@ -76,6 +76,14 @@ class Disk:
         kept |= int.from_bytes(self.raw[0x154:0x158], "little") << 32 if sb.has("64bit") else 0
         if kept > sb.blocks // 2:  # the most that mke2fs takes: what is kept for root, others cannot write to
             raise Refused("superblock", "most of its blocks are reserved", [Range(SUPER_AT + 8, SUPER_AT + 12)])
+        #: What others than root may use: bytes in all and free blocks; files in all and free.
+        self.room = (
+            (sb.blocks * sb.block, sb.inodes),
+            {
+                "block": max(sb.free_blocks - kept, 0),
+                "file": sb.free_inodes,
+            },
+        )
         self._check_zero()
         constant(view, 0, SUPER_AT, (0,), "boot block")
         constant(view, SUPER_AT + 1024, (sb.first_data_block + 1) * self.block, (0,), "behind the superblock")

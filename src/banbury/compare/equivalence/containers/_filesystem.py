@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -197,6 +197,16 @@ class Holes:
             yield piece
         if piece and length % len(piece):
             yield piece[: length % len(piece)]
+
+
+def compare_room(work: Work, a: tuple[object, Mapping[str, int]], b: tuple[object, Mapping[str, int]]) -> None:
+    """What can still be written: sizes of the whole, and how many of each sort are free."""
+    for name, free in a[1].items():
+        if bool(free) != bool(b[1][name]):
+            work.account.refuse("room", f"no {name} is free on one side alone: nothing can be written there")
+    if a != b:
+        said = [", ".join(f"{free} {name}s" for name, free in side[1].items()) for side in (a, b)]
+        work.account.explain("tree.room", *whole(work), " against ".join(said) if said[0] else "")
 
 
 def whole(work: Work) -> tuple[list[Range], list[Range]]:

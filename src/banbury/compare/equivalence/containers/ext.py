@@ -19,7 +19,15 @@ import numpy as np
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers._ext_groups import FREE, IDENTITY, Disk, super_fields
 from banbury.compare.equivalence.containers._ext_inodes import _VISIBLE, EXTENTS, Inodes, Record, Run, changed
-from banbury.compare.equivalence.containers._filesystem import FILE_TYPES, Holes, Inode, grow, kind_of, whole
+from banbury.compare.equivalence.containers._filesystem import (
+    FILE_TYPES,
+    Holes,
+    Inode,
+    compare_room,
+    grow,
+    kind_of,
+    whole,
+)
 from banbury.compare.equivalence.containers.contract import Comparator, Free, Place, Spool, Work, zero
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.tree import Tree, compare_trees
@@ -300,6 +308,7 @@ def _compare(work: Work) -> None:
     work.exactly("superblock", super_fields(one.disk), super_fields(other.disk))
     trees = [image.tree() for image in (one, other)]
     work.account.explain("ext.layout", *whole(work))
+    compare_room(work, *(image.disk.room for image in (one, other)))
     for rule, fields in (("ext.time", FREE), ("ext.identity", IDENTITY)):
         frees = [
             {n: Free(rule, i.disk.field(s), Range(SUPER_AT + s[0], SUPER_AT + sum(s))) for n, s in fields.items()}

@@ -22,6 +22,7 @@ from banbury.compare.equivalence.containers._filesystem import (
     Holes,
     Inode,
     check_name,
+    compare_room,
     constant,
     device_of,
     grow,
@@ -416,6 +417,7 @@ def _compare(work: Work) -> None:
     work.exactly("superblock", *fields)
     trees = [image.tree() for image in (one, other)]
     work.account.explain("ubifs.layout", *whole(work))
+    compare_room(work, *((i.sb.most, {}) for i in (one, other)))
     if one.forms != other.forms:
         names = [", ".join(sorted(COMPRESSORS[f] or "none" for f in i.forms)) for i in (one, other)]
         work.account.explain("ubifs.compressor", *whole(work), " against ".join(names))
