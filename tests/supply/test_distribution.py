@@ -79,6 +79,7 @@ def test_what_debian_mended(bench: Bench, number: str, state: State, kind: str) 
         [package("zlib", "1.2.13", "1:1.2.13.dfsg-9", source="zlib")],  # which release, nothing says
         [HOST, package("zlib", "1.2.13", "1:1.2.13.dfsg-9+deb11u1", source="zlib")],  # of another release
         [HOST, component("zlib", "1.2.13")],  # no package
+        [HOST, package("zlib", "1.2.13", "1:1.2.13.dfsg-9", source="zlib", mixed=True)],  # packages of two revisions
         [HOST, package("zlib", "1.2.13", "1:1.2.13.dfsg-9", source="zlib-ng")],  # another source
         [package("base-files", "12", "12ubuntu4.4"), package("zlib", "1.2.13", "1:1.2.13.dfsg-9", source="zlib")],
     ],

@@ -211,6 +211,18 @@ def test_patches_of_a_source_package_are_back_ports() -> None:
         assert [c.patched for c in tree.inventory().components] == [patched]
 
 
+def test_of_two_revisions_only_what_both_have_is_fixed() -> None:
+    """libssl3 was raised, openssl was not: the component is as old as its older package."""
+    for older, patched, mixed in (("3.0.11-1", [], True), ("3.0.11-2", ["CVE-2023-5678"], False)):
+        tree = Tree()
+        tree.add("var/lib/dpkg/status", package("libssl3", "3.0.11-2", manager="dpkg", source="openssl"))
+        tree.add("var/lib/dpkg/status.d/openssl", package("openssl", older, manager="dpkg"))
+        log: Fact = {"fact": "package.changelog", "source": "openssl", "version": "3.0.11-2"}
+        tree.add("usr/share/doc/libssl3/changelog.Debian", {**log, "vulnerabilities": ["CVE-2023-5678"]})
+        (found,) = (c for c in tree.inventory().components if c.product == "openssl")
+        assert (found.patched, found.mixed) == (patched, mixed)
+
+
 def _recipe(system: str, **fields: Any) -> Fact:
     return {"fact": "source.recipe", "system": system, **fields}
 

@@ -76,8 +76,8 @@ class Component(Struct, frozen=True, kw_only=True, omit_defaults=True):
     different versions. ``facts`` are ids of conditions found for it: ``started``, ``listens``, ``setuid``, ``webroot``,
     and ``loaded-by-started`` and ``loaded-by-listening`` for a library that such a program loads. ``depends`` are the
     ids of components that its packages state they need. ``source`` and ``source_version`` are its packages' source, as
-    their manager names it, where it has a name or number of its own. ``unlisted`` counts further identities
-    like those listed.
+    their manager names it, where it has a name or number of its own; ``mixed``: they are of several. ``unlisted``
+    counts further identities like those listed.
     """
 
     id: str
@@ -98,6 +98,7 @@ class Component(Struct, frozen=True, kw_only=True, omit_defaults=True):
     depends: list[str] = []
     source: str = ""
     source_version: str = ""
+    mixed: bool = False
     unlisted: int = 0
 
 

@@ -113,7 +113,7 @@ def _component(
     listed, unlisted = _some(group.identities)
     needs = {(p.manager, name[1]) for p in packages for text in p.depends if (name := _DEPENDENCY.match(text))}
     depends = {owners[need] for need in needs if need in owners}
-    source, number = _source(first) if first else ("", "")
+    source, number, whole = _sources(packages)
     return Component(
         id=own,
         product=group.product,
@@ -128,11 +128,12 @@ def _component(
         license=_joined(p.license for p in packages),
         identities=listed,
         disagreements=group.disagreements,
-        patched=sorted({cve for p in packages for cve in _fixed_in(p, fixed)}),
+        patched=_patched(packages, fixed),
         facts=reach.of(group.identities, packages),
         depends=sorted(depends - {own}),
         source=source,
         source_version=number,
+        mixed=not whole,
         unlisted=unlisted,
     )
 
@@ -145,6 +146,22 @@ def _fixed_in(package: Package, fixed: Mapping[tuple[str, str], list[str]]) -> l
     numbers = {package.version, _REBUILT.sub("", package.version), rest.strip("() ")}
     names = {package.name, source, source_name(package.manager, package.source)} - {""}
     return [cve for name in sorted(names) for number in sorted(numbers) for cve in fixed.get((name, number), [])]
+
+
+def _patched(packages: list[Package], fixed: Mapping[tuple[str, str], list[str]]) -> list[str]:
+    """What package data name as fixed in every package of a component: of two revisions of one version, the older may
+    lack what the newer has."""
+    named = [set(_fixed_in(package, fixed)) for package in packages]
+    return sorted(set.intersection(*named)) if named else []
+
+
+def _sources(packages: list[Package]) -> tuple[str, str, bool]:
+    """The name and version of the packages' source (:func:`_source`), and whether it is that of all of them."""
+    stated = [_source(package) for package in packages]
+    pairs = zip(stated, packages, strict=True)
+    found = {(name or package.name, number or package.version) for (name, number), package in pairs}
+    source, number = stated[0] if stated else ("", "")
+    return source, number, len(found) <= 1
 
 
 def _source(package: Package) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from banbury.supply.support.origin import origin
 
 def names_in_lists(component: Component, hosts: dict[str, set[str]]) -> dict[str, bytes]:
     """The names by which its distribution's list speaks of a package, each with the key of its version there."""
-    if component.manager not in ("dpkg", "apk"):
+    if component.manager not in ("dpkg", "apk") or component.mixed:
         return {}
     name, releases = origin(component, hosts)
     package = component.source or next((i.package for i in component.identities if i.package), "")

@@ -34,7 +34,7 @@ from banbury.supply.feeds.query import Leaf, Stated
 from banbury.supply.feeds.streams import Document
 
 #: Platforms of the CVE list on which no embedded Linux is, by their first word, with the value of CPE's target_sw.
-_OTHERS = {"windows": "windows", "macos": "macos", "ios": "iphone_os"}
+_OTHERS = {"windows": "windows", "macos": "macos"}  # "iOS" may be Cisco's
 
 
 class Routine(Struct, frozen=True):
@@ -169,8 +169,8 @@ def _system(cna: Container) -> str:
 
 def _platforms(said: object) -> list[str]:
     """The first word of each platform; one that is none where nothing is said."""
-    named = [str(one).strip().lower().split(" ")[0][:40] for one in said[:50]] if isinstance(said, list) else []
-    return named or [""]
+    named = [str(one).strip().lower() for one in said[:50]] if isinstance(said, list) else []
+    return ["" if "linux" in one else one.split(" ")[0][:40] for one in named] or [""]
 
 
 def _voice(container: Container) -> str:
@@ -314,7 +314,7 @@ def _claims(head: bytes, _: str) -> bool:
 
 IMPORTERS = (
     Importer(
-        name="cve-5", version=4, kind=FeedKind.VULNERABILITIES, claims=_claims, read=_read, rank=10,
+        name="cve-5", version=5, kind=FeedKind.VULNERABILITIES, claims=_claims, read=_read, rank=10,
         licence="terms of use of the CVE Program (CISA's containers: CC0)",
     ),
 )  # fmt: skip
