@@ -8,38 +8,36 @@ from typing import Final
 import numpy as np
 
 from banbury.compare.equivalence.accounting import Refused
-from banbury.compare.equivalence.code import Ints, NotDecoded
+from banbury.compare.equivalence.code import NotDecoded
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
-from banbury.compare.equivalence.machines.carried import Function, Rows, steps
 from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.object_code import ObjectCode
 from banbury.compare.equivalence.relayout_fields import fields
 from banbury.formats import _elf_types as t
 
 _ADDED: Final = (14, 15, 24)  # PowerPC: addi, addis, ori
 
 
-def check_site(elf: OwnedElf, part: Part, functions: Ints, at: int, lengths: Set[int]) -> None:
+def check_site(code: ObjectCode, part: Part, at: int, lengths: Set[int]) -> None:
     """Whether what stands around the relocated place ``at`` of a section has nothing to do with the length of the text
     that it refers to (``lengths``: the numbers that a program may have for it), and does not read that text itself.
-    ``functions``: where those of the section begin and end, in two rows. Raises :class:`Refused`."""
-    raw = np.frombuffer(elf.data[part.offset : part.end], np.uint8)
+    ``code``: that of the object. Raises :class:`Refused`."""
+    elf, raw = code.elf, np.frombuffer(code.elf.data[part.offset : part.end], np.uint8)
     where = [Range(part.offset + at, part.offset + at + 4)]
     machine, big = elf.header.machine, elf.elf.big
-    if not part.code:
+    if part.index not in code.base:
         found = fields(raw, at, 8 if elf.elf.is64 else 4, big, ())
         if part.name == ".got2":  # PowerPC: code finds its own texts by addresses in it
-            for code in (p for p in elf.sections if p.code and p.size):
-                found |= set(numbers(machine, big, np.frombuffer(elf.data[code.offset : code.end], np.uint8)).tolist())
+            for one in (p for p in elf.sections if p.code and p.size):
+                found |= set(numbers(machine, big, np.frombuffer(elf.data[one.offset : one.end], np.uint8)).tolist())
     else:
         if _reads(machine, raw, at):
             raise Refused(part.name, "a text that changed its length is read by itself, perhaps copied in part", where)
-        inside = np.flatnonzero((functions[0] <= at) & (functions[1] > at))
-        low, high = functions[:, inside[0]].tolist() if len(inside) else (0, len(raw))
+        place = code.base[part.index] + at
         try:
-            found = set(numbers(machine, big, raw[low:high]).tolist())
-            made = Rows(steps(machine, big, raw[low:high]))
-            read = Function(machine, big, raw, made, [(0, high - low, low)]).read([at], [])
+            found, function = code.decoded(code.stretches(place), np.array(sorted(lengths), np.int64))
+            read = function.read([place], [])
         except NotDecoded as answer:
             raise Refused(part.name, f"code that cannot be decoded: {answer}", where) from answer
         if read:
@@ -70,10 +68,3 @@ def _reads(machine: int, raw: np.typing.NDArray[np.uint8], at: int) -> bool:
     if machine == t.EM_PPC:
         return int(raw[at & ~3]) >> 2 not in _ADDED
     return False
-
-
-def functions_of(symbols: np.typing.NDArray[np.void], index: int) -> Ints:
-    """Where the functions of a section begin and end, in two rows, by a table of symbols."""
-    some = (symbols["info"] & 15 == 2) & (symbols["shndx"] == index) & (symbols["size"] > 0)
-    value, size = symbols["value"][some].astype(np.int64), symbols["size"][some].astype(np.int64)
-    return np.stack((value, value + size))

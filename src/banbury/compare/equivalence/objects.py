@@ -11,6 +11,7 @@ Sources: gABI (2013 draft), chapter 4; Linux ``kernel/module/main.c`` (``apply_r
 from __future__ import annotations
 
 from collections import Counter
+from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
@@ -25,7 +26,8 @@ from banbury.compare.equivalence.elf_meta import compare_build_id, compare_secti
 from banbury.compare.equivalence.elf_pair import Pair, span
 from banbury.compare.equivalence.elf_same import compare_header
 from banbury.compare.equivalence.elf_symbols import check_symbols, files_agree, symbols_of
-from banbury.compare.equivalence.object_lengths import check_site, functions_of
+from banbury.compare.equivalence.object_code import ObjectCode
+from banbury.compare.equivalence.object_lengths import check_site
 from banbury.compare.equivalence.object_texts import Texts, texts_of
 from banbury.formats import _elf_types as t
 
@@ -256,7 +258,11 @@ class _Objects:
             lengths = texts.changed(old if found[1] & 15 == _SECTION else found[4] + old)
             if lengths:
                 held = a.elf.sections[one.info]
-                check_site(a.elf, held, functions_of(a.symbols, one.info), int(rows[row, 0]), lengths)
+                check_site(self._code, held, int(rows[row, 0]), lengths)
+
+    @cached_property
+    def _code(self) -> ObjectCode:
+        return ObjectCode(self.pair.a, self.sides[0].table)
 
     def _no_name(self, one: Part, found: Identity, row: np.typing.NDArray[np.int64], texts: Texts) -> None:
         """A text that differs is no name in a table that the kernel or a linker reads (``__param``, ``__ksymtab``,

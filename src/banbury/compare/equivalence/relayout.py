@@ -328,7 +328,7 @@ class _Proof:
         self.texts += compare_items(self.pair, parts, (fixed, raw_b), split, self._made(), mask, objects)
         free = not (one.flags | other.flags) & SHF_WRITE  # what is written may be shared, by whole words
         if (old != new).any():
-            check_aligned(self.pair, parts, raw, split, self._wanted if free else None, self._read)
+            check_aligned(self.pair, parts, raw, split, self._wanted if free else None, self._read, self.objects)
 
     @cached_property
     def _wanted(self) -> Wanted | None:

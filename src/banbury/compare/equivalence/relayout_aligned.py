@@ -20,10 +20,12 @@ from banbury.compare.equivalence.elf_pair import Pair
 from banbury.compare.equivalence.literals import is_text
 from banbury.compare.equivalence.machines.x86_64_seen import Seen
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_objects import Objects
 
 U8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 _MOST_ALIGN = 64
+_WORD = 4  # bytes of the smallest number that any processor wants aligned
 _OUT = "data that is no text moved out of its alignment"
 
 
@@ -40,12 +42,19 @@ class Wanted:
 
 
 def check_aligned(
-    pair: Pair, parts: tuple[Part, Part], raw: U8, split: tuple[Ints, Ints], wanted: Wanted | None, reads: Ints
+    pair: Pair,
+    parts: tuple[Part, Part],
+    raw: U8,
+    split: tuple[Ints, Ints],
+    wanted: Wanted | None,
+    reads: Ints,
+    objects: Objects,
 ) -> None:
     """What is no text keeps as much of its alignment as it may need: that of its address, its size, its section and a
     vector. ``raw``: the first file's bytes; ``split``: its labels, in both files; ``wanted``: what code wants of them,
     where that is all that anybody does (``None``: it may want anything); ``reads``: the addresses at which code reads
-    at once. Enters what loses its alignment and has its address taken. Raises :class:`Refused`."""
+    at once; ``objects``: those that symbols name. Enters what loses its alignment and has its address taken. Raises
+    :class:`Refused`."""
     one, (old, new) = parts[0], split
     shift = new - old
     if wanted is not None:
@@ -59,7 +68,8 @@ def check_aligned(
     lost = np.flatnonzero(shift % np.minimum(need, _MOST_ALIGN))
     content = raw.tobytes()
     direct = np.isin(old[lost], reads) & (wanted is None)
-    texts = [_text(content, int(old[x]) - one.addr, int(ends[x]) - one.addr) for x in lost]
+    sizes = {int(x): int(y - x) for x, y in zip(objects.starts, objects.ends, strict=True)} if len(lost) else {}
+    texts = [_text(content, int(old[x]) - one.addr, int(ends[x]) - one.addr, sizes.get(int(old[x]))) for x in lost]
     bare = lost[~(np.array(texts, bool) & ~direct)]
     if not len(bare):
         return
@@ -90,12 +100,13 @@ def _check_wanted(one: Part, old: Ints, shift: Ints, wanted: Wanted) -> None:
         raise Refused(one.name, "data that an instruction needs aligned moved", _places(one, wrong, wrong + 1))
 
 
-def _text(raw: bytes, start: int, end: int) -> bool:
-    """Whether an item is texts, of which the last ends with a NUL (in the next item, if a label stands in the text);
-    zeros alone are an empty one."""
+def _text(raw: bytes, start: int, end: int, size: int | None) -> bool:
+    """Whether an item is texts, of which the last ends with a NUL (in the next item, if a label stands in the text).
+    Zeros alone are an empty one if a symbol says so by its ``size``, or none says more and they are less than a word:
+    a block of zeros may be read by words."""
     item = raw[start:end]
     if not item.strip(b"\0"):
-        return True
+        return size == 1 or (size is None and len(item) < _WORD)
     if not is_text(item.replace(b"\0", b"")):
         return False
     if item.endswith(b"\0"):

@@ -21,28 +21,19 @@ import numpy as np
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.machines.contract import U8, Mask, Sides
+from banbury.compare.equivalence.machines.contract import Mask, Sides
 from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.machines.stretches import Bounds, Stretches
-from banbury.compare.equivalence.machines.x86_64_joined import Jumps
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_fields import fields
+from banbury.compare.equivalence.relayout_functions import Functions
 from banbury.compare.equivalence.relayout_objects import Objects
 from banbury.compare.equivalence.relayout_uses import Element, Extents, constants, holders, pointers
 from banbury.compare.equivalence.text_measures import parts, whole
 from banbury.formats import _elf_types as t
 
-_NEAR: Final = 512  # bytes looked at on both sides where no symbol says which function it is
 _MOST: Final = 1 << 20  # uses of tables that hold texts, and elements of tables, that are looked at
 _AT_ONCE: Final = 1 << 18  # bytes of code that are looked at together
-_THUNK: Final = 64  # bytes around a call within which what it leads to may belong to it
-#: Direct calls: the bits that say so, their value, how many low bits are the distance, by how much it is shifted, and
-#: from where it counts.
-_CALLS: Final = {
-    t.EM_AARCH64: ((0xFC000000, 0x94000000, 26, 2, 0),),
-    t.EM_PPC: ((0xFC000003, 0x48000001, 26, 0, -1),),
-    t.EM_MIPS: ((0xFFFF0000, 0x04110000, 16, 2, 4),),
-}
 
 
 def check_lengths(
@@ -56,11 +47,12 @@ def check_lengths(
 
 @dataclass
 class _Function:
-    """One that uses texts: those ``made`` and those ``loaded`` by a pointer (offsets in it), each text's number with
-    where it is used, and which elements of tables hold one."""
+    """One that uses texts: those ``made`` and those ``loaded`` by a pointer (offsets in it), where it makes the address
+    of ``tables`` that hold one, each text's number with where it is used, and which elements of tables hold one."""
 
-    made: list[int] = field(default_factory=list)
-    loaded: list[int] = field(default_factory=list)
+    made: set[int] = field(default_factory=set)
+    loaded: set[int] = field(default_factory=set)
+    tables: set[int] = field(default_factory=set)
     texts: dict[int, int] = field(default_factory=dict)
     elements: set[Element] = field(default_factory=set)
 
@@ -72,13 +64,12 @@ class _Check:
         self.sides, self.objects = sides, objects
         self.starts, self.sizes, _ = np.array(sorted(set(texts)), np.int64).T
         self.addresses = frozenset(self.starts.tolist())
-        self.begins = None if objects.known else _begins(sides)
+        self.code = Functions(sides, objects)
         self.lengths = [self._measures(*text) for text in sorted(set(texts))]
         self.made = [*sides.at, *_sums(sides, added)]
         self.extents = Extents(sides, objects)
         self.sorted: dict[int, tuple[Ints, Ints, Mask]] = {}  # what each section makes, by its places
         self.functions: dict[tuple[int, int, int], _Function] = {}
-        self.jumps: dict[int, Jumps] = {}
 
     def _measures(self, address: int, size: int, size_b: int) -> set[int]:
         part = self.sides.a.section_at(address)
@@ -99,7 +90,7 @@ class _Check:
                 )
             for text, at in zip(index.tolist(), places[found].tolist(), strict=True):
                 function = self._function(one, at)
-                function.made.append(at)
+                function.made.add(at)
                 function.texts[text] = at
         words, addresses = pointers(self.sides)
         index, found = _of(self.starts, self.sizes, addresses)
@@ -132,17 +123,25 @@ class _Check:
                 function = self._function(one, at)
                 function.texts[holder.text] = at
                 function.elements.add(element)
-                if made[row] == holder.place and reads[row]:
-                    function.loaded.append(at)
+                function.tables.add(at)
+                if reads[row] and (made[row] == holder.place or self._indexed(one, at)):
+                    function.loaded.add(at)
+
+    def _indexed(self, one: Part, at: int) -> bool:
+        """Whether the operand of a load, at an offset, may be of an element that a register says."""
+        machine = self.sides.a.header.machine
+        if machine == t.EM_X86_64:
+            return int(self.sides.raw[one.index][0][at - 1]) & 0xC7 != 5  # relative to the instruction pointer
+        return machine in (t.EM_MIPS, t.EM_PPC)
 
     def _function(self, one: Part, at: int) -> _Function:
-        return self.functions.setdefault((one.index, *self._bounds(one, at)), _Function())
+        return self.functions.setdefault((one.index, *self.code.bounds(one, at)), _Function())
 
     def _section(self, one: Part, functions: list[Bounds]) -> None:
         """Look at the functions of a section, so many at a time."""
         wanted = np.array(sorted(set().union(*self.lengths)), np.int64)
         arm = self.sides.a.header.machine == t.EM_ARM
-        left = [(bounds, self._stretches(one, bounds)) for bounds in functions]
+        left = [(bounds, self.code.stretches(one, bounds)) for bounds in functions]
         while left:
             sizes = np.cumsum([sum(high - low for low, high in stretches) for _, stretches in left])
             some = max(1, int(np.searchsorted(sizes, _AT_ONCE)))
@@ -173,34 +172,16 @@ class _Check:
             if known & self.lengths[text]:
                 where = [Range(at + one.offset, at + one.offset + 1)]
                 raise Refused(one.name, "the length of a text that changed may be a number of this function", where)
-        if code is None or not (function.made or function.loaded):
+        if code is None:
             return
         try:
-            read = code.function(stretches).read(function.made, function.loaded)
+            held = code.function(stretches, self.code.called(one))
+            read = held.read(function.made, function.loaded, function.tables)
         except NotDecoded:
             read = True
         if read:
             where = [Range(bounds[0] + one.offset, bounds[1] + one.offset)]
             raise Refused(one.name, "a text that changed its length is read through a register of this function", where)
-
-    def _stretches(self, one: Part, bounds: Bounds) -> list[Bounds]:
-        """The function at ``bounds`` with what a compiler has put elsewhere of it."""
-        entries = next((x for part, _, x in self.sides.code if part.index == one.index), None)
-        if self.sides.a.header.machine != t.EM_X86_64 or entries is None:
-            return [bounds]
-        if one.index not in self.jumps:
-            self.jumps[one.index] = Jumps(self.sides.raw[one.index][0], entries)
-        joined = self.jumps[one.index].joined(bounds, lambda at: self._known(one, at))
-        return [stretch for stretch in joined if stretch[0] < stretch[1]]
-
-    def _known(self, one: Part, at: int) -> tuple[int, int]:
-        """The function that an offset is in; nothing of what no symbol or record says is one (a linkage table)."""
-        if self.begins is not None or self.objects.around(at + one.addr) is not None:
-            return self._bounds(one, at)
-        return at, at
-
-    def _bounds(self, one: Part, at: int) -> tuple[int, int]:
-        return _function(self.objects, one, at) if self.begins is None else _between(self.begins, one, at)
 
     def _addresses(self, one: Part, bounds: tuple[int, int]) -> tuple[Ints, Mask]:
         """The addresses that the code of a function makes, and whether it reads there."""
@@ -232,60 +213,6 @@ def _of(starts: Ints, sizes: Ints, targets: Ints) -> tuple[Ints, Ints]:
     safe = np.maximum(index, 0)
     found = np.flatnonzero((index >= 0) & (targets < starts[safe] + sizes[safe]))
     return index[found], found
-
-
-def _begins(sides: Sides) -> Ints:
-    """Where functions begin in a file without symbols: what tables of unwinding and symbols say, and direct calls. One
-    that neither says belongs to the one before."""
-    tables = (".eh_frame", ".ARM.exidx", ".dynsym")
-    found = [old for where, old, _ in sides.refs.groups() if where in tables]
-    for part, _, entries in sides.code:
-        raw = sides.raw[part.index][0]
-        if sides.a.header.machine == t.EM_X86_64:
-            found.append(_called_x86(raw, entries) + part.addr)
-            continue
-        words = raw[: len(raw) // 4 * 4].view(">u4" if sides.big else "<u4").astype(np.int64)
-        found += _called(sides.a.header.machine, words, part.addr)
-    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
-
-
-def _called_x86(raw: U8, entries: Mask) -> Ints:
-    """Where the direct calls of x86-64 code lead, as offsets; not those of what stands close by: they tell a place, or
-    are a part of an indirect branch (GCC, -mindirect-branch=thunk-inline)."""
-    at = np.flatnonzero(entries[:-1] & (raw == 0xE8))
-    at = at[at + 5 <= len(raw)]
-    distance = sum((raw[at + 1 + k].astype(np.int64) << 8 * k for k in range(4)), np.zeros(len(at), np.int64))
-    distance -= distance >> 31 << 32
-    target: Ints = (at + 5 + distance)[np.abs(distance) > _THUNK]
-    return target
-
-
-def _called(machine: int, words: Ints, base: int) -> list[Ints]:
-    """Where the direct calls of code of whole words lead; those of the next instruction only tell where they are."""
-    out = []
-    for mask, value, bits, shift, ahead in _CALLS.get(machine, ()):
-        at = np.flatnonzero(words & mask == value)
-        distance = (words[at] & (1 << bits) - 1) << (64 - bits) >> (64 - bits)
-        target = base + 4 * at + (distance << shift) + ahead
-        out.append(target[target != base + 4 * at + 4])
-    if machine == t.EM_MIPS:
-        at = np.flatnonzero(words >> 26 == 3)
-        out.append(base + 4 * at + 4 & ~0xFFFFFFF | (words[at] & 0x3FFFFFF) << 2)
-    return out
-
-
-def _between(begins: Ints, one: Part, at: int) -> tuple[int, int]:
-    index = int(np.searchsorted(begins, at + one.addr, "right"))
-    low = int(begins[index - 1]) if index else 0
-    high = int(begins[index]) if index < len(begins) else one.addr + one.size
-    return max(low - one.addr, 0), min(high - one.addr, one.size)
-
-
-def _function(objects: Objects, one: Part, at: int) -> tuple[int, int]:
-    known = objects.around(at + one.addr)
-    if known is not None and known[0] >= one.addr and known[1] <= one.addr + one.size:
-        return known[0] - one.addr, known[1] - one.addr
-    return max(at - _NEAR, 0), min(at + _NEAR, one.size)
 
 
 def _numbers(sides: Sides, one: Part, where: Bounds, code: Stretches | None, thumb: bool | None) -> set[int]:

@@ -28,6 +28,7 @@ from banbury.formats import _elf_types as t
 #: Objects without a size in the code that GCC links to the beginning and the end of every program (crtstuff.c, Arm's
 #: ieee754 routines).
 _START: Final = (b"all_implied_fbits", b"__dso_handle", b"__TMC_END__", b"data_start", b"__data_start")
+_PARTS: Final = (b".cold", b".__part.")  # in names of parts of functions (GCC, LLVM)
 _ELEMENT: Final = 64  # bytes of one element of an array, of which a compiler may point before the first
 _NOTYPE, _OBJECT, _FUNCTION, _COMMON = 0, 1, 2, 5
 #: Processors for which compilers find several objects from the address of one, by distances in the code.
@@ -44,6 +45,7 @@ class Objects:
         self.known = False
         self.starts, self.ends, self.bare = (np.zeros(0, np.int64) for _ in range(3))
         self.functions = np.zeros((2, 0), np.int64)
+        self.parts: set[int] = set()  # what compilers have put apart of functions
         self.thumb: dict[int, bool] = {}
         tables = [p for p in elf.sections if p.type == SHT_SYMTAB]
         if len(tables) == 1 and not check_symbols(elf, tables[0]):
@@ -71,6 +73,9 @@ class Objects:
         code = inside & (kinds == _FUNCTION) & (size > 0)
         order = np.argsort(value[code] & ~1, kind="stable") if self.anchored else np.argsort(value[code], kind="stable")
         odd = 1 if elf.header.machine == t.EM_ARM else 0
+        called = (strings[at : strings.index(b"\0", at)] for at in table["name"][code].tolist())
+        cold = [any(mark in name for mark in _PARTS) for name in called]
+        self.parts = set(value[code][np.array(cold, bool)].tolist())
         self.thumb = {x & ~odd: bool(x & odd) for x in value[code].tolist()}
         self.functions = np.stack((value[code] & ~odd, (value[code] & ~odd) + size[code]))[:, order]
 

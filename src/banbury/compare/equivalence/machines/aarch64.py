@@ -146,6 +146,7 @@ class _Section:
         self.moved = np.zeros(0, np.int64)  # users whose bits differ
         self._single()
         self._pages()
+        self._direct()
 
     # References of one instruction
 
@@ -179,9 +180,11 @@ class _Section:
     # References of several
 
     def _pages(self) -> None:
-        if not self.all.pages.any():
+        if not (self.all.pages.any() or self.all.relative.any()):
             return
         self.graph, found = self._settled()
+        if not self.all.pages.any():
+            return
         label, kinds = self.labels
         at = np.flatnonzero(self.all.pages)
         self._check_mixed(found)
@@ -266,6 +269,18 @@ class _Section:
         if len(bad):
             where = [Range(int(x) * 4 + self.one.offset, int(x) * 4 + self.one.offset + 4) for x in bad[:16]]
             raise Refused(self.one.name, "an immediate changed that may belong to another address", where)
+
+    def _direct(self) -> None:
+        """Addresses that one instruction makes (``ADR``), and literals."""
+        here = self.here + self.step + self.one.addr
+        literal = self.all.literals
+        self.sides.at.append((self.one, self.here[literal], here[literal], np.ones(int(literal.sum()), bool)))
+        rows = np.flatnonzero(a64.is_(self.words, 0x9F000000, 0x10000000))
+        if not len(rows):
+            return
+        self.sides.at.append((self.one, self.here[rows], here[rows], self._read_soon(rows)))
+        register, graph, words = a64.field(self.words[rows], 0, 5).astype(np.int64), self.graph, self.words
+        self.sides.added.append(lambda: distances(graph, added(words), rows + 1, register, here[rows]))
 
     # The paths
 

@@ -2,9 +2,10 @@
 by itself may be copied in part, by as many loads as its old length takes.
 
 Every instruction of the function is looked at, along all direct branches; behind an indirect jump wherever a block of
-code begins. A register holds the address until it is certainly written, or a call may have changed it. Reading one byte
-where the register points is no copy of a known length: loops that look for the end of a text do that. What code keeps
-in memory is not followed.
+code begins. A register holds the address until it is certainly written, or a call may have changed it (see
+:mod:`called`). Reading one byte where the register points is no copy of a known length: loops that look for the end of
+a text do that. What code keeps in memory is not followed, but for words that are loaded through the address of a table
+which holds the text. An instruction that makes the address in a way that is not known here counts as reading.
 
 Sources: Intel SDM, volume 2; Arm ARM DDI 0487; MIPS MD00086; Power ISA 2.07; the calling conventions of these
 processors (System V ABI supplements, AAPCS64).
@@ -15,7 +16,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ from banbury.compare.equivalence.machines import a64, displaced, mips_code, powe
 from banbury.compare.equivalence.machines.contract import U8, Mask
 from banbury.compare.equivalence.machines.operations import ADD, ADDI, FETCH, LOAD, MOVE, Ops
 from banbury.compare.equivalence.machines.x86_64 import decode as x86_decode
-from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
+from banbury.compare.equivalence.machines.x86_64_carried import CALLER_SAVED, NOWHERE, UNKNOWN
 from banbury.compare.equivalence.machines.x86_64_carried import steps as x86_steps
 from banbury.compare.equivalence.machines.x86_64_carried import taken as x86_taken
 from banbury.formats import _elf_types as t
@@ -36,13 +37,18 @@ _RISC: Final = {
     t.EM_MIPS: (mips_code.decode, (32, 36)),  # LB, LBU
     t.EM_PPC: (powerpc_code.decode, (34, 35)),  # LBZ, LBZU
 }
+#: Opcodes that put an address into a register (also from the table of addresses), and those that load a word.
+_PUTS: Final = {t.EM_MIPS: ((8, 9, 13, 35), (35,)), t.EM_PPC: ((12, 13, 14, 15, 24, 32), (32, 33))}
+_ORI: Final = 24  # of PowerPC, which has the register elsewhere
 
 
 @dataclass(frozen=True)
 class Steps:
     """By instruction, registers as bits: what it ``reads`` memory through, what it certainly writes (``kills``), and of
     which ``parts`` it makes what it puts ``into`` a register; whether the next one follows (``falls``), the offset that
-    a branch ``leads`` to (or ``NOWHERE``), whether it ``leaps`` to where nothing says, where it stands (``starts``)."""
+    a branch ``leads`` to (or ``NOWHERE``), whether it ``leaps`` to where nothing says, where it stands (``starts``);
+    what words it ``fetches`` through which registers, and ``gets`` into which; whether it ``calls``, and the offset of
+    the ``callee`` (or ``NOWHERE``). ``volatile``: registers that functions may change."""
 
     reads: Ints
     kills: Ints
@@ -52,13 +58,29 @@ class Steps:
     leads: Ints
     leaps: Mask
     starts: Ints
+    fetches: Ints
+    gets: Ints
+    calls: Mask
+    callee: Ints
+    volatile: int
+
+
+class Calls(Protocol):
+    """What :class:`called.Called` says of a call at an offset of the section."""
+
+    @property
+    def anywhere(self) -> bool: ...
+
+    def left(self, place: int) -> int: ...
+
+    def pads(self, place: int) -> list[int]: ...
 
 
 def steps(machine: int, big: bool, raw: U8, address: int = 0, code: Code | None = None) -> Steps:
     """What the code ``raw`` at an address does with registers. ``code``: its instructions, if they are known (x86-64).
     Raises :class:`NotDecoded`."""
     if machine == t.EM_X86_64:
-        return Steps(*x86_steps(raw, code or x86_decode(raw.data, 0)))
+        return Steps(*x86_steps(raw, code or x86_decode(raw.data, 0)), CALLER_SAVED)
     words = raw[: len(raw) // 4 * 4].view(">u4" if big else "<u4").astype(np.uint32)
     return _a64(words) if machine == t.EM_AARCH64 else _risc(machine, words, address)
 
@@ -77,29 +99,55 @@ class Rows:
                 found.reads, found.kills, found.parts, found.into, found.falls, found.leads, found.leaps, found.starts
             )
         )  # fmt: skip
+        self.fetches, self.gets, self.calls = found.fetches.tolist(), found.gets.tolist(), found.calls.tolist()
+        self.volatile = found.volatile
 
 
 class Function:
     """One function's code, of the section ``raw``: of ``rows`` those from and to the offsets of its ``stretches``
-    (several where a compiler has put parts elsewhere), whose third number added makes them offsets of the section."""
+    (several where a compiler has put parts elsewhere), whose third number added makes them offsets of the section.
+    ``calls``: what its calls leave; nothing but what the conventions say, if that is not known."""
 
-    def __init__(self, machine: int, big: bool, raw: U8, rows: Rows, stretches: Sequence[tuple[int, int, int]]) -> None:
+    def __init__(
+        self,
+        machine: int,
+        big: bool,
+        raw: U8,
+        rows: Rows,
+        stretches: Sequence[tuple[int, int, int]],
+        calls: Calls | None = None,
+    ) -> None:
         self.machine, self.big, self.raw, self.rows, self.stretches = machine, big, raw, rows, stretches
+        self.calls = calls
         starts = rows.starts
         self.pieces = [(bisect_left(starts, low), bisect_left(starts, high)) for low, high, _ in stretches]
 
-    def read(self, made: Iterable[int], loaded: Iterable[int]) -> bool:
+    def read(self, made: Iterable[int], loaded: Iterable[int], tables: Iterable[int] = ()) -> bool:
         """Whether memory is read through an address that the instructions at the places ``made`` put into a register,
-        or that those at ``loaded`` load (offsets in the section, of any of their bytes)."""
+        that those at ``loaded`` load, or that is loaded through one that those at ``tables`` put into a register
+        (offsets in the section, of any of their bytes)."""
         held: dict[int, int] = {}
-        for places, loads in ((made, False), (loaded, True)):
-            for place in places:
-                row, at = self._row(place)
-                register = self._taken(at, loads) if row >= 0 else -1
-                after = self._after(row) if register >= 0 else []
-                for to in after + (self._blocks() if after and self.rows.leaps[row] else []):
-                    held[to] = held.get(to, 0) | 1 << register
-        return self._followed(held)
+        rows = self.rows
+        for row in self._followed(self._started(tables, loads=False, held={}), rows.fetches):
+            for to in self._next(row):
+                held[to] = held.get(to, 0) | rows.gets[row]
+        if any(row < 0 or self._taken(at, loads=False) == UNKNOWN for row, at in map(self._row, made)):
+            return True
+        self._started(loaded, loads=True, held=self._started(made, loads=False, held=held))
+        return bool(self._followed(held, rows.reads, first=True))
+
+    def _started(self, places: Iterable[int], *, loads: bool, held: dict[int, int]) -> dict[int, int]:
+        """The registers that some instructions put an address into, added to what is ``held`` before rows."""
+        for place in places:
+            row, at = self._row(place)
+            register = self._taken(at, loads=loads) if row >= 0 else -1
+            for to in self._next(row) if register >= 0 else []:
+                held[to] = held.get(to, 0) | 1 << register
+        return held
+
+    def _next(self, row: int) -> list[int]:
+        after = self._after(row)
+        return after + (self._blocks() if after and self.rows.leaps[row] else [])
 
     def _row(self, place: int) -> tuple[int, int]:
         """The row of the instruction that has the byte at an offset of the section, and where it begins; -1: none."""
@@ -109,36 +157,61 @@ class Function:
                 return row, self.rows.starts[row] + shift
         return -1, -1
 
-    def _taken(self, at: int, loads: bool) -> int:
-        """The register into which an instruction puts an address or, if it ``loads``, what it loads; -1: none."""
+    def _taken(self, at: int, *, loads: bool) -> int:
+        """The register into which an instruction puts an address or, if it ``loads``, what it loads; -1: none;
+        :data:`UNKNOWN`."""
         if self.machine == t.EM_X86_64:
             return x86_taken(self.raw[at : at + _LONGEST].tobytes(), loads)
         word = int.from_bytes(self.raw[at : at + 4].tobytes(), "big" if self.big else "little")
         if self.machine == t.EM_AARCH64:
-            good = word & 0xFFC00000 == 0xF9400000 if loads else word & 0x7F800000 == 0x11000000
-            return word & 31 if good and word & 31 < 31 else -1
-        if self.machine == t.EM_MIPS:
-            return word >> 16 & 31 if word >> 26 == (35 if loads else 9) else -1
-        return word >> 21 & 31 if word >> 26 == (32 if loads else 14) else -1
+            return _a64_taken(word, loads)
+        top = word >> 26
+        if top not in _PUTS[self.machine][loads]:
+            return -1 if loads else UNKNOWN
+        return word >> (16 if self.machine == t.EM_MIPS or top == _ORI else 21) & 31
 
-    def _followed(self, held: dict[int, int]) -> bool:
-        """Follow registers (as bits) from before some rows: each bit reaches each row at most once."""
+    def _followed(self, held: dict[int, int], wanted: list[int], *, first: bool = False) -> list[int]:
+        """Follow registers (as bits) from before some rows: each bit reaches each row at most once. Returns the rows at
+        which any of those ``wanted`` of a row is held; only the ``first`` that is found."""
         state, common, waiting, rows = dict(held), 0, list(held), self.rows  # common: carried on by indirect jumps
+        out: dict[int, None] = {}
         while waiting:
             row = waiting.pop()
             now = state[row]
-            if now & rows.reads[row]:
-                return True
-            out = now & ~rows.kills[row] | (1 << rows.into[row] if now & rows.parts[row] else 0)
-            after = self._after(row)
-            if rows.leaps[row] and out & ~common:
-                common |= out
-                after += self._blocks()
-            for to in after:
-                if out & ~state.get(to, 0):
-                    state[to] = state.get(to, 0) | out
+            if now & wanted[row]:
+                out[row] = None
+                if first:
+                    break
+            kept = now & ~self._lost(row, now) | (1 << rows.into[row] if now & rows.parts[row] else 0)
+            going = [(to, kept) for to in self._after(row)]
+            if rows.leaps[row] and kept & ~common:
+                common |= kept
+                going += [(to, kept) for to in self._blocks()]
+            if rows.calls[row] and self.calls is not None:
+                saved = now & ~rows.volatile
+                pads = [to for pad in self.calls.pads(self._place(row)) for to in self._at(pad)]
+                if self.calls.anywhere and saved & ~common:
+                    common |= saved
+                    pads += self._blocks()
+                going += [(to, saved) for to in pads]
+            for to, mask in going:
+                if mask & ~state.get(to, 0):
+                    state[to] = state.get(to, 0) | mask
                     waiting.append(to)
-        return False
+        return list(out)
+
+    def _lost(self, row: int, now: int) -> int:
+        """The registers that hold nothing of what they held (``now``) behind a row."""
+        kills: int = self.rows.kills[row]
+        if self.rows.calls[row] and self.calls is not None and now & kills & self.rows.volatile:
+            kills &= ~(self.calls.left(self._place(row)) & self.rows.volatile)
+        return kills
+
+    def _place(self, row: int) -> int:
+        """Where a row stands in the section."""
+        number = next(n for n, (begin, end) in enumerate(self.pieces) if begin <= row < end)
+        place: int = self.rows.starts[row] + self.stretches[number][2]
+        return place
 
     def _after(self, row: int) -> list[int]:
         """Rows that may follow, but for indirect jumps."""
@@ -159,8 +232,19 @@ class Function:
 
     def _beyond(self, place: int) -> list[int]:
         """The row of another stretch that begins at an offset of the section."""
-        row, at = self._row(place) if len(self.pieces) > 1 else (-1, -1)
+        return self._at(place) if len(self.pieces) > 1 else []
+
+    def _at(self, place: int) -> list[int]:
+        row, at = self._row(place)
         return [row] if row >= 0 and at == place else []
+
+
+def _a64_taken(word: int, loads: bool) -> int:
+    added, page = word & 0x7F800000 == 0x11000000, word & 0x1F000000 == 0x10000000  # ADD of a number, ADR and ADRP
+    good = word & 0xFFC00000 == 0xF9400000 if loads else added or page
+    if not good:
+        return -1 if loads else UNKNOWN
+    return word & 31 if word & 31 < 31 else -1
 
 
 def _a64(words: npt.NDArray[np.uint32]) -> Steps:
@@ -187,14 +271,30 @@ def _a64(words: npt.NDArray[np.uint32]) -> Steps:
     back = _bit(added.back)  # a register that a load or store moves on keeps its text
     to = np.where(all_.branches, 4 * rows + a64.displacement(words), NOWHERE)
     reads: Ints = np.where(store | near, 0, bits)
-    return Steps(reads, kills & ~back, parts, np.minimum(into, 31), all_.falls, to, all_.indirect, 4 * rows)
+    called = np.where(a64.is_(words, 0xFC000000, 0x94000000), 4 * rows + a64.displacement(words), NOWHERE)
+    return Steps(
+        reads, kills & ~back, parts, np.minimum(into, 31), all_.falls, to, all_.indirect, 4 * rows,
+        *_a64_fetched(words), all_.calls, called, a64.CALLER_SAVED,
+    )  # fmt: skip
+
+
+def _a64_fetched(words: npt.NDArray[np.uint32]) -> tuple[Ints, Ints]:
+    """Loads of whole registers: the registers that say where from (as bits), and those that are loaded."""
+    d, n, a, m = (_bit(a64.field(words, at, 5).astype(np.int64)) & 0x7FFFFFFF for at in (0, 5, 10, 16))
+    alone: Mask = a64.is_(words, 0xFFC00000, 0xF9400000) | a64.is_(words, 0xFFC00000, 0xF8400000)
+    indexed = a64.is_(words, 0xFFE00C00, 0xF8600800)
+    pair = a64.is_(words, 0xFE400000, 0xA8400000)
+    fetches: Ints = np.asarray(np.where(alone | pair, n, 0), np.int64) | np.asarray(np.where(indexed, m, 0), np.int64)
+    gets: Ints = np.where(alone, d, np.where(pair, d | a, 0))
+    return fetches, gets
 
 
 def _risc(machine: int, words: npt.NDArray[np.uint32], address: int) -> Steps:
     if machine not in _RISC:
         raise NotDecoded(0, f"code of machine {machine}")
     decode, bytes_ = _RISC[machine]
-    ops: Ops = decode(words, words, address)[0]
+    found: tuple[Ops, Ints, Ints] = decode(words, words, address)
+    ops, branches, targets = found
     rows = np.arange(ops.count)
     near = np.isin(words >> 26, bytes_) & ((words & 0xFFFF == 0) | ops.update)
     memory = ((ops.kind == LOAD) | (ops.kind == FETCH)) & ~near
@@ -203,11 +303,22 @@ def _risc(machine: int, words: npt.NDArray[np.uint32], address: int) -> Steps:
     made = np.isin(ops.kind, (MOVE, ADDI, ADD)) & (ops.rd < 32)
     parts = np.where(made, _bit(ops.rs) | np.where(ops.kind == ADD, _bit(ops.rt), 0), 0)
     writes = ops.writes.astype(np.int64) & ~np.where(ops.update, _bit(ops.rs), 0)
-    kills = np.where(ops.call, writes | int(ops.volatile), writes)
+    kills = np.where(ops.call, writes | int(ops.volatile) & 0xFFFFFFFF, writes)
     leads: Ints = np.where(ops.next[1] >= 0, 4 * ops.next[1], NOWHERE)
+    callee = np.full(ops.count, NOWHERE, np.int64)
+    at = np.minimum(branches + ops.delayed, ops.count - 1)  # where a branch takes effect
+    calls = ops.call[at]
+    callee[at[calls]] = targets[calls] - address
+    leads[at[~calls]] = targets[~calls] - address
     leaps = np.zeros(ops.count, bool)
     leaps[np.minimum(rows[ops.jump >= 0] + ops.delayed, ops.count - 1)] = True
-    return Steps(reads, kills, parts, np.maximum(ops.rd, 0), ops.next[0] >= 0, leads, leaps, 4 * rows)
+    whole = ((ops.kind == LOAD) & ops.word) | (ops.kind == FETCH)
+    fetches: Ints = np.asarray(np.where(whole, _bit(ops.rs), 0), np.int64)
+    fetches[ops.kind == FETCH] |= _bit(ops.rt)[ops.kind == FETCH]
+    return Steps(
+        reads, kills, parts, np.maximum(ops.rd, 0), ops.next[0] >= 0, leads, leaps, 4 * rows,
+        fetches, np.where(whole, _bit(ops.rd), 0), ops.call, callee, int(ops.volatile) & 0xFFFFFFFF,
+    )  # fmt: skip
 
 
 def _bit(register: npt.NDArray[Any]) -> Ints:

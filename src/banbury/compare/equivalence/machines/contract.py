@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from banbury.compare.equivalence.code import Ints
+from banbury.compare.equivalence.code import Code, Ints
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
 from banbury.compare.equivalence.elf_pair import Pair
 from banbury.compare.equivalence.relayout_map import AddressMap, References
@@ -99,6 +99,9 @@ class Sides:
     #: Of code whose compilers find several objects from the address of one: what says which addresses of the first file
     #: it adds a distance to, what it makes of them, and whether it reads or writes there.
     added: list[Callable[[], tuple[Ints, Ints, Mask]]] = field(default_factory=list)
+    #: Of x86-64 code: its instructions, by the number of the section.
+    instructions: dict[int, Code] = field(default_factory=dict)
+
     #: Of data: places that hold an address, and the addresses, of the first file.
     pointers: list[tuple[int, int]] = field(default_factory=list)
 

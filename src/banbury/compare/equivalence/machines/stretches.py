@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from banbury.compare.equivalence.code import Ints, NotDecoded
-from banbury.compare.equivalence.machines.carried import Function, Rows, Steps, steps
+from banbury.compare.equivalence.machines.carried import Calls, Function, Rows, Steps, steps
 from banbury.compare.equivalence.machines.contract import U8
 from banbury.compare.equivalence.machines.numbers import placed
 from banbury.compare.equivalence.machines.x86_64 import decode
@@ -69,10 +69,10 @@ class Stretches:
         low, high = np.searchsorted(self.places, (at, end))
         return self.places[low:high] - at + bounds[0], self.values[low:high]
 
-    def function(self, stretches: Sequence[Bounds]) -> Function:
-        """The function that has these stretches. Raises :class:`NotDecoded`."""
+    def function(self, stretches: Sequence[Bounds], calls: Calls | None = None) -> Function:
+        """The function that has these stretches. ``calls``: what its calls leave. Raises :class:`NotDecoded`."""
         where = [(self.at[x], self.at[x] + x[1] - x[0], x[0] - self.at[x]) for x in stretches]
-        return Function(self.machine, self.big, self.raw, self._rows, where)
+        return Function(self.machine, self.big, self.raw, self._rows, where, calls)
 
     @cached_property
     def _rows(self) -> Rows:

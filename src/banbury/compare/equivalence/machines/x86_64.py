@@ -116,6 +116,7 @@ class X86(Machine):
         self.sides.at.append((one, code.fields, targets, reads & (code.widths == 4)))
         found = operands(raw, code)
         self.decoded.append((one, raw, code, found))
+        self.sides.instructions[one.index] = code
         known, places = made(raw, code, one.addr, found)
         self.counted.append((one.name, *counted(raw, one.addr, found, known, places)))
         hidden = jumped(raw, code, one.addr, found, known)

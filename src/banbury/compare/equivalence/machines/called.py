@@ -1,0 +1,192 @@
+"""What calls leave in the registers of the function that makes them, and where else these may go on: a compiler that
+knows a function keeps values across its calls in registers that the conventions let it change, where it does not (GCC
+manual, -fipa-ra; LLVM's regmask of known functions).
+
+A call of a function of the section leaves what some path through that may leave; one of another file's function, or
+through a register, nothing but what the conventions say. A call within a site of the tables of exceptions may go on at
+its landing pad.
+
+Sources: GCC manual, -fipa-ra; the calling conventions (System V ABI supplements, AAPCS64).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from banbury.compare.equivalence.code import Code, Ints
+from banbury.compare.equivalence.machines.carried import Steps, steps
+from banbury.compare.equivalence.machines.contract import U8
+from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
+from banbury.formats import _elf_types as t
+
+_DELAYED: Final = 4  # bytes by which what a call of MIPS does stands behind it
+_T9: Final = 25  # the register of MIPS that holds the function that is called
+_MOST: Final = 1 << 20  # instructions of called functions that are looked at
+_DEEP: Final = 24  # calls within calls
+_FOREIGN: Final = -2
+_JUMP: Final = 0x4E800420  # PowerPC: bctr
+_RETURNS: Final = (0xFC0003FF, 0x4C000020)  # PowerPC: blr and bctr, on a condition too
+_STUB: Final = ((2, 3), 11)  # a stub of PowerPC's linkage table: where it jumps, and its register
+_RELATIVE: Final = b"\xff\x15"  # x86-64: a call by a word whose place is relative to the instruction
+_NOTHING: Final = np.zeros(0, np.int64)
+
+
+class Called:
+    """The calls of the section ``raw`` at an address. ``code``: its instructions, if they are known (x86-64).
+    ``made``: where it makes addresses (offsets), and which, in two rows; ``own``: what function of the section an
+    address stands for (its offset), if it does: that of the function itself, of a stub, or of what holds it. ``pads``:
+    call sites and landing pads (addresses: start, end, pad); ``anywhere``: there are some, and they are not known."""
+
+    def __init__(
+        self,
+        machine: int,
+        big: bool,
+        raw: U8,
+        address: int = 0,
+        code: Code | None = None,
+        made: tuple[Ints, Ints] = (_NOTHING, _NOTHING),
+        own: Callable[[int], int | None] = lambda target: None,
+        pads: Sequence[tuple[int, int, int]] = (),
+        *,
+        anywhere: bool = False,
+    ) -> None:
+        self.anywhere = anywhere
+        self.machine, self.big, self.raw, self.address, self.code = machine, big, raw, address, code
+        self.made, self.own = made, own
+        delay = _DELAYED if machine == t.EM_MIPS else 0
+        inside = [(x - address, y - address, pad - address) for x, y, pad in sorted(pads)]
+        self.sites = [(x + delay, y + delay, pad) for x, y, pad in inside if 0 <= pad < len(raw)]
+        self.begins = [x for x, _, _ in self.sites]
+        self.most = _MOST
+        self._known: dict[int, int] = {}  # what functions leave, by where they begin
+        self._callees: dict[int, int] = {}
+
+    def pads(self, place: int) -> list[int]:
+        """The landing pads of a call at an offset."""
+        index = bisect_right(self.begins, place)
+        return [pad for start, end, pad in self.sites[max(index - 2, 0) : index] if start <= place < end]
+
+    def left(self, place: int) -> int:
+        """The registers (as bits) that the call at an offset may leave as they were, besides those that all do."""
+        row = self._row(place)
+        return self._left(row, 0) if row >= 0 else self._steps.volatile
+
+    @cached_property
+    def _steps(self) -> Steps:
+        return steps(self.machine, self.big, self.raw, self.address, self.code)
+
+    @cached_property
+    def _lists(self) -> tuple[list[int], list[int], list[int], list[int], list[int], list[int]]:
+        found = self._steps
+        columns = found.starts, found.kills, found.falls, found.leads, found.calls, found.callee
+        return tuple(column.tolist() for column in columns)
+
+    def _row(self, place: int) -> int:
+        """The instruction that begins at an offset; -1: none."""
+        starts = self._lists[0]
+        row = bisect_left(starts, place)
+        return row if row < len(starts) and starts[row] == place else -1
+
+    def _left(self, row: int, depth: int) -> int:
+        """The registers of those that functions may change that the call in an instruction may leave as they were."""
+        if row not in self._callees:
+            self._callees[row] = self._callee(row)
+        callee = self._callees[row]
+        if callee == _FOREIGN:
+            return 0
+        return self._kept(callee, depth) if callee >= 0 else self._steps.volatile
+
+    def _kept(self, entry: int, depth: int) -> int:
+        """The same of the function that an instruction begins: what some path from there to a return leaves. What is
+        too deep or too long to follow leaves all."""
+        everything = self._steps.volatile
+        if entry in self._known or depth > _DEEP:
+            return self._known.get(entry, everything)
+        self._known[entry] = everything  # one that calls itself
+        state, waiting, out = {entry: everything}, [entry], 0
+        while waiting and out != everything:
+            self.most -= 1
+            if self.most < 0:
+                return everything
+            row = waiting.pop()
+            now = state[row] & self._through(row, depth)
+            after, leaves = self._after(row)
+            out |= now if leaves else 0
+            for to in after if now else []:
+                if now & ~state.get(to, 0):
+                    state[to] = state.get(to, 0) | now
+                    waiting.append(to)
+        self._known[entry] = out
+        return out
+
+    def _through(self, row: int, depth: int) -> int:
+        """The registers that an instruction leaves as they were."""
+        _, kills, _, _, calls, _ = self._lists
+        return self._left(row, depth + 1) if calls[row] else ~kills[row]
+
+    def _after(self, row: int) -> tuple[list[int], bool]:
+        """The instructions that may follow, and whether the function may be left, or go on where nothing says."""
+        _, _, falls, leads, _, _ = self._lists
+        after = [row + 1] if falls[row] and row + 1 < len(falls) else []
+        leaves = not falls[row] and leads[row] == NOWHERE
+        if self.machine == t.EM_PPC:
+            leaves |= self._word(row) & _RETURNS[0] == _RETURNS[1]
+        if leads[row] != NOWHERE:
+            place = self._place(leads[row] + self.address)
+            to = -1 if place is None else self._row(place)
+            leaves |= place is not None and to < 0
+            after += [to] if to >= 0 and not self._stub(to) else []
+        return after, leaves
+
+    def _place(self, address: int) -> int | None:
+        """The offset that a branch or call to an address leads to in this section; ``None``: elsewhere."""
+        inside = self.address <= address < self.address + len(self.raw)
+        return address - self.address if inside else self.own(address)
+
+    def _callee(self, row: int) -> int:
+        """The instruction that the call in one leads to; :data:`_FOREIGN`, or -1 where none begins there."""
+        callee = self._lists[5][row]
+        place = self._place(callee + self.address) if callee != NOWHERE else self._held(row)
+        to = _FOREIGN if place is None else self._row(place)
+        return _FOREIGN if to >= 0 and self._stub(to) else to
+
+    def _word(self, row: int) -> int:
+        return int.from_bytes(self.raw[4 * row : 4 * row + 4].tobytes(), "big" if self.big else "little")
+
+    def _stub(self, row: int) -> bool:
+        """PowerPC: whether a stub of the linkage table begins there, which stand among the code."""
+        if self.machine != t.EM_PPC:
+            return False
+        word, (where, register) = self._word(row), _STUB
+        return (
+            word >> 26 in (15, 32) and word >> 21 & 31 == register and any(self._word(row + k) == _JUMP for k in where)
+        )
+
+    @cached_property
+    def _made(self) -> dict[int, int]:
+        places, targets = self.made
+        return dict(zip(places.tolist(), targets.tolist(), strict=True))
+
+    def _held(self, row: int) -> int | None:
+        """The function of the section that a call leads to by a word of memory, or by a register (MIPS) that was set
+        for it before."""
+        if self.machine == t.EM_MIPS:
+            before = int(self._sets[max(row - 1, 0)])
+            found = self._made.get(4 * before) if before >= 0 else None
+            return None if found is None else self.own(found)
+        place = self._lists[0][row] + 2
+        if self.machine != t.EM_X86_64 or self.raw[place - 2 : place].tobytes() != _RELATIVE:
+            return None
+        return self.own(self._made[place]) if place in self._made else None
+
+    @cached_property
+    def _sets(self) -> Ints:
+        """MIPS: the last instruction up to each that sets the register through which functions are called."""
+        rows = np.arange(len(self._steps.starts))
+        sets = (self._steps.kills >> _T9 & 1 == 1) & ~self._steps.calls
+        return np.maximum.accumulate(np.where(sets, rows, -1))

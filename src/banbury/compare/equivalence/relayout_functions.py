@@ -1,0 +1,193 @@
+"""The functions of the rebuilt file: where they begin and end, which stretches belong to one, and what calls leave.
+
+Sources: GCC manual, -freorder-blocks-and-partition and -fipa-ra; gABI (2013 draft), chapter 4, symbol table.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Final, Literal
+
+import numpy as np
+
+from banbury.compare.equivalence.code import Ints
+from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.machines.called import Called
+from banbury.compare.equivalence.machines.contract import Mask, Sides
+from banbury.compare.equivalence.machines.joined import Bounds, Jumps, called, called_x86, leads
+from banbury.compare.equivalence.relayout_exceptions import PADS
+from banbury.compare.equivalence.relayout_objects import Objects
+from banbury.compare.equivalence.relayout_uses import pointers
+from banbury.formats import _elf_types as t
+
+_NEAR: Final = 512  # bytes looked at on both sides where no symbol says which function it is
+_STUB: Final = 16  # bytes of an entry of a linkage table
+_ADVANCES: Final = (1, 2, 3, 4)  # DW_CFA_set_loc and DW_CFA_advance_loc1 to 4 (DWARF 5, 6.4.2.1)
+_UNWINDING: Final = (".eh_frame", ".eh_frame_hdr", ".ARM.exidx", PADS)
+
+
+class Functions:
+    """Those of one proof. ``sides.at`` and ``sides.pointers`` say where addresses stand."""
+
+    def __init__(self, sides: Sides, objects: Objects) -> None:
+        self.sides, self.objects = sides, objects
+        self.machine = sides.a.header.machine
+        self.begins = None if objects.known else self._begins()
+        self._jumps: dict[int, Jumps | None] = {}
+        self._called: dict[int, Called] = {}
+
+    def bounds(self, one: Part, at: int) -> Bounds:
+        """The function around an offset of a section, or the stretch that is looked at in its stead."""
+        return _function(self.objects, one, at) if self.begins is None else _between(self.begins, one, at)
+
+    def stretches(self, one: Part, bounds: Bounds) -> list[Bounds]:
+        """The function at ``bounds`` with what a compiler has put elsewhere of it."""
+        if one.index not in self._jumps:
+            self._jumps[one.index] = self._jumps_of(one)
+        jumps = self._jumps[one.index]
+        if jumps is None:
+            return [bounds]
+        joined = jumps.joined(bounds, lambda at: self._known(one, at))
+        return [stretch for stretch in joined if stretch[0] < stretch[1]]
+
+    def called(self, one: Part) -> Called:
+        """What the calls of a section leave; not of 32-bit Arm."""
+        if one.index not in self._called:
+            own = [(places, targets) for part, places, targets, _ in self.sides.at if part is one]
+            places, targets = (
+                (np.concatenate(x) for x in zip(*own, strict=True)) if own else (np.zeros(0, np.int64),) * 2
+            )
+            self._called[one.index] = Called(
+                self.machine,
+                self.sides.big,
+                self.sides.raw[one.index][0],
+                one.addr,
+                self.sides.instructions.get(one.index),
+                (places, targets),
+                lambda address: self._own(one, address),
+                self.sides.pads,
+            )
+        return self._called[one.index]
+
+    def _known(self, one: Part, at: int) -> Bounds:
+        """The function that an offset is in; nothing of what no symbol or record says is one (a linkage table)."""
+        if self.begins is not None or self.objects.around(at + one.addr) is not None:
+            return self.bounds(one, at)
+        return at, at
+
+    # Jumps
+
+    def _jumps_of(self, one: Part) -> Jumps | None:
+        entries = next((x for part, _, x in self.sides.code if part.index == one.index), None)
+        if self.machine == t.EM_ARM or entries is None:
+            return None
+        raw = self.sides.raw[one.index][0]
+        found = leads(self.machine, self.sides.big, raw, one.addr, entries)
+        pads = [(start - one.addr, pad - one.addr) for start, _, pad in self.sides.pads]
+        return Jumps(found, one.size, pads, self._own_begins(one, entries, found.field))
+
+    def _own_begins(self, one: Part, entries: Mask, jumps: Ints) -> Ints:
+        """Offsets of a section that calls lead to, whose address code makes otherwise than by ``jumps`` (places of
+        their operands), or that data hold."""
+        names = {part.name for part, _, _ in self.sides.code}
+        found = [old for where, old, _ in self.sides.refs.groups() if where not in names and where not in _UNWINDING]
+        for part, places, targets, _ in self.sides.at:
+            found.append(targets[~np.isin(places, jumps)] if part is one else targets)
+        raw = self.sides.raw[one.index][0]
+        if self.machine == t.EM_X86_64:
+            found.append(called_x86(raw, entries) + one.addr)
+        else:
+            words = raw[: len(raw) // 4 * 4].view(">u4" if self.sides.big else "<u4").astype(np.int64)
+            found += called(self.machine, words, one.addr)
+        found.append(self._entries)
+        every = np.unique(np.concatenate(found)) - one.addr
+        out: Ints = every[(every >= 0) & (every < one.size)]
+        return out
+
+    @cached_property
+    def _entries(self) -> Ints:
+        """Where functions begin that symbols say, but for parts of others; without symbols those of which the table of
+        unwinding says that nothing is on the stack there but what a call puts there."""
+        if self.objects.known:
+            return np.setdiff1d(self.objects.functions[0], np.array(sorted(self.objects.parts), np.int64))
+        frames = self.sides.named(".eh_frame")
+        return _untouched(self.sides, frames[0]) if frames is not None else np.zeros(0, np.int64)
+
+    # Calls
+
+    @cached_property
+    def _slots(self) -> dict[int, int]:
+        """Words of data that hold addresses."""
+        words, addresses = pointers(self.sides)
+        return dict(zip(words.tolist(), addresses.tolist(), strict=True))
+
+    @cached_property
+    def _linkage(self) -> list[tuple[Part, Ints, Ints]]:
+        """What the stubs of linkage tables load, by their places."""
+        found = [(part, places, targets) for part, places, targets, _ in self.sides.at if part.name.startswith(".plt")]
+        orders = [np.argsort(places, kind="stable") for _, places, _ in found]
+        return [(part, x[order], y[order]) for (part, x, y), order in zip(found, orders, strict=True)]
+
+    def _own(self, one: Part, address: int) -> int | None:
+        """The function of a section that an address is the beginning of, a word that holds it, or a stub's that loads
+        that word: an offset."""
+        if one.addr <= address < one.addr + one.size:
+            return address - one.addr
+        for part, places, targets in self._linkage:
+            if part.addr <= address < part.addr + part.size:
+                low, high = np.searchsorted(places, (address - part.addr, address - part.addr + _STUB))
+                found = [self._slots.get(x) for x in targets[low:high].tolist()]
+                return next((x - one.addr for x in found if x and one.addr <= x < one.addr + one.size), None)
+        held = self._slots.get(address)
+        return held - one.addr if held is not None and one.addr <= held < one.addr + one.size else None
+
+    # Without symbols
+
+    def _begins(self) -> Ints:
+        """Where functions begin in a file without symbols: what tables of unwinding and symbols say, and direct calls.
+        One that neither says belongs to the one before."""
+        tables = (".eh_frame", ".ARM.exidx", ".dynsym")
+        found = [old for where, old, _ in self.sides.refs.groups() if where in tables]
+        for part, _, entries in self.sides.code:
+            raw = self.sides.raw[part.index][0]
+            if self.machine == t.EM_X86_64:
+                found.append(called_x86(raw, entries) + part.addr)
+                continue
+            words = raw[: len(raw) // 4 * 4].view(">u4" if self.sides.big else "<u4").astype(np.int64)
+            found += called(self.machine, words, part.addr)
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+
+def _untouched(sides: Sides, frames: Part) -> Ints:
+    """Code at whose beginning an entry of the table of unwinding changes nothing of what its common entry says."""
+    raw = sides.raw[frames.index][0].tobytes()
+    order: Literal["big", "little"] = "big" if sides.big else "little"
+    out: list[int] = []
+    plain: dict[int, bool] = {}  # common entries whose addresses are relative to their place
+    at = 0
+    while at + 4 <= len(raw):
+        length, back = (int.from_bytes(raw[at + k : at + k + 4], order) for k in (0, 4))
+        end = at + 4 + length
+        if length == 0 or back == 0:
+            plain[at] = raw[at + 9 : at + 12] == b"zR\0" and raw[at + 15 : at + 17] == b"\x01\x1b"
+        elif plain.get(at + 4 - back) and end <= len(raw) and raw[at + 16 : at + 17] == b"\0":
+            first = raw[at + 17] if at + 17 < end else 0
+            if first in _ADVANCES or first >> 6 == 1 or not any(raw[at + 17 : end]):
+                distance = int.from_bytes(raw[at + 8 : at + 12], order, signed=True)
+                out.append(distance + frames.addr + at + 8)
+        at = end
+    return np.array(out, np.int64)
+
+
+def _between(begins: Ints, one: Part, at: int) -> Bounds:
+    index = int(np.searchsorted(begins, at + one.addr, "right"))
+    low = int(begins[index - 1]) if index else 0
+    high = int(begins[index]) if index < len(begins) else one.addr + one.size
+    return max(low - one.addr, 0), min(high - one.addr, one.size)
+
+
+def _function(objects: Objects, one: Part, at: int) -> Bounds:
+    known = objects.around(at + one.addr)
+    if known is not None and known[0] >= one.addr and known[1] <= one.addr + one.size:
+        return known[0] - one.addr, known[1] - one.addr
+    return max(at - _NEAR, 0), min(at + _NEAR, one.size)
