@@ -7,6 +7,7 @@ See :mod:`tests.equivalence.consumer_pairs`.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -17,10 +18,11 @@ from pathlib import Path
 import pytest
 
 from banbury.compare.corpus.trees import Node, base
+from banbury.compare.corpus.writers import squashfs
 from banbury.compare.corpus.writers.romdisks import romfs
 from banbury.compare.corpus.writers.zip import Part
 from banbury.compare.corpus.writers.zip import write as zipped
-from tests.equivalence.container_pairs import harmless, pair, tampered
+from tests.equivalence.container_pairs import cpio, harmless, pair, tampered
 from tests.equivalence.pairs import Sample
 
 _TEXT = b"".join(b"line %d of a file\n" % n for n in range(400))
@@ -341,3 +343,96 @@ def _() -> Sample:
 def _() -> Sample:
     trees = ({**base(), "dev/extra": Node(kind="char", mode=0o600, rdev=(1, n))} for n in (3, 1))
     return pair(romfs(tree, name=b"rom %08x" % (1_600_000_000 + n)) for n, tree in enumerate(trees))
+
+
+# --- cpio ------------------------------------------------------------------------------------------------------------
+
+_MEMBERS = (("etc", 0o40755, 2, b""), ("etc/motd", 0o100644, 1, b"hello\n"), ("link", 0o120777, 1, b"etc/motd"))
+
+
+def _capitals(raw: bytes, whole: bool = True) -> bytes:
+    """An archive with its numbers in capitals: in all headers, or in half of each."""
+    end = 104 if whole else 22
+    return re.sub(rb"(07070[12])([0-9a-f]{104})", lambda m: m[1] + m[2][:end].upper() + m[2][end:], raw)
+
+
+@harmless("cpio-digits")
+def _() -> Sample:
+    """As GNU cpio and libarchive write them."""
+    return Sample(cpio(*_MEMBERS), _capitals(cpio(*_MEMBERS)))
+
+
+@tampered("cpio-digits-mode")
+def _() -> Sample:
+    changed = [(name, mode ^ 0o004000 if mode == 0o100644 else mode, *rest) for name, mode, *rest in _MEMBERS]
+    return Sample(cpio(*_MEMBERS), _capitals(cpio(*changed)))  # type: ignore[arg-type]
+
+
+@tampered("cpio-digits-mixed")
+def _() -> Sample:
+    more = (*_MEMBERS, ("long", 0o100644, 1, b"x" * 0xAB))
+    return Sample(cpio(*more), _capitals(cpio(*more), whole=False))
+
+
+@harmless("cpio-trailer-links")
+def _() -> Sample:
+    """As BusyBox and GNU cpio write it."""
+    made = cpio(*_MEMBERS)
+    at = made.index(b"TRAILER!!!") - 110
+    return Sample(made, made[: at + 38] + b"00000000" + made[at + 46 :])
+
+
+def _summed(link: int, file: int = 0) -> bytes:
+    """In the form with checksums; ``link``: that of the link, ``file``: what is added to the file's."""
+    raw = bytearray(cpio(*_MEMBERS).replace(b"070701", b"070702"))
+    for name, check in ((b"etc/motd\0", sum(b"hello\n") + file), (b"link\0", link)):
+        at = raw.index(name) - 8
+        raw[at : at + 8] = b"%08x" % check
+    return bytes(raw)
+
+
+@harmless("cpio-link-sums")
+def _() -> Sample:
+    return Sample(_summed(0), _summed(sum(b"etc/motd")))
+
+
+@tampered("cpio-link-sum-wrong")
+def _() -> Sample:
+    return Sample(_summed(0), _summed(1))
+
+
+@tampered("cpio-file-sum-wrong")
+def _() -> Sample:
+    return Sample(_summed(0), _summed(sum(b"etc/motd"), 1))
+
+
+# --- SquashFS --------------------------------------------------------------------------------------------------------
+
+
+def _tailless(offset: int, size: int = 0) -> bytes:
+    """Files without fragments whose inodes have ``offset`` for the place in one, as squashfs-tools-ng writes it."""
+    raw = bytearray(squashfs.write({"a": Node(data=_TEXT), "b": Node(data=_TEXT[:90])}, plain=True, fragments=False))
+    (start,) = struct.unpack_from("<Q", raw, 64)
+    found = 0
+    for at in range(start + 2, len(raw) - 32):
+        sort, fragment, old, length = struct.unpack_from("<H18xIII", raw, at)
+        if (sort, fragment, old) == (2, 0xFFFFFFFF, 0) and length in (len(_TEXT), 90):
+            struct.pack_into("<II", raw, at + 24, offset, length + size)
+            found += 1
+    assert found == 2
+    return bytes(raw)
+
+
+@harmless("squashfs-no-fragment")
+def _() -> Sample:
+    return Sample(_tailless(0), _tailless(0xFFFFFFFF))
+
+
+@tampered("squashfs-no-fragment-odd")
+def _() -> Sample:
+    return Sample(_tailless(0), _tailless(5))
+
+
+@tampered("squashfs-no-fragment-size")
+def _() -> Sample:
+    return Sample(_tailless(0), _tailless(0xFFFFFFFF, -1))

@@ -189,12 +189,13 @@ def _pax() -> Case:
 
 
 def _cpio_free(mutant: bytes, at: int, value: int) -> bool:
-    """Time, inode and home device of each member but the trailer; a directory's links (two or more digits of eight)."""
+    """Time, inode and home device of each member but the trailer, which states no link or one; a directory's links (two
+    or more digits of eight)."""
     digit = chr(value) in "0123456789abcdef"
     for found in re.finditer(b"070701[0-9a-f]{104}", mutant if digit else b""):
         start = found.start()
         if mutant[start + 110 : start + 117] == b"TRAILER":
-            return False
+            return at == start + 45 and value in b"01"
         if within(at, (start + 6, start + 14), (start + 46, start + 54), (start + 62, start + 78)):
             return True
         if mutant[start + 16 : start + 19] == b"041" and within(at, (start + 38, start + 46)):

@@ -366,7 +366,7 @@ class _Image:
             left = 0
         if at == inode.start:
             self.hollow.add(at)
-        if left or (inode.fragment == NONE and inode.offset):
+        if left or (inode.fragment == NONE and inode.offset not in (0, NONE)):  # squashfs-tools-ng: no place either
             raise Refused("inode", "fields that contradict each other")
         if inode.sparse not in (0, holes, max(inode.size - 1, 0) if holes >= inode.size else 0):
             raise Refused("inode", "states other holes than it has")
