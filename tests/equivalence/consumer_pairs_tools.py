@@ -6,13 +6,14 @@ See :mod:`tests.equivalence.consumer_pairs`.
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import shutil
 import struct
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from banbury.compare.corpus.writers import squashfs
 from banbury.compare.corpus.writers.romdisks import romfs
 from banbury.compare.corpus.writers.zip import Part
 from banbury.compare.corpus.writers.zip import write as zipped
-from tests.equivalence.container_pairs import cpio, harmless, pair, tampered
+from tests.equivalence.container_pairs import ar, cpio, harmless, pair, tampered, tar
 from tests.equivalence.pairs import Sample
 
 _TEXT = b"".join(b"line %d of a file\n" % n for n in range(400))
@@ -436,3 +437,31 @@ def _() -> Sample:
 @tampered("squashfs-no-fragment-size")
 def _() -> Sample:
     return Sample(_tailless(0), _tailless(0xFFFFFFFF, -1))
+
+
+# --- packages --------------------------------------------------------------------------------------------------------
+
+
+def _package(
+    pack: Callable[[bytes], bytes] | None, ending: str, script: bytes = b"#!/bin/sh\n", named: str = ""
+) -> bytes:
+    """As ``dpkg-deb -Z`` makes it; without ``pack`` nothing is compressed."""
+    control, data = tar(("./control", b"Package: x\n"), ("./postinst", script)), tar(("./usr/bin/x", script * 2))
+    control, data = (pack(part) if pack else part for part in (control, data))
+    return ar(("debian-binary", b"2.0\n"), (f"control.tar{ending}", control), (f"data.tar{named or ending}", data))
+
+
+@harmless("deb-not-compressed")
+def _() -> Sample:
+    return Sample(_package(None, ""), _package(lzma.compress, ".xz"))
+
+
+@tampered("deb-not-compressed-script")
+def _() -> Sample:
+    return Sample(_package(None, ""), _package(lzma.compress, ".xz", b"#!/bin/su\n"))
+
+
+@tampered("deb-not-compressed-named")
+def _() -> Sample:
+    """dpkg goes by the name: it takes the archive for a compressed one, and fails."""
+    return Sample(_package(None, "", named=".xz"), _package(lzma.compress, ".xz"))

@@ -366,22 +366,30 @@ def _body(work: Work, one: Range, other: Range, rule: str) -> None:
 
 
 def _compare_any(work: Work) -> None:
-    """Two streams of any formats, for a consumer that reads them all."""
+    """Two streams of any formats, or one and what it unpacks to, for a consumer that reads them all."""
     forms = [next((f for f in _FORMATS if view.startswith(f.magic)), None) for view, _ in work.sides]
-    one, other = forms
-    if one is None or other is None or ANY_STREAM not in work.hints:
+    if forms == [None, None] or ANY_STREAM not in work.hints:
         raise Refused("stream", "compressed in another format")
-    _affordable(one.head(work.a))
-    _affordable(other.head(work.b))
-    places = [work.spool.put(decoded(form, view)) for form, view in ((one, work.a), (other, work.b))]
-    work.account.explain(
-        "deb.compression", [Range(0, len(work.a))], [Range(0, len(work.b))], f"{one.name} against {other.name}"
-    )
+    places = []
+    for form, view in zip(forms, (work.a, work.b), strict=True):
+        if form is not None:
+            _affordable(form.head(view))
+        places.append(work.spool.put(decoded(form, view) if form else _as_it_is(view)))
+    names = " against ".join(form.name if form else "none" for form in forms)
+    work.account.explain("deb.compression", [Range(0, len(work.a))], [Range(0, len(work.b))], names)
     work.member(b"content", *places, hints=work.hints - {ANY_STREAM})
 
 
+def _as_it_is(view: View) -> Iterator[Buffer]:
+    for at in range(0, len(view), _PIECE):
+        yield view.mem(at, min(_PIECE, len(view) - at))
+
+
+def _any(view: View) -> bool:
+    """A stream of any format, or an archive of tar that is not compressed."""
+    return any(view.startswith(f.magic) for f in _FORMATS) or view.startswith(b"ustar", 257)
+
+
 #: For pairs of which each side is another of these formats.
-ANY: Final = Comparator(
-    name="stream", claims=lambda v: any(v.startswith(f.magic) for f in _FORMATS), compare=_compare_any
-)
+ANY: Final = Comparator(name="stream", claims=_any, compare=_compare_any)
 COMPARATORS: Final = [_comparator(form) for form in _FORMATS]
