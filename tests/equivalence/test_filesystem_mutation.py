@@ -20,6 +20,7 @@ from banbury.compare.corpus.recipes.packages import rpm
 from banbury.compare.corpus.trees import Node
 from banbury.compare.corpus.writers import jffs2, ubi
 from banbury.compare.corpus.writers.romdisks import cramfs, romfs
+from tests.equivalence.consumer_pairs_tools import summarised
 from tests.equivalence.test_container_mutation import Case, accepted, twin_of, within
 
 TREE = {
@@ -99,6 +100,27 @@ def test_jffs2() -> None:
         return False
 
     check(sample, [*range(used), *range(used, len(sample), 977)], free, repair)
+
+
+def test_jffs2_summary() -> None:
+    """Nothing of a summary, with its checksums put right; of what it lists, what both state cannot change alone."""
+    sample = summarised(jffs2.write(TREE, packed=False))
+    at = sample.index(b"\x85\x19\x06\x20")
+    (size,) = struct.unpack_from("<I", sample, at + 4)
+    node = sample.index(b"\x85\x19\x02\xe0")
+
+    def repair(raw: bytearray) -> None:
+        struct.pack_into("<I", raw, at + 8, jffs2.crc(bytes(raw[at : at + 8])))
+        struct.pack_into("<I", raw, at + 24, jffs2.crc(bytes(raw[at + 32 : at + size])))
+        struct.pack_into("<I", raw, at + 28, jffs2.crc(bytes(raw[at : at + 24])))
+        struct.pack_into("<I", raw, node + 64, jffs2.crc(bytes(raw[node : node + 60])))
+
+    def free(mutant: bytes, place: int, value: int) -> bool:
+        return node + 32 <= place < node + 44  # times of an inode
+
+    end = at + 32 + sample[at + 32 : at + size].rstrip(b"\x85\x18\x02").index(b"\xff" * 8)
+    places = [*range(node + 12, node + 60), *range(at, end + 8), *range(at + size - 12, at + size)]
+    check(sample, places, free, repair)
 
 
 def test_ubi() -> None:

@@ -3,7 +3,7 @@
 Every byte belongs to a node whose checksums are right, to a node's padding, or is erased flash up to the end of an
 erase block. Each name and each byte of a file is stated by one node: what is obsolete, deleted or without a name is
 refused, as a torn scan or another reader could revive it. Inode numbers, versions, times, compression and the places
-of nodes are free. Summaries, which Linux mounts by instead of scanning, are refused.
+of nodes are free, and summaries that list just what stands in their blocks.
 
 Sources: Linux ``include/uapi/linux/jffs2.h``, ``fs/jffs2`` (``scan.c``, ``readinode.c``, ``xattr.c``, ``fs.c``).
 """
@@ -29,6 +29,7 @@ from banbury.compare.equivalence.containers._filesystem import (
     kind_of,
     whole,
 )
+from banbury.compare.equivalence.containers._jffs2_summary import SUMMARY, Stood, check_marks, check_summary
 from banbury.compare.equivalence.containers._squashfs import unpack_block
 from banbury.compare.equivalence.containers.contract import Comparator, Free, Spool, Work
 from banbury.compare.equivalence.model import Range
@@ -72,11 +73,13 @@ class _Image:
         self.data: dict[int, list[_Data]] = {}
         self.xattrs: dict[int, tuple[bytes, bytes]] = {}
         self.references: dict[int, list[int]] = {}
-        self.ends: list[tuple[int, int]] = []  # nodes
+        self.nodes: list[Stood] = []
+        self.summaries: list[tuple[int, int]] = []  # erase blocks with one
         self.starts: list[int] = []  # where erase blocks must start
         self.holes = Holes(len(view))
         self.used: set[int] = set()
         self._scan()
+        check_marks(view, self.order, {end for _, end in self.summaries})
 
     # Nodes
 
@@ -109,6 +112,11 @@ class _Image:
                 if total != 12:
                     raise Refused(f"node at {at}", "a marker with more than its header", [Range(at, at + total)])
                 self.starts.append(at)
+        elif kind == SUMMARY:
+            floor = self.summaries[-1][1] if self.summaries else 0
+            start = check_summary(self.view, self.order, at, total, self.nodes, floor)
+            self.summaries.append((start, at + total))
+            self.starts += [start, at + total]
         elif kind in self._READ:
             size = self._READ[kind](self, at)
             constant(self.view, at + size, at + total, (0, 0xFF), f"node at {at}")
@@ -119,7 +127,7 @@ class _Image:
         end = at + total
         rounded = min(end + 3 & ~3, len(self.view))
         constant(self.view, end, rounded, (0, 0xFF), f"padding at {end}")
-        self.ends.append((at, end))
+        self.nodes.append((at, kind, total))
         return rounded
 
     @staticmethod
@@ -188,9 +196,12 @@ class _Image:
         """Nodes lie in one erase block, and what is erased goes on to its end."""
         if size and size < _BLOCK:
             raise Refused("image", "erased flash between nodes", [Range(s, s) for s in self.starts if s % _BLOCK][:8])
-        for start, end in self.ends if size else ():
-            if start // size != (end - 1) // size:
-                raise Refused(f"node at {start}", "lies in two erase blocks", [Range(start, end)])
+        for start, _, total in self.nodes if size else ():
+            if start // size != (start + total - 1) // size:
+                raise Refused(f"node at {start}", "lies in two erase blocks", [Range(start, start + total)])
+        for start, end in self.summaries:
+            if end - start != size:
+                raise Refused("image", "a summary of what is no erase block", [Range(start, end)])
 
     # The tree
 
