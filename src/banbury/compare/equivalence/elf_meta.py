@@ -14,6 +14,7 @@ import numpy as np
 
 from banbury.compare.equivalence.dwarf import compare_debug, is_debug
 from banbury.compare.equivalence.elf_map import SHT_STRTAB, SHT_SYMTAB, OwnedElf, Part
+from banbury.compare.equivalence.elf_noted import refers, related
 from banbury.compare.equivalence.elf_pair import SHT_PROGBITS, Pair, compare_links, refuse_difference, span
 from banbury.compare.equivalence.elf_symbols import check_symbols, compare_symbols, covered, symbols_of
 from banbury.compare.equivalence.literals import is_text
@@ -74,6 +75,8 @@ def compare_build_id(pair: Pair, one: Part, other: Part) -> bool:
     there = [Range(other.offset + start, other.offset + end)]
     if any(observes_build_id(x, part) for x, part in ((pair.a, one), (pair.b, other))):
         pair.account.refuse("elf.build-id", "the program names its own build-id: withdrawn", here, there)
+    elif related(pair.a, one) if pair.a.header.type == t.ET_REL else refers(pair.a, one.addr, one.addr + one.size):
+        pair.account.refuse("elf.build-id", "the program refers to its own build-id: withdrawn", here, there)
     else:
         pair.account.explain("elf.build-id", here, there)
     return True

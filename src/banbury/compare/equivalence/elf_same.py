@@ -93,6 +93,7 @@ def _compare_with_notes(pair: Pair, key: str, start: int, end: int) -> None:
     """A segment of a file without sections: only the build-id in a PT_NOTE may differ."""
     from banbury.compare.equivalence.elf_bare import explain_texts
     from banbury.compare.equivalence.elf_meta import build_id_of_note
+    from banbury.compare.equivalence.elf_noted import refers
 
     free: set[int] = set()
     for segment in pair.a.segments:
@@ -101,7 +102,8 @@ def _compare_with_notes(pair: Pair, key: str, start: int, end: int) -> None:
             found = [
                 build_id_of_note(bytes(x.data[where[0] : where[1]]), x.elf.big, first=False) for x in (pair.a, pair.b)
             ]
-            if found[0] and found[0] == found[1]:
+            noted = segment.vaddr, segment.vaddr + segment.filesz
+            if found[0] and found[0] == found[1] and not refers(pair.a, *noted):
                 free |= set(range(where[0] + found[0][0], where[0] + found[0][1]))
     positions = differences(pair.a.data[start:end], pair.b.data[start:end]) + start
     taken = [Range(p, p + 1) for p in positions.tolist() if p in free]

@@ -117,6 +117,8 @@ def compare_symbols(pair: Pair, one: Part, other: Part, moved: Callable[[int], i
     why = check_symbols(a, one) or check_symbols(b, other)
     if a.header.type == t.ET_REL:
         why = "a linker or the kernel reads the symbols of an object file: they must be equal"
+    if not why and (counted := _counted(a, one) or _counted(b, other)):
+        why = f"{counted} holds numbers of symbols: their order must be the same"
     if not why:
         (ours, files), (theirs, files_b) = _listed(a, one, moved, _dropped(pair)), _listed(b, other, None)
         if ours != theirs:
@@ -127,6 +129,12 @@ def compare_symbols(pair: Pair, one: Part, other: Part, moved: Callable[[int], i
         pair.account.refuse(one.name, why, *whole)
     elif not same or a.data[names.offset : names.end] != b.data[names_b.offset : names_b.end]:
         pair.account.explain("elf.symtab", *whole)
+
+
+def _counted(elf: OwnedElf, table: Part) -> str:
+    """A section, but of debug information, that is of a symbol table and may name its rows by number: relocations that
+    a linker keeps (``--emit-relocs``), groups, lists of addresses that matter."""
+    return next((p.name for p in elf.sections[1:] if p.link == table.index and not is_debug(p.name)), "")
 
 
 def files_agree(pair: Pair, ours: list[str], theirs: list[str]) -> bool:

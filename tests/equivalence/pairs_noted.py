@@ -1,0 +1,69 @@
+"""Labelled pairs of programs that read what a rule lets differ, by its address: their own build-id; and of programs
+whose symbols are counted by other tables."""
+
+from __future__ import annotations
+
+import io
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from tests.equivalence import build
+from tests.equivalence.pairs import Sample, harmless, tampered
+
+_READER = r"""
+#include <stdio.h>
+extern const unsigned char own[];
+int main(void) { puts(own[3] == 0x41 ? "the door is open" : "the door is shut"); return 0; }
+"""
+_CALLED = r"""
+#include <stdio.h>
+__attribute__((noinline)) int good(int x) { __asm__(""); return x + 1; }
+__attribute__((noinline)) int evil(int x) { __asm__(""); return x - 1; }
+int (*volatile either)(int) = good;
+int main(int c, char **v) { printf("%d %d\n", good(c), either(c)); return 0; }
+"""
+_FIXED = ("-no-pie", "-fno-pie")
+_ARCHES = ("x86_64", "aarch64", "arm", "mips", "powerpc")
+
+
+def _at(arch: str, byte: str) -> bytes:
+    """A stripped program that reads its build-id by an address that the linker was told."""
+    options = (*_FIXED, f"-Wl,--build-id=0x{byte * 20}")
+    first = build.program(arch, *options, "-Wl,--defsym=own=0", source=_READER)
+    note = ELFFile(io.BytesIO(first)).get_section_by_name(".note.gnu.build-id")["sh_addr"]
+    raw = build.program(arch, *options, f"-Wl,--defsym=own={note + 16:#x}", source=_READER)
+    return build.tool(raw, arch, "strip")
+
+
+for _arch in _ARCHES:
+
+    @tampered(f"build-id-by-address-{_arch}")
+    def _(arch: str = _arch) -> Sample:
+        return Sample(_at(arch, "00"), _at(arch, "41"))
+
+    @harmless(f"build-id-unread-{_arch}")
+    def _(arch: str = _arch) -> Sample:
+        raw = build.tool(build.program(arch, *_FIXED), arch, "strip")
+        return Sample(raw, build.other_build_id(raw))
+
+
+def _exchanged(raw: bytes, one: str, other: str) -> bytes:
+    """With the rows of two symbols in each other's place."""
+    table = ELFFile(io.BytesIO(raw)).get_section_by_name(".symtab")
+    assert isinstance(table, SymbolTableSection)
+    names = [symbol.name for symbol in table.iter_symbols()]
+    at, there = (table["sh_offset"] + 24 * names.index(name) for name in (one, other))
+    return build.put(build.put(raw, at, raw[there : there + 24]), there, raw[at : at + 24])
+
+
+@tampered("symbols-counted")
+def _() -> Sample:
+    raw = build.program("x86_64", "-Wl,--emit-relocs", source=_CALLED)
+    return Sample(raw, _exchanged(raw, "good", "evil"))
+
+
+@harmless("symbols-uncounted")
+def _() -> Sample:
+    raw = build.program("x86_64", source=_CALLED)
+    return Sample(raw, _exchanged(raw, "good", "evil"))
