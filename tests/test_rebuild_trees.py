@@ -223,6 +223,35 @@ def test_packages_without_the_systems_folders(tmp_path: Path) -> None:
     assert (rebuilt.verdict, rebuilt.left_out) == ("identical", [])
 
 
+def test_names_in_an_archive_that_is_no_system(tmp_path: Path) -> None:
+    """What is started by its name is another file; and the same where a name stands twice, or has other content."""
+    good, evil = b"#!/bin/sh\necho good\n", b"#!/bin/sh\necho evil\n"
+    built = {"app/start.sh": good, "app/test.sh": evil, "app/copy.sh": good}
+    honest, _ = against(tmp_path, banks(tree(built, {})), **{"built.tar": tree(built, {})})
+    assert (honest.method, honest.verdict, honest.left_out) == ("files", "identical", [])
+
+    for number, start in enumerate((evil, b"#!/bin/sh\necho other\n")):
+        shipped = banks(tree({**built, "app/start.sh": start, "app/test.sh": good}, {}))
+        rebuilt, _ = against(tmp_path / str(number), shipped, **{"built.tar": tree(built, {})})
+        found = {f.path.rpartition("!")[2]: f.verdict for f in rebuilt.files}
+        assert found == {"app/start.sh": "functional", "app/test.sh": "functional", "app/copy.sh": "identical"}
+    renamed = {n.replace("test", "best"): data for n, data in built.items()}
+    rebuilt, _ = against(tmp_path / "r", banks(tree(renamed, {})), **{"built.tar": tree(built, {})})
+    assert [[(c.what, c.rebuilt) for c in f.changes] for f in rebuilt.files if f.changes] == [[("path", "app/test.sh")]]
+
+
+def test_each_image_is_asked_for_what_most_of_it_is(tmp_path: Path) -> None:
+    """One of two images of one system lacks a file; no manifest says which the rebuild is of."""
+    gone = "etc/init.d/rc"
+    less = banks(tree({n: d for n, d in FILES.items() if n != gone}))
+    manifest = MANIFEST + '[[artefact]]\npath = "other.bin"\nrole = "image"\n' + REBUILD.format("built.tar")
+    data = {"image.bin": banks(tree()), "other.bin": less, "built.tar": tree()}
+    evaluation = run(submission(tmp_path / "s", manifest, **data), tmp_path / "w")
+    found = {evaluation.nodes[r.image].name: [g.path for g in r.left_out] for r in evaluation.rebuilds}
+
+    assert found == {"image.bin": [], "other.bin": [gone]}
+
+
 @pytest.mark.parametrize(("mode", "said"), [(0o777, ["mode"]), (0o755, []), (0o4755, ["mode"])])
 def test_a_file_handed_in_alone_may_not_be_anybodys(tmp_path: Path, mode: int, said: list[str]) -> None:
     shipped = banks(tree({"bin/tool": FILES["bin/tool"]}, {}, modes={"bin/tool": mode}))

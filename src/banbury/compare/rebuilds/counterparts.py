@@ -59,6 +59,9 @@ class Counterparts:
         of one correspondence."""
         self._met.add(unit.node.sha256)
         found = self._paths.get(unit.key, [])
+        if not found and unit.named:
+            named = [f for f in self._paths.get((False, unit.named, ()), []) if f[0].named or not f[0].piece]
+            found = [f for f in named if f[0].node.sha256 == unit.node.sha256][:1] or named
         if found:
             return self._by_path(unit, found, nth, count)
         if unit.node.sha256 and unit.node.kind in _FILES and unit.node.sha256 in self._contents:

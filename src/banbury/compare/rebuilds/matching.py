@@ -14,6 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from banbury.formats.registry import readers
 from banbury.model.evaluation import Node
 from banbury.model.release import Artefact, ArtefactRole, Release
 from banbury.model.tree import Kind
@@ -37,13 +38,15 @@ Key = tuple[bool, str, Steps]
 
 class Unit(Struct, frozen=True):
     """One file or folder of a tree, or one piece of an image that nothing came out of; ``path`` of a piece is for
-    people, that of a tree's root is ``.``. ``tree`` is the node that holds the tree, -1 of a piece."""
+    people, that of a tree's root is ``.``. ``tree`` is the node that holds the tree, -1 of a piece; ``named`` is what
+    an archive that does not look like a tree calls a piece."""
 
     node: Node
     path: str
     piece: bool
     steps: Steps = ()
     tree: int = -1
+    named: str = ""
 
     @property
     def key(self) -> Key:
@@ -112,9 +115,14 @@ class Trees:
                 todo += reversed([(child, (*steps, step)) for child, step in self._steps(below)])
             elif self._payload[node.id]:
                 if node.sha256:
-                    yield Unit(node, node.where.partition("!")[2] or node.name, True, steps)
+                    yield Unit(node, node.where.partition("!")[2] or node.name, True, steps, named=self._named(node))
             else:
                 yield Unit(node, plain_path(node.name) or ".", False, tree=node.parent)
+
+    def _named(self, node: Node) -> str:
+        reader = readers().get(self.nodes[node.parent].format) if node.parent >= 0 else None
+        archive = node.kind is Kind.FILE and reader is not None and reader.holds_files is None
+        return plain_path(node.name) if archive else ""
 
     def _steps(self, siblings: list[int]) -> Iterator[tuple[int, tuple[bool, str, int]]]:
         """Each with the step to it from what holds it; a stretch of an image has no name but its format's."""
