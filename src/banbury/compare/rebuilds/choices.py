@@ -47,7 +47,11 @@ def by_times(root: Node, rows: list[Row], pairing: Pairing, image: int, store: B
         for tree in asked[_TREES:]
     ]
     if any(t.artefact == image for t in pairing.small):
-        left.append(NotCompared(node=root.id, why="folders and times of the smallest of its file systems: too many"))
+        left.append(
+            NotCompared(
+                node=root.id, why="folders and times of the smallest of its file systems, and what they lack: too many"
+            )
+        )
     for tree in sorted(asked[:_TREES], key=lambda t: t.number):
         left += _of_tree(tree, known, pairing, store)
     return left

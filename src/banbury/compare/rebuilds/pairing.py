@@ -20,7 +20,7 @@ from banbury.model.tree import Kind
 #: The folder that mke2fs makes at the root of every file system.
 _MADE: Final = "lost+found"
 ROOT: Final = "."
-_MOST: Final = 1000  # shipped trees that are looked at
+_MOST: Final = 200  # shipped trees that are looked at
 _LARGEST: Final = 8
 
 
