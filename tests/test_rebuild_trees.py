@@ -144,6 +144,18 @@ def test_times_decide_in_each_file_system(tmp_path: Path, number: int) -> None:
     assert f"bank {number}" in evaluation.nodes[found[0].node].locator
 
 
+def test_times_that_decide_nothing_known_are_an_assumption(tmp_path: Path) -> None:
+    """Other times of files: the verdict rests on what the rule says, or on nothing where a record withdraws it."""
+    plain = {n: d for n, d in FILES.items() if n != MODULE}
+    for number, (record, verdict) in enumerate((("", "equivalent/metadata"), ('record = "r.toml"\n', "unexplained"))):
+        manifest = MANIFEST + REBUILD.format("built.tar") + record
+        data = {"image.bin": banks(tree(plain, time=1000)), "built.tar": tree(plain)}
+        folder = submission(tmp_path / str(number), manifest, **data, **{"r.toml": b'observes = ["folder.time"]\n'})
+        rebuilt = only(run(folder, tmp_path / f"w{number}"))
+        assert (rebuilt.verdict, rebuilt.files_verdict) == (verdict, "identical")
+        assert [r.rule for r in rebuilt.reliances] == ([] if record else ["folder.time"])
+
+
 def test_times_that_rebuilds_state_otherwise_cannot_be_told(tmp_path: Path) -> None:
     package = tree({n: FILES[n] for n in ("usr/lib/m.py", MODULE, "etc/passwd")}, {}, time=1000)
     rebuilt, evaluation = against(tmp_path, banks(tree()), **{"one.tar": tree(folders={}), "two.tar": package})
