@@ -141,8 +141,10 @@ def test_everything_that_was_not_checked_is_said(small: Evaluation) -> None:
         (
             "not matched with vulnerabilities",
             "",
-            "what became known after the newest record of a feed: nvd-json-2.0 (vulnerabilities): its newest record is "
-            "137 days old (2026-01-01)",
+            (
+                "what became known after the newest record of a feed: nvd-json-2.0 (vulnerabilities): "
+                "its newest record is 137 days old (2026-01-01)"
+            ),
         ),
     }
 
