@@ -264,6 +264,15 @@ def test_each_image_is_asked_for_what_most_of_it_is(tmp_path: Path) -> None:
     assert found == {"image.bin": [], "other.bin": [gone]}
 
 
+def test_a_file_system_without_a_counterpart_has_folders_of_its_own(tmp_path: Path) -> None:
+    """A kernel's own initramfs beside the system that was rebuilt."""
+    small = tree({"bin/tool": FILES["bin/tool"]}, {"dev": 0o755, "root": 0o755, "bin": 0o700})
+    rebuilt, evaluation = against(tmp_path, banks(tree(), small), **{"built.tar": tree()})
+
+    assert (rebuilt.verdict, rebuilt.left_out) == ("identical", [])
+    assert "3 folders (dev, root, bin): the rebuild has no file system like this one" in whys(evaluation)
+
+
 @pytest.mark.parametrize(("mode", "said"), [(0o777, ["mode"]), (0o755, []), (0o4755, ["mode"])])
 def test_a_file_handed_in_alone_may_not_be_anybodys(tmp_path: Path, mode: int, said: list[str]) -> None:
     shipped = banks(tree({"bin/tool": FILES["bin/tool"]}, {}, modes={"bin/tool": mode}))

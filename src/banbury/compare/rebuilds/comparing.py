@@ -229,7 +229,8 @@ class _Comparer:
         records = {self._release.artefacts[i].record for i in (match.image, *match.parts)}
         found = (self._records(digest) for digest in records if digest)
         account = Account(frozenset(rule for record in found if record for rule in record.observes))
-        pairs = ((row.other.node.mtime, row.unit.node.mtime) for row in rows if row.other and row.how == "path")
+        known = ((row.other.node, row.unit.node) for row in rows if row.other and row.how == "path")
+        pairs = ((a.mtime, b.mtime) for a, b in known if b.kind in (Kind.FILE, Kind.HARDLINK))
         count = sum(min(times) >= 0 and len(set(times)) > 1 for times in pairs)
         if count:
             account.explain("folder.time", [], [], f"{count} files")

@@ -30,8 +30,11 @@ class Folders:
     def of(self, tree: Tree) -> tuple[list[Row], list[NotCompared]]:
         """The folders of a shipped tree that differ; and what of them nothing could be said of."""
         native = self._pairing.native(tree)
-        if not native:
+        if not native or (not tree.folders and not tree.implied):
             return [], []
+        if tree.number not in self._pairing.corresponding:  # the kernel's own initramfs: dev and root, of other modes
+            why = f"{_named(list(tree.folders))}: the rebuild has no file system like this one"
+            return [], [NotCompared(node=tree.number, why=why)] if tree.folders else []
         partners = self._pairing.partners(tree.number)
         main = [r for r in native if r.number in partners]
         stating = [r for r in main or native if len(r.units) > 1 or not r.loose]  # one file speaks of no folder

@@ -185,8 +185,21 @@ class Pairing:
                 left = [u for u in left if not tree.covers(u)]
         return left
 
+    @cached_property
+    def _answering(self) -> dict[int, list[Tree]]:
+        return {number: self._asked_for(tree) for number, tree in self.rebuilt.items()}
+
     def answering(self, rebuilt: Tree) -> list[Tree]:
         """The shipped trees that should have all of a rebuilt one; none where none has half of it."""
+        return self._answering[rebuilt.number]
+
+    @cached_property
+    def corresponding(self) -> frozenset[int]:
+        """The shipped trees that have a partner, or answer for any rebuilt tree."""
+        answering = {tree.number for trees in self._answering.values() for tree in trees}
+        return frozenset(answering | {s for s, best in self._best.items() if best})
+
+    def _asked_for(self, rebuilt: Tree) -> list[Tree]:
         number, least = rebuilt.number, len(rebuilt.names or rebuilt.folders) / 2
         has = self.anywhere(rebuilt)
         most = [self.shipped[s] for s, count in has.items() if count >= least and not self.foreign(s, number)]
