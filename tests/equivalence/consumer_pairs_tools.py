@@ -13,9 +13,11 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import lzallright
 import pytest
 
 from banbury.compare.corpus.trees import Node, base
@@ -562,3 +564,69 @@ def _() -> Sample:
     honest, hidden = made("b", size), made("a", size)
     assert hidden.index(end) % 4096 == 4088
     return Sample(honest, hidden)
+
+
+# --- lzop ------------------------------------------------------------------------------------------------------------
+
+
+def lzop(
+    data: bytes, *, level: int = 9, time: int = 0, flags: int = 0x0300000D, mode: int = 0o100644, name: bytes = b"",
+    block: int = 256 << 10, packed: bool = True, wrong: int = 0,
+) -> bytes:  # fmt: skip
+    """As lzop 1.04 writes it (lib/decompress_unlzo.c in Linux). ``wrong``: added to the sums of blocks."""
+    head = struct.pack(">HHHBBIIII", 0x1040, 0x20A0, 0x0940, 3, level, flags, mode, time, 0)
+    head += bytes((len(name),)) + name
+    out = b"\x89LZO\0\r\n\x1a\n" + head + struct.pack(">I", zlib.adler32(head))
+    for at in range(0, len(data), block):
+        raw = data[at : at + block]
+        stored = lzallright.LZOCompressor().compress(raw) if packed else raw
+        stored = min(stored, raw, key=len)
+        out += struct.pack(">III", len(raw), len(stored), zlib.adler32(raw) + wrong & 0xFFFFFFFF) + stored
+    return out + bytes(4)
+
+
+@harmless("lzop-level")
+def _() -> Sample:
+    return Sample(lzop(_TEXT), lzop(_TEXT, level=1, block=4096))
+
+
+@harmless("lzop-time")
+def _() -> Sample:
+    return Sample(lzop(_TEXT), lzop(_TEXT, time=1_700_000_000))
+
+
+@tampered("lzop-content")
+def _() -> Sample:
+    return Sample(lzop(_TEXT), lzop(_TEXT.replace(b"7", b"8", 1), level=1))
+
+
+@tampered("lzop-trailing")
+def _() -> Sample:
+    return Sample(lzop(_TEXT), lzop(_TEXT, level=1) + b"\0")
+
+
+@tampered("lzop-large-block")
+def _() -> Sample:
+    """Linux unpacks blocks of 256 KiB and no larger ones."""
+    return Sample(lzop(_TEXT * 60), lzop(_TEXT * 60, block=512 << 10))
+
+
+@tampered("lzop-sum")
+def _() -> Sample:
+    return Sample(lzop(_TEXT), lzop(_TEXT, level=1, wrong=1))
+
+
+@tampered("lzop-flags")
+def _() -> Sample:
+    """Without sums, of which Linux skips one in each block all the same."""
+    return Sample(lzop(_TEXT), lzop(_TEXT, flags=0x0300000C))
+
+
+@tampered("lzop-mode")
+def _() -> Sample:
+    return Sample(lzop(_TEXT), lzop(_TEXT, level=1, mode=0o104755))
+
+
+@tampered("lzop-name")
+def _() -> Sample:
+    return Sample(lzop(_TEXT, name=b"a"), lzop(_TEXT, level=1, name=b"b"))

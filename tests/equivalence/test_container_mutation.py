@@ -142,6 +142,27 @@ def _bzip2(raw: bytes) -> bytes:
     return bz2.decompress(raw)
 
 
+def _lzop() -> Case:
+    """One stored block: the version of the library, method, level, pipes and time may differ."""
+    head = struct.pack(">HHHBBIIIIB", 0x1040, 0x20A0, 0x0940, 3, 9, 0x03000009, 0o100644, 1_700_000_000, 0, 0)
+    raw = b"\x89LZO\0\r\n\x1a\n" + head + bytes(4) + struct.pack(">III", 9, 9, 0) + b"some text" + bytes(4)
+
+    def repair(mutant: bytearray) -> None:
+        struct.pack_into(">I", mutant, 34, zlib.adler32(mutant[9:34]))
+        struct.pack_into(">I", mutant, 46, zlib.adler32(mutant[50:59]))
+
+    def free(mutant: bytes, at: int, value: int) -> bool:
+        if within(at, (11, 13)):
+            return 0x1000 <= int.from_bytes(mutant[11:13], "big") <= 0x20A0
+        if at in (15, 16):
+            return 1 <= value <= (3 if at == 15 else 9)
+        return within(at, (25, 33)) or (at == 20 and value in (1, 5, 9, 13))
+
+    sample = bytearray(raw)
+    repair(sample)
+    return Case(name="lzop", sample=bytes(sample), free=free, repair=repair, values=40)
+
+
 # --- archives ---------------------------------------------------------------------------------------------------------
 
 
@@ -319,6 +340,7 @@ def cases() -> Iterator[Case]:
     packed = lz4.frame.compress(_TEXT, content_checksum=True)
     yield _decoded("lz4", packed, lz4.frame.decompress, lz4.frame.compress(_TEXT, block_checksum=True))
     yield _decoded("bzip2", bz2.compress(_TEXT), _bzip2, bz2.compress(_TEXT, 1))
+    yield _lzop()
     archive = tar(("etc/motd", b"hello\n"), ("bin/run", b"#!/bin/sh\n"), mtime=1_700_000_000)[:4096]
     yield Case(name="tar", sample=archive, free=lambda *_: False, values=2)
     yield Case(name="tar, repaired", sample=archive, free=_tar_free, repair=_tar_sums, values=4)

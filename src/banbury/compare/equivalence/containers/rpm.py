@@ -63,6 +63,8 @@ _OLD_NAMES, _BASE, _FOLDER, _FOLDERS = 1027, 1117, 1116, 1118
 _GHOST: Final = 64
 _DIGESTS: Final = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512"}
 _SIGNATURES: Final = {268: False, 1002: True}  # RSA: over the header; PGP: over the payload as well
+#: What rpm unpacks (rpmio/rpmio.c).
+_PAYLOADS: Final = frozenset(("gzip", "bzip2", "xz", "lzma", "zstd"))
 
 
 class _Package:
@@ -117,7 +119,8 @@ class _Package:
     # The payload
 
     def _check_payload(self) -> None:
-        form = next((f.name for f in streams._FORMATS if self.view.startswith(f.magic, self.body)), "")
+        found = (f.name for f in streams._FORMATS if self.view.startswith(f.magic, self.body))
+        form = next((name for name in found if name in _PAYLOADS), "")
         stated = self._text(1125)
         if (stated or b"gzip") != form.encode() or self._text(1124) not in (None, b"cpio"):
             raise Refused("payload", f"is {form} and no cpio archive, or the header states otherwise")

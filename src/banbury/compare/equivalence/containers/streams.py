@@ -29,6 +29,8 @@ _XZ: Final = b"\xfd7zXZ\0"
 _DICTIONARY: Final = 64 << 20  # bytes, what xz -9 asks for; a decoder sets so much memory aside
 _WINDOW: Final = 128 << 20  # bytes, what zstd and Linux take without being asked to
 _BLOCK: Final = b"1AY&SY"  # how a block of bzip2 starts
+_LZOP_PIPES: Final = 0xC  # whether lzop read a pipe or wrote to one
+_LZOP_BLOCK: Final = 256 << 10
 _SYSTEMS: Final = frozenset((*range(14), 255))
 
 
@@ -296,6 +298,34 @@ def _marked(view: View) -> bool:
     return engine.eof
 
 
+def _lzop(view: View) -> Head:
+    """As lzop writes it and Linux reads it: sums of the content alone, and blocks of 256 KiB at most (lib/
+    decompress_unlzo.c, which takes four bytes of each block for its sum whatever the flags say)."""
+    head = frames.lzop_header(view, 0)
+    version, needed, level = view.u16(9, big=True), view.u16(13, big=True), view.u8(16)
+    library = view.u16(11, big=True)
+    known = 0x0940 <= version <= 0x1040 and needed == 0x0940 and 0x1000 <= library <= 0x20A0
+    if not known or not 1 <= level <= 9:
+        raise Refused("lzop header", "a version or level that is not decided", [Range(9, 17)])
+    if head.flags & 0xFFFFFF & ~_LZOP_PIPES != frames.LZOP_ADLER_D:
+        raise Refused("lzop header", f"flags {head.flags:#x} that are not decided", [Range(17, 21)])
+    at = head.end
+    while block := frames.lzop_block(view, at, head.flags):
+        if block.size > _LZOP_BLOCK:
+            raise Refused("lzop", "a block that Linux does not unpack", [Range(at, block.at)])
+        at = block.at + block.length
+    return Head(
+        exact={"system": head.flags >> 24, "mode": head.mode, "name": head.name, "version": version},
+        free={
+            "library": Free("lzop.header", library, Range(11, 13)),
+            "level": Free("lzop.header", (view.u8(15), level), Range(15, 17)),
+            "pipes": Free("lzop.header", head.flags & _LZOP_PIPES, Range(20, 21)),
+            "mtime": Free("lzop.header", head.mtime, Range(25, 33)),
+        },
+        body=Range(head.end, len(view)),
+    )
+
+
 class _Format(Struct, frozen=True):
     name: str
     magic: bytes
@@ -312,6 +342,7 @@ _FORMATS: Final = (
     _Format("lzma", b"\x5d\0\0", _lzma, decoders.unlzma),
     _Format("lzma", b"\x6d\0\0", _lzma, decoders.unlzma),
     _Format("bzip2", b"BZh", _bzip2, _bunzip2),
+    _Format("lzop", frames.LZOP_MAGIC, _lzop, decoders.unlzop),
 )
 
 
