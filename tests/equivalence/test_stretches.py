@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from banbury.compare.equivalence.code import NotDecoded
+from banbury.compare.equivalence.machines.called import Called
 from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.machines.stretches import Bounds, Stretches
 from banbury.formats import _elf_types as t
@@ -110,6 +111,98 @@ def test_a_part_that_is_elsewhere_belongs_to_the_function(tmp_path: Path) -> Non
     looked = Stretches(t.EM_X86_64, False, code, _BASE, [hot, cold], np.arange(0))
     assert looked.function([hot, cold]).read([0], [])
     assert not looked.function([hot]).read([0], [])
+
+
+#: Tools, machine, big-endian; functions that are called, and whether each may leave the text's register as it was: the
+#: caller reads through it behind the call.
+_CALLED = {
+    "x86-64": (
+        "",
+        t.EM_X86_64,
+        False,
+        "lea 0x1000(%rip),%rdx; call 2f; mov (%rdx),%eax; ret; .fill 40,1,0x90; 2: ",
+        {
+            "ret": True,
+            "incl %eax; ret": True,
+            "xor %edx,%edx; ret": False,
+            "test %eax,%eax; je 3f; xor %edx,%edx; 3: ret": True,
+            "test %eax,%eax; je 3f; xor %edx,%edx; ret; 3: mov $1,%edx; ret": False,
+            "call 4f; ret; 4: ret": True,
+            "call 4f; ret; 4: xor %edx,%edx; ret": False,
+            "jmp *%rax": True,
+            "jmp .+4096": False,  # another file's function
+            "3: call 2b; ret": True,  # calls itself alone: what it leaves is not worked out
+        },
+    ),
+    "aarch64": (
+        "aarch64-linux-gnu-",
+        t.EM_AARCH64,
+        False,
+        "add x1,x1,16; bl 2f; ldr x2,[x1]; ret; nop; nop; nop; 2: ",
+        {"ret": True, "mov x1,0; ret": False, "cbz x0,3f; mov x1,0; 3: ret": True, "b .+4096": False, "br x2": True},
+    ),
+    "mips": (
+        "mips-linux-gnu-",
+        t.EM_MIPS,
+        True,
+        ".set noreorder; .set noat; addiu $4,$4,16; bal 2f; nop; lw $2,0($4); jr $31; nop; 2: ",
+        {"jr $31; nop": True, "jr $31; li $4,0": False, "beq $2,$3,3f; nop; li $4,0; 3: jr $31; nop": True},
+    ),
+    "powerpc": (
+        "powerpc-linux-gnu-",
+        t.EM_PPC,
+        True,
+        "addi 4,4,16; bl 2f; lwz 3,0(4); blr; nop; 2: ",
+        {
+            "blr": True,
+            "li 4,0; blr": False,
+            "beqlr; li 4,0; blr": True,
+            "beq 3f; li 4,0; 3: blr": True,
+            "lwz 11,8(30); mtctr 11; bctr": False,  # a stub of the linkage table
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _CALLED)
+def test_what_a_called_function_leaves(tmp_path: Path, name: str) -> None:
+    prefix, machine, big, caller, callees = _CALLED[name]
+    for text, expected in callees.items():
+        code = _code(tmp_path, prefix, caller + text)
+        alone = Stretches(machine, big, code, _BASE, [(0, len(code))], np.arange(0)).function([(0, len(code))])
+        assert not alone.read([0], []), text
+        with_it = Stretches(machine, big, code, _BASE, [(0, len(code))], np.arange(0))
+        calls = Called(machine, big, code, _BASE)
+        assert with_it.function([(0, len(code))], calls).read([0], []) is expected, text
+
+
+def test_a_landing_pad_is_followed_with_what_calls_must_leave(tmp_path: Path) -> None:
+    source = "lea 0x1000(%rip),%{0}; call .+4096; ret; mov (%{0}),%eax; ret"
+    for register, expected in (("rbx", True), ("rdx", False)):
+        code = _code(tmp_path, "", source.format(register))
+        calls = Called(t.EM_X86_64, False, code, _BASE, pads=[(_BASE + 7, _BASE + 12, _BASE + 13)])
+        looked = Stretches(t.EM_X86_64, False, code, _BASE, [(0, len(code))], np.arange(0))
+        assert looked.function([(0, len(code))], calls).read([0], []) is expected
+
+
+def test_what_is_loaded_from_a_table_is_followed(tmp_path: Path) -> None:
+    for text, expected in (
+        ("mov (%rdx,%rax,8),%rsi; mov (%rsi),%eax; ret", True),
+        ("add $8,%rdx; mov 8(%rdx),%rdx; mov (%rdx),%eax; ret", True),
+        ("mov (%rdx,%rax,8),%rsi; movzbl (%rsi),%eax; ret", False),
+        ("mov (%rdx,%rax,4),%esi; mov (%rsi),%eax; ret", False),  # no address
+        ("xor %edx,%edx; mov (%rdx,%rax,8),%rsi; mov (%rsi),%eax; ret", False),
+    ):
+        code = _code(tmp_path, "", "lea 0x1000(%rip),%rdx;" + text)
+        looked = Stretches(t.EM_X86_64, False, code, _BASE, [(0, len(code))], np.arange(0))
+        assert looked.function([(0, len(code))]).read([], [], [0]) is expected, text
+
+
+def test_an_instruction_that_is_not_known_to_make_an_address_counts_as_reading(tmp_path: Path) -> None:
+    for text, expected in (("push $0x401000; ret", False), ("sub $0x401000,%rax; ret", True), ("ret", True)):
+        code = _code(tmp_path, "", text)
+        looked = Stretches(t.EM_X86_64, False, code, _BASE, [(0, len(code))], np.arange(0))
+        assert looked.function([(0, len(code))]).read([1 if len(code) > 1 else 0], []) is expected, text
 
 
 @pytest.mark.parametrize("machine", [t.EM_X86_64, t.EM_AARCH64, t.EM_MIPS, t.EM_PPC])

@@ -35,6 +35,7 @@ class Functions:
         self.begins = None if objects.known else self._begins()
         self._jumps: dict[int, Jumps | None] = {}
         self._called: dict[int, Called] = {}
+        self._known_own: dict[tuple[int, int], int | None] = {}
 
     def bounds(self, one: Part, at: int) -> Bounds:
         """The function around an offset of a section, or the stretch that is looked at in its stead."""
@@ -133,6 +134,12 @@ class Functions:
         that word: an offset."""
         if one.addr <= address < one.addr + one.size:
             return address - one.addr
+        if (one.index, address) not in self._known_own:
+            self._known_own[one.index, address] = self._linked(one, address)
+        return self._known_own[one.index, address]
+
+    def _linked(self, one: Part, address: int) -> int | None:
+        """See :meth:`_own`: of an address outside of the section."""
         for part, places, targets in self._linkage:
             if part.addr <= address < part.addr + part.size:
                 low, high = np.searchsorted(places, (address - part.addr, address - part.addr + _STUB))

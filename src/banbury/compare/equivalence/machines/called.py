@@ -71,8 +71,11 @@ class Called:
         index = bisect_right(self.begins, place)
         return [pad for start, end, pad in self.sites[max(index - 2, 0) : index] if start <= place < end]
 
-    def left(self, place: int) -> int:
-        """The registers (as bits) that the call at an offset may leave as they were, besides those that all do."""
+    def left(self, place: int, callee: int) -> int:
+        """The registers (as bits) that the call at an offset may leave as they were, besides those that all do.
+        ``callee``: the offset that it leads to, if it is a direct one (``NOWHERE``: it may be none)."""
+        if callee != NOWHERE and self._place(callee + self.address) is None:
+            return 0
         row = self._row(place)
         return self._left(row, 0) if row >= 0 else self._steps.volatile
 

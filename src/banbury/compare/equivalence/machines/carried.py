@@ -71,7 +71,7 @@ class Calls(Protocol):
     @property
     def anywhere(self) -> bool: ...
 
-    def left(self, place: int) -> int: ...
+    def left(self, place: int, callee: int) -> int: ...
 
     def pads(self, place: int) -> list[int]: ...
 
@@ -100,6 +100,7 @@ class Rows:
             )
         )  # fmt: skip
         self.fetches, self.gets, self.calls = found.fetches.tolist(), found.gets.tolist(), found.calls.tolist()
+        self.callee: list[int] = found.callee.tolist()
         self.volatile = found.volatile
 
 
@@ -128,7 +129,8 @@ class Function:
         (offsets in the section, of any of their bytes)."""
         held: dict[int, int] = {}
         rows = self.rows
-        for row in self._followed(self._started(tables, loads=False, held={}), rows.fetches):
+        begun = self._started(tables, loads=False, held={})
+        for row in self._followed(begun, rows.fetches) if begun else []:
             for to in self._next(row):
                 held[to] = held.get(to, 0) | rows.gets[row]
         if any(row < 0 or self._taken(at, loads=False) == UNKNOWN for row, at in map(self._row, made)):
@@ -204,12 +206,14 @@ class Function:
         """The registers that hold nothing of what they held (``now``) behind a row."""
         kills: int = self.rows.kills[row]
         if self.rows.calls[row] and self.calls is not None and now & kills & self.rows.volatile:
-            kills &= ~(self.calls.left(self._place(row)) & self.rows.volatile)
+            place, callee = self._place(row), self.rows.callee[row]
+            to = callee + place - self.rows.starts[row] if callee != NOWHERE else NOWHERE
+            kills &= ~(self.calls.left(place, to) & self.rows.volatile)
         return kills
 
     def _place(self, row: int) -> int:
         """Where a row stands in the section."""
-        number = next(n for n, (begin, end) in enumerate(self.pieces) if begin <= row < end)
+        number = next(n for n, (begin, end) in enumerate(self.pieces) if begin <= row < end) if self.pieces[1:] else 0
         place: int = self.rows.starts[row] + self.stretches[number][2]
         return place
 

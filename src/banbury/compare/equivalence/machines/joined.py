@@ -49,6 +49,7 @@ class Jumps:
         self.source, self.target, self.conditional = (x[inside][order] for x in (source, target, conditional))
         self.by_target = np.argsort(self.target, kind="stable")
         self.targets = self.target[self.by_target]
+        self._sources: dict[int, Bounds | None] = {}  # the one stretch that leads to a beginning, if there is one
         self.own = None if own is None else frozenset(own.tolist())
 
     def joined(self, bounds: Bounds, around: Callable[[int], Bounds]) -> list[Bounds]:
@@ -81,14 +82,19 @@ class Jumps:
         """Whether nothing but one stretch leads to a place, which begins another, so that this is no function."""
         if self.own is None or place in self.own:
             return False
-        begin, end = np.searchsorted(self.targets, (place, place + 1))
-        here = around(place)
-        return all(
-            bounds[0] <= source < bounds[1] or around(source) in (bounds, here)
-            for source, _, _ in self._rows(self.by_target[begin:end])
-        )
+        if place not in self._sources:
+            begin, end = np.searchsorted(self.targets, (place, place + 1))
+            here, found = around(place), set[Bounds]()
+            for source, _, _ in self._rows(self.by_target[begin:end]):
+                found |= {around(source)} - {here}
+                if len(found) > 1:
+                    break
+            self._sources[place] = next(iter(found)) if len(found) == 1 else None
+        return self._sources[place] == bounds
 
     def _rows(self, some: Ints) -> list[tuple[int, int, bool]]:
+        if not len(some):
+            return []
         rows = self.source[some].tolist(), self.target[some].tolist(), self.conditional[some].tolist()
         return list(zip(*rows, strict=True))
 

@@ -20,6 +20,7 @@ from banbury.compare.equivalence.machines.carried import Calls, Function, Rows, 
 from banbury.compare.equivalence.machines.contract import U8
 from banbury.compare.equivalence.machines.numbers import placed
 from banbury.compare.equivalence.machines.x86_64 import decode
+from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
 from banbury.formats import _elf_types as t
 
 Bounds = tuple[int, int]
@@ -80,7 +81,8 @@ class Stretches:
         return Rows(found if self.machine != t.EM_MIPS else self._jumps(found))
 
     def _jumps(self, found: Steps) -> Steps:
-        """With what jumps of MIPS to addresses lead to, which are not relative: behind their delay slots."""
+        """With what jumps of MIPS to addresses lead to, which are not relative: behind their delay slots. Where calls
+        lead is not said."""
         words = self.joined.view(">u4" if self.big else "<u4").astype(np.int64)
         rows = np.flatnonzero(words >> 26 == 2)
         low, at = (np.array(x, np.int64) for x in zip(*((low, at) for (low, _), at in self.at.items()), strict=True))
@@ -88,7 +90,7 @@ class Stretches:
         here = self.base + moved + 4 * rows + 4
         leads = found.leads.copy()
         leads[rows + 1] = (here & ~0xFFFFFFF | (words[rows] & 0x3FFFFFF) << 2) - self.base - moved
-        return replace(found, leads=leads)
+        return replace(found, leads=leads, callee=np.full(len(leads), NOWHERE, np.int64))
 
     @staticmethod
     def _starts(starts: Ints, place: int) -> bool:
