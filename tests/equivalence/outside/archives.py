@@ -176,6 +176,7 @@ def stream(form: str, data: bytes) -> Rows:
 _TOOLS = {
     "gzip": ("busybox", "gunzip", "-c"), "bzip2": ("busybox", "bunzip2", "-c"), "xz": ("busybox", "unxz", "-c"),
     "lzma": ("busybox", "unlzma", "-c"), "zstd": ("7zz", "e", "-tzstd", "-so", "-si"), "lz4": ("lz4", "-dc"),
+    "lzop": ("lzop", "-dc"),
 }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from banbury.compare.corpus.trees import Node
 from banbury.compare.corpus.writers import jffs2, squashfs, ubi
 from banbury.compare.corpus.writers.boxes import fdt
 from banbury.compare.corpus.writers.romdisks import cramfs, romfs
+from tests.equivalence.consumer_pairs_tools import lzop
 from tests.equivalence.container_pairs import ar
 
 TREE = {
@@ -295,6 +296,12 @@ def _trx() -> bytes:
     return struct.pack("<4sII", b"HDR0", 12 + len(tail), zlib.crc32(tail) ^ 0xFFFFFFFF) + tail
 
 
+def _lzop_sums(raw: bytearray) -> None:
+    struct.pack_into(">I", raw, 34, zlib.adler32(raw[9:34]))
+    if len(raw) > 54:
+        struct.pack_into(">I", raw, 46, zlib.adler32(raw[50:-4]))
+
+
 def cases() -> list[Case]:
     """Every sample that this machine can make."""
     packed = io.BytesIO()
@@ -316,6 +323,7 @@ def cases() -> list[Case]:
         Case(name="bzip2", sample=bz2.compress(_TEXT), unit=1, count=2500),
         Case(name="zstd", sample=zstandard.ZstdCompressor(write_checksum=False).compress(_TEXT), unit=1),
         Case(name="lz4", sample=lz4.frame.compress(_TEXT), unit=1),
+        Case(name="lzop", sample=lzop(_TEXT, packed=False), repair=_lzop_sums, count=300),
         Case(name="rpm", sample=package, repair=_rpm_sums(package), count=400),
         Case(name="squashfs", sample=squashfs.write(TREE, plain=True), count=300),
         Case(name="jffs2", sample=jffs2.write(TREE, packed=False), repair=_jffs2_sums, count=500),

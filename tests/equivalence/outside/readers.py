@@ -71,6 +71,7 @@ READERS: dict[str, tuple[Reader, ...]] = {
     "lzma": _stream("lzma", "busybox"),
     "zstd": _stream("zstd", "7zz"),
     "lz4": _stream("lz4", "lz4"),
+    "lzop": (Reader(name="lzop", read=partial(archives.stream_tool, "lzop"), tools=("lzop",)),),
     "squashfs": (Reader(name="unsquashfs", read=systems.squashfs, tools=("unsquashfs",)),),
     "ext": (Reader(name="debugfs", read=systems.ext, tools=("debugfs", "e2fsck")),),
     "jffs2": (Reader(name="jefferson", read=systems.jffs2, slow=False),),
