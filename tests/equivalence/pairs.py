@@ -88,6 +88,22 @@ def _() -> Sample:
     return Sample(_linked(base(), b"abcd"), _linked(base(), b"wxyz", b"payload!"))
 
 
+@harmless("debuglink-of-another-name")
+def _() -> Sample:
+    name = b"gadget.elf.debug\0".ljust(20, b"\0")
+    return Sample(*(build.with_section(base(), ".gnu_debuglink", name + crc) for crc in (b"abcd", b"wxyz")))
+
+
+@harmless("debuglink-on-one-side")
+def _() -> Sample:
+    return Sample(base(), _linked(base(), b"abcd"))
+
+
+@tampered("debuglink-added-payload")
+def _() -> Sample:
+    return Sample(base(), build.with_section(base(), ".gnu_debuglink", b"../../tmp/evil.debug\0\0\0\0abcd"))
+
+
 @harmless("debugaltlink")
 def _() -> Sample:
     path = b"/usr/lib/debug/.dwz/x86_64-linux-gnu/gadget.debug\0"

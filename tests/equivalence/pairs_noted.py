@@ -4,6 +4,8 @@ whose symbols are counted by other tables."""
 from __future__ import annotations
 
 import io
+import re
+import subprocess
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
@@ -61,6 +63,34 @@ def _exchanged(raw: bytes, one: str, other: str) -> bytes:
 def _() -> Sample:
     raw = build.program("x86_64", "-Wl,--emit-relocs", source=_CALLED)
     return Sample(raw, _exchanged(raw, "good", "evil"))
+
+
+_PROTECTED = r"""
+#include <stdio.h>
+int (*const table[])(const char *) = {puts, puts, puts};
+int main(int c, char **v) { return table[c & 1]("a gadget") < 0; }
+"""
+
+
+def _protected(data: str) -> bytes:
+    """With the data's segment where the linker's own script puts it, or at an address."""
+    linker = build.PREFIX["aarch64"] + "ld"
+    build.need(linker)
+    said = subprocess.run([linker, "-pie", "--verbose"], check=True, capture_output=True, text=True).stdout
+    script = said.split("=" * 50)[1]
+    if data:
+        placed = f". = {data}; . = DATA_SEGMENT_ALIGN(0x1000, 0x1000);"
+        script = re.sub(r"\. = DATA_SEGMENT_ALIGN[^;]*;", placed, script)
+    path = build.folder() / f"protected{data}.ld"
+    path.write_text(script)
+    flags = ("-pie", "-fPIE", "-Wl,-z,relro,-z,now", "-Wl,-z,max-page-size=65536", f"-Wl,-T,{path}")
+    return build.tool(build.program("aarch64", *flags, source=_PROTECTED), "aarch64", "strip")
+
+
+@tampered("moved-relro-large-page")
+def _() -> Sample:
+    """What is protected ends with a page of 64 KiB in one file, and only with one of 4 KiB in the other."""
+    return Sample(_protected(""), _protected("0x1e000"))
 
 
 @harmless("symbols-uncounted")

@@ -7,6 +7,7 @@ are equal: equal bytes need no rule.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 
@@ -18,12 +19,18 @@ from banbury.compare.equivalence.elf_noted import refers, related
 from banbury.compare.equivalence.elf_pair import SHT_PROGBITS, Pair, compare_links, refuse_difference, span
 from banbury.compare.equivalence.elf_symbols import check_symbols, compare_symbols, covered, symbols_of
 from banbury.compare.equivalence.literals import is_text
-from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.model import BuildRecord, Range
 from banbury.formats import _elf_types as t
 
 NT_GNU_BUILD_ID = 3
 _SIZES = (8, 16, 20)
 _NOTE = 7
+_FILE = re.compile(rb"[A-Za-z0-9._+-]{1,128}\.debug")
+#: Sections of linked files, not loaded, that only linkers and debuggers read.
+_TOOLS = {
+    ".gnu_debuglink", ".gnu_debugaltlink", ".gdb_index", ".comment", ".gnu.attributes", ".ARM.attributes", ".pdr",
+    ".mdebug.abi32",
+}  # fmt: skip
 _MOST = 1 << 16  # numbers of a section that are looked up
 
 
@@ -165,11 +172,13 @@ def _compare_only_one(pair: Pair, ours: dict[str, Part], theirs: dict[str, Part]
         extra = {name for name in mine if name not in others}
         if not extra:
             continue
-        debug = {name for name in extra if is_debug(name)}
+        debug = {name for name in extra if is_debug(name) or name in _TOOLS}
         if first and debug:
             dropped = [span(mine[name]) for name in debug]
             pair.account.explain("elf.debug-dropped", dropped, [])
             extra -= debug
+        elif not first:
+            extra -= _added(pair, {name: mine[name] for name in extra})
         if not extra:
             continue
         if extra == {".symtab", ".strtab"} and elf.header.type != t.ET_REL:
@@ -182,6 +191,19 @@ def _compare_only_one(pair: Pair, ours: dict[str, Part], theirs: dict[str, Part]
             why = "only one of the two files has it"
         ranges = [span(mine[n]) for n in extra]
         pair.account.refuse(", ".join(sorted(extra)), why, ranges if first else [], [] if first else ranges)
+
+
+def _added(pair: Pair, extra: dict[str, Part]) -> set[str]:
+    """Of the sections that only the shipped file has those that a rule accounts for: a link to debug information, and
+    the names of the toolchain that its build record declares."""
+    done = set()
+    if (part := extra.get(".gnu_debuglink")) is not None and _target(pair.b.bytes(part)):
+        pair.account.explain("elf.debuglink", [], [span(part)], "only in the shipped file")
+        done.add(part.name)
+    if (part := extra.get(".comment")) is not None and _is_declared(pair.b, part, pair.record_b):
+        pair.account.explain("elf.comment", [], [span(part)])
+        done.add(part.name)
+    return done
 
 
 def _compare_one(pair: Pair, one: Part, other: Part, moved: Callable[[int], int | None] | None) -> None:
@@ -247,20 +269,21 @@ def _no_rule(pair: Pair, one: Part, other: Part) -> None:
 
 
 def _debuglink(pair: Pair, one: Part, other: Part) -> None:
-    found = [_link_of(pair.a, one), _link_of(pair.b, other)]
-    if None in found:
+    names = [_target(elf.bytes(part)) for elf, part in ((pair.a, one), (pair.b, other))]
+    own = [build_id(elf).hex()[2:].encode() + b".debug" for elf in (pair.a, pair.b)]
+    if not all(names) or (names[0] != names[1] and names != own):
         _no_rule(pair, one, other)
         return
     pair.account.explain("elf.debuglink", [span(one)], [span(other)])
 
 
-def _link_of(elf: OwnedElf, part: Part) -> int | None:
-    """Where the checksum of a debug link stands, if its name is that of the file's own build-id."""
-    raw = elf.bytes(part)
-    own = build_id(elf)
-    name = own.hex()[2:].encode() + b".debug\0"
-    at = len(name) + 3 & ~3
-    return at if own and raw[:at] == name.ljust(at, b"\0") and len(raw) == at + 4 else None
+def _target(raw: bytes) -> bytes:
+    """The name of the file that a debug link names, if it is a plain one and padding and a checksum follow; else
+    nothing."""
+    name, _, _ = raw.partition(b"\0")
+    at = len(name) + 4 & ~3
+    good = _FILE.fullmatch(name) and len(raw) == at + 4 and not any(raw[len(name) : at])
+    return name if good else b""
 
 
 def _debugaltlink(pair: Pair, one: Part, other: Part) -> None:
@@ -274,12 +297,17 @@ def _debugaltlink(pair: Pair, one: Part, other: Part) -> None:
     )
 
 
+def _is_declared(elf: OwnedElf, part: Part, record: BuildRecord | None) -> bool:
+    """Whether a section holds nothing but names of producers that the file's build record declares."""
+    raw = elf.bytes(part)
+    producers = {p.encode() for p in record.producers} if record else set()
+    return raw.endswith(b"\0") and set(raw[:-1].split(b"\0")) <= producers
+
+
 def compare_toolchain(pair: Pair, one: Part, other: Part) -> None:
     """A section of producers' names (``.comment``)."""
     for elf, part, record in ((pair.a, one, pair.record_a), (pair.b, other, pair.record_b)):
-        raw = elf.bytes(part)
-        producers = {p.encode() for p in record.producers} if record else set()
-        if not raw.endswith(b"\0") or not set(raw[:-1].split(b"\0")) <= producers:
+        if not _is_declared(elf, part, record):
             why = "names a producer that this file's build record does not declare"
             pair.account.refuse(one.name, why, [span(one)], [span(other)])
             return
@@ -313,7 +341,11 @@ def compare_section_names(pair: Pair) -> None:
     a, b = pair.a, pair.b
     for elf in (a, b):
         names = elf.sections[elf.header.shstrndx]
-        if not covered(elf.bytes(names), [p.name_at for p in elf.sections]):
+        known = [p.name_at for p in elf.sections]
+        for table in elf.sections:
+            if table.type == SHT_SYMTAB and table.link == names.index:
+                known += symbols_of(elf, table)["name"].tolist()
+        if not covered(elf.bytes(names), known):
             pair.account.refuse(names.name, "holds more than the names of sections", [span(names)], [span(names)])
     for what, (x0, x1), (y0, y1) in (
         ("section headers", _table(a), _table(b)),

@@ -103,7 +103,8 @@ def _compare_with_notes(pair: Pair, key: str, start: int, end: int) -> None:
                 build_id_of_note(bytes(x.data[where[0] : where[1]]), x.elf.big, first=False) for x in (pair.a, pair.b)
             ]
             noted = segment.vaddr, segment.vaddr + segment.filesz
-            if found[0] and found[0] == found[1] and not refers(pair.a, *noted):
+            named = pair.a.view.find(b"note.gnu.build-id", 0, pair.a.size) >= 0
+            if found[0] and found[0] == found[1] and not named and not refers(pair.a, *noted):
                 free |= set(range(where[0] + found[0][0], where[0] + found[0][1]))
     positions = differences(pair.a.data[start:end], pair.b.data[start:end]) + start
     taken = [Range(p, p + 1) for p in positions.tolist() if p in free]

@@ -58,7 +58,9 @@ def check_symbols(elf: OwnedElf, part: Part) -> str:
         return "its symbols are not of the size that the standard says"
     strings = elf.sections[part.link]
     table = symbols_of(elf, part)
-    raw = elf.bytes(strings)
+    raw, known = elf.bytes(strings), table["name"].tolist()
+    if strings.index == elf.header.shstrndx:  # LLVM's assembler keeps all names in one table
+        known += [p.name_at for p in elf.sections]
     indices = table["shndx"]
     bindings = table["info"] >> 4
     faults = {
@@ -66,7 +68,7 @@ def check_symbols(elf: OwnedElf, part: Part) -> str:
         "its first symbol is not empty": any(table[0].item()) or part.info > len(table),
         "local symbols do not come first": bindings[: part.info].any() or not bindings[part.info :].all(),
         "a symbol is in no section": ((indices >= len(elf.sections)) & (indices < 0xFF00)).any(),
-        "its strings hold more than the symbols' names": not covered(raw, table["name"].tolist()),
+        "its strings hold more than the symbols' names": not covered(raw, known),
         "a symbol's name is not plain text": not is_text(raw.replace(b"\0", b"")),
     }
     return next((why for why, wrong in faults.items() if wrong), "")

@@ -31,7 +31,13 @@ from banbury.compare.equivalence.object_lengths import check_site
 from banbury.compare.equivalence.object_texts import Texts, texts_of
 from banbury.formats import _elf_types as t
 
-_GROUP, _SHNDX, _ADDRSIG, _NOTE, _NOBITS = 17, 18, 0x6FFF4C03, 7, 8
+_GROUP, _NOTE, _NOBITS = 17, 7, 8
+#: Types of sections that hold no numbers of symbols: the standard's, GNU's attributes, and the processors' (unwinding
+#: and attributes of Arm and AArch64, MIPS' registers, options, flags and debug data).
+_UNNUMBERED: Final = frozenset(
+    {1, 3, 7, 8, 14, 15, 16, 0x6FFFFFF5, 0x70000001, 0x70000003, 0x70000005, 0x70000006, 0x7000000D, 0x7000001E,
+     0x7000002A}
+)  # fmt: skip
 _OBJECT, _FUNCTION, _SECTION, _FILE = 1, 2, 3, 4
 _RELOCATIONS: Final = (t.SHT_RELA, t.SHT_REL)
 #: Tables of which only people read the texts: where a warning was written, and what a debug message says.
@@ -110,7 +116,7 @@ class _Objects:
         if one.type == _GROUP:
             self._group(one, other)
             return
-        if one.type in (_SHNDX, _ADDRSIG) and not self._numbered_alike():
+        if one.type not in _UNNUMBERED and not self._numbered_alike():
             raise Refused(one.name, "numbers of symbols that are not read here")
         if one.type == _NOBITS or a.data[one.offset : one.end] == b.data[other.offset : other.end]:
             if one.size != other.size:
@@ -309,7 +315,7 @@ class _Side:
         if len(self.debug) != len(debug) or any(p.loaded for p in debug):
             raise Refused("debug information", "two tables relocate one section, or a section is loaded")
         strings = elf.sections[self.table.link]
-        if strings.type != SHT_STRTAB or strings.index == elf.header.shstrndx or is_debug(strings.name):
+        if strings.type != SHT_STRTAB or is_debug(strings.name):
             raise Refused(strings.name, "is no table of symbols' names alone")
         self.parts = [p for p in elf.sections if p.index not in apart and not is_debug(p.name)]
         self.apart = [strings, elf.sections[elf.header.shstrndx]]

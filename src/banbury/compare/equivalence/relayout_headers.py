@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import pairwise
 from typing import Final
 
 from banbury.compare.equivalence.accounting import Refused
@@ -19,6 +20,7 @@ _TABLES: Final = (
     (t.DT_RELA, t.DT_RELASZ), (t.DT_REL, t.DT_RELSZ), (t.DT_JMPREL, t.DT_PLTRELSZ), (t.DT_STRTAB, t.DT_STRSZ),
     (t.DT_RELR, t.DT_RELRSZ), (25, 27), (26, 28), (32, 33),
 )  # fmt: skip
+_LARGER: Final = (1 << 14, 1 << 16)  # bytes of pages of kernels that do not have the usual ones
 _STEP: Final = 1 << 16  # bytes of the largest pages
 
 
@@ -29,7 +31,7 @@ def check_headers(pair: Pair, pairs: Parts, the_map: AddressMap) -> None:
     for name in ("os_abi", "abi_version", "type", "machine", "version", "flags", "phoff", "phnum", "phentsize"):
         if getattr(a.header, name) != getattr(b.header, name):
             raise Refused("ELF header", f"e_{name} differs")
-    spans = _Spans(pairs, the_map)
+    spans, sizes = _Spans(pairs, the_map), _pages(a)
     for number, (x, y) in enumerate(zip(a.segments, b.segments, strict=True)):
         where = f"program header {number}"
         if (x.type, x.flags, x.align) != (y.type, y.flags, y.align) or x.paddr - x.vaddr != y.paddr - y.vaddr:
@@ -39,7 +41,7 @@ def check_headers(pair: Pair, pairs: Parts, the_map: AddressMap) -> None:
         if x.filesz and x.type != t.PT_LOAD and not (b.mapped(y) if a.mapped(x) else x.offset == y.offset):
             raise Refused(where, "what it describes is elsewhere in the file")
         _check_thread_local(where, x, y)
-        _check_protected(where, x, y, pairs)
+        _check_protected(where, x, y, pairs, sizes)
         spans.check(where, x, y)
     for one, other in pairs:
         empty = one.end == one.offset and after(a, one) != after(b, other)
@@ -49,6 +51,7 @@ def check_headers(pair: Pair, pairs: Parts, the_map: AddressMap) -> None:
             raise Refused(one.name, "it is empty and stands between other sections")
     spans.tables(a, b)
     _check_extent(a, b, pairs)
+    _check_apart(a, b, sizes)
     size = a.header.phnum * a.header.phentsize
     here = [Range(a.header.phoff, a.header.phoff + size), Range(0x18, 0x20)]
     pair.account.explain("elf.moved-section", here, here, "headers")
@@ -62,20 +65,39 @@ def _check_thread_local(where: str, x: t.Segment, y: t.Segment) -> None:
         raise Refused(where, "thread-local memory differs, or is aligned otherwise")
 
 
-def _check_protected(where: str, x: t.Segment, y: t.Segment, pairs: Parts) -> None:
+def _check_protected(where: str, x: t.Segment, y: t.Segment, pairs: Parts, sizes: list[int]) -> None:
     """What is made read-only after relocation ends at the same place of a page, and shares its first and its last page
-    with the same sections: the loader protects the whole of the first and leaves a part of the last one out."""
+    with the same sections: the loader protects the whole of the first and leaves a part of the last one out. Where it
+    ends with a larger page, it does in both."""
     if x.type != t.PT_GNU_RELRO:
         return
-    if (x.vaddr + x.memsz - y.vaddr - y.memsz) % PAGE:
+    ends = x.vaddr + x.memsz, y.vaddr + y.memsz
+    if (ends[0] - ends[1]) % PAGE or any((ends[0] % size == 0) != (ends[1] % size == 0) for size in sizes):
         raise Refused(where, "the page that it ends in is not made read-only")
-    edges = []
-    for side, segment in ((0, x), (1, y)):
-        end = segment.vaddr + segment.memsz
-        pages = (segment.vaddr - segment.vaddr % PAGE, segment.vaddr), (end - end % PAGE, end)
-        edges.append([[k for k, p in enumerate(pairs) if _meets(p[side], *page)] for page in pages])
-    if edges[0] != edges[1]:
-        raise Refused(where, "its first or its last page holds other sections")
+    for size in (PAGE, *(size for size in sizes if ends[0] % size == 0)):
+        edges = []
+        for side, segment in ((0, x), (1, y)):
+            end = segment.vaddr + segment.memsz
+            pages = (segment.vaddr - segment.vaddr % size, segment.vaddr), (end - end % size, end)
+            edges.append([[k for k, p in enumerate(pairs) if _meets(p[side], *page)] for page in pages])
+        if edges[0] != edges[1]:
+            raise Refused(where, "its first or its last page holds other sections")
+
+
+def _pages(a: OwnedElf) -> list[int]:
+    """Sizes of larger pages that a file is laid out for (x86-64 has none: its loaders align for huge ones)."""
+    align = max((load.align for load in a.elf.loads), default=0)
+    return [size for size in _LARGER if size <= align and a.header.machine != t.EM_X86_64]
+
+
+def _check_apart(a: OwnedElf, b: OwnedElf, sizes: list[int]) -> None:
+    """Segments that share no page with the one before them share none in the other file: one would be mapped over."""
+    for size in sizes:
+        shared = [
+            [y.vaddr // size <= (x.vaddr + x.memsz - 1) // size for x, y in pairwise(e.elf.loads)] for e in (a, b)
+        ]
+        if shared[0] != shared[1]:
+            raise Refused("program headers", f"two segments share a page of {size >> 10} KiB in one file only")
 
 
 def _meets(part: Part, start: int, end: int) -> bool:

@@ -30,6 +30,8 @@ _STREAMS: Final = {"": "", ".gz": "gzip", ".xz": "xz", ".zst": "zstd", ".bz2": "
 _HEAD: Final = re.compile(
     rb"(.{16})([0-9]{1,12} *)([0-9]{1,6} *)([0-9]{1,6} *)([0-7]{1,8} *)([0-9]{1,10} *)`\n", re.DOTALL
 )
+#: GNU ar leaves everything but the size of its table of long names blank.
+_TABLE: Final = re.compile(rb"(// {14})( {12})( {6})( {6})( {8})([0-9]{1,10} *)`\n")
 _LARGEST: Final = 256 << 20  # bytes of a package's unpacked data that are hashed to check its md5sums
 
 
@@ -51,7 +53,7 @@ def read_parts(view: View) -> list[Part]:
         raise Refused("archive", "no ar archive")
     while at < len(view):
         raw = view.take(at, 60)
-        found = _HEAD.fullmatch(raw)
+        found = _HEAD.fullmatch(raw) or _TABLE.fullmatch(raw)
         if (
             not found
             or b"%d" % int(found[6]) != found[6].rstrip(b" ")
