@@ -69,7 +69,10 @@ def check_aligned(
     content = raw.tobytes()
     direct = np.isin(old[lost], reads) & (wanted is None)
     sizes = {int(x): int(y - x) for x, y in zip(objects.starts, objects.ends, strict=True)} if len(lost) else {}
-    texts = [_text(content, int(old[x]) - one.addr, int(ends[x]) - one.addr, sizes.get(int(old[x]))) for x in lost]
+    texts = [
+        _text(content, int(old[x]) - one.addr, int(ends[x]) - one.addr, sizes.get(int(old[x])), int(shift[x]))
+        for x in lost
+    ]
     bare = lost[~(np.array(texts, bool) & ~direct)]
     if not len(bare):
         return
@@ -100,13 +103,17 @@ def _check_wanted(one: Part, old: Ints, shift: Ints, wanted: Wanted) -> None:
         raise Refused(one.name, "data that an instruction needs aligned moved", _places(one, wrong, wrong + 1))
 
 
-def _text(raw: bytes, start: int, end: int, size: int | None) -> bool:
+def _text(raw: bytes, start: int, end: int, size: int | None, shift: int) -> bool:
     """Whether an item is texts, of which the last ends with a NUL (in the next item, if a label stands in the text).
-    Zeros alone are an empty one if a symbol says so by its ``size``, or none says more and they are less than a word:
-    a block of zeros may be read by words."""
+    Zeros alone are an empty one if a symbol says so by its ``size``, or if none does and they are less than a word,
+    begin with the NUL of the text before (linkers join them), or keep the alignment of their own size in spite of the
+    ``shift``: a block of zeros may be read by words."""
     item = raw[start:end]
     if not item.strip(b"\0"):
-        return size == 1 or (size is None and len(item) < _WORD)
+        if size is not None:
+            return size == 1
+        joined = raw[start - 1 : start] not in (b"", b"\0")
+        return joined or len(item) < _WORD or shift % (1 << min(len(item), _MOST_ALIGN).bit_length() - 1) == 0
     if not is_text(item.replace(b"\0", b"")):
         return False
     if item.endswith(b"\0"):
