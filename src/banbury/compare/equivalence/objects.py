@@ -67,6 +67,8 @@ class _Objects:
         one, other = self.sides
         if [_kind(p) for p in one.parts] != [_kind(p) for p in other.parts]:
             raise Refused("section headers", "the sections are not the same, or stand in another order")
+        if one.laid != other.laid:
+            raise Refused("section headers", "the sections stand in another order in the file")
         if [(_kind(p), p.link, p.info) for p in one.apart] != [(_kind(p), p.link, p.info) for p in other.apart]:
             raise Refused("section headers", "the tables of names have other headers")
         if _kind(one.table) != _kind(other.table):
@@ -333,13 +335,16 @@ class _Side:
         if close.pop(-1, 0) >= 8:
             raise Refused("section headers", "more zeros before them than their alignment takes")
         before = self.elf.header.ehsize
-        for part in sections[1:]:
+        laid = sorted(
+            sections[1:], key=lambda part: (part.offset, part.end, part.index)
+        )  # LLVM's table of names stands last
+        self.laid = [self.number(part.index) for part in laid if part.index in self.order]
+        for part in laid:
             align = max(part.align, 1)
             follows = part.offset in (before, -(-before // align) * align)
             if not follows and (part.end == part.offset or part.offset % align or close.get(part.index, 0) >= align):
                 raise Refused(part.name, "it does not stand where its alignment puts it")
-            if part.type not in _RELOCATIONS:
-                before = part.end
+            before = max(before, part.end)
 
     def number(self, index: int) -> object:
         """The number of a section among those compared; its name where it is none of them."""
