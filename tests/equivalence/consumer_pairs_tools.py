@@ -6,6 +6,7 @@ See :mod:`tests.equivalence.consumer_pairs`.
 
 from __future__ import annotations
 
+import gzip
 import lzma
 import os
 import re
@@ -630,3 +631,43 @@ def _() -> Sample:
 @tampered("lzop-name")
 def _() -> Sample:
     return Sample(lzop(_TEXT, name=b"a"), lzop(_TEXT, level=1, name=b"b"))
+
+
+# --- a stream that is an archive as well -----------------------------------------------------------------------------
+
+_CONTENT = tar(("etc/firewall", b"policy drop\n"), ("bin/tool", b"#!/bin/sh\n"))
+
+
+def _stream_and_archive(content: bytes, skipped: int) -> bytes:
+    """A gzip of ``content`` whose first 512 bytes, with the file's name, are the header of a tar archive as well: its
+    first member takes up the ``skipped`` first bytes of the content too."""
+    name = bytearray(b"x" * 254)
+    name[90:98], name[98:106], name[106:114] = b"0000644 ", b"0000000 ", b"0000000 "
+    name[126:138], name[146:147], name[247:254] = b"%011o " % 0, b"0", b"ustar  "
+    empty = next(n for n in range(512) if (265 + 5 * n + 5 + skipped) % 512 == 0)
+    name[114:126] = b"%011o " % (265 + 5 * empty + 5 + skipped - 512)
+    block = b"\1" + struct.pack("<HH", len(content), len(content) ^ 0xFFFF) + content
+    tail = struct.pack("<II", zlib.crc32(content), len(content))
+    name[138:146] = b" " * 8
+    head = b"\x1f\x8b\x08\x08\0\0\0\0\2\3"
+    rest = b"\0" + b"\0\0\0\xff\xff" * empty + block + tail
+    name[138:146] = b"%06o  " % sum((head + bytes(name) + rest)[:512])
+    return head + bytes(name) + rest
+
+
+def _debian(*data: tuple[str, bytes]) -> bytes:
+    control = tar(("control", b"Package: a\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b>\nDescription: a\n"))
+    return ar(("debian-binary", b"2.0\n"), ("control.tar.xz", lzma.compress(control)), *data)
+
+
+@tampered("stream-and-archive")
+def _() -> Sample:
+    """GNU tar takes a file for an archive before it looks for a compressor's mark."""
+    return Sample(gzip.compress(_CONTENT, mtime=0), _stream_and_archive(_CONTENT, 1024))
+
+
+@tampered("deb-stream-and-archive")
+def _() -> Sample:
+    """dpkg takes data.tar for an archive, whatever it begins with."""
+    honest = _debian(("data.tar.xz", lzma.compress(_CONTENT)))
+    return Sample(honest, _debian(("data.tar", _stream_and_archive(_CONTENT, 1024))))

@@ -112,7 +112,8 @@ def _check_stream(view: View, part: Part) -> None:
     """dpkg unpacks a member by the end of its name, not by how it begins (deb(5))."""
     _, _, ending = part.name.decode().partition(".tar")
     magic = next((f.magic for f in streams._FORMATS if f.name == _STREAMS[ending]), b"")
-    if not view.startswith(magic, part.start) or (not ending and view.take(part.start + 257, 5) != b"ustar"):
+    other = [f.name for f in streams._FORMATS if view.startswith(f.magic, part.start)] if not ending else []
+    if other or not view.startswith(magic, part.start) or (not ending and view.take(part.start + 257, 5) != b"ustar"):
         raise Refused(part.name.decode(), "its name states another compression than it has")
 
 

@@ -378,6 +378,8 @@ def open_stream(view: View) -> Iterator[Buffer] | None:
 
 def _comparator(form: _Format) -> Comparator:
     def compare(work: Work) -> None:
+        for view, _ in work.sides:
+            _no_archive(view)
         heads = form.head(work.a), form.head(work.b)
         places: list[Place] = [work.spool.put(decoded(form, view)) for view, _ in work.sides]
         work.exactly(f"{form.name} header", heads[0].exact, heads[1].exact)
@@ -387,6 +389,18 @@ def _comparator(form: _Format) -> Comparator:
         work.member(b"content", *places, hints=work.hints - {ANY_STREAM})
 
     return Comparator(name=form.name, claims=lambda view: view.startswith(form.magic), compare=compare)
+
+
+def _no_archive(view: View) -> None:
+    """Refuses a stream that is a tar archive as well: GNU tar, and dpkg by a member's name, take it for one (GNU tar,
+    ``buffer.c``, check_compressed_archive)."""
+    head = view.take(0, min(512, len(view)))
+    stated = head[148:156].strip(b" \0")
+    total = sum(head[:148]) + sum(head[156:]) + 8 * 0x20
+    high = sum(byte >= 0x80 for byte in head[:148] + head[156:])
+    summed = stated.isdigit() and not stated.strip(b"01234567") and int(stated, 8) in (total, total - 256 * high)
+    if len(head) == 512 and (head[257:262] == b"ustar" or summed):
+        raise Refused("stream", "it is a tar archive as well", [Range(0, 512)])
 
 
 def _body(work: Work, one: Range, other: Range, rule: str) -> None:
@@ -404,6 +418,7 @@ def _compare_any(work: Work) -> None:
     places = []
     for form, view in zip(forms, (work.a, work.b), strict=True):
         if form is not None:
+            _no_archive(view)
             _affordable(form.head(view))
         places.append(work.spool.put(decoded(form, view) if form else _as_it_is(view)))
     names = " against ".join(form.name if form else "none" for form in forms)
