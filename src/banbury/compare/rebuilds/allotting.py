@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from banbury.compare.rebuilds.counterparts import Counterparts
 from banbury.compare.rebuilds.leftout import Missing
 from banbury.compare.rebuilds.matching import Match, Unit
-from banbury.compare.rebuilds.pairing import Pairing
+from banbury.compare.rebuilds.pairing import Pairing, Tree
 from banbury.compare.rebuilds.stating import Row
+from banbury.model.rebuild import LeftOut, NotCompared
+
+_NAMED: Final = 5
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -53,6 +57,25 @@ def allotted(seen: Sequence[Seen], pairing: Pairing) -> list[list[Missing]]:
             if home[artefact] == number and all(node in unused[n] for n in sharing):
                 put(number, unit)
     return [list(found.values()) for found in out]
+
+
+def unasked(tree: Tree, pairing: Pairing, gone: Iterable[LeftOut]) -> Iterator[NotCompared]:
+    """What a shipped file system shares with the rebuilds without being asked for the rest: too little of it is there
+    to say that it is a copy and lacks something, and nothing says that it is none. ``gone``: what is said to be left
+    out."""
+    has, lacked = pairing.lacked(tree)
+    lacked -= {row.path for row in gone if row.lacks in ("", tree.place)}
+    if lacked:
+        why = f"{_named(lacked)} are not in {tree.place}, which has {len(has)} files of the same: not taken for a copy"
+        yield NotCompared(node=tree.number, why=why)
+    if mixed := pairing.mixed(tree):
+        why = f"whether they belong into {tree.place}: {_named(mixed)} are of a file system that is another's rebuild"
+        yield NotCompared(node=tree.number, why=why)
+
+
+def _named(paths: set[str]) -> str:
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return f"{len(paths)} files of the rebuild ({', '.join(sorted(paths)[:_NAMED])}{more})"
 
 
 def _home(seen: Sequence[Seen]) -> dict[int, int]:

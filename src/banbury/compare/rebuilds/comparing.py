@@ -20,7 +20,7 @@ from banbury.compare.equivalence.decide import EXPLAINED
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Verdict
 from banbury.compare.equivalence.protocol import TASK
 from banbury.compare.equivalence.recurse import Content, Outcome, Recursion
-from banbury.compare.rebuilds.allotting import Seen, allotted
+from banbury.compare.rebuilds.allotting import Seen, allotted, unasked
 from banbury.compare.rebuilds.cache import VerdictCache
 from banbury.compare.rebuilds.choices import by_times
 from banbury.compare.rebuilds.counterparts import Counterparts
@@ -188,6 +188,9 @@ class _Comparer:
         why = untied(builders, has_source(self._release))
         gone = left_out(missing, self._files)
         left += _left(root, match, rows, outcome, gone)
+        if not match.whole:
+            beside = (t for t in pairing.shipped.values() if t.artefact == match.image)
+            left += [said for tree in beside for said in unasked(tree, pairing, gone)]
         if why:
             left.append(NotCompared(node=root.id, why=why, of="source"))
         row = stated(

@@ -42,11 +42,14 @@ class Folders:
         rows: list[Row] = []
         unstated, unclear = [], []
         for path, unit in tree.folders.items():
-            stated = [(r, u) for r in main for u in _at(r, path)] or [(r, u) for r in native for u in _at(r, path)]
+            stated = [(r, us) for r in main if (us := _at(r, path))] or [
+                (r, us) for r in native if (us := _at(r, path))
+            ]
             if stated:
-                if row := self._compared(unit, stated):
+                listed = _listed(tree.listings(path))
+                if row := self._compared(listed, stated):
                     rows.append(row)
-                elif any(thing(u) != thing(stated[0][1]) for _, u in stated):
+                elif any(list(map(thing, us)) != list(map(thing, stated[0][1])) for _, us in stated):
                     unclear.append(path)
             elif path == ROOT or not tree.alone(path) or not whole or any(path in r.implied for r in native):
                 unstated.append(path)
@@ -56,15 +59,26 @@ class Folders:
                 )
         return rows, [*_told(tree, unstated, native), *_unclear(tree, unclear)]
 
-    def _compared(self, unit: Unit, stated: list[tuple[Tree, Unit]]) -> Row | None:
-        """A row where a folder is as no rebuild states it."""
-        found: list[tuple[list[Change], Tree, Unit]] = []
-        for tree, other in stated:
-            differing = list(changes(other.node, unit.node, self._both))
-            if not differing:
+    def _differing(self, listed: list[Unit], others: list[Unit]) -> tuple[list[Change], Unit, Unit] | None:
+        """What differs first between the listings of a folder on both sides. Where one lists it more often, nothing
+        says which of them counts, and all must be alike."""
+        pairs = list(zip(listed, others, strict=False))
+        if len(listed) != len(others):
+            pairs = [*((u, others[0]) for u in listed), *((listed[0], o) for o in others)]
+        for unit, other in pairs:
+            if differing := list(changes(other.node, unit.node, self._both)):
+                return differing, unit, other
+        return None
+
+    def _compared(self, listed: list[Unit], stated: list[tuple[Tree, list[Unit]]]) -> Row | None:
+        """A row where a folder, each time that it is listed, is as no rebuild states it."""
+        found: list[tuple[list[Change], Unit, Tree, Unit]] = []
+        for tree, others in stated:
+            first = self._differing(listed, others)
+            if first is None:
                 return None
-            found.append((differing, tree, other))
-        differing, tree, other = found[0]
+            found.append((first[0], first[1], tree, first[2]))
+        differing, unit, tree, other = found[0]
         out = outcome(unit, "path", other, self._both)
         out.changes = differing
         return Row(
@@ -78,7 +92,12 @@ class Folders:
 
 
 def _at(tree: Tree, path: str) -> list[Unit]:
-    return [tree.folders[path]] if path in tree.folders else tree.units.get(path, [])[:1]
+    return _listed(tree.listings(path) or tree.units.get(path, [])[:1])
+
+
+def _listed(units: list[Unit]) -> list[Unit]:
+    """The listings of one folder, without those that say again what the one before has said."""
+    return [u for n, u in enumerate(units) if not n or thing(u) != thing(units[n - 1])]
 
 
 def _told(tree: Tree, unstated: list[str], native: list[Tree]) -> Iterator[NotCompared]:

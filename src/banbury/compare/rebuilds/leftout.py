@@ -40,12 +40,17 @@ _FORMAT: Final = 16
 _DEVELOPMENT: Final = re.compile(r"\.(?:a|la|o|h|pc|map|debug)$|/\.build-id/|(?:^|/)usr/lib/debug/")
 
 
+def unmissed(path: str) -> bool:
+    """Whether nothing runs or reads a file of this path in a device: documents, files for development."""
+    return bool(_SHIPPED_WITH.search(path) or _DEVELOPMENT.search(path))
+
+
 def sort_of(unit: Unit, files: Mapping[str, File]) -> str:
     """``start``, ``protection``, ``configuration``, ``program`` or ``other``."""
     node = unit.node
     folder = node.kind is Kind.DIR
     path = f"{unit.path}/" if folder else unit.path
-    if _SHIPPED_WITH.search(path) or _DEVELOPMENT.search(path):
+    if unmissed(path):
         return "other"
     for sort, wanted in (("protection", _PROTECTION), ("start", _START), ("configuration", _CONFIGURATION)):
         if wanted.search(path):

