@@ -131,3 +131,19 @@ def test_a_package_that_is_most_of_a_recovery_system_is_no_stray(tmp_path: Path)
     rebuilt, _ = against(tmp_path, shipped, **built)
 
     assert (rebuilt.verdict, rebuilt.left_out) == ("identical", [])
+
+
+def test_an_initramfs_of_devices_and_links_is_no_stray(tmp_path: Path) -> None:
+    """What a kernel brings with it: it has no regular files to be told by."""
+    root, own = tree(), tree({}, {"dev": 0o755, "root": 0o755})
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        entry = tarfile.TarInfo("dev/console")
+        entry.type, entry.devmajor, entry.devminor, entry.mode = tarfile.CHRTYPE, 5, 1, 0o600
+        archive.addfile(entry)
+        end = archive.offset
+    device = out.getvalue()[:end]
+    rebuilt, evaluation = against(tmp_path, banks(device + root, device + own), **{"built.tar": device + tree()})
+
+    assert (rebuilt.verdict, rebuilt.left_out) == ("identical", [])
+    assert "which has 1 file of the same: not taken for a copy" in whys(evaluation)

@@ -66,7 +66,8 @@ def unasked(tree: Tree, pairing: Pairing, gone: Iterable[LeftOut]) -> Iterator[N
     has, lacked = pairing.lacked(tree)
     lacked -= {row.path for row in gone if row.lacks in ("", tree.place)}
     if lacked:
-        why = f"{_named(lacked)} are not in {tree.place}, which has {len(has)} files of the same: not taken for a copy"
+        noun = "file" if len(has) == 1 else "files"
+        why = f"{_named(lacked)} are not in {tree.place}, which has {len(has)} {noun} of the same: not taken for a copy"
         yield NotCompared(node=tree.number, why=why)
     if mixed := pairing.mixed(tree):
         why = f"whether they belong into {tree.place}: {_named(mixed)} are of a file system that is another's rebuild"

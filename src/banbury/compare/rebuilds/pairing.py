@@ -172,9 +172,13 @@ class Pairing:
         return out
 
     def _likest_of(self, shipped: int) -> tuple[int, ...]:
-        """The rebuilt trees that a shipped one without partners is most like; of equal ones, those that no other is
-        more like."""
+        """The rebuilt trees that a shipped one without partners is most like (where it shares no regular files, by
+        devices and links: a kernel's own initramfs); of equal ones, those that no other is more like."""
         likeness = self._likeness[shipped]
+        if not likeness:
+            names = self.shipped[shipped].names
+            found = {r.number: r.names for r in self._sharing(self.shipped[shipped])}
+            likeness = {r: _likeness(len(names & other), len(names), len(other)) for r, other in found.items()}
         likest = _highest(likeness, 0.0)
         return tuple(r for r in likest if self._first.get(r, 0.0) <= likeness[r]) or likest
 
