@@ -70,7 +70,7 @@ def check_aligned(
     direct = np.isin(old[lost], reads) & (wanted is None)
     sizes = {int(x): int(y - x) for x, y in zip(objects.starts, objects.ends, strict=True)} if len(lost) else {}
     texts = [
-        _text(content, int(old[x]) - one.addr, int(ends[x]) - one.addr, sizes.get(int(old[x])), int(shift[x]))
+        _text(content, (one.addr, int(old[x]), int(ends[x])), sizes.get(int(old[x])), int(shift[x]), one.align)
         for x in lost
     ]
     bare = lost[~(np.array(texts, bool) & ~direct)]
@@ -103,17 +103,20 @@ def _check_wanted(one: Part, old: Ints, shift: Ints, wanted: Wanted) -> None:
         raise Refused(one.name, "data that an instruction needs aligned moved", _places(one, wrong, wrong + 1))
 
 
-def _text(raw: bytes, start: int, end: int, size: int | None, shift: int) -> bool:
+def _text(raw: bytes, where: tuple[int, int, int], size: int | None, shift: int, align: int) -> bool:
     """Whether an item is texts, of which the last ends with a NUL (in the next item, if a label stands in the text).
     Zeros alone are an empty one if a symbol says so by its ``size``, or if none does and they are less than a word,
-    begin with the NUL of the text before (linkers join them), or keep the alignment of their own size in spite of the
-    ``shift``: a block of zeros may be read by words."""
+    begin with the NUL of the text before (linkers join them) and are no block of words but the padding of what follows,
+    or keep the alignment of their own size in spite of the ``shift``: a block of zeros may be read by words. ``where``:
+    addresses of the section ``raw``, aligned to ``align``, of the item and of its end."""
+    start, end = where[1] - where[0], where[2] - where[0]
     item = raw[start:end]
     if not item.strip(b"\0"):
         if size is not None:
             return size == 1
-        joined = raw[start - 1 : start] not in (b"", b"\0")
-        return joined or len(item) < _WORD or shift % (1 << min(len(item), _MOST_ALIGN).bit_length() - 1) == 0
+        padding = len(item) < min(where[2] & -where[2], max(align, 1))
+        joined = raw[start - 1 : start] not in (b"", b"\0") and (where[1] % _WORD or len(item) <= _WORD or padding)
+        return bool(joined) or len(item) < _WORD or shift % (1 << min(len(item), _MOST_ALIGN).bit_length() - 1) == 0
     if not is_text(item.replace(b"\0", b"")):
         return False
     if item.endswith(b"\0"):
