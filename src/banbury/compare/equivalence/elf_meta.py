@@ -25,6 +25,7 @@ from banbury.formats import _elf_types as t
 NT_GNU_BUILD_ID = 3
 _SIZES = (8, 16, 20)
 _NOTE = 7
+_STRINGS = 0x30  # SHF_MERGE, SHF_STRINGS
 _FILE = re.compile(rb"[A-Za-z0-9._+-]{1,128}\.debug")
 #: Sections of linked files, not loaded, that only linkers and debuggers read.
 _TOOLS = {
@@ -197,6 +198,7 @@ def _added(pair: Pair, extra: dict[str, Part]) -> set[str]:
     """Of the sections that only the shipped file has those that a rule accounts for: a link to debug information, and
     the names of the toolchain that its build record declares."""
     done = set()
+    extra = {n: p for n, p in extra.items() if (p.type, p.flags & ~_STRINGS, p.addr, p.link) == (SHT_PROGBITS, 0, 0, 0)}
     if (part := extra.get(".gnu_debuglink")) is not None and _target(pair.b.bytes(part)):
         pair.account.explain("elf.debuglink", [], [span(part)], "only in the shipped file")
         done.add(part.name)

@@ -59,7 +59,7 @@ def _gzip(view: View) -> Head:
     return Head(
         exact={},
         free={
-            "mtime": Free("gzip.header", view.u32(4), Range(4, 8)),
+            "mtime": Free("gzip.time", view.u32(4), Range(4, 8)),
             "level": Free("gzip.header", extra, Range(8, 9)),
             "system": Free("gzip.header", system, Range(9, 10)),
             "name": Free("gzip.header", (flags, name), Range(*head.name)),
@@ -320,7 +320,7 @@ def _lzop(view: View) -> Head:
             "library": Free("lzop.header", library, Range(11, 13)),
             "level": Free("lzop.header", (view.u8(15), level), Range(15, 17)),
             "pipes": Free("lzop.header", head.flags & _LZOP_PIPES, Range(20, 21)),
-            "mtime": Free("lzop.header", head.mtime, Range(25, 33)),
+            "mtime": Free("lzop.time", head.mtime, Range(25, 33)),
         },
         body=Range(head.end, len(view)),
     )
