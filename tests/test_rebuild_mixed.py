@@ -147,3 +147,14 @@ def test_an_initramfs_of_devices_and_links_is_no_stray(tmp_path: Path) -> None:
 
     assert (rebuilt.verdict, rebuilt.left_out) == ("identical", [])
     assert "which has 1 file of the same: not taken for a copy" in whys(evaluation)
+
+
+def test_what_an_archive_that_is_no_system_lacks_is_told(tmp_path: Path) -> None:
+    app = {f"app/f{n}": b"%d" % n for n in range(12)}
+    less = {n: d for n, d in app.items() if n != "app/f3"}
+    rebuilt, evaluation = against(tmp_path, banks(tree(app, {}), tree(less, {})), **{"built.tar": tree(app, {})})
+    honest, other = against(tmp_path / "2", banks(tree(app, {}), tree(app, {})), **{"built.tar": tree(app, {})})
+
+    assert "1 files of the rebuild (app/f3) are not in an archive that has others" in whys(evaluation)
+    assert "not taken for a copy" not in whys(other)
+    assert (rebuilt.method, honest.verdict, honest.left_out) == ("files", "identical", [])

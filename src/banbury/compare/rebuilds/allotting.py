@@ -16,6 +16,7 @@ from banbury.compare.rebuilds.stating import Row
 from banbury.model.rebuild import LeftOut, NotCompared
 
 _NAMED: Final = 5
+_MOST: Final = 200  # archives that are looked at
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -72,6 +73,41 @@ def unasked(tree: Tree, pairing: Pairing, gone: Iterable[LeftOut]) -> Iterator[N
     if mixed := pairing.mixed(tree):
         why = f"whether they belong into {tree.place}: {_named(mixed)} are of a file system that is another's rebuild"
         yield NotCompared(node=tree.number, why=why)
+
+
+def unasked_archives(one: Seen, pairing: Pairing, gone: Iterable[LeftOut]) -> Iterator[NotCompared]:
+    """The same of archives that do not look like a file system, in the image or in a rebuild."""
+    has: dict[int, set[str]] = {}
+    others: dict[int, set[tuple[bool, int]]] = {}
+    for row in one.rows:
+        unit, other = row.unit, row.other
+        if unit.piece and not unit.named:
+            continue
+        number = unit.node.parent if unit.piece else unit.tree
+        has.setdefault(number, set()).add(unit.named or unit.path)
+        if row.how == "path" and other is not None and (other.named if other.piece else unit.piece):
+            place = other.node.parent if other.piece else other.tree
+            others.setdefault(number, set()).add((other.piece, place))
+    said = {row.node for row in gone}
+    for number in sorted(others, key=lambda n: (-len(has[n]), n))[:_MOST]:
+        held = [_held(other, one.counterparts, pairing) for other in others[number]]
+        lacked = {
+            name for names in held for name, node in names.items() if name not in has[number] and node not in said
+        }
+        if lacked:
+            why = f"{_named(lacked)} are not in an archive that has others of the same: not taken for a copy"
+            yield NotCompared(node=number, why=why)
+    if len(others) > _MOST:
+        yield NotCompared(node=one.rows[0].unit.node.id, why="what the smallest of the archives lack: too many")
+
+
+def _held(other: tuple[bool, int], counterparts: Counterparts, pairing: Pairing) -> dict[str, int]:
+    """Nodes by name of a rebuilt archive, or of a tree."""
+    piece, number = other
+    if piece:
+        return counterparts.archive(number)
+    tree = pairing.rebuilt.get(number)
+    return {path: units[0].node.id for path, units in tree.units.items()} if tree else {}
 
 
 def _named(paths: set[str]) -> str:

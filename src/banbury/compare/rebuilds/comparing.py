@@ -20,7 +20,7 @@ from banbury.compare.equivalence.decide import EXPLAINED
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Verdict
 from banbury.compare.equivalence.protocol import TASK
 from banbury.compare.equivalence.recurse import Content, Outcome, Recursion
-from banbury.compare.rebuilds.allotting import Seen, allotted, unasked
+from banbury.compare.rebuilds.allotting import Seen, allotted, unasked, unasked_archives
 from banbury.compare.rebuilds.cache import VerdictCache
 from banbury.compare.rebuilds.choices import by_times
 from banbury.compare.rebuilds.counterparts import Counterparts
@@ -191,6 +191,7 @@ class _Comparer:
         if not match.whole:
             beside = (t for t in pairing.shipped.values() if t.artefact == match.image)
             left += [said for tree in beside for said in unasked(tree, pairing, gone)]
+            left += unasked_archives(one, pairing, gone)
         if why:
             left.append(NotCompared(node=root.id, why=why, of="source"))
         row = stated(

@@ -40,6 +40,7 @@ class Counterparts:
         self._paths: dict[Key, list[tuple[Unit, int]]] = {}
         self._contents: dict[str, tuple[Unit, int]] = {}
         self._moved: dict[str, str] = {}
+        self._archives: dict[int, dict[str, int]] = {}
         self._used: set[int] = set()
         self._met: set[str] = set()
         self.attributes = False
@@ -51,8 +52,14 @@ class Counterparts:
         self._paths.setdefault(unit.key, []).append((unit, artefact))
         if unit.piece and unit.node.kind is Kind.FILE:  # a member of an archive that does not look like a tree
             self._paths.setdefault((False, plain_path(unit.node.name), ()), []).append((unit, artefact))
+        if unit.named:
+            self._archives.setdefault(unit.node.parent, {})[unit.named] = unit.node.id
         if unit.node.sha256:
             self._contents.setdefault(unit.node.sha256, (unit, artefact))
+
+    def archive(self, number: int) -> dict[str, int]:
+        """What an archive that does not look like a tree holds: nodes by name."""
+        return self._archives.get(number, {})
 
     def of(self, unit: Unit, nth: int, count: int) -> Found:
         """The counterpart of a shipped unit, the ``nth`` (from 0) of the ``count`` shipped units of its path in trees
