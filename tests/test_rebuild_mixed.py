@@ -158,3 +158,22 @@ def test_what_an_archive_that_is_no_system_lacks_is_told(tmp_path: Path) -> None
     assert "1 files of the rebuild (app/f3) are not in an archive that has others" in whys(evaluation)
     assert "not taken for a copy" not in whys(other)
     assert (rebuilt.method, honest.verdict, honest.left_out) == ("files", "identical", [])
+
+
+def test_a_script_of_an_archive_is_not_the_same_in_root(tmp_path: Path) -> None:
+    app = tree({"app/start.sh": b"#!/bin/sh\n", "app/test.sh": b"nc -l -e /bin/sh\n"}, {})
+    shipped = banks(tree({**FILES, START: b"nc -l -e /bin/sh\n"}), app)
+    rebuilt, _ = against(tmp_path, shipped, **{"a.img": banks(tree(), app), "tool": TOOL})
+
+    assert [(f.path, [c.what for c in f.changes]) for f in rebuilt.files if f.changes] == [(START, ["path"])]
+    assert rebuilt.verdict == "functional"
+
+
+def test_a_bulky_folder_left_out_makes_no_other_system(tmp_path: Path) -> None:
+    deep = "usr/lib/zone" + "".join(f"/{n}" for n in range(40))
+    folders = {**FOLDERS, **{deep[: i or None]: 0o755 for i, c in enumerate(deep) if c == "/" and i > 7}, deep: 0o755}
+    full = tree({**FULL, f"{deep}/UTC": b"utc"}, folders)
+    rebuilt, _ = against(tmp_path, banks(full, tree(THIN)), **{"built.tar": full})
+
+    assert FIREWALL in {g.path for g in rebuilt.left_out}
+    assert rebuilt.verdict == "functional"
