@@ -8,17 +8,20 @@ Values that may differ (build roots, dates, versions, toolchain) come only from 
 The decision for one pair of single files is ``leaf.compare_leaf``, for ELF ``leaf.compare_elf``:
 
 - ``elf_map``: who owns each byte, and whether the loader sees what the section table says; any machine.
-- ``elf_same``, ``elf_meta``, ``elf_symbols``, ``literals``, ``signature``: files of one layout; any machine.
+- ``elf_same``, ``elf_meta``, ``elf_symbols``, ``elf_noted`` (who refers to a build-id), ``literals``, ``signature``:
+  files of one layout; any machine.
 - ``relayout`` and its parts: files whose layout moved. Its parts are ``machines`` (where references stand in code, one
   module for each processor), ``relayout_data`` (where they stand elsewhere), ``relayout_tables`` (jump tables),
   ``relayout_items`` (texts that grew), ``relayout_map`` (the map), ``relayout_headers``.
+- ``relayout_lengths`` and its parts: whether a program knows the old length of a text that grew. ``text_measures`` says
+  which numbers that may be, ``machines.numbers`` which numbers code holds, ``relayout_functions`` and
+  ``machines.joined`` what belongs to a function, ``machines.carried`` and ``machines.called`` where an address goes in
+  its registers, ``machines.stretches`` looks at many functions at once.
+- ``objects`` and its parts (``object_code``, ``object_lengths``, ``object_texts``): objects and kernel modules.
 - ``functional``: which functions differ, where equivalence was not shown.
 
-Refused, because nothing here proves it: a moved layout on other machines, at a fixed address, or without a section
-table; code that holds data; texts that changed their order; debug information that
-differs by more than declared texts of equal length, or that only the shipped file has; two symbol tables of an
-object file in another order. A rebuilt file is ``a`` and a shipped one ``b``: three rules (debug information that was
-not shipped, fewer names of source files, more zeros at a section's end) hold only that way round.
+What is refused is in ``docs/equivalence.md``. A rebuilt file is ``a`` and a shipped one ``b``: a few rules (debug
+information that was not shipped, fewer names of source files, more zeros at a section's end) hold only that way round.
 Containers and trees stand on top of this, in their own modules.
 """
 
