@@ -10,7 +10,9 @@ Sources: gABI (2013 draft) chapters 4 and 5; Linux ``fs/binfmt_elf.c``, ``elf_ma
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from msgspec import Struct
@@ -285,15 +287,22 @@ class OwnedElf:
                     raise Refused(".dynamic", f"tag {tag:#x} leads to no section of its kind")
 
     def section_at(self, address: int) -> Part | None:
-        """The loaded section that holds ``address``."""
-        for part in self.sections:
-            if (
-                part.loaded
-                and part.addr <= address < part.addr + part.size
-                and not (part.type == SHT_NOBITS and part.flags & SHF_TLS)
-            ):
-                return part
-        return None
+        """The loaded section that holds ``address``; the first one, if several do."""
+        begins, parts = self._by_address
+        if begins:
+            index = bisect_right(begins, address) - 1
+            return parts[index] if index >= 0 and address < parts[index].addr + parts[index].size else None
+        return next((part for part in parts if part.addr <= address < part.addr + part.size), None)
+
+    @cached_property
+    def _by_address(self) -> tuple[list[int], list[Part]]:
+        """What occupies memory, by its address, and where each begins; as the table has it, without that, where some of
+        it overlaps."""
+        held = [p for p in self.sections if p.loaded and p.size and not (p.type == SHT_NOBITS and p.flags & SHF_TLS)]
+        parts = sorted(held, key=lambda part: part.addr)
+        if any(one.addr + one.size > after.addr for one, after in pairwise(parts)):
+            return [], held
+        return [part.addr for part in parts], parts
 
 
 _TABLES = {

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from banbury.compare.equivalence import relayout_data as data
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHF_WRITE, SHT_DYNAMIC, SHT_NOBITS, OwnedElf, Part
 from banbury.compare.equivalence.elf_meta import compare_build_id, compare_unloaded
@@ -343,7 +344,7 @@ class _Proof:
         exported = np.concatenate([none, *(old for where, old, _ in groups if where in symbols)])
         held = [old for where, old, _ in groups if where not in names]
         taken = np.concatenate([none, *held, *(targets[~reads] for _, _, targets, reads in self.sides.at)])
-        return Wanted(faults, exported, np.unique(taken), seen(self.machine.decoded))
+        return Wanted(faults, exported, distinct(taken), seen(self.machine.decoded))
 
     @cached_property
     def _read(self) -> Ints:
@@ -359,7 +360,7 @@ class _Proof:
         base, total, reads = self._added
         read.append(total[reads])
         sums = base[total != KEPT], total[total != KEPT]
-        return Pool(self.pair, parts, whole, begin, mask, np.unique(np.concatenate(read)), sums)
+        return Pool(self.pair, parts, whole, begin, mask, distinct(np.concatenate(read)), sums)
 
     @cached_property
     def _added(self) -> tuple[Ints, Ints, Mask]:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.elf_pair import Pair
@@ -98,7 +99,7 @@ def _check_wanted(one: Part, old: Ints, shift: Ints, wanted: Wanted) -> None:
     width = np.concatenate((wanted.faults[1], np.full(len(asked), _MOST_ALIGN)))
     inside = (at >= one.addr) & (at < one.addr + one.size)
     at, width = at[inside], width[inside]
-    wrong = np.unique(at[shift[np.searchsorted(old, at, "right") - 1] % width != 0])
+    wrong = distinct(at[shift[np.searchsorted(old, at, "right") - 1] % width != 0])
     if len(wrong):
         raise Refused(one.name, "data that an instruction needs aligned moved", _places(one, wrong, wrong + 1))
 
@@ -127,7 +128,7 @@ def _text(raw: bytes, where: tuple[int, int, int], size: int | None, shift: int,
 
 def _width(at: Ints, seen: Seen) -> Ints:
     """The widest access that code is seen to make to each of these addresses; 1 for none."""
-    order, place = np.unique(at), np.searchsorted(np.unique(at), seen.read)
+    order, place = distinct(at), np.searchsorted(distinct(at), seen.read)
     known = place < len(order)
     place, width = place[known], seen.width[known]
     same = order[place] == seen.read[known]

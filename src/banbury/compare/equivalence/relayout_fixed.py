@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.elf_pair import may_hold_literals, span
@@ -81,7 +82,7 @@ class Fixed:
         kept = good[part.owner]
         np.bitwise_or.at(bits[part.one.index], part.places[kept], part.bits[kept])
         changed = (part.first != part.second)[part.owner]
-        at = np.unique(part.places[kept & changed & (part.bits != 0)])
+        at = distinct(part.places[kept & changed & (part.bits != 0)])
         self._explain(part.one, part.other, at, at, 1, np.ones(len(at), bool))
         self.numbers.append((part.one, part.first[~good]))
 
@@ -95,10 +96,10 @@ class Fixed:
         old, new = base, base_b
         for _ in range(_ROUNDS):
             found = [self._find(one, other, old, new, sure=True) for one, other in self.plain]
-            before = len(np.unique(old))
+            before = len(distinct(old))
             old = np.concatenate((base, *(f[2] for f in found)))
             new = np.concatenate((base_b, *(f[3] for f in found)))
-            if len(np.unique(old)) == before:
+            if len(distinct(old)) == before:
                 break
         else:
             raise Refused("layout", "addresses in data that lead to ever more addresses")

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.called import Called
@@ -101,7 +102,7 @@ class Functions:
             words = raw[: len(raw) // 4 * 4].view(">u4" if self.sides.big else "<u4").astype(np.int64)
             found += called(self.machine, words, one.addr)
         found.append(self._entries)
-        every = np.unique(np.concatenate(found)) - one.addr
+        every = distinct(np.concatenate(found)) - one.addr
         out: Ints = every[(every >= 0) & (every < one.size)]
         return out
 
@@ -162,7 +163,7 @@ class Functions:
                 continue
             words = raw[: len(raw) // 4 * 4].view(">u4" if self.sides.big else "<u4").astype(np.int64)
             found += called(self.machine, words, part.addr)
-        return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+        return distinct(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
 
 def _untouched(sides: Sides, frames: Part) -> Ints:

@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.contract import Mask, Sides
@@ -227,7 +228,7 @@ def _numbers(sides: Sides, one: Part, where: Bounds, code: Stretches | None, thu
         raise _unknown(one, where) from answer
     if sides.strides is None or not len(values):
         return set(values.tolist())
-    sizes = np.concatenate([sides.strides(one, number) for number in np.unique(values).tolist()])
+    sizes = np.concatenate([sides.strides(one, number) for number in distinct(values).tolist()])
     return set(values[~np.isin(places, sizes)].tolist())
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHT_NOBITS, Part
 from banbury.compare.equivalence.elf_pair import may_hold_literals
@@ -56,7 +57,7 @@ def _moved(sides: Sides, objects: Objects, the_map: AddressMap) -> Ints:
         raw = sides.raw[one.index][0]
         if may_hold_literals(one) and one.type != SHT_NOBITS and len(raw):
             known.append(np.flatnonzero((raw != 0) & (np.append(np.zeros(1, np.uint8), raw[:-1]) == 0)) + one.addr)
-    out = np.unique(np.concatenate(known))
+    out = distinct(np.concatenate(known))
     made = the_map.many(out)
     apart = (made >= 0) & (made != out)
     return np.concatenate((out[apart], made[apart]))

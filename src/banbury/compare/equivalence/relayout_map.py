@@ -72,6 +72,7 @@ class AddressMap:
         self._shifts = np.array([p.shift for p in self.pieces], np.int64)
         self._begin = self._starts.tolist()
         self.ends = ends
+        self._ends = np.array(sorted(ends.items()), np.int64).reshape(-1, 2).T
 
     def one(self, address: int) -> int | None:
         """What ``address`` becomes; ``None`` for one that is nothing of the first file's."""
@@ -90,9 +91,12 @@ class AddressMap:
         index = np.searchsorted(self._starts, addresses, "right") - 1
         safe = np.maximum(index, 0)
         good = (index >= 0) & (addresses < self._stops[safe])
-        out = np.where(good, addresses + self._shifts[safe], -1)
-        for position in np.flatnonzero(~good).tolist():
-            out[position] = self.ends.get(int(addresses[position]), -1)
+        out = addresses + self._shifts[safe]
+        left = np.flatnonzero(~good)
+        if len(left):
+            places, made = self._ends
+            index = np.minimum(np.searchsorted(places, addresses[left]), len(places) - 1)
+            out[left] = np.where(places[index] == addresses[left], made[index], -1) if len(places) else -1
         return out
 
     def check(self, references: References) -> None:

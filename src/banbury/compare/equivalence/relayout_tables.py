@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.elf_pair import Pair
@@ -115,7 +116,7 @@ def check_distances(
     distances from the table's own label (RelLookupTableConverter). A label begins one where its first two words, added
     to it, lead to places of the image outside of the item; no word of it may lead to what moved against the label.
     ``numbers``: whether the words at a label are known to be no distances."""
-    inside = np.unique(old[(old >= one.addr) & (old + 8 <= one.addr + one.size) & (old % 4 == 0)])
+    inside = distinct(old[(old >= one.addr) & (old + 8 <= one.addr + one.size) & (old % 4 == 0)])
     if not len(inside):
         return
     words = raw[: len(raw) // 4 * 4].view(">u4" if big else "<u4").astype(np.int64)
@@ -143,7 +144,7 @@ def check_code_distances(one: Part, raw: U8, machine: int, old: Ints, the_map: A
     """Refuse a table of distances to data that stands among code (hand-written code has such): a label in code whose
     first words (on AArch64 the first, which is no instruction), added to it, lead to data that moved against it."""
     count = 1 if machine == t.EM_AARCH64 else 2
-    label = np.unique(old[(old >= one.addr) & (old + 4 * count <= one.addr + one.size)])
+    label = distinct(old[(old >= one.addr) & (old + 4 * count <= one.addr + one.size)])
     likely, left = np.ones(len(label), bool), np.zeros(len(label), bool)
     shift = the_map.many(label) - label
     for k in range(count):

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHF_WRITE, SHT_NOBITS, Part
 from banbury.compare.equivalence.literals import is_text
@@ -87,7 +88,7 @@ class Extents:
 
     def __init__(self, sides: Sides, objects: Objects) -> None:
         meant = [old for where, old, _ in sides.refs.groups() if not where.endswith(", places")]
-        self.labels, self.objects = np.unique(np.concatenate([np.zeros(0, np.int64), *meant])), objects
+        self.labels, self.objects = distinct(np.concatenate([np.zeros(0, np.int64), *meant])), objects
         self.sides = sides
         self.known: dict[int, tuple[Part, int, int] | None] = {}
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines import a64
 from banbury.compare.equivalence.machines.contract import Mask
@@ -33,7 +34,7 @@ class Frame:
 
     def slots_at(self, places: Ints) -> Ints:
         """The offsets of the words that are saved at some places."""
-        return np.unique(self.saves[2][np.isin(self.saves[0], places)])
+        return distinct(self.saves[2][np.isin(self.saves[0], places)])
 
     def saved(self, size: int) -> a64.W:
         """The registers that each instruction saves."""
@@ -69,7 +70,7 @@ class Frame:
         keys = key(np.concatenate(at), np.concatenate(source))
         order = np.argsort(keys, kind="stable")
         some = np.isin(self.stores[1], slots)
-        kills = np.unique(key(self.stores[0][some], SLOTS + np.searchsorted(slots, self.stores[1][some])))
+        kills = distinct(key(self.stores[0][some], SLOTS + np.searchsorted(slots, self.stores[1][some])))
         return replace(
             graph,
             reads=reads,

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines.a64 import CALLER_SAVED, Decoded, field, is_
 from banbury.compare.equivalence.machines.contract import Mask
@@ -42,7 +43,7 @@ def strides(made: Made, number: int, pointers: Ints) -> Ints:
     words, graph = made.all.words, made.graph
     if not 4 <= number <= _LARGEST:
         return np.zeros(0, np.int64)
-    tables = np.array([a for a in np.unique(made.address).tolist() if _is_table(a, number, pointers)], np.int64)
+    tables = np.array([a for a in distinct(made.address).tolist() if _is_table(a, number, pointers)], np.int64)
     some = np.isin(made.address, tables)
     if not some.any():
         return np.zeros(0, np.int64)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines import a64
 from banbury.compare.equivalence.machines.contract import U8, Mask
@@ -90,7 +91,7 @@ class Switches:
             values = np.frombuffer(raw[: len(raw) // width * width].tobytes(), kind).astype(np.int64)
             to = self.bases[k] + (values << int(self.shifts[k])) // 4
             inside = (to >= low[k]) & (to < high[k])
-            to = np.unique(to[: len(to) if inside.all() else int(np.argmin(inside))])
+            to = distinct(to[: len(to) if inside.all() else int(np.argmin(inside))])
             sources.append(np.full(len(to), self.branches[k]))
             targets.append(to)
         return np.concatenate(sources), np.concatenate(targets)

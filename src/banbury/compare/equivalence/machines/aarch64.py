@@ -19,6 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHF_WRITE, SHT_NOBITS, Part
 from banbury.compare.equivalence.machines import a64, returned
@@ -160,7 +161,7 @@ class _Section:
     def literal_words(self) -> Ints:
         """The values that literal loads read, as signed numbers of 4 and 8 bytes."""
         at = np.flatnonzero(self.all.literals)
-        places = np.unique((self.here[at] + self.step[at]) // 4)
+        places = distinct((self.here[at] + self.step[at]) // 4)
         places = places[(places >= 0) & (places < len(self.words))]
         low = self.words[places].astype(np.int64)
         high = self.words[np.minimum(places + 1, len(self.words) - 1)].astype(np.int64)
@@ -434,7 +435,7 @@ class _Section:
         reached = self.frame.settled(bare, lambda g: follow(g, *start))[1]
         by_load = dict(zip(reached.users.tolist(), reached.labels.tolist(), strict=True))
         tables = np.array([by_load.get(x, -1) for x in switches.loads.tolist()], np.int64)
-        return np.maximum(tables, -1), np.unique(np.concatenate((address, self.sides.refs.old)))
+        return np.maximum(tables, -1), distinct(np.concatenate((address, self.sides.refs.old)))
 
     def _constant(self, address: int, size: int) -> U8:
         """Bytes of data that may not be written to."""

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines import arm_absolute, arm_roots, returned
@@ -87,9 +88,9 @@ class Arm(Machine):
         for one, _ in self.sides.pairs if self.sides.image is not None else ():
             if not one.code and one.index in self.sides.masks and self.sides.masks[one.index].size == one.size:
                 raw = self.sides.raw[one.index][0][-one.addr % 4 :]
-                words = np.unique(raw[: len(raw) // 4 * 4].view("<u4").astype(np.int64))
+                words = distinct(raw[: len(raw) // 4 * 4].view("<u4").astype(np.int64))
                 found += [words[(words >= p.addr) & (words < p.addr + p.size)] for p in code]
-        return np.unique(np.concatenate(found))
+        return distinct(np.concatenate(found))
 
     # Unwinding
 
@@ -221,7 +222,7 @@ class _Section:
         known = arm_roots.described(self.sides.a, self.body) if self.fixed else np.zeros(0, np.int64)
         self.described = bool(len(known))
         roots.append(known)
-        return np.unique(np.concatenate(roots)), np.unique(np.concatenate(guesses))
+        return distinct(np.concatenate(roots)), distinct(np.concatenate(guesses))
 
     def _guess(self, places: Ints) -> Ints:
         return arm_roots.guessed(self.body, self.nodes, places, self.sides.a.header.entry & 1 == 1)
@@ -398,7 +399,7 @@ class _Section:
         count = self.body.count // 2 * 2
         at = 2 * np.flatnonzero(~used[:count].reshape(-1, 2).any(axis=1)) * 2
         places, at = returned.arm(self.body, self.nodes, at.astype(np.int64))
-        return places + self.one.addr, np.unique(_signed(self.body.words[at // 4].astype(np.int64)))
+        return places + self.one.addr, distinct(_signed(self.body.words[at // 4].astype(np.int64)))
 
     def _used(self, users: Ints, made: Ints) -> None:
         """Enter the addresses that the code makes, and what it adds to them."""
@@ -435,7 +436,7 @@ class _Section:
         self._reading(made)
         tables = [np.arange(x, y, 4) for branch, (x, y) in self.body.absolute.items() if self.body.reached[branch]]
         if tables:
-            at = np.unique(np.concatenate(tables))
+            at = distinct(np.concatenate(tables))
             old, new = code.words(at)
             self.old, self.new = np.concatenate((self.old, old)), np.concatenate((self.new, new))
             self.bits[at // 2] = self.bits[at // 2 + 1] = 0xFFFF

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.a64 import field, is_
@@ -87,7 +88,7 @@ def pairs(body: Body, other: Body, graph: Graph, nodes: Ints, image: tuple[int, 
     upper = users[user]
     made, made_b = ((v[upper] << 16) + v[lower] for v in (value, value_b))
     alone = np.setdiff1d(bare, upper)
-    return Pairs(lower, upper, made, made_b, np.unique(top[alone]))
+    return Pairs(lower, upper, made, made_b, distinct(top[alone]))
 
 
 def _origins(graph: Graph, users: Ints, register: Ints, makes: Mask, condition: Ints) -> tuple[Ints, Ints, Ints]:
@@ -227,10 +228,10 @@ def indexed(body: Body, graph: Graph, nodes: Ints, rows: Ints, registers: Ints) 
     used = uses(body)
     memory, added, into = used.memory[nodes], used.added[nodes], used.into[nodes]
     nothing = np.zeros(len(rows), np.int64)
-    at = np.unique(follow(replace(graph, reads=memory | added), rows, registers, nothing).escapes)
+    at = distinct(follow(replace(graph, reads=memory | added), rows, registers, nothing).escapes)
     sums = at[(added[at] != 0) & (into[at] < 15)]
     more = follow(replace(graph, reads=memory), sums + 1, into[sums], np.zeros(len(sums), np.int64))
-    return np.unique(np.concatenate((at[memory[at] != 0], more.escapes)))
+    return distinct(np.concatenate((at[memory[at] != 0], more.escapes)))
 
 
 # All of them
@@ -275,7 +276,7 @@ def enter(code: Code, joined: Ints) -> tuple[Made, Ints, Ints]:
     whole = ~np.isin(places, joined) & (places >= 0) & (places + 4 <= code.one.size)
     rows, places = code.loads[whole], places[whole]
     away = body.all.literal[nodes[leaving(body)[nodes]]]
-    at = np.unique(np.concatenate((places, away[away + 4 <= code.one.size])))
+    at = distinct(np.concatenate((places, away[away + 4 <= code.one.size])))
     sides.immediates.append((code.one, code.other, at, 4, *code.words(at)))
     rest = np.setdiff1d(_literals(body, nodes), np.concatenate((at, joined)))
     rest = rest[rest + 4 <= code.one.size]
@@ -304,7 +305,7 @@ def _literals(body: Body, nodes: Ints) -> Ints:
     """The words of all literals."""
     place, length = body.all.literal[nodes], body.all.length[nodes]
     out = [place[(place >= 0) & (length > k)] // 4 * 4 + k for k in (0, 4)]
-    return np.unique(np.concatenate(out))
+    return distinct(np.concatenate(out))
 
 
 def _halves(code: Code, found: Pairs) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.a32 import Decoded, decode_a32
@@ -210,7 +211,7 @@ class Body:
 
     def follow(self, roots: Ints) -> None:
         """Find all that is reached from some nodes. Raises ``Refused``."""
-        roots = np.unique(roots[roots >= 0])
+        roots = distinct(roots[roots >= 0])
         literals = np.zeros(self.count, bool)
         self.settled = False
         for _ in range(_MOST_ROUNDS):
@@ -239,7 +240,7 @@ class Body:
         at = roots
         for _ in range(_MOST_STEPS):
             at = at[(at >= 0) & (self.place[at] < self.size)]
-            at = np.unique(at[~self.reached[at] & ~literals[self.place[at] // 2]])
+            at = distinct(at[~self.reached[at] & ~literals[self.place[at] // 2]])
             if not len(at):
                 return
             self.reached[at] = True
@@ -387,7 +388,7 @@ class Body:
         target = target[(target >= 0) & (target < len(self.place))]
         lost = target[~self.reached[target]]
         if len(lost):
-            raise self.refuse("a branch leads into what is data", np.unique(self.place[lost]))
+            raise self.refuse("a branch leads into what is data", distinct(self.place[lost]))
 
     def taken(self, nodes: Ints) -> Flags:
         """Which half-words are reached, literals or tables."""

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHT_SYMTAB, OwnedElf
 from banbury.compare.equivalence.elf_symbols import check_symbols, symbols_of
@@ -29,7 +30,7 @@ def described(elf: OwnedElf, body: Body) -> Ints:
             value = table["value"][table["info"] & 15 == _FUNCTION].astype(np.int64) - first
             value = value[(value >= 0) & (value < body.size)]
             found.append(body.node(value & ~1, value & 1 == 1))
-    known: Ints = np.unique(np.concatenate(found))
+    known: Ints = distinct(np.concatenate(found))
     return known[known >= 0]
 
 
@@ -56,7 +57,7 @@ def made(body: Body, nodes: Ints) -> Ints:
 
 def named(body: Body, nodes: Ints, values: Ints) -> Ints:
     """Which of some numbers are addresses of functions of the section."""
-    place = np.unique(values) - body.part.addr
+    place = distinct(values) - body.part.addr
     place = place[(place >= 0) & (place < body.size)]
     crowded = np.isin(place + 2, place) | np.isin(place - 2, place)  # numbers of a table, not addresses of functions
     place = place[~crowded]

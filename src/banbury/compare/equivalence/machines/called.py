@@ -11,7 +11,7 @@ Sources: GCC manual, -fipa-ra; the calling conventions (System V ABI supplements
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Final
@@ -19,8 +19,8 @@ from typing import Final
 import numpy as np
 
 from banbury.compare.equivalence.code import Code, Ints
-from banbury.compare.equivalence.machines.carried import Steps, steps
 from banbury.compare.equivalence.machines.contract import U8
+from banbury.compare.equivalence.machines.piecewise import Piecewise
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
 from banbury.formats import _elf_types as t
 
@@ -76,24 +76,12 @@ class Called:
         ``callee``: the offset that it leads to, if it is a direct one (``NOWHERE``: it may be none)."""
         if callee != NOWHERE and self._place(callee + self.address) is None:
             return 0
-        row = self._row(place)
+        row = self._steps.row(place)
         return self._left(row, 0) if row >= 0 else self._steps.volatile
 
     @cached_property
-    def _steps(self) -> Steps:
-        return steps(self.machine, self.big, self.raw, self.address, self.code)
-
-    @cached_property
-    def _lists(self) -> tuple[list[int], list[int], list[int], list[int], list[int], list[int]]:
-        found = self._steps
-        columns = found.starts, found.kills, found.falls, found.leads, found.calls, found.callee
-        return tuple(column.tolist() for column in columns)
-
-    def _row(self, place: int) -> int:
-        """The instruction that begins at an offset; -1: none."""
-        starts = self._lists[0]
-        row = bisect_left(starts, place)
-        return row if row < len(starts) and starts[row] == place else -1
+    def _steps(self) -> Piecewise:
+        return Piecewise(self.machine, self.big, self.raw, self.address, self.code)
 
     def _left(self, row: int, depth: int) -> int:
         """The registers of those that functions may change that the call in an instruction may leave as they were."""
@@ -129,19 +117,18 @@ class Called:
 
     def _through(self, row: int, depth: int) -> int:
         """The registers that an instruction leaves as they were."""
-        _, kills, _, _, calls, _ = self._lists
-        return self._left(row, depth + 1) if calls[row] else ~kills[row]
+        return self._left(row, depth + 1) if self._steps.calls(row) else ~self._steps.kills(row)
 
     def _after(self, row: int) -> tuple[list[int], bool]:
         """The instructions that may follow, and whether the function may be left, or go on where nothing says."""
-        _, _, falls, leads, _, _ = self._lists
-        after = [row + 1] if falls[row] and row + 1 < len(falls) else []
-        leaves = not falls[row] and leads[row] == NOWHERE
+        falls, leads = self._steps.falls(row), self._steps.leads(row)
+        after = [row + 1] if falls and row + 1 < self._steps.count else []
+        leaves = not falls and leads == NOWHERE
         if self.machine == t.EM_PPC:
             leaves |= self._word(row) & _RETURNS[0] == _RETURNS[1]
-        if leads[row] != NOWHERE:
-            place = self._place(leads[row] + self.address)
-            to = -1 if place is None else self._row(place)
+        if leads != NOWHERE:
+            place = self._place(leads + self.address)
+            to = -1 if place is None else self._steps.row(place)
             leaves |= place is not None and to < 0
             after += [to] if to >= 0 and not self._stub(to) else []
         return after, leaves
@@ -153,9 +140,9 @@ class Called:
 
     def _callee(self, row: int) -> int:
         """The instruction that the call in one leads to; :data:`_FOREIGN`, or -1 where none begins there."""
-        callee = self._lists[5][row]
+        callee = self._steps.callee(row)
         place = self._place(callee + self.address) if callee != NOWHERE else self._held(row)
-        to = _FOREIGN if place is None else self._row(place)
+        to = _FOREIGN if place is None else self._steps.row(place)
         return _FOREIGN if to >= 0 and self._stub(to) else to
 
     def _word(self, row: int) -> int:
@@ -182,7 +169,7 @@ class Called:
             before = int(self._sets[max(row - 1, 0)])
             found = self._made.get(4 * before) if before >= 0 else None
             return None if found is None else self.own(found)
-        place = self._lists[0][row] + 2
+        place = self._steps.start(row) + 2
         if self.machine != t.EM_X86_64 or self.raw[place - 2 : place].tobytes() != _RELATIVE:
             return None
         return self.own(self._made[place]) if place in self._made else None
@@ -190,6 +177,7 @@ class Called:
     @cached_property
     def _sets(self) -> Ints:
         """MIPS: the last instruction up to each that sets the register through which functions are called."""
-        rows = np.arange(len(self._steps.starts))
-        sets = (self._steps.kills >> _T9 & 1 == 1) & ~self._steps.calls
+        found = self._steps.whole
+        rows = np.arange(self._steps.count)
+        sets = (found.kills >> _T9 & 1 == 1) & ~found.calls
         return np.maximum.accumulate(np.where(sets, rows, -1))

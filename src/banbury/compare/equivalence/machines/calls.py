@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines.flow import spread
 from banbury.formats.elf import ElfFile
@@ -84,7 +85,7 @@ def _solved(paths: Paths, first: Ints, last: Ints, block: Ints, clean: W, value:
         index, back = spread(to, source, changed)
         returned = np.concatenate((spread(entries, by_entry, changed)[1], changed[changed > 0] - 1))
         returned = returned[(entry[returned] >= 0) & follows[returned]]
-        touched = np.unique(np.concatenate((back, returned)))
+        touched = distinct(np.concatenate((back, returned)))
         before = value[touched]
         np.bitwise_or.at(value, back, value[changed[index]] & clean[back])
         value[returned] |= value[entry[returned]] & value[returned + 1] & clean[returned]

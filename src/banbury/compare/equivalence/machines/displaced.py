@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines.a64 import field, is_, signed
 from banbury.compare.equivalence.machines.flow import Graph, follow
@@ -54,7 +55,7 @@ def distances(graph: Graph, added: Added, at: Ints, registers: Ints, made: Ints)
         found = follow(graph, at, registers, label.reshape(-1).astype(np.int64))
         sure = found.escaped >= 0
         rows, origin = found.escapes[sure], kinds[:, found.escaped[sure]]
-        kept = np.unique(origin[0][added.kept[rows] != 0])
+        kept = distinct(origin[0][added.kept[rows] != 0])
         out.append((kept, np.full(len(kept), KEPT), kept * 0))
         more = []
         for distance, some, into in (

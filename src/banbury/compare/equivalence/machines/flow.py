@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 
 W = npt.NDArray[np.uint32]
@@ -120,7 +121,7 @@ class _Seen:
 
 def follow(graph: Graph, places: Ints, registers: Ints, labels: Ints) -> Found:
     """Follow the values that are in ``registers`` before the instructions at ``places``. Raises ``Refused``."""
-    seen = _Seen(graph.size, np.unique(graph.targets), graph.slots)
+    seen = _Seen(graph.size, distinct(graph.targets), graph.slots)
     left = _MOST * (graph.size + 1000)
     at, reg, lab = places, registers, labels
     users: list[tuple[Ints, Ints]] = []
@@ -206,7 +207,7 @@ def unproved(graph: Graph, users: Ints, registers: Ints, labels: Ints, defines: 
     backwards = back_keys[order], copied[order]
     order = np.argsort(graph.targets, kind="stable")
     into, origin = graph.targets[order], graph.sources[order]
-    seen = _Seen(graph.size, np.unique(graph.targets), graph.slots)
+    seen = _Seen(graph.size, distinct(graph.targets), graph.slots)
     left = _MOST * (graph.size + 1000)
     at, reg, lab, who = users, registers, labels, users
     for _ in range(_MOST_STEPS):

@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.machines.contract import U8, Mask
 from banbury.compare.equivalence.machines.numbers_arm import arm
@@ -43,8 +44,8 @@ def numbers(machine: int, big: bool, raw: U8, image: Image = None, *, thumb: boo
     Raises :class:`~banbury.compare.equivalence.code.NotDecoded`."""
     if machine == t.EM_ARM:
         words = raw[: len(raw) // 4 * 4].view("<u4").astype(np.int64)
-        return np.unique(arm(raw[: len(raw) // 2 * 2].view("<u2").astype(np.int64), words, thumb, image))
-    return np.unique(placed(machine, big, raw, image)[1])
+        return distinct(arm(raw[: len(raw) // 2 * 2].view("<u2").astype(np.int64), words, thumb, image))
+    return distinct(placed(machine, big, raw, image)[1])
 
 
 def placed(machine: int, big: bool, raw: U8, image: Image, code: Code | None = None) -> tuple[Ints, Ints]:

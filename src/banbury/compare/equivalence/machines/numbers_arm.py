@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines.contract import Mask
 
@@ -83,7 +84,7 @@ def _literals(halves: Ints, words: Ints, thumb: bool | None) -> Ints:
     if not thumb:
         load = words & 0x0F7F0000 == 0x051F0000
         found.append((here + np.where(words & 0x00800000 != 0, words & 0xFFF, -(words & 0xFFF)))[load])
-    places = np.unique(np.concatenate(found)) // 2
+    places = distinct(np.concatenate(found)) // 2
     out: Ints = places[(places >= 0) & (places < len(halves) - 1)]
     return out
 

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.arm_code import Body
@@ -83,7 +84,7 @@ def arm(body: Body, nodes: Ints, literals: Ints) -> tuple[Ints, Ints]:
     places = body.place[calls[out]] + np.where(body.thumb[calls[out]], body.all.sizes[calls[out]], 4)
     near = np.concatenate([places // 4 * 4 + 4 * k for k in range(_BEHIND)]) if len(places) else places
     at = np.union1d(literals, near)
-    return np.unique(places), at[at // 4 < len(body.words)]
+    return distinct(places), at[at // 4 < len(body.words)]
 
 
 def _keeps(body: Body) -> npt.NDArray[np.bool_]:

@@ -21,6 +21,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.machines.operations import (
     ADD,
@@ -265,7 +266,7 @@ class Tracking:
             rest = np.ones(len(key), bool)
             rest[first] = False
             key, new = key[rest], new[rest]
-        return np.unique(np.concatenate(changed)) if changed else np.zeros(0, np.int64)
+        return distinct(np.concatenate(changed)) if changed else np.zeros(0, np.int64)
 
     def _meet(self, old: Ints, new: Ints) -> Ints:
         """Two values in one place. What was loaded from a table and the table's own address, added, are the former; an
@@ -293,7 +294,7 @@ class Tracking:
         ops = self.ops
         size = max(len(self.state), 1)
         edges = np.concatenate(self._edges, axis=1) if self._edges else np.zeros((3, 0), np.int64)
-        packed = np.unique(edges[0] * size + edges[1])
+        packed = distinct(edges[0] * size + edges[1])
         rows, keys = packed // size, packed % size
         into = np.zeros(ops.count, np.int64)
         alive = ~self._padding()
@@ -342,7 +343,7 @@ class Tracking:
             to = keys[at]
             kept = (to % PLACES == place[owner]) & ~has(self.ops.writes[row[owner]], place[owner])
             heir = kept | self._copied(row[owner], place[owner], to % PLACES)
-            fresh = np.unique(to[heir])
+            fresh = distinct(to[heir])
             fresh = fresh[~self.doubt[fresh]]
             self.doubt[fresh] = True
             frontier = fresh

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Code, Ints
 from banbury.compare.equivalence.machines.x86_64_absolute import Operands
 
@@ -76,7 +77,7 @@ def _returned(raw: U8, code: Code, address: int, found: Operands) -> tuple[tuple
             registers.append(found.register[at[copied]])
             places.append(ends[copied])
     row, register, place = (np.concatenate(x).astype(np.int64) for x in (rows, registers, places))
-    return (row, register), place + address, np.unique(place)
+    return (row, register), place + address, distinct(place)
 
 
 def _inline(raw: U8, places: Ints, address: int) -> tuple[Ints, Ints]:

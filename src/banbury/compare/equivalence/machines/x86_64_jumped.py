@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Code, Ints
 from banbury.compare.equivalence.machines.x86_64_absolute import Operands
 
@@ -57,7 +58,7 @@ def jumped(raw: U8, code: Code, address: int, found: Operands, made: tuple[Ints,
         row, register, value = (
             np.concatenate((x[~stop], y[more])) for x, y in ((row, row), (register, into), (value, total))
         )
-    every = np.unique(np.concatenate(out))
+    every = distinct(np.concatenate(out))
     every = every[(every >= 0) & (every < len(raw))]
     return every[~starts[every]]
 

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Code, Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.x86_64_absolute import Operands, behind_prefixes, shape
@@ -57,7 +58,7 @@ def seen(decoded: list[tuple[Part, U8, Code, Operands]]) -> Seen:
             read.append(x)
             width.append(y)
             asked.append(z)
-    return Seen(np.concatenate(read), np.concatenate(width), np.unique(np.concatenate(asked)))
+    return Seen(np.concatenate(read), np.concatenate(width), distinct(np.concatenate(asked)))
 
 
 def _section(one: Part, raw: U8, code: Code, found: Operands) -> list[tuple[Ints, Ints, Ints]]:
