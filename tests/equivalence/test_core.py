@@ -30,6 +30,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_moved_hidden,
     pairs_moved_lengths,
     pairs_moved_objects,
+    pairs_moved_order,
     pairs_moved_relr,
     pairs_moved_risc,
     pairs_moved_segments,

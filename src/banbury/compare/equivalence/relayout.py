@@ -121,6 +121,10 @@ class _Proof:
         boundary(self.pairs, self._held())
         for one, other in self.pairs:
             self._contents(one, other, split.get(one.index))
+        texts = {start for start, _, _ in self.texts}
+        for one, _ in self.pairs:
+            if one.index in split:
+                self.objects.unbroken(the_map, one, texts)
         check_lengths(self.sides, self.objects, self.texts, lambda: self._added)
         self._distances(the_map)
         check_headers(self.pair, self.pairs, the_map)

@@ -117,6 +117,8 @@ def compare_items(
         if shift + grown != after:
             if isinstance(objects, Objects):
                 objects.apart(one, int(old[index]), int(old[index + 1]))
+                if after < shift + grown:
+                    objects.ended(one, (int(old[index]), int(old[index + 1])), item)
             elif not grown:
                 objects.apart(index)
         _padding(pair, one, other, shift + grown, after, int(old[index + 1]), (x2, y2))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 import numpy as np
+import numpy.typing as npt
 from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
@@ -97,6 +98,12 @@ class AddressMap:
             places, made = self._ends
             index = np.minimum(np.searchsorted(places, addresses[left]), len(places) - 1)
             out[left] = np.where(places[index] == addresses[left], made[index], -1) if len(places) else -1
+        return out
+
+    def holds(self, starts: Ints, ends: Ints) -> npt.NDArray[np.bool_]:
+        """Which stretches lie in one piece."""
+        index = np.searchsorted(self._starts, starts, "right") - 1
+        out: npt.NDArray[np.bool_] = (index >= 0) & (ends <= self._stops[np.maximum(index, 0)])
         return out
 
     def check(self, references: References) -> None:

@@ -20,9 +20,10 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHT_SYMTAB, OwnedElf, Part
 from banbury.compare.equivalence.elf_symbols import check_symbols, symbols_of
+from banbury.compare.equivalence.literals import is_text
 from banbury.compare.equivalence.machines.displaced import KEPT
 from banbury.compare.equivalence.model import Range
-from banbury.compare.equivalence.relayout_map import is_template
+from banbury.compare.equivalence.relayout_map import AddressMap, is_template
 from banbury.formats import _elf_types as t
 
 #: Objects without a size in the code that GCC links to the beginning and the end of every program (crtstuff.c, Arm's
@@ -110,6 +111,18 @@ class Objects:
         if (self.ends == label).any() or not self.known:
             raise Refused(one.name, "padding changed behind an object, whose end may be meant", where)
 
+    def ended(self, one: Part, item: tuple[int, int], raw: bytes) -> None:
+        """Whether padding behind an item (its addresses, up to the next label, and its bytes) may have become smaller:
+        symbols say where the object ends (see :meth:`unbroken`), or it is a text with its NUL and less than an
+        alignment's zeros behind. Raises :class:`Refused`."""
+        start, label = item
+        content = raw.rstrip(b"\0")
+        named = ((self.starts <= start) & (self.ends > start)).any()
+        text = is_text(content[content.rfind(b"\0") + 1 :])
+        if not named and not (text and len(raw) - len(content) - 1 < min(label & -label, max(one.align, 1))):
+            where = [Range(start - one.addr + one.offset, label - one.addr + one.offset)]
+            raise Refused(one.name, "padding became smaller behind what has no symbol that says where it ends", where)
+
     def _found_from_afar(self, one: Part, border: int, stop: int) -> bool:
         """Whether code adds a distance to an address of the section that leads past ``border``, or may do so: it keeps
         an object's address in its stack frame, where it is not followed, or makes an address close before ``stop``
@@ -125,6 +138,17 @@ class Objects:
         base, total = base[total != KEPT], total[total != KEPT]
         near = (total >= stop - _ELEMENT) & (total < stop) & (total != base) & ~np.isin(total, self.starts)
         return bool(held.any() or near.any() or ((base < border) != (total < border)).any())
+
+    def unbroken(self, the_map: AddressMap, one: Part, texts: set[int]) -> None:
+        """Whether each object of a section keeps all its bytes, also the zeros at its end, which padding that became
+        smaller would take away: it lies in one piece of the map, but for the ``texts`` that changed their length.
+        Raises :class:`Refused`."""
+        inside = np.flatnonzero((self.starts >= one.addr) & (self.ends <= one.addr + one.size))
+        for row in inside[~the_map.holds(self.starts[inside], self.ends[inside])].tolist():
+            start, end = int(self.starts[row]), int(self.ends[row])
+            if start not in texts:
+                where = [Range(start - one.addr + one.offset, end - one.addr + one.offset)]
+                raise Refused(one.name, "the end of an object is where something else stands now", where)
 
     def is_thumb(self, start: int) -> bool | None:
         """Whether the function at ``start`` is T32 code (32-bit Arm); ``None`` where none starts there."""
