@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from banbury.intake.tasks import shut_down
-from tests.test_rebuild_trees import FILES, FOLDERS, against, banks, tree, whys
+from tests.test_rebuild_trees import FILES, FOLDERS, against, banks, homes, tree, whys
 
 FIREWALL = "etc/init.d/firewall"
 DOCS = {f"usr/share/doc/p{n}": b"doc %d" % n for n in range(20)}
@@ -67,13 +67,18 @@ def test_a_bank_without_documents_is_a_copy_still(tmp_path: Path, folders: dict[
     assert "rebuild.left-out-protection" in {f.rule for f in evaluation.findings}
 
 
-def test_what_a_small_system_lacks_is_told(tmp_path: Path) -> None:
+def test_what_a_small_system_should_hold_must_be_said(tmp_path: Path) -> None:
     """Whether it is an initramfs or a bank without most of its files, nobody can tell."""
     small = {n: FULL[n] for n in ("bin/tool", "etc/passwd", *(f"usr/lib/f{n}" for n in range(3)))}
-    rebuilt, evaluation = against(tmp_path, banks(tree(FULL), tree(small, {})), **{"built.tar": tree(FULL, {})})
-    said = [n for n in evaluation.ledger.not_compared if "not taken for a copy" in n.why]
+    shipped, built = banks(tree(FULL), tree(small, {})), {"built.tar": tree(FULL, {})}
+    rebuilt, evaluation = against(tmp_path, shipped, **built)
+    said = [n for n in evaluation.ledger.not_compared if "nothing says" in n.why]
+    partly, _ = against(tmp_path / "2", shipped, {"built.tar": homes([0], [1])}, **built)
+    whole, _ = against(tmp_path / "3", shipped, {"built.tar": homes([0, 1])}, **built)
 
-    assert (rebuilt.verdict, rebuilt.left_out) == ("identical", [])
+    assert (rebuilt.files_verdict, rebuilt.verdict, rebuilt.left_out) == ("identical", "unexplained", [])
+    assert (partly.verdict, partly.left_out) == ("identical", [])
+    assert FIREWALL in {g.path for g in whole.left_out}
     assert [n.why[:38] for n in said] == ["11 files of the rebuild (etc/init.d/fi"]
     assert "bank 1" in said[0].why
     assert "which has 5 files of the same" in said[0].why
@@ -128,9 +133,16 @@ def test_a_package_that_is_most_of_a_recovery_system_is_no_stray(tmp_path: Path)
     parts = [{n: FULL[n] for n in names[i::3]} for i in range(3)]
     shipped = banks(tree(FULL, {}), tree(parts[0], {}))
     built = {f"p{n}.tar": tree(p, {}) for n, p in enumerate(parts)}
-    rebuilt, _ = against(tmp_path, shipped, **built)
+    unsaid, evaluation = against(tmp_path, shipped, **built)
+    rebuilt, _ = against(tmp_path / "2", shipped, {"p0.tar": homes([0, 1]), **_in_root("p1.tar", "p2.tar")}, **built)
 
+    assert (unsaid.files_verdict, unsaid.verdict, unsaid.left_out) == ("identical", "unexplained", [])
+    assert "and are of p0.tar, which another file system is most like" in whys(evaluation)
     assert (rebuilt.verdict, rebuilt.left_out) == ("identical", [])
+
+
+def _in_root(*names: str) -> dict[str, str]:
+    return dict.fromkeys(names, homes([0]))
 
 
 def test_an_initramfs_of_devices_and_links_is_no_stray(tmp_path: Path) -> None:
@@ -146,18 +158,17 @@ def test_an_initramfs_of_devices_and_links_is_no_stray(tmp_path: Path) -> None:
     rebuilt, evaluation = against(tmp_path, banks(device + root, device + own), **{"built.tar": device + tree()})
 
     assert (rebuilt.verdict, rebuilt.left_out) == ("identical", [])
-    assert "which has 1 file of the same: not taken for a copy" in whys(evaluation)
+    assert "which has 1 file of the same: no copy" in whys(evaluation)
 
 
-def test_what_an_archive_that_is_no_system_lacks_is_told(tmp_path: Path) -> None:
+def test_what_an_archive_that_is_no_system_lacks_is_left_out(tmp_path: Path) -> None:
     app = {f"app/f{n}": b"%d" % n for n in range(12)}
     less = {n: d for n, d in app.items() if n != "app/f3"}
-    rebuilt, evaluation = against(tmp_path, banks(tree(app, {}), tree(less, {})), **{"built.tar": tree(app, {})})
-    honest, other = against(tmp_path / "2", banks(tree(app, {}), tree(app, {})), **{"built.tar": tree(app, {})})
+    rebuilt, _ = against(tmp_path, banks(tree(app, {}), tree(less, {})), **{"built.tar": tree(app, {})})
+    honest, _ = against(tmp_path / "2", banks(tree(app, {}), tree(app, {})), **{"built.tar": tree(app, {})})
 
-    assert "1 files of the rebuild (app/f3) are not in an archive that has others" in whys(evaluation)
-    assert "not taken for a copy" not in whys(other)
-    assert (rebuilt.method, honest.verdict, honest.left_out) == ("files", "identical", [])
+    assert (rebuilt.method, [g.path for g in rebuilt.left_out], rebuilt.verdict) == ("files", ["app/f3"], "functional")
+    assert (honest.verdict, honest.left_out) == ("identical", [])
 
 
 def test_a_script_of_an_archive_is_not_the_same_in_root(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import io
 import marshal
 import struct
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -67,10 +67,23 @@ def banks(*trees: bytes) -> bytes:
     return b"".join(p + b"\xff" * (-len(p) % 0x10000) for p in parts)
 
 
-def against(tmp_path: Path, shipped: bytes, **rebuilds: bytes) -> tuple[Rebuilt, Evaluation]:
-    """An image compared with files, each of them a rebuild by the name of its argument."""
+def bank(number: int) -> str:
+    """The place of a file system of :func:`banks`, as a manifest names it."""
+    return f"image!uimage{f'#{number + 1}' if number else ''}!bank {number}!content"
+
+
+def homes(whole: list[int], partly: list[int] | None = None) -> str:
+    """A manifest's word on where a rebuild belongs: the numbers of banks."""
+    return f"file_systems = {[bank(n) for n in whole]}\npartly_in = {[bank(n) for n in partly or []]}\n"
+
+
+def against(
+    tmp_path: Path, shipped: bytes, word: Mapping[str, str] | None = None, /, **rebuilds: bytes
+) -> tuple[Rebuilt, Evaluation]:
+    """An image compared with files, each of them a rebuild by the name of its argument; ``word`` is what else the
+    manifest says of each."""
     tmp_path.mkdir(exist_ok=True)
-    manifest = MANIFEST + "".join(REBUILD.format(name) for name in rebuilds)
+    manifest = MANIFEST + "".join(REBUILD.format(name) + (word or {}).get(name, "") for name in rebuilds)
     evaluation = run(submission(tmp_path / "s", manifest, **{"image.bin": shipped}, **rebuilds), tmp_path / "w")
     return only(evaluation), evaluation
 
@@ -230,9 +243,17 @@ def test_packages_without_the_systems_folders(tmp_path: Path) -> None:
     one, two = (tree(p, {n: m for n, m in folders.items() if any(f.startswith(n + "/") for f in p)}) for p in parts)
     small = tree({n: FILES[n] for n in ("bin/tool", "etc/passwd")}, {"bin": 0o755, "etc": 0o755})
     shipped = banks(tree(folders=folders), small)
-    rebuilt, _ = against(tmp_path, shipped, **{"one.tar": one, "two.tar": two})
+    rebuilt, evaluation = against(tmp_path, shipped, **{"one.tar": one, "two.tar": two})
+    assert (rebuilt.files_verdict, rebuilt.verdict, rebuilt.left_out) == ("identical", "unexplained", [])
+    assert "nothing says whether it should have all of two.tar" in whys(evaluation)
+    assert "rebuild.unclear" in {f.rule for f in evaluation.findings}
 
+    rebuilt, evaluation = against(
+        tmp_path / "2", shipped, {"two.tar": homes([0], [1])}, **{"one.tar": one, "two.tar": two}
+    )
     assert (rebuilt.verdict, rebuilt.left_out) == ("identical", [])
+    assert "the manifest says that it has only a part of two.tar" in whys(evaluation)
+    assert [len(s.stated) for s in rebuilt.file_systems] == [1, 1]
 
 
 def test_names_in_an_archive_that_is_no_system(tmp_path: Path) -> None:
@@ -267,7 +288,8 @@ def test_each_image_is_asked_for_what_most_of_it_is(tmp_path: Path) -> None:
 def test_a_file_system_without_a_counterpart_has_folders_of_its_own(tmp_path: Path) -> None:
     """A kernel's own initramfs beside the system that was rebuilt."""
     small = tree({"bin/tool": FILES["bin/tool"]}, {"dev": 0o755, "root": 0o755, "bin": 0o700})
-    rebuilt, evaluation = against(tmp_path, banks(tree(), small), **{"built.tar": tree()})
+    word = {"built.tar": homes([0], [1])}
+    rebuilt, evaluation = against(tmp_path, banks(tree(), small), word, **{"built.tar": tree()})
 
     assert (rebuilt.verdict, rebuilt.left_out) == ("identical", [])
     assert "3 folders (dev, root, bin): the rebuild has no file system like this one" in whys(evaluation)

@@ -38,8 +38,9 @@ class _Listed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[[artefact]]``: a file of the submission, its role, and optionally the digest the vendor states.
 
     ``record`` is the file of its build record. Of a rebuild: ``rebuild_of`` is the path of the image that it should
-    equal, ``place`` the path within that image's file system, ``built_by`` who built it. A rebuild may be a folder:
-    then all files in it are.
+    equal, ``place`` the path within that image's file system, ``built_by`` who built it; ``file_systems`` are the
+    file systems of images (as the reports name their places) that all of it belongs into, ``partly_in`` those that a
+    part of it does. A rebuild may be a folder: then all files in it are.
     """
 
     path: str
@@ -49,6 +50,8 @@ class _Listed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rebuild_of: str = ""
     place: str = ""
     built_by: Builder | None = None
+    file_systems: list[str] = []
+    partly_in: list[str] = []
 
 
 class _Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,6 +71,8 @@ class Handed(Struct, frozen=True, kw_only=True):
     place: str = ""
     tree: str = ""
     built_by: Builder | None = None
+    file_systems: list[str] = []
+    partly_in: list[str] = []
 
 
 class Submission(Struct, frozen=True, kw_only=True):
@@ -158,12 +163,17 @@ def _hint(problem: str) -> str:
     return "keys: [release] vendor, product, version, …; [[artefact]] path, role, sha256, …"
 
 
+def _of_rebuilds(listed: _Listed) -> bool:
+    return bool(listed.rebuild_of or listed.place or listed.built_by or listed.file_systems or listed.partly_in)
+
+
 def _listed(path: Path, listed: _Listed) -> list[Handed]:
     """The files of one ``[[artefact]]``: one, or those of a rebuild's folder."""
     name, target = _inside(path, listed.path)
     rebuild = listed.role is ArtefactRole.REBUILD
-    if (listed.rebuild_of or listed.place or listed.built_by) and not rebuild:
-        raise InputError(f"{path}: {listed.path!r}: only a rebuild has rebuild_of, place and built_by")
+    if _of_rebuilds(listed) and not rebuild:
+        keys = "rebuild_of, place, built_by, file_systems and partly_in"
+        raise InputError(f"{path}: {listed.path!r}: only a rebuild has {keys}")
     record = _usable(_inside(path, listed.record)[1]) if listed.record else None
     if not (rebuild and target.is_dir()):
         one = Handed(
@@ -175,6 +185,8 @@ def _listed(path: Path, listed: _Listed) -> list[Handed]:
             rebuild_of=_shown(listed.rebuild_of),
             place=plain_path(_shown(listed.place)),
             built_by=listed.built_by,
+            file_systems=listed.file_systems,
+            partly_in=listed.partly_in,
         )
         return [one]
     if listed.sha256 or listed.place:
@@ -192,6 +204,8 @@ def _listed(path: Path, listed: _Listed) -> list[Handed]:
             place=_shown(p.relative_to(target).as_posix()),
             tree=name,
             built_by=listed.built_by,
+            file_systems=listed.file_systems,
+            partly_in=listed.partly_in,
         )
         for p in found
     ]
@@ -241,6 +255,8 @@ def receive(submission: Submission, store: BlobStore) -> Release:
                 place=handed.place,
                 tree=handed.tree,
                 built_by=handed.built_by,
+                file_systems=handed.file_systems,
+                partly_in=handed.partly_in,
             )
         )
     header = submission.header

@@ -152,6 +152,9 @@ def _rebuilt(rebuilt: Rebuilt, where: str) -> Iterator[tuple[int, Fact]]:
                 "lacks": gone.lacks or "the image",
             },
         )
+    for system in rebuilt.file_systems:
+        for doubt in system.doubts:
+            yield system.node, {"fact": "rebuild.file-system", "doubt": doubt}
     for p in rebuilt.premises:
         stated = {"kind": p.kind, "subject": p.subject, "rebuilt": p.rebuilt, "shipped": p.shipped}
         yield rebuilt.image, {"fact": "rebuild.premise", **stated}

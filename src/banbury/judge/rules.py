@@ -40,6 +40,7 @@ LEDGER_FACTS: dict[str, dict[str, object]] = {
         "tied": False,
     },
     "rebuild.left-out": {"path": "", "sort": "", "elsewhere": "", "of": "", "lacks": "the image"},
+    "rebuild.file-system": {"doubt": ""},
     "rebuild.premise": {"kind": "", "subject": "", "rebuilt": "", "shipped": ""},
     "rebuild.reliance": {"rule": "", "title": "", "tier": "", "assumption": "", "files": 0},
     "rebuild.file": {

@@ -73,6 +73,17 @@ class Reliance(Struct, frozen=True, kw_only=True):
     files: int
 
 
+class FileSystem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file system or archive of an image (``node``) whose files were compared one by one. ``rebuilds`` are those
+    (nodes) that it was taken to be made of: ``stated`` those of them of which the manifest says so, the others by the
+    paths of their files. ``doubts`` is what nothing tells, in sentences."""
+
+    node: int
+    rebuilds: list[int] = []
+    stated: list[int] = []
+    doubts: list[str] = []
+
+
 class RebuildTotals(Struct, frozen=True, kw_only=True):
     """``files`` by verdict; bytes of program code in shipped ELF files, and those shown to do the same as the rebuild;
     ``proved_share`` is their ratio, 0 to 1 and never rounded up, null without code. ``source_code`` are those of them
@@ -91,7 +102,8 @@ class Rebuilt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     in it, each by its path) or ``none`` (there is no rebuild).
 
     ``verdict`` is the weakest of all that was compared, files that one side alone has counted (``left_out`` are those
-    of the rebuild); for ``whole``, that of the image itself. ``files_verdict`` is the weakest of the shipped files.
+    of the rebuild); for ``whole``, that of the image itself. For ``files`` it is ``unexplained`` where all that was
+    compared is equivalent and ``file_systems`` have doubts. ``files_verdict`` is the weakest of the shipped files.
     ``built_by`` are those who built the rebuilds: ``laboratory``, where whoever ran the evaluation confirmed what the
     manifest says, else ``laboratory, unconfirmed``; ``vendor``; ``third-party``; ``not stated``. ``tied`` says that all
     of them are the laboratory's own and that source was handed in: equality then ties the image to it. ``records`` say
@@ -112,6 +124,7 @@ class Rebuilt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reliances: list[Reliance] = []
     files: list[ComparedFile] = []
     left_out: list[LeftOut] = []
+    file_systems: list[FileSystem] = []
     rules_digest: str = ""
     report: str = ""
 

@@ -31,7 +31,8 @@ class Artefact(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``record`` is the SHA-256 of its build record. Of a rebuild: ``rebuild_of`` is the artefact that it should equal,
     ``place`` the path in it that it should equal, ``tree`` the listed folder that it was found in, ``built_by`` who
-    built it, where the manifest says so.
+    built it, where the manifest says so; ``file_systems`` are the places in images that all of it belongs into, and
+    ``partly_in`` those that a part of it does.
     """
 
     name: str
@@ -43,6 +44,8 @@ class Artefact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     place: str = ""
     tree: str = ""
     built_by: Builder | None = None
+    file_systems: list[str] = []
+    partly_in: list[str] = []
 
 
 class Release(Struct, frozen=True, kw_only=True, omit_defaults=True):

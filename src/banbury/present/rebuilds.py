@@ -15,6 +15,7 @@ from banbury.present.verdicts import said
 
 _ORDER: Final = {str(v): -rank for rank, v in enumerate(Verdict)}
 _PREMISES: Final = 4
+_TREES: Final = 4  # rebuilds named of one file system
 _METHODS: Final = {
     "whole": "compared with its rebuild as a whole, byte for byte, and file by file",
     "files": "its files were compared with those of the rebuild; what lies around them was not",
@@ -49,6 +50,15 @@ _EQUALS: Final = {
 }
 
 
+class SystemRow(Struct, frozen=True, kw_only=True):
+    """A file system of an image: which rebuilds it was taken to be made of, what says so, and what nothing tells."""
+
+    node: int
+    rebuilds: str
+    how: str
+    doubts: list[str]
+
+
 class RebuildView(Struct, frozen=True, kw_only=True):
     """One image: ``number`` is that of its equivalence report, ``files`` are those not shown to be equivalent."""
 
@@ -68,6 +78,7 @@ class RebuildView(Struct, frozen=True, kw_only=True):
     files: list[ComparedFile]
     alone: int
     rebuilds: list[str]
+    systems: list[SystemRow]
 
 
 def rebuild_views(evaluation: Evaluation) -> list[RebuildView]:
@@ -107,7 +118,28 @@ def _view(evaluation: Evaluation, row: Rebuilt, number: int) -> RebuildView:
         files=bad,
         alone=sum(f.how == "nothing" for f in bad),
         rebuilds=[evaluation.nodes[n].name for n in row.rebuilds],
+        systems=_systems(evaluation, row),
     )
+
+
+def _systems(evaluation: Evaluation, row: Rebuilt) -> list[SystemRow]:
+    """The file systems of an image, where there are several or the manifest says what is in one; doubts first."""
+    if len(row.file_systems) < 2 and not any(s.doubts or s.stated for s in row.file_systems):
+        return []
+    found = []
+    for system in sorted(row.file_systems, key=lambda s: not s.doubts):
+        names = [evaluation.nodes[n].locator for n in system.rebuilds[:_TREES]]
+        more = [f"and {len(system.rebuilds) - _TREES} more"] if len(system.rebuilds) > _TREES else []
+        stated, count = len(system.stated), len(system.rebuilds)
+        how = (
+            "the manifest" if stated == count else f"the manifest of {stated}, else paths" if stated else "their paths"
+        )
+        found.append(
+            SystemRow(
+                node=system.node, rebuilds=", ".join([*names, *more]), how=how if count else "", doubts=system.doubts
+            )
+        )
+    return found
 
 
 def told(row: Rebuilt) -> list[str]:
@@ -121,6 +153,8 @@ def _sentence(row: Rebuilt, verdict: Verdict | None) -> str:
     if verdict is None:
         return "No rebuild of it was handed in: nothing ties it to the source."
     files = Verdict(row.files_verdict) if row.files_verdict else verdict
+    if files.equivalent and not verdict.equivalent and any(s.doubts for s in row.file_systems):
+        return f"What a file system of the image should hold is not stated. Of the files that are there: {said(files)}"
     if row.left_out and files.equivalent:
         return f"Files of the rebuild are missing from the image. Of those that are there: {said(files)}"
     return said(verdict)
@@ -136,6 +170,10 @@ def _notes(row: Rebuilt) -> list[str]:
         notes.append(
             f"{counted(count, 'file')} of the rebuild {'is' if count == 1 else 'are'} not in the image: {sorts}"
         )
+    doubts = [doubt for system in row.file_systems for doubt in system.doubts]
+    if doubts:
+        more = f" (and {counted(len(doubts) - 1, 'more doubt')})" if len(doubts) > 1 else ""
+        notes.append(f"{clip(doubts[0], 500)}{more}")
     if row.built_by and not row.tied:
         part = "Of a part: " if len(row.built_by) > 1 else ""
         notes.append(f"{part}{_BUILT[row.built_by[0]]}. That it comes from the source that was reviewed is not shown")

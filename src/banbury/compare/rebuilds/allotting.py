@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
 from banbury.compare.rebuilds.counterparts import Counterparts
 from banbury.compare.rebuilds.leftout import Missing
 from banbury.compare.rebuilds.matching import Match, Unit
-from banbury.compare.rebuilds.pairing import Pairing, Tree
+from banbury.compare.rebuilds.pairing import Pairing
 from banbury.compare.rebuilds.stating import Row
-from banbury.model.rebuild import LeftOut, NotCompared
-
-_NAMED: Final = 5
-_MOST: Final = 200  # archives that are looked at
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -28,16 +23,18 @@ class Seen(Struct, frozen=True, kw_only=True):
     counterparts: Counterparts
 
 
-def allotted(seen: Sequence[Seen], pairing: Pairing) -> list[list[Missing]]:
+def allotted(seen: Sequence[Seen], pairing: Pairing, about: Collection[int]) -> list[list[Missing]]:
     """For each image the units of its rebuilds that it does not have: those that a file system lacks which has most of
     a rebuilt one. A rebuild of which none has most may be for several images: what none of them has is said of the one
-    that has the most of it."""
+    that has the most of it. ``about``: nodes of rebuilds that are not installed (descriptions of packages)."""
     out: list[dict[tuple[str, str], Missing]] = [{} for _ in seen]
     places = {one.match.image: number for number, one in enumerate(seen)}
     several = Counter(tree.artefact for tree in pairing.shipped.values())
     home = _home(seen)
 
     def put(number: int, unit: Unit, lacks: str = "") -> None:
+        if unit.node.id in about:
+            return
         gone = Missing(unit, seen[number].counterparts.moved(unit), lacks)
         out[number].setdefault((lacks, str(unit.key)), gone)
 
@@ -58,61 +55,6 @@ def allotted(seen: Sequence[Seen], pairing: Pairing) -> list[list[Missing]]:
             if home[artefact] == number and all(node in unused[n] for n in sharing):
                 put(number, unit)
     return [list(found.values()) for found in out]
-
-
-def unasked(tree: Tree, pairing: Pairing, gone: Iterable[LeftOut]) -> Iterator[NotCompared]:
-    """What a shipped file system shares with the rebuilds without being asked for the rest: too little of it is there
-    to say that it is a copy and lacks something, and nothing says that it is none. ``gone``: what is said to be left
-    out."""
-    has, lacked = pairing.lacked(tree)
-    lacked -= {row.path for row in gone if row.lacks in ("", tree.place)}
-    if lacked:
-        noun = "file" if len(has) == 1 else "files"
-        why = f"{_named(lacked)} are not in {tree.place}, which has {len(has)} {noun} of the same: not taken for a copy"
-        yield NotCompared(node=tree.number, why=why)
-    if mixed := pairing.mixed(tree):
-        why = f"whether they belong into {tree.place}: {_named(mixed)} are of a file system that is another's rebuild"
-        yield NotCompared(node=tree.number, why=why)
-
-
-def unasked_archives(one: Seen, pairing: Pairing, gone: Iterable[LeftOut]) -> Iterator[NotCompared]:
-    """The same of archives that do not look like a file system, in the image or in a rebuild."""
-    has: dict[int, set[str]] = {}
-    others: dict[int, set[tuple[bool, int]]] = {}
-    for row in one.rows:
-        unit, other = row.unit, row.other
-        if unit.piece and not unit.named:
-            continue
-        number = unit.node.parent if unit.piece else unit.tree
-        has.setdefault(number, set()).add(unit.named or unit.path)
-        if row.how == "path" and other is not None and (other.named if other.piece else unit.piece):
-            place = other.node.parent if other.piece else other.tree
-            others.setdefault(number, set()).add((other.piece, place))
-    said = {row.node for row in gone}
-    for number in sorted(others, key=lambda n: (-len(has[n]), n))[:_MOST]:
-        held = [_held(other, one.counterparts, pairing) for other in others[number]]
-        lacked = {
-            name for names in held for name, node in names.items() if name not in has[number] and node not in said
-        }
-        if lacked:
-            why = f"{_named(lacked)} are not in an archive that has others of the same: not taken for a copy"
-            yield NotCompared(node=number, why=why)
-    if len(others) > _MOST:
-        yield NotCompared(node=one.rows[0].unit.node.id, why="what the smallest of the archives lack: too many")
-
-
-def _held(other: tuple[bool, int], counterparts: Counterparts, pairing: Pairing) -> dict[str, int]:
-    """Nodes by name of a rebuilt archive, or of a tree."""
-    piece, number = other
-    if piece:
-        return counterparts.archive(number)
-    tree = pairing.rebuilt.get(number)
-    return {path: units[0].node.id for path, units in tree.units.items()} if tree else {}
-
-
-def _named(paths: set[str]) -> str:
-    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-    return f"{len(paths)} files of the rebuild ({', '.join(sorted(paths)[:_NAMED])}{more})"
 
 
 def _home(seen: Sequence[Seen]) -> dict[int, int]:

@@ -18,8 +18,9 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.equivalence.places import SECOND, Entry, Files
 from banbury.compare.equivalence.times import Act, differences, interesting, told
-from banbury.compare.rebuilds.pairing import Pairing, Tree
+from banbury.compare.rebuilds.pairing import Pairing
 from banbury.compare.rebuilds.stating import Row
+from banbury.compare.rebuilds.trees import Tree
 from banbury.formats.contract import clean_name, stored_name
 from banbury.lab.blobs import BlobStore
 from banbury.model.evaluation import Node

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from banbury.compare.rebuilds.matching import Key, Unit, plain_path
+from banbury.compare.rebuilds.matching import Key, Unit
 from banbury.compare.rebuilds.pairing import Pairing
 from banbury.model.tree import Kind
 
@@ -40,7 +40,6 @@ class Counterparts:
         self._paths: dict[Key, list[tuple[Unit, int]]] = {}
         self._contents: dict[str, tuple[Unit, int]] = {}
         self._moved: dict[str, str] = {}
-        self._archives: dict[int, dict[str, int]] = {}
         self._used: set[int] = set()
         self._met: set[str] = set()
         self.attributes = False
@@ -50,25 +49,14 @@ class Counterparts:
         if unit.node.kind is Kind.DIR:
             return
         self._paths.setdefault(unit.key, []).append((unit, artefact))
-        if unit.piece and unit.node.kind is Kind.FILE:  # a member of an archive that does not look like a tree
-            self._paths.setdefault((False, plain_path(unit.node.name), ()), []).append((unit, artefact))
-        if unit.named:
-            self._archives.setdefault(unit.node.parent, {})[unit.named] = unit.node.id
         if unit.node.sha256:
             self._contents.setdefault(unit.node.sha256, (unit, artefact))
-
-    def archive(self, number: int) -> dict[str, int]:
-        """What an archive that does not look like a tree holds: nodes by name."""
-        return self._archives.get(number, {})
 
     def of(self, unit: Unit, nth: int, count: int) -> Found:
         """The counterpart of a shipped unit, the ``nth`` (from 0) of the ``count`` shipped units of its path in trees
         of one correspondence."""
         self._met.add(unit.node.sha256)
         found = self._paths.get(unit.key, [])
-        if not found and unit.named:
-            named = [f for f in self._paths.get((False, unit.named, ()), []) if f[0].named or not f[0].piece]
-            found = [f for f in named if f[0].node.sha256 == unit.node.sha256][:1] or named
         if found:
             return self._by_path(unit, found, nth, count)
         if unit.node.sha256 and unit.node.kind in _FILES and unit.node.sha256 in self._contents:
@@ -98,8 +86,8 @@ class Counterparts:
         return self._moved.get(unit.node.sha256, "")
 
     def unused(self) -> Iterator[tuple[Unit, int]]:
-        """Named pieces that no shipped unit was compared with, with their artefact; one that was handed in alone has no
-        path that it could be missing from where its content is there."""
+        """Pieces that no shipped unit was compared with, with their artefact; one that was handed in alone has no path
+        that it could be missing from where its content is there."""
         pieces = {u.node.id: (u, artefact) for found in self._paths.values() for u, artefact in found if u.piece}
         for number, (unit, artefact) in pieces.items():
             met = number in self._used or (unit.node.sha256 and unit.node.sha256 in self._met)

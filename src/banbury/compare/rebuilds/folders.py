@@ -13,8 +13,9 @@ from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.rebuilds.counterparts import thing
 from banbury.compare.rebuilds.matching import Unit
 from banbury.compare.rebuilds.outcomes import changes, outcome
-from banbury.compare.rebuilds.pairing import ROOT, Pairing, Tree
+from banbury.compare.rebuilds.pairing import Pairing
 from banbury.compare.rebuilds.stating import Row
+from banbury.compare.rebuilds.trees import ROOT, Tree
 from banbury.model.rebuild import NotCompared
 
 _NAMED: Final = 3

@@ -38,15 +38,15 @@ Key = tuple[bool, str, Steps]
 
 class Unit(Struct, frozen=True):
     """One file or folder of a tree, or one piece of an image that nothing came out of; ``path`` of a piece is for
-    people, that of a tree's root is ``.``. ``tree`` is the node that holds the tree, -1 of a piece; ``named`` is what
-    an archive that does not look like a tree calls a piece."""
+    people, that of a tree's root is ``.``. ``tree`` is the node that holds the tree, -1 of a piece; ``archive``: the
+    tree is an archive that does not look like a file system."""
 
     node: Node
     path: str
     piece: bool
     steps: Steps = ()
     tree: int = -1
-    named: str = ""
+    archive: bool = False
 
     @property
     def key(self) -> Key:
@@ -113,16 +113,17 @@ class Trees:
             below = self._below.get(node.id, [])
             if below and self._payload[node.id]:
                 todo += reversed([(child, (*steps, step)) for child, step in self._steps(below)])
-            elif self._payload[node.id]:
-                if node.sha256:
-                    yield Unit(node, node.where.partition("!")[2] or node.name, True, steps, named=self._named(node))
-            else:
+            elif not self._payload[node.id]:
                 yield Unit(node, plain_path(node.name) or ".", False, tree=node.parent)
+            elif self._archived(node):
+                yield Unit(node, plain_path(node.name) or ".", False, tree=node.parent, archive=True)
+            elif node.sha256:
+                yield Unit(node, node.where.partition("!")[2] or node.name, True, steps)
 
-    def _named(self, node: Node) -> str:
+    def _archived(self, node: Node) -> bool:
+        """Whether a payload is a member of an archive, which has a name there (unlike a stretch of an image)."""
         reader = readers().get(self.nodes[node.parent].format) if node.parent >= 0 else None
-        archive = node.kind is Kind.FILE and reader is not None and reader.holds_files is None
-        return plain_path(node.name) if archive else ""
+        return node.kind is not Kind.CHUNK and reader is not None and reader.holds_files is None
 
     def _steps(self, siblings: list[int]) -> Iterator[tuple[int, tuple[bool, str, int]]]:
         """Each with the step to it from what holds it; a stretch of an image has no name but its format's."""

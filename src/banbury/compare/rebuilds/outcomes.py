@@ -93,8 +93,8 @@ def _attributes(a: Node, b: Node, both: bool) -> Iterator[Change]:
 def _moved(other: Unit, unit: Unit, both: bool) -> Iterator[Change]:
     """What is to be said of a file that is in the rebuild under another path, or without any: a file elsewhere is run
     by others, and with other rights. A rebuilt file that was handed in alone belongs to no path."""
-    if not other.piece or (other.named and (unit.named or not unit.piece)):
-        yield Change(what="path", a=other.named or other.path, b=unit.named or unit.path)
+    if not other.piece and not (other.archive and unit.piece):
+        yield Change(what="path", a=other.path, b=unit.path)
         yield from changes(other.node, unit.node, both)
         return
     node = unit.node

@@ -1,139 +1,36 @@
 """Which file system of an image corresponds to which of its rebuilds.
 
 A path says which file is meant only within one tree. An image may hold several (two banks, a root and an initramfs),
-and so may its rebuilds. A shipped and a rebuilt tree correspond where they share most of their files, by path; and a
-shipped tree answers for a rebuilt one (a whole system, or a package that belongs into it) where it has most of it.
-Likeness decides what a tree is asked for, never that something in it is the same.
+and so may its rebuilds. The manifest may say which belongs into which. Where it does not, likeness proposes it: a
+shipped and a rebuilt tree correspond where they share most of their files, by path; and a shipped tree answers for a
+rebuilt one (a whole system, or a package that belongs into it) where it has most of it. Likeness decides what a tree is
+asked for, never that something in it is the same; where it may be wrong, :mod:`.doubts` says so.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
-from banbury.compare.rebuilds.leftout import unmissed
+from banbury.compare.rebuilds.homes import Home
 from banbury.compare.rebuilds.matching import Unit
-from banbury.model.evaluation import Node
-from banbury.model.tree import Kind
+from banbury.compare.rebuilds.trees import Form, Tree
 
-#: The folder that mke2fs makes at the root of every file system.
-_MADE: Final = "lost+found"
-ROOT: Final = "."
 _MOST: Final = 200  # shipped trees that are looked at
 _LARGEST: Final = 8
 
 
-class Tree:
-    """One file system, archive or folder: its units by path. ``number`` is that of what holds it; ``artefact`` is the
-    index of what was handed in; ``place`` says for a person where it is; ``loose``: files of a folder that was handed
-    in, or one file with its place."""
-
-    def __init__(self, number: int, artefact: int, place: str = "", loose: bool = False) -> None:
-        self.number, self.artefact, self.place, self.loose = number, artefact, place, loose
-        self.units: dict[str, list[Unit]] = {}
-        self.folders: dict[str, Unit] = {}
-        self._listed: dict[str, list[Unit]] = {}  # folders that stand more than once, each time
-
-    def join(self, other: Tree) -> None:
-        """Take over the units of another."""
-        for units in other.units.values():
-            for unit in units:
-                self.add(unit)
-        for path in other.folders:
-            for unit in other.listings(path):
-                self.add(unit)
-
-    def add(self, unit: Unit) -> None:
-        if unit.node.kind is Kind.DIR:
-            first = self.folders.setdefault(unit.path, unit)
-            if first is not unit:
-                self._listed.setdefault(unit.path, [first]).append(unit)
-        else:
-            self.units.setdefault(unit.path, []).append(unit)
-
-    def listings(self, path: str) -> list[Unit]:
-        """A folder each time that it is listed, in order: what unpacks an archive may give it the last mode."""
-        return self._listed.get(path) or ([self.folders[path]] if path in self.folders else [])
-
-    @cached_property
-    def files(self) -> frozenset[str]:
-        """What trees are told by: regular files, which a folder handed in has too; where there are none, all."""
-        kinds = (Kind.FILE, Kind.HARDLINK)
-        return frozenset(p for p, us in self.units.items() if any(u.node.kind in kinds for u in us)) or self.names
-
-    @cached_property
-    def names(self) -> frozenset[str]:
-        return frozenset(self.units)
-
-    @cached_property
-    def paths(self) -> frozenset[str]:
-        return self.names | self.folders.keys()
-
-    @cached_property
-    def missed(self) -> frozenset[str]:
-        """The names without documents and files for development, which a copy may do without; or all."""
-        return frozenset(p for p in self.names if not unmissed(p)) or self.names
-
-    @cached_property
-    def implied(self) -> frozenset[str]:
-        """Folders that must be there because something lies in them."""
-        found: set[str] = set()
-        for path in (*self.units, *self.folders):
-            while (path := path.rpartition("/")[0]) and path not in found:
-                found.add(path)
-        return frozenset(found)
-
-    @cached_property
-    def whole(self) -> bool:
-        """Whether a folder that is not listed is not there: every folder that must be there is listed."""
-        return not self.loose and self.implied <= self.folders.keys()
-
-    def has(self, path: str) -> bool:
-        return path in self.units or path in self.folders
-
-    def covers(self, unit: Unit) -> bool:
-        """Whether a unit's path is here; that of a folder also where something is in it and no folders are listed."""
-        folder = unit.node.kind is Kind.DIR and not self.folders
-        return self.has(unit.path) or (folder and unit.path in self.implied)
-
-    def lacking(self, other: Tree) -> list[Unit]:
-        """What this tree has and the other has not: files and links, and folders that nothing else here speaks for."""
-        out = [units[0] for path, units in self.units.items() if not other.has(path)]
-        spoken = {ROOT, _MADE, *(above for unit in out for above in _above(unit.path))}
-        for path in sorted(self.folders, reverse=True):  # what lies in a folder before the folder
-            if path not in spoken and not other.covers(self.folders[path]):
-                out.append(self.folders[path])
-                spoken.update(_above(path))
-        return out
-
-    def alone(self, path: str) -> bool:
-        """Whether nothing lies in a folder of this tree, and a person or a program made it."""
-        return path not in self.implied and path not in (ROOT, _MADE)
-
-
-def _above(path: str) -> Iterable[str]:
-    while path := path.rpartition("/")[0]:
-        yield path
-
-
-def grown(units: Iterable[Unit], artefact: int, nodes: Sequence[Node], *, loose: bool = False) -> list[Tree]:
-    """The trees that an artefact's units lie in, in order."""
-    out: dict[int, Tree] = {}
-    for unit in units:
-        if not unit.piece:
-            if unit.tree not in out:
-                out[unit.tree] = Tree(unit.tree, artefact, nodes[unit.tree].locator, loose)
-            out[unit.tree].add(unit)
-    return list(out.values())
-
-
 class Pairing:
     """The trees of the images and of the rebuilds. ``of``: by an image's artefact, the rebuilds that are compared with
-    it, and only those. ``small`` are shipped trees beyond what is looked at, the smallest."""
+    it, and only those. ``homes``: where the manifest says that rebuilt trees belong. ``small`` are shipped trees beyond
+    what is looked at, the smallest."""
 
-    def __init__(self, shipped: Iterable[Tree], rebuilt: Sequence[Tree], of: dict[int, list[int]]) -> None:
+    def __init__(
+        self, shipped: Iterable[Tree], rebuilt: Sequence[Tree], of: Mapping[int, list[int]], homes: Mapping[int, Home]
+    ) -> None:
+        self.homes = homes
         known = sorted(shipped, key=lambda t: -len(t.names))
         self.small = known[_MOST:]
         self.shipped = {t.number: t for t in sorted(known[:_MOST], key=lambda t: t.number)}
@@ -148,8 +45,11 @@ class Pairing:
                 self._first[r] = max(self._first.get(r, 0.0), self._likeness[s][r])
         self._likest = {s: self._likest_of(s) for s, best in self._best.items() if not best}
 
-    def _asked(self, shipped: Tree, rebuilt: Tree) -> bool:
-        return rebuilt.artefact in self._of.get(shipped.artefact, ())
+    def asked(self, shipped: Tree, rebuilt: Tree) -> bool:
+        """Whether a shipped tree is compared with a rebuilt one at all."""
+        home = self.homes.get(rebuilt.number)
+        compared = rebuilt.artefact in self._of.get(shipped.artefact, ())
+        return compared and (home is None or shipped.number in home.every)
 
     def _compared(self) -> dict[int, dict[int, float]]:
         """Files that two trees share, of all that either has, or of those that are missed where that is more: for the
@@ -160,7 +60,7 @@ class Pairing:
                 where.setdefault(path, []).append(tree)
         out: dict[int, dict[int, float]] = {}
         for number, tree in self.shipped.items():
-            found = [(path, r) for path in tree.files for r in where.get(path, ()) if self._asked(tree, r)]
+            found = [(path, r) for path in tree.files for r in where.get(path, ()) if self.asked(tree, r)]
             shared = Counter(r.number for _, r in found)
             missed = Counter(r.number for path, r in found if path in tree.missed and path in r.missed)
             out[number] = {}
@@ -177,7 +77,7 @@ class Pairing:
         likeness = self._likeness[shipped]
         if not likeness:
             names = self.shipped[shipped].names
-            found = {r.number: r.names for r in self._sharing(self.shipped[shipped])}
+            found = {r.number: r.names for r in self.sharing(self.shipped[shipped])}
             likeness = {r: _likeness(len(names & other), len(names), len(other)) for r, other in found.items()}
         likest = _highest(likeness, 0.0)
         return tuple(r for r in likest if self._first.get(r, 0.0) <= likeness[r]) or likest
@@ -187,21 +87,28 @@ class Pairing:
         return self._best.get(shipped, ())
 
     def foreign(self, shipped: int, rebuilt: int) -> bool:
-        """Whether a rebuilt tree is another shipped tree's. A shipped one without partners may be made of packages, and
-        then has all of each."""
+        """Whether a rebuilt tree is another shipped tree's: as the manifest says, or as likeness has it. A package goes
+        into any; an archive or folder may be one, unless it has a file that a partner has too."""
+        if rebuilt in self.homes:
+            return shipped not in self.homes[rebuilt].every
         best = self._best.get(shipped, ())
-        if rebuilt in (best or self._likest.get(shipped, ())) or not self._anothers(shipped, rebuilt):
+        if rebuilt in (best or self._likest.get(shipped, ())) or not self.anothers(shipped, rebuilt):
             return False
-        return bool(best) or not self.rebuilt[rebuilt].files <= self.shipped[shipped].files
+        tree = self.rebuilt[rebuilt]
+        if tree.form in (Form.PACKAGE, Form.PLACED):
+            return False
+        if best:
+            return tree.form is Form.SYSTEM or any(not tree.regular.isdisjoint(self.rebuilt[b].regular) for b in best)
+        return not tree.files <= self.shipped[shipped].files
 
-    def _anothers(self, shipped: int, rebuilt: int) -> bool:
+    def anothers(self, shipped: int, rebuilt: int) -> bool:
         """Whether another shipped tree is more like a rebuilt one, and it is a partner of it."""
         return self._first.get(rebuilt, 0.0) > self._likeness.get(shipped, {}).get(rebuilt, 0.0)
 
     def native(self, tree: Tree) -> list[Tree]:
         """The rebuilt trees that things of a shipped one may come from, its partners first."""
         best = self._best.get(tree.number, ())
-        asked = [r for r in self.rebuilt.values() if self._asked(tree, r) and not self.foreign(tree.number, r.number)]
+        asked = [r for r in self.rebuilt.values() if self.asked(tree, r) and not self.foreign(tree.number, r.number)]
         return sorted(asked, key=lambda r: r.number not in best)
 
     @cached_property
@@ -212,16 +119,20 @@ class Pairing:
                 found.setdefault(path, []).append(tree)
         return found
 
+    def having(self, path: str) -> list[Tree]:
+        """The shipped trees that have a path."""
+        return self._having.get(path, [])
+
     def anywhere(self, rebuilt: Tree) -> dict[int, int]:
         """How many names of a rebuilt tree each shipped tree has that is compared with it."""
         names = rebuilt.names or rebuilt.folders.keys()
-        return Counter(s.number for p in names for s in self._having.get(p, ()) if self._asked(s, rebuilt))
+        return Counter(s.number for p in names for s in self._having.get(p, ()) if self.asked(s, rebuilt))
 
     def nowhere(self, rebuilt: Tree) -> list[Unit]:
         """What of a rebuilt tree none of the shipped ones has."""
         left = rebuilt.lacking(Tree(-1, -1))
         for tree in (*self.shipped.values(), *self.small):
-            if self._asked(tree, rebuilt):
+            if self.asked(tree, rebuilt):
                 left = [u for u in left if not tree.covers(u)]
         return left
 
@@ -239,34 +150,10 @@ class Pairing:
         answering = {tree.number for trees in self._answering.values() for tree in trees}
         return frozenset(answering | {s for s, best in self._best.items() if best})
 
-    def lacked(self, tree: Tree) -> tuple[set[str], set[str]]:
-        """Of the rebuilt trees that a shipped one shares files with and does not answer for: the names that it has, and
-        those that it has not. Not of those that are another's, where it has a partner of its own."""
-        has: set[str] = set()
-        gone: set[str] = set()
-        for rebuilt in self._sharing(tree):
-            own = self.partners(tree.number) and self.foreign(tree.number, rebuilt.number)
-            if not own and tree not in self._answering[rebuilt.number]:
-                has |= {path for path in rebuilt.names if tree.has(path)}
-                gone |= {path for path in rebuilt.names if not tree.has(path)}
-        return has, gone
-
-    def mixed(self, tree: Tree) -> set[str]:
-        """The names of a shipped tree that are of a rebuilt one which is another's counterpart, and were not taken for
-        stray, though it has other files of the rebuilds too."""
-        native = [r for r in self._sharing(tree) if not self.foreign(tree.number, r.number)]
-        others = [r for r in native if self._anothers(tree.number, r.number)]
-        out: set[str] = set()
-        for one in others:
-            rest = set().union(*(r.names for r in native if r is not one)) & tree.names
-            if not rest <= one.names:
-                out |= (one.names & tree.names) - rest
-        return out
-
-    def _sharing(self, tree: Tree) -> list[Tree]:
+    def sharing(self, tree: Tree) -> list[Tree]:
         """The rebuilt trees that have a name of a shipped one."""
         numbers = {r for name in tree.names for r in self._offering.get(name, ())}
-        return [self.rebuilt[r] for r in sorted(numbers) if self._asked(tree, self.rebuilt[r])]
+        return [self.rebuilt[r] for r in sorted(numbers) if self.asked(tree, self.rebuilt[r])]
 
     @cached_property
     def _offering(self) -> dict[str, list[int]]:
@@ -278,6 +165,8 @@ class Pairing:
 
     def _asked_for(self, rebuilt: Tree) -> list[Tree]:
         number, least = rebuilt.number, len(rebuilt.names or rebuilt.folders) / 2
+        if number in self.homes:
+            return [self.shipped[s] for s in sorted(self.homes[number].whole) if s in self.shipped]
         has = self.anywhere(rebuilt)
         missed = Counter(s.number for p in rebuilt.missed for s in self._having.get(p, ()) if p in s.missed)
         enough = [s for s, count in has.items() if count >= least or 2 * missed[s] > len(rebuilt.missed)]

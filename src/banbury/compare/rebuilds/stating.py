@@ -17,7 +17,7 @@ from banbury.compare.rebuilds.matching import Unit
 from banbury.compare.rebuilds.premises import merged
 from banbury.compare.rebuilds.provenance import OWN
 from banbury.model.evaluation import Node
-from banbury.model.rebuild import Changed, ComparedFile, LeftOut, Premise, RebuildTotals, Rebuilt, Reliance
+from banbury.model.rebuild import Changed, ComparedFile, FileSystem, LeftOut, Premise, RebuildTotals, Rebuilt, Reliance
 from banbury.model.tree import Kind
 
 
@@ -46,6 +46,7 @@ def stated(
     outcome: Outcome,
     records: tuple[bool, bool],
     left_out: list[LeftOut],
+    file_systems: list[FileSystem],
     builders: list[str],
     tied: bool,
     source: bool,
@@ -77,6 +78,7 @@ def stated(
         reliances=_reliances(whole),
         files=files,
         left_out=left_out,
+        file_systems=file_systems,
         built_by=builders,
         tied=tied,
         rules_digest=rules_digest(),

@@ -1,0 +1,132 @@
+"""Contents of files compared by sandboxed workers, in batches, and nothing that an earlier run has compared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import IO, Final
+
+from banbury.compare.equivalence.decide import EXPLAINED
+from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Verdict
+from banbury.compare.equivalence.protocol import TASK
+from banbury.compare.equivalence.recurse import Content, Outcome, Recursion
+from banbury.compare.rebuilds.cache import VerdictCache
+from banbury.compare.rebuilds.stating import Row
+from banbury.lab.blobs import BlobStore
+from banbury.lab.database import Database
+from banbury.lab.supervisor import Supervisor
+from banbury.model.evaluation import Node
+from banbury.model.release import Artefact
+
+_BATCH: Final = 64
+_BATCH_BYTES: Final = 64 << 20
+#: Gives the build record of a SHA-256 in the store.
+Records = Callable[[str], BuildRecord | None]
+
+
+class Contents:
+    """Compares contents of the store under the build records of some artefacts; ``stack`` ends its workers."""
+
+    def __init__(
+        self, artefacts: list[Artefact], store: BlobStore, database: Database, records: Records, stack: ExitStack
+    ) -> None:
+        self._artefacts, self._store = artefacts, store
+        self._database, self._records, self._stack = database, records, stack
+        self._supervisor: Supervisor | None = None
+        self._runs: dict[tuple[str, str], tuple[Recursion, VerdictCache]] = {}
+
+    @property
+    def worked(self) -> int:
+        """How many pairs a worker compared."""
+        return sum(run.compared for run, _ in self._runs.values())
+
+    def finish(self) -> None:
+        """Keep what was found."""
+        for _, cache in self._runs.values():
+            cache.flush()
+
+    def compare(self, image: int, waiting: Mapping[str, tuple[int, list[Row]]]) -> None:
+        """Compare the contents of rows with their counterparts, in batches: by build record of the rebuild, an artefact
+        with it and its rows."""
+        for artefact, listed in waiting.values():
+            run, _ = self._run(artefact, image)
+            for batch in _batches(listed):
+                self._compare(run, batch)
+
+    def whole(self, rebuild: int, image: int, nodes: tuple[Node, Node]) -> Outcome:
+        """An image compared with its rebuild as a whole: their artefacts, and their nodes (the rebuild first)."""
+        run, _ = self._run(rebuild, image)
+        with ExitStack() as opened:
+            one, other = (opened.enter_context(self._open(node)) for node in nodes)
+            return run.files([(nodes[1].name, one, other)])[0]
+
+    def measure(self, image: int, rows: list[Row]) -> None:
+        """The size of the program code of files that no comparison has opened."""
+        missing: dict[str, list[Row]] = {}
+        for row in rows:
+            own = row.outcome.content.own if row.outcome.content else None
+            if row.unit.node.sha256 and not (own and own.code) and self._is_program(row.unit.node):
+                missing.setdefault(row.unit.node.sha256, []).append(row)
+        if not missing:
+            return
+        run, cache = self._run(image, image)
+        known = cache.get([(digest, digest) for digest in missing])
+        fresh = [found[0] for digest, found in missing.items() if (digest, digest) not in known]
+        sizes = {digest: content.own.code for (digest, _), (content, _) in known.items()}
+        for batch in _batches(fresh):
+            with ExitStack() as opened:
+                files = [opened.enter_context(self._open(row.unit.node)) for row in batch]
+                for row, size in zip(batch, run.code_bytes(files), strict=True):
+                    digest = row.unit.node.sha256
+                    sizes[digest] = size
+                    own = FileVerdict(verdict=Verdict.IDENTICAL, code=size, proved_code=size)
+                    cache.put((digest, digest), Content(format="elf", own=own), [])
+        for digest, found in missing.items():
+            for row in found:
+                row.outcome.code = sizes[digest]
+
+    def _is_program(self, node: Node) -> bool:
+        handle = self._store.open(node.sha256)
+        try:
+            return os.pread(handle, 4, 0) == b"\x7fELF"
+        finally:
+            os.close(handle)
+
+    def _open(self, node: Node) -> IO[bytes]:
+        return os.fdopen(self._store.open(node.sha256), "rb")
+
+    def _run(self, rebuild: int, image: int) -> tuple[Recursion, VerdictCache]:
+        """The comparison under the build records of one rebuild and one image."""
+        key = self._artefacts[rebuild].record, self._artefacts[image].record
+        if key not in self._runs:
+            if self._supervisor is None:
+                self._supervisor = self._stack.enter_context(Supervisor(TASK))
+            a, b = (self._records(digest) if digest else None for digest in key)
+            cache = VerdictCache(self._database, a, b)
+            self._runs[key] = Recursion(self._supervisor, a, b, explain=EXPLAINED, cache=cache), cache
+        return self._runs[key]
+
+    def _compare(self, run: Recursion, batch: list[Row]) -> None:
+        with ExitStack() as opened:
+            named = []
+            for row in batch:
+                assert row.other is not None
+                one, other = (opened.enter_context(self._open(node)) for node in (row.other.node, row.unit.node))
+                named.append((row.outcome.name, one, other))
+            for row, found in zip(batch, run.files(named), strict=True):
+                row.outcome.content, row.outcome.samples = found.content, found.samples
+
+
+def _batches(rows: list[Row]) -> Iterator[list[Row]]:
+    batch: list[Row] = []
+    size = 0
+    for row in rows:
+        more = row.unit.node.size + (row.other.node.size if row.other else 0)
+        if batch and (len(batch) >= _BATCH or size + more > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += more
+    if batch:
+        yield batch

@@ -1,0 +1,167 @@
+"""The file systems, archives and folders that an image and its rebuilds are made of, each with its units by path."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from functools import cached_property
+from typing import Final
+
+from banbury.compare.rebuilds.leftout import unmissed
+from banbury.compare.rebuilds.matching import Unit
+from banbury.formats.registry import readers
+from banbury.model.evaluation import Node
+from banbury.model.tree import Kind
+
+#: The folder that mke2fs makes at the root of every file system.
+MADE: Final = "lost+found"
+ROOT: Final = "."
+
+
+class Form(StrEnum):
+    """What a rebuilt tree is by its form: a file system of its own; a package, which goes into any; one file with its
+    place; or a folder or archive, which may be either."""
+
+    SYSTEM = "system"
+    PACKAGE = "package"
+    PLACED = "placed"
+    OPEN = "open"
+
+
+class Tree:
+    """One file system, archive or folder: its units by path. ``number`` is that of what holds it; ``artefact`` is the
+    index of what was handed in; ``place`` says for a person where it is; ``loose``: files of a folder that was handed
+    in, or one file with its place; ``archive``: it does not look like a file system."""
+
+    def __init__(
+        self, number: int, artefact: int, place: str = "", *, loose: bool = False, archive: bool = False,
+        form: Form = Form.OPEN,
+    ) -> None:  # fmt: skip
+        self.number, self.artefact, self.place, self.loose = number, artefact, place, loose
+        self.archive, self.form = archive, form
+        self.units: dict[str, list[Unit]] = {}
+        self.folders: dict[str, Unit] = {}
+        self._listed: dict[str, list[Unit]] = {}  # folders that stand more than once, each time
+
+    def join(self, other: Tree) -> None:
+        """Take over the units of another."""
+        for units in other.units.values():
+            for unit in units:
+                self.add(unit)
+        for path in other.folders:
+            for unit in other.listings(path):
+                self.add(unit)
+
+    def add(self, unit: Unit) -> None:
+        if unit.node.kind is Kind.DIR:
+            first = self.folders.setdefault(unit.path, unit)
+            if first is not unit:
+                self._listed.setdefault(unit.path, [first]).append(unit)
+        else:
+            self.units.setdefault(unit.path, []).append(unit)
+
+    def listings(self, path: str) -> list[Unit]:
+        """A folder each time that it is listed, in order: what unpacks an archive may give it the last mode."""
+        return self._listed.get(path) or ([self.folders[path]] if path in self.folders else [])
+
+    @cached_property
+    def regular(self) -> frozenset[str]:
+        """Paths of regular files, which a folder handed in has too."""
+        kinds = (Kind.FILE, Kind.HARDLINK)
+        return frozenset(p for p, us in self.units.items() if any(u.node.kind in kinds for u in us))
+
+    @cached_property
+    def files(self) -> frozenset[str]:
+        """What trees are told by: regular files; where there are none, links and devices."""
+        return self.regular or self.names
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset(self.units)
+
+    @cached_property
+    def paths(self) -> frozenset[str]:
+        return self.names | self.folders.keys()
+
+    @cached_property
+    def missed(self) -> frozenset[str]:
+        """The names without documents and files for development, which a copy may do without; or all."""
+        return frozenset(p for p in self.names if not unmissed(p)) or self.names
+
+    @cached_property
+    def implied(self) -> frozenset[str]:
+        """Folders that must be there because something lies in them."""
+        found: set[str] = set()
+        for path in (*self.units, *self.folders):
+            while (path := path.rpartition("/")[0]) and path not in found:
+                found.add(path)
+        return frozenset(found)
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether a folder that is not listed is not there: every folder that must be there is listed."""
+        return not self.loose and self.implied <= self.folders.keys()
+
+    def has(self, path: str) -> bool:
+        return path in self.units or path in self.folders
+
+    def covers(self, unit: Unit) -> bool:
+        """Whether a unit's path is here; that of a folder also where something is in it and no folders are listed."""
+        folder = unit.node.kind is Kind.DIR and not self.folders
+        return self.has(unit.path) or (folder and unit.path in self.implied)
+
+    def lacking(self, other: Tree) -> list[Unit]:
+        """What this tree has and the other has not: files and links, and folders that nothing else here speaks for."""
+        out = [units[0] for path, units in self.units.items() if not other.has(path)]
+        spoken = {ROOT, MADE, *(above for unit in out for above in _above(unit.path))}
+        for path in sorted(self.folders, reverse=True):  # what lies in a folder before the folder
+            if path not in spoken and not other.covers(self.folders[path]):
+                out.append(self.folders[path])
+                spoken.update(_above(path))
+        return out
+
+    def alone(self, path: str) -> bool:
+        """Whether nothing lies in a folder of this tree, and a person or a program made it."""
+        return path not in self.implied and path not in (ROOT, MADE)
+
+
+def _above(path: str) -> Iterable[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
+def grown(units: Iterable[Unit], artefact: int, nodes: Sequence[Node], *, place: str = "") -> list[Tree]:
+    """The trees that an artefact's units lie in, in order. ``place``: the artefact is a file that has one."""
+    out: dict[int, Tree] = {}
+    for unit in units:
+        if not unit.piece:
+            if unit.tree not in out:
+                where = nodes[unit.tree].locator
+                out[unit.tree] = Tree(unit.tree, artefact, where, loose=bool(place), archive=unit.archive)
+            out[unit.tree].add(unit)
+    return list(out.values())
+
+
+def formed(trees: Iterable[Tree], nodes: Sequence[Node], packages: Iterable[int], placed: frozenset[int]) -> None:
+    """Give rebuilt trees their form. ``packages`` are nodes that hold a package; ``placed`` the trees that are one file
+    with its place. Of what one artefact holds beside packages, several trees are file systems: an image was rebuilt."""
+    packed, beside = frozenset(packages), Counter[int]()
+    for tree in trees:
+        if any(n in packed for n in _upwards(tree.number, nodes)):
+            tree.form = Form.PACKAGE
+        elif tree.number in placed:
+            tree.form = Form.PLACED
+        else:
+            beside[tree.artefact] += 1
+    for tree in trees:
+        reader = readers().get(nodes[tree.number].format)
+        own = reader is not None and reader.holds_files is True
+        if tree.form is Form.OPEN and not tree.loose and (own or beside[tree.artefact] > 1):
+            tree.form = Form.SYSTEM
+
+
+def _upwards(number: int, nodes: Sequence[Node]) -> Iterable[int]:
+    while number >= 0:
+        yield number
+        number = nodes[number].parent

@@ -1,0 +1,46 @@
+"""What of an image was compared with nothing, for the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from banbury.compare.equivalence.model import Verdict
+from banbury.compare.equivalence.recurse import Outcome
+from banbury.compare.rebuilds.matching import Match
+from banbury.compare.rebuilds.stating import Row, compared
+from banbury.model.evaluation import Node
+from banbury.model.rebuild import LeftOut, NotCompared
+from banbury.model.tree import Kind
+
+_NAMED: Final = 5
+
+
+def uncompared(
+    root: Node, match: Match, rows: list[Row], outcome: Outcome, gone: list[LeftOut]
+) -> Iterable[NotCompared]:
+    """What of an image (its node is ``root``) was compared with nothing; ``gone`` is what is left out of it."""
+    if not match.whole:
+        why = "what lies beside and around its files: the rebuild is files, not an image"
+        yield NotCompared(node=root.id, why=why)
+    elif outcome.content and outcome.content.own.verdict is Verdict.UNEXPLAINED:
+        first = next(iter(outcome.content.own.unexplained), None)
+        why = f"what lies beside and around its files: {first.why if first else 'it was not taken apart'}"
+        yield NotCompared(node=root.id, why=why)
+    for lacks in sorted({row.lacks for row in gone}):
+        here = [row for row in gone if row.lacks == lacks]
+        named = ", ".join(row.path for row in here[:_NAMED])
+        more = f" and {len(here) - _NAMED} more" if len(here) > _NAMED else ""
+        why = f"{len(here)} files of the rebuild are not in {lacks or 'the image'}: {named}{more}"
+        yield NotCompared(node=root.id, why=why)
+    bare = [row for row in rows if compared(row) and row.other and row.other.node.mode < 0 <= row.unit.node.mode]
+    if bare and not match.whole:
+        why = f"modes and owners of {len(bare)} files: what was handed in as a folder or alone has none"
+        yield NotCompared(node=root.id, why=why)
+    for row in rows:
+        if row.how == "nothing":
+            folder = row.unit.node.kind is Kind.DIR
+            why = f"the rebuild has no {'folder of this path' if folder else 'file of this path or content'}"
+            yield NotCompared(node=row.unit.node.id, why=why, length=max(row.unit.node.size, 0))
+        elif compared(row) and not row.unit.node.complete:
+            yield NotCompared(node=row.unit.node.id, why="its content could not be decoded to its end")
