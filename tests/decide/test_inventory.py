@@ -28,13 +28,6 @@ SHARE = "{},{},5G,traffic,{},fraction,{},x,2020-01-28\n"
 LAST = 31
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("inventory") / "small"
-    generate("gb", folder, size="small")
-    return folder
-
-
 @pytest.fixture
 def copy(small: Path, tmp_path: Path) -> Path:
     return shutil.copytree(small, tmp_path / "copy")

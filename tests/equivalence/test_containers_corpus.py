@@ -13,12 +13,16 @@ from banbury.compare.equivalence.recurse import Outcome, flatten
 from banbury.compare.equivalence.rules import rules
 from tests.equivalence import (  # noqa: F401 - they enter their pairs
     consumer_pairs,
+    consumer_pairs_ext,
     consumer_pairs_images,
+    consumer_pairs_jffs2,
     consumer_pairs_libraries,
     consumer_pairs_names,
     consumer_pairs_parts,
+    consumer_pairs_streams,
     consumer_pairs_times,
     consumer_pairs_tools,
+    consumer_pairs_zip,
     pairs_kernels,
     pairs_rpm,
 )

@@ -15,6 +15,8 @@ from banbury.formats.view import View
 from banbury.model.errors import InputError
 from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_bare,
+    pairs_debug,
+    pairs_modules,
     pairs_moved,
     pairs_moved_arm,
     pairs_moved_counted,

@@ -21,7 +21,7 @@ from banbury.compare.equivalence.dwarf.shape import ADDRESS, LINE_STRING, STRING
 from banbury.compare.equivalence.dwarf.tables import Tables
 from banbury.compare.equivalence.leaf import compare_elf
 from banbury.formats.view import View
-from tests.equivalence import build
+from tests.equivalence import build, pairs_debug  # noqa: F401 - it enters its pairs
 from tests.equivalence.pairs import HARMLESS, Sample
 
 OPTIONS = {

@@ -20,7 +20,7 @@ from banbury.compare.corpus.recipes.packages import rpm
 from banbury.compare.corpus.trees import Node
 from banbury.compare.corpus.writers import jffs2, ubi
 from banbury.compare.corpus.writers.romdisks import cramfs, romfs
-from tests.equivalence.consumer_pairs_tools import summarised
+from tests.equivalence.consumer_pairs_jffs2 import summarised
 from tests.equivalence.test_container_mutation import Case, accepted, twin_of, within
 
 TREE = {

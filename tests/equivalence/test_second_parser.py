@@ -15,11 +15,15 @@ from banbury.compare import corpus
 from banbury.compare.equivalence import BuildRecord
 from tests.equivalence import (  # noqa: F401 - they enter their pairs
     consumer_pairs,
+    consumer_pairs_ext,
     consumer_pairs_images,
+    consumer_pairs_jffs2,
     consumer_pairs_names,
     consumer_pairs_parts,
+    consumer_pairs_streams,
     consumer_pairs_times,
     consumer_pairs_tools,
+    consumer_pairs_zip,
 )
 from tests.equivalence.container_pairs import HARMLESS, TAMPERED
 from tests.equivalence.outside import firmware

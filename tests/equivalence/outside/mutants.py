@@ -33,7 +33,7 @@ from banbury.compare.corpus.trees import Node
 from banbury.compare.corpus.writers import jffs2, squashfs, ubi
 from banbury.compare.corpus.writers.boxes import fdt
 from banbury.compare.corpus.writers.romdisks import cramfs, romfs
-from tests.equivalence.consumer_pairs_tools import lzop
+from tests.equivalence.consumer_pairs_streams import lzop
 from tests.equivalence.container_pairs import ar
 
 TREE = {

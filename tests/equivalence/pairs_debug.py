@@ -1,0 +1,236 @@
+"""Labelled pairs of programs and objects with debug information: see :mod:`tests.equivalence.pairs`."""
+
+from __future__ import annotations
+
+import struct
+
+from tests.equivalence import build
+from tests.equivalence.pairs import Sample, harmless, roots, tampered
+
+#: Where the two sides were built: roots of other lengths.
+_ROOTS = "/build/aaaa", "/srv/vendor/release/work"
+
+
+def _debug(root: str, *flags: str) -> bytes:
+    need = f"-fdebug-prefix-map={build.folder()}={root}"
+    return build.program("x86_64", "-g", need, "-gno-record-gcc-switches", "-Wl,--build-id=none", *flags)
+
+
+@harmless("debug-root")
+def _() -> Sample:
+    return Sample(_debug("/build/aaaa"), _debug("/build/bbbb"), *roots("/build/aaaa", "/build/bbbb"))
+
+
+@tampered("debug-str-payload")
+def _() -> Sample:
+    raw = _debug("/build/aaaa")
+    at = build.place(raw, ".debug_str")[0] + 3
+    return Sample(raw, build.flip(raw, at, 2), *roots("/build/aaaa", "/build/bbbb"))
+
+
+@tampered("debug-abbrev-tail")
+def _() -> Sample:
+    raw = _debug("/build/aaaa")
+    at, size = build.place(raw, ".debug_abbrev")
+    return Sample(raw, build.flip(raw, at + size - 1, 0x41))
+
+
+@harmless("debug-dropped")
+def _() -> Sample:
+    raw = _debug("/build/aaaa")
+    return Sample(raw, build.strip(raw))
+
+
+@harmless("debug-dropped-symbols-kept")
+def _() -> Sample:
+    raw = _debug("/build/aaaa")
+    return Sample(raw, build.tool(raw, "x86_64", "strip", "--strip-debug"))
+
+
+@tampered("debug-added")
+def _() -> Sample:
+    """The shipped file has debug information that the rebuilt one has not: nobody reads it to the last byte here."""
+    raw = _debug("/build/aaaa")
+    return Sample(build.strip(raw), raw)
+
+
+# --- what is in it ---------------------------------------------------------------------------------------------------
+
+
+@harmless("debug-root-longer")
+def _() -> Sample:
+    """A root of another length: texts move, and every offset of them."""
+    return Sample(_debug(_ROOTS[0]), _debug(_ROOTS[1]), *roots(*_ROOTS))
+
+
+@harmless("debug-root-dwarf4")
+def _() -> Sample:
+    """The same in version 4, where line programs hold the folder's name themselves, with macros and types units."""
+    flags = "-gdwarf-4", "-g3", "-fdebug-types-section"
+    return Sample(_debug(_ROOTS[0], *flags), _debug(_ROOTS[1], *flags), *roots(*_ROOTS))
+
+
+@harmless("debug-compressed")
+def _() -> Sample:
+    raw = _debug("/build/aaaa")
+    return Sample(raw, build.tool(raw, "x86_64", "objcopy", "--compress-debug-sections=zlib"))
+
+
+@harmless("debug-compressed-old")
+def _() -> Sample:
+    raw = _debug("/build/aaaa")
+    return Sample(raw, build.tool(raw, "x86_64", "objcopy", "--compress-debug-sections=zlib-gnu"))
+
+
+@harmless("debug-compressed-longer")
+def _() -> Sample:
+    """Both at once."""
+    shipped = build.tool(_debug(_ROOTS[1]), "x86_64", "objcopy", "--compress-debug-sections")
+    return Sample(_debug(_ROOTS[0]), shipped, *roots(*_ROOTS))
+
+
+@tampered("debug-compressed-tail")
+def _() -> Sample:
+    """Bytes behind the compressed stream, within its section."""
+    raw = _debug("/build/aaaa")
+    packed = build.tool(raw, "x86_64", "objcopy", "--compress-debug-sections=zlib")
+    at, size = build.place(packed, ".debug_info")
+    path = build.folder() / "debug-tail"
+    path.write_bytes(packed[at : at + size] + b"payload!")
+    return Sample(raw, build.tool(packed, "x86_64", "objcopy", "--update-section", f".debug_info={path.name}"))
+
+
+@tampered("debug-compressed-size")
+def _() -> Sample:
+    """The header states less than the stream holds."""
+    raw = _debug("/build/aaaa")
+    packed = build.tool(raw, "x86_64", "objcopy", "--compress-debug-sections=zlib")
+    at, _ = build.place(packed, ".debug_str")
+    return Sample(raw, build.put(packed, at + 8, struct.pack("<Q", build.place(raw, ".debug_str")[1] - 3)))
+
+
+def _updated(raw: bytes, name: str, content: bytes) -> bytes:
+    path = build.folder() / f"update{abs(hash(content))}"
+    path.write_bytes(content)
+    return build.tool(raw, "x86_64", "objcopy", "--update-section", f"{name}={path.name}")
+
+
+def _content(raw: bytes, name: str) -> bytes:
+    at, size = build.place(raw, name)
+    return raw[at : at + size]
+
+
+@tampered("debug-str-unreferenced")
+def _() -> Sample:
+    """A text that nothing refers to, beside a root that is declared."""
+    shipped = _debug(_ROOTS[1])
+    grown = _updated(shipped, ".debug_str", _content(shipped, ".debug_str") + b"rm -rf /\0")
+    return Sample(_debug(_ROOTS[0]), grown, *roots(*_ROOTS))
+
+
+@tampered("debug-info-tail")
+def _() -> Sample:
+    """Another unit's worth of bytes behind the last unit."""
+    shipped = _debug(_ROOTS[1])
+    grown = _updated(
+        shipped, ".debug_info", _content(shipped, ".debug_info") + struct.pack("<IH", 14, 5) + b"payload!...."
+    )
+    return Sample(_debug(_ROOTS[0]), grown, *roots(*_ROOTS))
+
+
+@tampered("debug-info-constant")
+def _() -> Sample:
+    """A byte of a record that is no offset."""
+    shipped = _debug(_ROOTS[1])
+    start, _ = build.place(shipped, ".debug_info")
+    entry = next(
+        die.attributes["DW_AT_decl_line"]
+        for unit in build.elf(shipped).get_dwarf_info().iter_CUs()
+        for die in unit.iter_DIEs()
+        if "DW_AT_decl_line" in die.attributes and die.attributes["DW_AT_decl_line"].form == "DW_FORM_data1"
+    )
+    return Sample(_debug(_ROOTS[0]), build.flip(shipped, start + entry.offset, 0x40), *roots(*_ROOTS))
+
+
+@tampered("debug-string-swapped")
+def _() -> Sample:
+    """A record's name is another text of the table."""
+    shipped = _debug(_ROOTS[1])
+    start, _ = build.place(shipped, ".debug_info")
+    found = [
+        (a.offset, a.raw_value)
+        for unit in build.elf(shipped).get_dwarf_info().iter_CUs()
+        for die in unit.iter_DIEs()
+        for a in die.attributes.values()
+        if a.form == "DW_FORM_strp"
+    ]
+    (at, value), (_, other) = found[-2], next(f for f in found if f[1] != found[-2][1])
+    assert value != other
+    return Sample(_debug(_ROOTS[0]), build.put(shipped, start + at, struct.pack("<I", other)), *roots(*_ROOTS))
+
+
+@tampered("debug-length-over")
+def _() -> Sample:
+    """A number of the same value in more bytes: the unit is one byte longer, and says so."""
+    shipped = _debug(_ROOTS[1], "-gdwarf-4", "-g3")
+    raw = _content(shipped, ".debug_macro")
+    at = raw.index(b"\5\0") + 1  # a definition before line 1
+    grown = _updated(shipped, ".debug_macro", raw[:at] + b"\x80\0" + raw[at + 1 :])
+    return Sample(_debug(_ROOTS[0], "-gdwarf-4", "-g3"), grown, *roots(*_ROOTS))
+
+
+# --- objects ---------------------------------------------------------------------------------------------------------
+
+
+def _object(root: str, *flags: str) -> bytes:
+    return build.program("x86_64", "-c", "-g", f"-fdebug-prefix-map={build.folder()}={root}", *flags)
+
+
+def _without_debug(raw: bytes) -> bytes:
+    return build.tool(raw, "x86_64", "strip", "--strip-debug")
+
+
+@harmless("object-debug-dropped")
+def _() -> Sample:
+    return Sample(_object("/build/aaaa"), _without_debug(_object("/build/aaaa")))
+
+
+@harmless("object-debug-root")
+def _() -> Sample:
+    return Sample(_object(_ROOTS[0], "-g3"), _object(_ROOTS[1], "-g3"), *roots(*_ROOTS))
+
+
+@tampered("object-relocation")
+def _() -> Sample:
+    """A call to another function."""
+    shipped = _without_debug(_object("/build/aaaa"))
+    file = build.elf(shipped)
+    table, names = file.get_section_by_name(".rela.text"), file.get_section_by_name(".symtab")
+    rows = list(table.iter_relocations())
+    called = [n for n, r in enumerate(rows) if names.get_symbol(r["r_info_sym"]).name == "strcmp"]
+    other = next(n for n, s in enumerate(names.iter_symbols()) if s.name == "strlen")
+    at = table["sh_offset"] + 24 * called[0] + 12
+    return Sample(_object("/build/aaaa"), build.put(shipped, at, struct.pack("<I", other)))
+
+
+@tampered("object-symbol-value")
+def _() -> Sample:
+    """A local object stands elsewhere in its section."""
+    shipped = _without_debug(_object("/build/aaaa"))
+    table = build.elf(shipped).get_section_by_name(".symtab")
+    index = next(n for n, s in enumerate(table.iter_symbols()) if s.name == "counter")
+    return Sample(_object("/build/aaaa"), build.flip(shipped, table["sh_offset"] + 24 * index + 8, 8))
+
+
+@tampered("object-local-added")
+def _() -> Sample:
+    shipped = _without_debug(_object("/build/aaaa"))
+    grown = build.tool(shipped, "x86_64", "objcopy", "--add-symbol", "rm_rf=.text:0,local")
+    return Sample(_object("/build/aaaa"), grown)
+
+
+@tampered("object-section-order")
+def _() -> Sample:
+    """Two functions in sections of their own, which a linker lays out in the object's order."""
+    one, other = (f'__attribute__((section(".text.{n}"))) int {n}(void) {{ return {v}; }}\n' for n, v in ("a1", "b2"))
+    return Sample(*(build.program("x86_64", "-c", source=text) for text in (one + other, other + one)))
