@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from banbury.compare.equivalence import BuildRecord
-from banbury.compare.equivalence.machines.x86_64 import decode
+from banbury.compare.equivalence.machines.x86_64_decoded import decode
 from tests.equivalence import build
 from tests.equivalence.pairs import Sample, harmless, tampered
 

@@ -15,7 +15,7 @@ import pytest
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import NotDecoded
 from banbury.compare.equivalence.elf_map import OwnedElf
-from banbury.compare.equivalence.machines.x86_64 import decode
+from banbury.compare.equivalence.machines.x86_64_decoded import decode
 from banbury.formats.view import View
 from tests.equivalence import build
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 from msgspec import structs
 
 from banbury.compare.equivalence.arrays import distinct, table
+from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import SHF_TLS, SHT_NOBITS, OwnedElf
-from banbury.compare.equivalence.machines import piecewise
+from banbury.compare.equivalence.machines import piecewise, x86_64_decoded
 from banbury.compare.equivalence.machines.contract import U8
 from banbury.compare.equivalence.machines.piecewise import Piecewise
-from banbury.compare.equivalence.machines.x86_64 import decode
+from banbury.compare.equivalence.machines.x86_64_decoded import decode
 from banbury.compare.equivalence.relayout_map import AddressMap, Piece
 from banbury.formats import _elf_types as t
 from banbury.formats.view import View
@@ -52,6 +54,28 @@ def test_pieces_are_as_the_whole(monkeypatch: pytest.MonkeyPatch, machine: int, 
     assert found.volatile == steps.volatile
     assert len(steps.starts) > 100
     assert any(steps.leads > 0)
+
+
+def test_the_sweep_is_the_same_in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not known stops it where it begins; what is not reached does not."""
+    raw = _shuffled().tobytes()
+    whole = decode(raw, 0)
+    monkeypatch.setattr(x86_64_decoded, "_CHUNK", 64)
+    for x, y in zip((whole.starts, whole.fields, whole.widths, whole.ends), _columns(raw), strict=True):
+        assert np.array_equal(x, y)
+    for at, after in itertools.pairwise(whole.starts.tolist()[:400]):
+        with pytest.raises(NotDecoded) as answer:
+            decode(raw[:at] + b"\x06" + raw[at + 1 :], 0)
+        assert answer.value.offset == at
+        assert decode(raw[:at] + b"\xb8\x06\x06\x06\x06", 0).starts[-1] == at
+        with pytest.raises(NotDecoded) as answer:
+            decode(raw[: after - 1], 0) if after - at > 1 else decode(raw[:at] + b"\xb8", 0)
+        assert answer.value.offset == max(after - 1, at + 1)
+
+
+def _columns(raw: bytes) -> tuple[Ints, ...]:
+    code = decode(raw, 0)
+    return code.starts, code.fields, code.widths, code.ends
 
 
 def test_the_section_at_an_address_is_the_first_that_has_it() -> None:

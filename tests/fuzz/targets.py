@@ -21,7 +21,7 @@ from msgspec import Struct
 from banbury.compare import corpus
 from banbury.compare.equivalence.code import NotDecoded
 from banbury.compare.equivalence.containers.contract import Place, Spool, Work
-from banbury.compare.equivalence.machines.x86_64 import decode
+from banbury.compare.equivalence.machines.x86_64_decoded import decode
 from banbury.compare.equivalence.model import BuildRecord, Verdict
 from banbury.compare.equivalence.worker import compare
 from banbury.compare.history.objects import BLOB

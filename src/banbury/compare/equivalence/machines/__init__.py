@@ -42,6 +42,6 @@ def reference_bits(elf: OwnedElf, raw: bytes, address: int) -> npt.NDArray[np.ui
     that is not known. Raises :class:`code.NotDecoded`."""
     if elf.header.machine != t.EM_X86_64 or elf.header.bits != 64:
         return None
-    from banbury.compare.equivalence.machines.x86_64 import decode
+    from banbury.compare.equivalence.machines.x86_64_decoded import decode
 
     return np.where(decode(raw, address).mask(), 255, 0).astype(np.uint8)

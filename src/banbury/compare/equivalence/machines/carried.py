@@ -1,11 +1,11 @@
 """Where an address goes in the registers of one function, and whether memory is read through it: a text that code reads
 by itself may be copied in part, by as many loads as its old length takes.
 
-Every instruction of the function is looked at, along all direct branches; behind an indirect jump wherever a block of
-code begins. A register holds the address until it is certainly written, or a call may have changed it (see
-:mod:`called`). Reading one byte where the register points is no copy of a known length: loops that look for the end of
-a text do that. What code keeps in memory is not followed, but for words that are loaded through the address of a table
-which holds the text. An instruction that makes the address in a way that is not known here counts as reading.
+Every instruction of the function is looked at, along all direct branches; behind an indirect jump all of them. A
+register holds the address until it is certainly written, or a call may have changed it (see :mod:`called`). Reading one
+byte where the register points is no copy of a known length: loops that look for the end of a text do that. What code
+keeps in memory is not followed, but for words that are loaded through the address of a table which holds the text. An
+instruction that makes the address in a way that is not known here counts as reading.
 
 Sources: Intel SDM, volume 2; Arm ARM DDI 0487; MIPS MD00086; Power ISA 2.07; the calling conventions of these
 processors (System V ABI supplements, AAPCS64).
@@ -25,10 +25,10 @@ from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.machines import a64, displaced, mips_code, powerpc_code
 from banbury.compare.equivalence.machines.contract import U8, Mask
 from banbury.compare.equivalence.machines.operations import ADD, ADDI, FETCH, LOAD, MOVE, Ops
-from banbury.compare.equivalence.machines.x86_64 import decode as x86_decode
 from banbury.compare.equivalence.machines.x86_64_carried import CALLER_SAVED, NOWHERE, UNKNOWN
 from banbury.compare.equivalence.machines.x86_64_carried import steps as x86_steps
 from banbury.compare.equivalence.machines.x86_64_carried import taken as x86_taken
+from banbury.compare.equivalence.machines.x86_64_decoded import decode as x86_decode
 from banbury.formats import _elf_types as t
 
 _LONGEST: Final = 15  # bytes of an instruction of x86-64
@@ -230,9 +230,9 @@ class Function:
         return after
 
     def _blocks(self) -> list[int]:
-        """Rows at which blocks of code begin that nothing falls into: an indirect jump may lead there."""
-        falls = self.rows.falls
-        return [k for begin, end in self.pieces for k in range(begin, end) if k == begin or not falls[k - 1]]
+        """Rows to which an indirect jump may lead: all, for what is jumped to may also be fallen into (a case without a
+        break), and which tables an object's code jumps by is not known."""
+        return [row for begin, end in self.pieces for row in range(begin, end)]
 
     def _beyond(self, place: int) -> list[int]:
         """The row of another stretch that begins at an offset of the section."""

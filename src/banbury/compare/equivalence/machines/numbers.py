@@ -18,8 +18,8 @@ from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.machines.contract import U8, Mask
 from banbury.compare.equivalence.machines.numbers_arm import arm
-from banbury.compare.equivalence.machines.x86_64 import decode
 from banbury.compare.equivalence.machines.x86_64_absolute import absolute, behind_prefixes, operands
+from banbury.compare.equivalence.machines.x86_64_decoded import decode
 from banbury.formats import _elf_types as t
 
 Image = tuple[int, int] | None

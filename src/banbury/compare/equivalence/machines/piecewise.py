@@ -19,8 +19,8 @@ import numpy as np
 from banbury.compare.equivalence.code import Code, Ints
 from banbury.compare.equivalence.machines.carried import Steps, steps
 from banbury.compare.equivalence.machines.contract import U8
-from banbury.compare.equivalence.machines.x86_64 import decode
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
+from banbury.compare.equivalence.machines.x86_64_decoded import decode
 from banbury.formats import _elf_types as t
 
 _PIECE: Final = 512  # instructions

@@ -19,8 +19,8 @@ from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.machines.carried import Calls, Function, Rows, Steps, steps
 from banbury.compare.equivalence.machines.contract import U8
 from banbury.compare.equivalence.machines.numbers import placed
-from banbury.compare.equivalence.machines.x86_64 import decode
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
+from banbury.compare.equivalence.machines.x86_64_decoded import decode
 from banbury.formats import _elf_types as t
 
 Bounds = tuple[int, int]
