@@ -5,6 +5,7 @@ Sources: GCC manual, -freorder-blocks-and-partition and -fipa-ra; gABI (2013 dra
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from functools import cached_property
 from typing import Final, Literal
 
@@ -33,7 +34,7 @@ class Functions:
     def __init__(self, sides: Sides, objects: Objects) -> None:
         self.sides, self.objects = sides, objects
         self.machine = sides.a.header.machine
-        self.begins = None if objects.known else self._begins()
+        self.begins = None if objects.known else self._begins().data
         self._jumps: dict[int, Jumps | None] = {}
         self._called: dict[int, Called] = {}
         self._known_own: dict[tuple[int, int], int | None] = {}
@@ -187,10 +188,10 @@ def _untouched(sides: Sides, frames: Part) -> Ints:
     return np.array(out, np.int64)
 
 
-def _between(begins: Ints, one: Part, at: int) -> Bounds:
-    index = int(np.searchsorted(begins, at + one.addr, "right"))
-    low = int(begins[index - 1]) if index else 0
-    high = int(begins[index]) if index < len(begins) else one.addr + one.size
+def _between(begins: memoryview, one: Part, at: int) -> Bounds:
+    index = bisect_right(begins, at + one.addr)
+    low = begins[index - 1] if index else 0
+    high = begins[index] if index < len(begins) else one.addr + one.size
     return max(low - one.addr, 0), min(high - one.addr, one.size)
 
 

@@ -11,9 +11,10 @@ Sources: GCC manual, -fbuiltin; Intel SDM, volume 2; Arm ARM DDI 0487 and DDI 04
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Final
 
 import numpy as np
@@ -69,7 +70,7 @@ class _Check:
         self.lengths = [self._measures(*text) for text in sorted(set(texts))]
         self.made = [*sides.at, *_sums(sides, added)]
         self.extents = Extents(sides, objects)
-        self.sorted: dict[int, tuple[Ints, Ints, Mask]] = {}  # what each section makes, by its places
+        self.sorted: dict[int, tuple[memoryview, Ints, Mask]] = {}  # what each section makes, by its places
         self.functions: dict[tuple[int, int, int], _Function] = {}
 
     def _measures(self, address: int, size: int, size_b: int) -> set[int]:
@@ -107,19 +108,19 @@ class _Check:
         targets = np.concatenate([x for _, _, x, _ in self.made])
         order = np.argsort(targets, kind="stable")
         targets = targets[order]
-        begin = np.cumsum([0, *(len(x) for _, _, x, _ in self.made)])
-        left = _MOST
+        begin = [0, *accumulate(len(x) for _, _, x, _ in self.made)]
+        left, ordered = _MOST, targets.data
         for holder in holders(self.sides, self.extents, words, texts):
             count = (holder.high - holder.low) // self.sides.word
             element = Element((holder.place - holder.low) // self.sides.word, count)
-            low, high = np.searchsorted(targets, (holder.low, holder.high))
-            left -= int(high - low)
+            low, high = bisect_left(ordered, holder.low), bisect_left(ordered, holder.high)
+            left -= high - low
             if left < 0:
                 raise Refused("code", "texts that changed their length are used in too many places to look at")
             for number in order[low:high].tolist():
-                which = int(np.searchsorted(begin, number, "right")) - 1
+                which = bisect_right(begin, number) - 1
                 one, places, made, reads = self.made[which]
-                row = number - int(begin[which])
+                row = number - begin[which]
                 at = int(places[row])
                 function = self._function(one, at)
                 function.texts[holder.text] = at
@@ -136,7 +137,10 @@ class _Check:
         return machine in (t.EM_MIPS, t.EM_PPC)
 
     def _function(self, one: Part, at: int) -> _Function:
-        return self.functions.setdefault((one.index, *self.code.bounds(one, at)), _Function())
+        key = one.index, *self.code.bounds(one, at)
+        if key not in self.functions:
+            self.functions[key] = _Function()
+        return self.functions[key]
 
     def _section(self, one: Part, functions: list[Bounds]) -> None:
         """Look at the functions of a section, so many at a time."""
@@ -190,9 +194,9 @@ class _Check:
             own = [(places, targets, reads) for part, places, targets, reads in self.made if part is one]
             places, targets, reads = (np.concatenate(x) for x in zip(*own, strict=True))
             order = np.argsort(places, kind="stable")
-            self.sorted[one.index] = places[order], targets[order], reads[order]
-        places, targets, reads = self.sorted[one.index]
-        low, high = np.searchsorted(places, bounds)
+            self.sorted[one.index] = places[order].data, targets[order], reads[order]
+        ordered, targets, reads = self.sorted[one.index]
+        low, high = bisect_left(ordered, bounds[0]), bisect_left(ordered, bounds[1])
         return targets[low:high], reads[low:high]
 
 
@@ -227,7 +231,7 @@ def _numbers(sides: Sides, one: Part, where: Bounds, code: Stretches | None, thu
     except NotDecoded as answer:
         raise _unknown(one, where) from answer
     if sides.strides is None or not len(values):
-        return set(values.tolist())
+        return set(values.tolist()) if len(values) else set()
     sizes = np.concatenate([sides.strides(one, number) for number in distinct(values).tolist()])
     return set(values[~np.isin(places, sizes)].tolist())
 

@@ -86,21 +86,18 @@ def steps(machine: int, big: bool, raw: U8, address: int = 0, code: Code | None 
 
 
 class Rows:
-    """What :class:`Steps` says, for looking at single rows."""
+    """What :class:`Steps` says, for looking at single rows, of which most are never looked at."""
 
     def __init__(self, found: Steps) -> None:
-        index = np.searchsorted(found.starts, found.leads)
-        known = index < len(found.starts)
-        known[known] = found.starts[index[known]] == found.leads[known]
-        self.branches = np.where(known, index, -1).tolist()
         self.reads, self.kills, self.parts, self.into, self.falls, self.leads, self.leaps, self.starts = (
-            column.tolist()
+            np.ascontiguousarray(column).data
             for column in (
                 found.reads, found.kills, found.parts, found.into, found.falls, found.leads, found.leaps, found.starts
             )
         )  # fmt: skip
-        self.fetches, self.gets, self.calls = found.fetches.tolist(), found.gets.tolist(), found.calls.tolist()
-        self.callee: list[int] = found.callee.tolist()
+        self.fetches, self.gets, self.calls, self.callee = (
+            np.ascontiguousarray(column).data for column in (found.fetches, found.gets, found.calls, found.callee)
+        )
         self.volatile = found.volatile
 
 
@@ -172,7 +169,7 @@ class Function:
             return -1 if loads else UNKNOWN
         return word >> (16 if self.machine == t.EM_MIPS or top == _ORI else 21) & 31
 
-    def _followed(self, held: dict[int, int], wanted: list[int], *, first: bool = False) -> list[int]:
+    def _followed(self, held: dict[int, int], wanted: Sequence[int], *, first: bool = False) -> list[int]:
         """Follow registers (as bits) from before some rows: each bit reaches each row at most once. Returns the rows at
         which any of those ``wanted`` of a row is held; only the ``first`` that is found."""
         state, common, waiting, rows = dict(held), 0, list(held), self.rows  # common: carried on by indirect jumps
@@ -213,20 +210,27 @@ class Function:
 
     def _place(self, row: int) -> int:
         """Where a row stands in the section."""
-        number = next(n for n, (begin, end) in enumerate(self.pieces) if begin <= row < end) if self.pieces[1:] else 0
-        place: int = self.rows.starts[row] + self.stretches[number][2]
+        place: int = self.rows.starts[row] + self.stretches[self._piece(row)][2]
         return place
+
+    def _piece(self, row: int) -> int:
+        """The stretch that has a row."""
+        if len(self.pieces) == 1:
+            return 0
+        return next(n for n, (begin, end) in enumerate(self.pieces) if begin <= row < end)
 
     def _after(self, row: int) -> list[int]:
         """Rows that may follow, but for indirect jumps."""
-        number = next(n for n, (begin, end) in enumerate(self.pieces) if begin <= row < end)
+        number = self._piece(row)
         begin, end = self.pieces[number]
         after = []
         if self.rows.falls[row]:
             after += [row + 1] if row + 1 < end else self._beyond(self.stretches[number][1] + self.stretches[number][2])
-        if self.rows.leads[row] != NOWHERE:
-            to = self.rows.branches[row]
-            after += [to] if begin <= to < end else self._beyond(self.rows.leads[row] + self.stretches[number][2])
+        leads, starts = self.rows.leads[row], self.rows.starts
+        if leads != NOWHERE:
+            to = bisect_left(starts, leads, begin, end)
+            here = to < end and starts[to] == leads
+            after += [to] if here else self._beyond(leads + self.stretches[number][2])
         return after
 
     def _blocks(self) -> list[int]:

@@ -12,7 +12,8 @@ MIPS MD00086; Power ISA 2.07, Book I, 2.4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -46,9 +47,9 @@ class Jumps:
         conditional = np.concatenate((found.conditional, np.ones(len(sites), bool)))
         inside = (target >= 0) & (target < size) & (source >= 0) & (source < size)
         order = np.argsort(source[inside], kind="stable")
-        self.source, self.target, self.conditional = (x[inside][order] for x in (source, target, conditional))
-        self.by_target = np.argsort(self.target, kind="stable")
-        self.targets = self.target[self.by_target]
+        self.going = tuple(x[inside][order].data for x in (source, target, conditional))
+        order = order[np.argsort(target[inside][order], kind="stable")]
+        self.coming = tuple(x[inside][order].data for x in (source, target, conditional))
         self._sources: dict[int, Bounds | None] = {}  # the one stretch that leads to a beginning, if there is one
         self.own = None if own is None else frozenset(own.tolist())
 
@@ -57,16 +58,14 @@ class Jumps:
         out, waiting = {bounds}, [bounds]
         while waiting and len(out) < _MOST:
             low, high = waiting.pop()
-            begin, end = np.searchsorted(self.source, (low, high))
-            going = [x for x in self._rows(np.arange(begin, end)) if not low <= x[1] < high]
+            going = [x for x in self._rows(self.going, 0, low, high) if not low <= x[1] < high]
             to = [(around(target), target, sure) for _, target, sure in going]
             joined = [
                 found
                 for found, target, sure in to
                 if sure or target != found[0] or self._only_from(target, (low, high), around)
             ]
-            begin, end = np.searchsorted(self.targets, (low, high))
-            coming = [x for x in self._rows(self.by_target[begin:end]) if not low <= x[0] < high]
+            coming = [x for x in self._rows(self.coming, 1, low, high) if not low <= x[0] < high]
             joined += [
                 found
                 for found, target, sure in ((around(source), target, sure) for source, target, sure in coming)
@@ -83,20 +82,20 @@ class Jumps:
         if self.own is None or place in self.own:
             return False
         if place not in self._sources:
-            begin, end = np.searchsorted(self.targets, (place, place + 1))
             here, found = around(place), set[Bounds]()
-            for source, _, _ in self._rows(self.by_target[begin:end]):
+            for source, _, _ in self._rows(self.coming, 1, place, place + 1):
                 found |= {around(source)} - {here}
                 if len(found) > 1:
                     break
             self._sources[place] = next(iter(found)) if len(found) == 1 else None
         return self._sources[place] == bounds
 
-    def _rows(self, some: Ints) -> list[tuple[int, int, bool]]:
-        if not len(some):
-            return []
-        rows = self.source[some].tolist(), self.target[some].tolist(), self.conditional[some].tolist()
-        return list(zip(*rows, strict=True))
+    @staticmethod
+    def _rows(columns: tuple[memoryview, ...], by: int, low: int, high: int) -> Iterator[tuple[int, int, bool]]:
+        """Sources, targets and conditions of the jumps of which one of these, by which they are in order, lies between
+        two offsets."""
+        begin, end = bisect_left(columns[by], low), bisect_left(columns[by], high)
+        return zip(*(column[begin:end].tolist() for column in columns), strict=True)
 
 
 def leads(machine: int, big: bool, raw: U8, address: int, entries: Mask) -> Leads:

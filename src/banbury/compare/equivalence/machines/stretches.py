@@ -8,6 +8,7 @@ Sources: Intel SDM, volume 2, NOP; Arm ARM DDI 0487; MIPS MD00086; Power ISA 2.0
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -59,15 +60,16 @@ class Stretches:
         some = np.isin(values, wanted)
         order = np.argsort(places[some], kind="stable")
         self.places, self.values = places[some][order], values[some][order]
+        self._places, self._starts = self.places.data, None if self.code is None else self.code.starts.data
 
     def numbers(self, bounds: Bounds) -> tuple[Ints, Ints]:
         """Of one stretch: for each wanted number a place in the section in the instruction that holds it, and it.
         Raises :class:`NotDecoded` where the last instruction runs out of the stretch."""
         at = self.at[bounds]
         end = at + bounds[1] - bounds[0]
-        if self.code is not None and not self._starts(self.code.starts, end):
+        if self._starts is not None and not self._begins(self._starts, end):
             raise NotDecoded(bounds[0], "the last instruction runs out of the function")
-        low, high = np.searchsorted(self.places, (at, end))
+        low, high = bisect_left(self._places, at), bisect_left(self._places, end)
         return self.places[low:high] - at + bounds[0], self.values[low:high]
 
     def function(self, stretches: Sequence[Bounds], calls: Calls | None = None) -> Function:
@@ -93,7 +95,7 @@ class Stretches:
         return replace(found, leads=leads, callee=np.full(len(leads), NOWHERE, np.int64))
 
     @staticmethod
-    def _starts(starts: Ints, place: int) -> bool:
+    def _begins(starts: memoryview, place: int) -> bool:
         """Whether an instruction begins at a place of what is joined."""
-        index = int(np.searchsorted(starts, place))
-        return index < len(starts) and int(starts[index]) == place
+        index = bisect_left(starts, place)
+        return index < len(starts) and starts[index] == place
