@@ -18,6 +18,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_debug,
     pairs_modules,
     pairs_moved,
+    pairs_moved_apart,
     pairs_moved_arm,
     pairs_moved_counted,
     pairs_moved_eased,

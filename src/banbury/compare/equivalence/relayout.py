@@ -38,6 +38,7 @@ from banbury.compare.equivalence.machines.x86_64_compared import Compared
 from banbury.compare.equivalence.machines.x86_64_seen import seen
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_aligned import Wanted, check_aligned
+from banbury.compare.equivalence.relayout_apart import check_apart
 from banbury.compare.equivalence.relayout_exceptions import exceptions
 from banbury.compare.equivalence.relayout_fixed import Fixed
 from banbury.compare.equivalence.relayout_headers import check_headers
@@ -103,6 +104,7 @@ class _Proof:
         for one, other in self.pairs:
             if one.code and one.size and one.type != SHT_NOBITS:
                 self._code(one, other)
+        check_apart(self.sides, self.objects)
         if self.fixed is not None:
             self.fixed.immediates(self.bits)
             self.fixed.words()

@@ -337,7 +337,7 @@ class _Section:
         everything = np.uint32(ALL)
         _, good = self.inside
         external = self.all.calls & (self.called < 0)
-        passing = np.uint32(~a64.CALLER_SAVED & ALL)
+        passing = np.where(self.elsewhere, everything, np.uint32(~a64.CALLER_SAVED & ALL))
         leaves = self.all.branches & ~good
         ends = np.where(a64.is_(self.words, 0xFE000000, 0xD6000000) & ~self.all.falls, everything, 0).astype(np.uint32)
         ends = np.where(leaves & ~self.never, passing, ends).astype(np.uint32)
@@ -346,9 +346,20 @@ class _Section:
         return kept(Paths(self.all.writes, self.all.falls, graph[0], graph[1], self.called, after, ends))
 
     @cached_property
+    def elsewhere(self) -> Mask:
+        """Branches and calls to another section of the file's code: what is left there in registers is not known."""
+        to = self.here + self.step + self.one.addr
+        out = np.zeros(len(self.words), bool)
+        for part, _ in self.sides.pairs:
+            if part.code and part is not self.one and not part.name.startswith(".plt"):
+                out |= self.all.relative & (to >= part.addr) & (to < part.addr + part.size)
+        return out
+
+    @cached_property
     def writes(self) -> a64.W:
         """What each instruction certainly writes; a call what its function never leaves as it was."""
-        callee = np.where(self.called >= 0, self.kept[np.maximum(self.called, 0)], 0)
+        unknown = np.where(self.elsewhere, np.uint32(ALL), np.uint32(0))
+        callee = np.where(self.called >= 0, self.kept[np.maximum(self.called, 0)], unknown)
         calls = ~callee & np.uint32(a64.CALLER_SAVED) | np.uint32(1 << 30)
         return np.where(self.all.calls, calls, self.all.writes).astype(np.uint32)
 

@@ -2,9 +2,10 @@
 knows a function keeps values across its calls in registers that the conventions let it change, where it does not (GCC
 manual, -fipa-ra; LLVM's regmask of known functions).
 
-A call of a function of the section leaves what some path through that may leave; one of another file's function, or
-through a register, nothing but what the conventions say. A call within a site of the tables of exceptions may go on at
-its landing pad.
+A call of a function of the section leaves what some path through that may leave; one of another section's function all;
+one of another file's function, or by a word of memory that holds none of this file, nothing but what the conventions
+say. One by a register may be of a function that the compiler knows (a long call): it leaves all but the registers that
+results are in. A call within a site of the tables of exceptions may go on at its landing pad.
 
 Sources: GCC manual, -fipa-ra; the calling conventions (System V ABI supplements, AAPCS64).
 """
@@ -29,11 +30,19 @@ _T9: Final = 25  # the register of MIPS that holds the function that is called
 _MOST: Final = 1 << 20  # instructions of called functions that are looked at
 _DEEP: Final = 24  # calls within calls
 _FOREIGN: Final = -2
-_JUMP: Final = 0x4E800420  # PowerPC: bctr
+_BY_REGISTER: Final = -3
+#: Registers (as bits) in which functions return something.
+_RESULTS: Final = {t.EM_X86_64: 0b101, t.EM_AARCH64: 0b11, t.EM_PPC: 0b11000, t.EM_MIPS: 0b1100}
 _RETURNS: Final = (0xFC0003FF, 0x4C000020)  # PowerPC: blr and bctr, on a condition too
-_STUB: Final = ((2, 3), 11)  # a stub of PowerPC's linkage table: where it jumps, and its register
 _RELATIVE: Final = b"\xff\x15"  # x86-64: a call by a word whose place is relative to the instruction
+_STUB: Final = (0x4E800420, 11)  # PowerPC: bctr, and the register of a stub of the linkage table
 _NOTHING: Final = np.zeros(0, np.int64)
+
+
+def is_stub(words: Sequence[int]) -> bool:
+    """Whether four words of PowerPC code begin a stub of the linkage table, which stand among the code."""
+    jump, register = _STUB
+    return words[0] >> 26 in (15, 32) and words[0] >> 21 & 31 == register and jump in words[2:4]
 
 
 class Called:
@@ -90,6 +99,8 @@ class Called:
         callee = self._callees[row]
         if callee == _FOREIGN:
             return 0
+        if callee == _BY_REGISTER:
+            return self._steps.volatile & ~_RESULTS.get(self.machine, 0)
         return self._kept(callee, depth) if callee >= 0 else self._steps.volatile
 
     def _kept(self, entry: int, depth: int) -> int:
@@ -142,20 +153,24 @@ class Called:
         """The instruction that the call in one leads to; :data:`_FOREIGN`, or -1 where none begins there."""
         callee = self._steps.callee(row)
         place = self._place(callee + self.address) if callee != NOWHERE else self._held(row)
+        if place is None and callee == NOWHERE and self._by_register(row):
+            return _BY_REGISTER
         to = _FOREIGN if place is None else self._steps.row(place)
         return _FOREIGN if to >= 0 and self._stub(to) else to
+
+    def _by_register(self, row: int) -> bool:
+        """Whether a call that is no direct one is by a register. Not of MIPS, where those of other files are too."""
+        if self.machine != t.EM_X86_64:
+            return self.machine != t.EM_MIPS
+        start = self._steps.start(row)
+        code = self.raw[start : start + 4].tobytes().lstrip(b"\x3e\xf2\x40\x41\x42\x43\x44\x45\x46\x47\x48\x49")
+        return code[:1] == b"\xff" and len(code) > 1 and code[1] >= 0xC0
 
     def _word(self, row: int) -> int:
         return int.from_bytes(self.raw[4 * row : 4 * row + 4].tobytes(), "big" if self.big else "little")
 
     def _stub(self, row: int) -> bool:
-        """PowerPC: whether a stub of the linkage table begins there, which stand among the code."""
-        if self.machine != t.EM_PPC:
-            return False
-        word, (where, register) = self._word(row), _STUB
-        return (
-            word >> 26 in (15, 32) and word >> 21 & 31 == register and any(self._word(row + k) == _JUMP for k in where)
-        )
+        return self.machine == t.EM_PPC and is_stub([self._word(row + k) for k in range(4)])
 
     @cached_property
     def _made(self) -> dict[int, int]:

@@ -49,6 +49,8 @@ class Paths:
 def kept(paths: Paths) -> W:
     """The mask of every instruction that is called from within the section; 0 for the others."""
     size = len(paths.writes)
+    if not size:
+        return paths.writes
     calls = np.flatnonzero(paths.called >= 0)
     lead = np.zeros(size + 1, bool)
     lead[[0, size]] = True
