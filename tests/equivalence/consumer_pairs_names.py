@@ -75,6 +75,22 @@ def _() -> Sample:
     return Sample(archive(*_NAMES), archive(*_NAMES[::-1]))
 
 
+@tampered("zip-order-of-code-pages")
+def _() -> Sample:
+    """One name by its flag for UTF-8 and by CP437: Python makes one file of both, and the last one stays."""
+    names = ("setup-?.sh", "setup-\u00e9.sh")
+    parts = [Part(name=name, data=name.encode(), flags=0x800 * flag) for flag, name in enumerate(names)]
+    one, other = (zipped(order).replace(b"setup-?.sh", b"setup-\x82.sh") for order in (parts, parts[::-1]))
+    return Sample(one, other)
+
+
+@tampered("tar-order-of-trailing-dots")
+def _() -> Sample:
+    """FAT does without dots and blanks at the end of a name."""
+    parts = [_file(f"boot/uImage{end}", end.encode() + b"x") for end in ("", ". ")]
+    return Sample(archive(*parts), archive(*parts[::-1]))
+
+
 @tampered("tar-order-of-boards")
 def _() -> Sample:
     """OpenWrt's sysupgrade flashes what the first such folder holds."""

@@ -68,6 +68,9 @@ FORMS = {
     "banner": f"""#define BANNER TEXT "\\n"
         const char usage[] = BANNER "usage: tool [-a] [-b] FILE\\n";
         {_APART} show(int c, char **v) {{ fwrite(usage, 1, sizeof BANNER - 1, stdout); if (c > 1) puts(usage); }}""",
+    "colon": f"""#define BANNER "prog " VERSION
+        const char usage[] = BANNER ": no such file or folder\\n";
+        {_APART} show(int c, char **v) {{ fwrite(usage, 1, sizeof BANNER - 1, stdout); if (c > 1) puts(usage); }}""",
 }
 #: The same of a library that exports its text.
 EXPORTED = {
@@ -118,7 +121,7 @@ def _forms() -> list[tuple[str, str, str]]:
     out += [("beside", arch, "-Os") for arch in _ALL] + [("pointer", arch, "-O2") for arch in _ALL]
     out += [("fields", "arm", "-Os"), ("sum", "x86_64", "-Os"), ("usage", "arm", "-O2"), ("cold", "x86_64", "-O2")]
     out += [("cold-copy", "x86_64", "-O2")]
-    out += [(form, arch, "-O2") for form in ("less", "bytes", "capacity", "minus", "banner") for arch in _ALL]
+    out += [(form, arch, "-O2") for form in ("less", "bytes", "capacity", "minus", "banner", "colon") for arch in _ALL]
     return out + [(form, "x86_64", level) for form in ("fields", "copy") for level in ("-O2", "-Os")]
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 _TOKEN: Final = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-+~_:/")
 _CLOSING: Final = frozenset(b"\n\r\t),;|]>\"'")
+_COLON: Final = ord(":")  # which a value may hold as well
 _LINES: Final = 64
 
 
@@ -27,9 +28,12 @@ def parts(old: bytes, new: bytes) -> set[int]:
     least = min(len(old), len(new))
     same = next((k for k in range(least) if old[k] != new[k]), least)
     behind = len(old) - next((k for k in range(least - same) if old[-1 - k] != new[-1 - k]), least - same)
+    ends = set[int]()
     while behind < len(old) and old[behind] in _TOKEN:
+        if old[behind] == _COLON and len(ends) < _LINES:
+            ends |= {behind, behind + 1}
         behind += 1
-    ends = {behind, behind + 1} if behind < len(old) and old[behind] in _CLOSING else set()
+    ends |= {behind, behind + 1} if behind < len(old) and old[behind] in _CLOSING else set()
     at = old.find(b"\n", behind)
     while at >= 0 and len(ends) < _LINES:
         ends.add(at + 1)

@@ -6,6 +6,7 @@ targets, extended attributes, which names are links of one file. Order is let go
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping
 from itertools import zip_longest
@@ -21,6 +22,7 @@ from banbury.compare.equivalence.places import Entry, Files
 from banbury.compare.equivalence.times import differences, interesting, told
 from banbury.formats.contract import clean_name
 
+_TRAILING: Final = re.compile(r"[ .](?:/|$)")  # what FAT does without at the end of a name
 _LONGEST: Final = 4096  # bytes of a path, PATH_MAX of Linux
 _AHEAD: Final = 500 * 86400  # seconds: ``banbury rebuild`` builds up to 400 days ahead
 _LINKS: Final = 64  # hard links to hard links
@@ -67,21 +69,22 @@ class Tree:
         return None
 
     def chosen(self) -> list[bytes]:
-        """Members of which one is taken by its place among them, in their order: names that are one but for case or the
-        form of their accents (unpacked to FAT, as boot partitions are, the last one stays), and the folders of images
+        """Members of which one is taken by its place among them, in their order: names that are one but for case, the
+        form or the code page of their accents, or dots and blanks at their end (unpacked to FAT, as boot partitions
+        are, or by a reader that takes a name for CP437, the last one stays), and the folders of images
         for boards, of which OpenWrt's ``sysupgrade`` takes the first, by the first line ``sysupgrade-.../`` of a list:
         so also what lies below them, and names that are several lines."""
         alike: dict[str, list[bytes]] = {}
         for name in map(plain_name, self.nodes):
-            text = name.decode("utf-8", "surrogateescape")
-            folded = text if text.isascii() else normalize("NFKC", text)
-            alike.setdefault(folded.casefold(), []).append(name)
+            for folded in _folded(name):
+                alike.setdefault(folded, []).append(name)
         boards = [
             plain
             for plain, node in self.by_path.items()
             if b"\n" in plain or ((node.kind == "directory" or b"/" not in plain) and plain.startswith(b"sysupgrade-"))
         ]
-        return [name for names in sorted(n for n in alike.values() if len(n) > 1) for name in names] + boards
+        groups = sorted({tuple(names) for names in alike.values() if len(names) > 1})
+        return [name for names in groups for name in names] + boards
 
     def linked(self) -> list[bytes]:
         """Hard links that are members of their own, and what they lead to, in their order: a link is made to what is
@@ -101,6 +104,15 @@ class Tree:
                 if plain in later:
                     return False
         return True
+
+
+def _folded(name: bytes) -> set[str]:
+    """What a name is, where case and the like make no difference."""
+    texts = {name.decode("utf-8", "surrogateescape")}
+    if not name.isascii():
+        texts = {normalize("NFKC", text) for text in (*texts, name.decode("cp437"))}
+    folded = {text.casefold() for text in texts}
+    return {"/".join(part.rstrip(" .") for part in x.split("/")) if _TRAILING.search(x) else x for x in folded}
 
 
 def plain_name(name: bytes) -> bytes:
