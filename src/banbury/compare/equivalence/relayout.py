@@ -36,18 +36,30 @@ from banbury.compare.equivalence.machines.x86_64 import X86
 from banbury.compare.equivalence.machines.x86_64_aligned import aligned
 from banbury.compare.equivalence.machines.x86_64_compared import Compared
 from banbury.compare.equivalence.machines.x86_64_seen import seen
+from banbury.compare.equivalence.machines.x86_64_strides import Strides
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_aligned import Wanted, check_aligned
 from banbury.compare.equivalence.relayout_apart import check_apart
 from banbury.compare.equivalence.relayout_exceptions import exceptions
 from banbury.compare.equivalence.relayout_fixed import Fixed
 from banbury.compare.equivalence.relayout_headers import check_headers
-from banbury.compare.equivalence.relayout_items import Text, compare_items, constant, labels, pieces_of
+from banbury.compare.equivalence.relayout_items import Text, check_meant, compare_items, constant, labels, pieces_of
 from banbury.compare.equivalence.relayout_lengths import check_lengths
 from banbury.compare.equivalence.relayout_lost import check_lost
 from banbury.compare.equivalence.relayout_map import AddressMap, Piece, is_template, paired
 from banbury.compare.equivalence.relayout_objects import Objects, boundary
 from banbury.compare.equivalence.relayout_pools import Pool
+from banbury.compare.equivalence.relayout_strayed import (
+    Gone,
+    Strayed,
+    carved,
+    check_ends,
+    check_steady,
+    compare_strayed,
+    strayed,
+    whole,
+    without,
+)
 from banbury.compare.equivalence.relayout_tables import check_code_distances, check_distances
 from banbury.formats import _elf_types as t
 
@@ -80,12 +92,15 @@ class _Proof:
         self.raw = {one.index: (self._bytes(self.a, one), self._bytes(self.b, other)) for one, other in self.pairs}
         self.sides = Sides(pair, self.pairs, self.raw)
         self.machine = machine(self.sides)
+        if isinstance(self.machine, X86):
+            self.sides.strides = Strides(self.sides, self.machine)
         self.refs, self.masks = self.sides.refs, self.sides.masks
         self.caught: list[tuple[int, int, int, int]] = []  # functions with tables of exceptions, and these
         self.bits: dict[int, U8] = {}  # of code: the bits that are references
         self.objects = Objects(self.a)
         self.objects.added = lambda: self._added[:2]
         self.texts: list[Text] = []  # that changed their length
+        self.strayed: dict[int, list[Strayed]] = {}  # texts that stand elsewhere, by the section's number
         self.fixed = Fixed(self.sides, self.machine.entered) if header.type == t.ET_EXEC else None
 
     @staticmethod
@@ -109,10 +124,10 @@ class _Proof:
             self.fixed.immediates(self.bits)
             self.fixed.words()
         old, new = self.refs.old, self.refs.new
-        split = {one.index: labels(one, other, old, new) for one, other in self.pairs if may_hold_literals(one)}
+        split = {one.index: self._labels(one, other, old, new) for one, other in self.pairs if may_hold_literals(one)}
         for one, other in self.pairs:
             if one.index in split:
-                self.machine.tables(one, other, *split[one.index])
+                self.machine.tables(one, other, *whole(one, other, self.strayed[one.index], split[one.index]))
         the_map = self._map(split)
         the_map.check(self.refs)
         self.machine.finish(the_map)
@@ -123,10 +138,7 @@ class _Proof:
         boundary(self.pairs, self._held())
         for one, other in self.pairs:
             self._contents(one, other, split.get(one.index))
-        texts = {start for start, _, _ in self.texts}
-        for one, _ in self.pairs:
-            if one.index in split:
-                self.objects.unbroken(the_map, one, texts)
+        self._objects(the_map, split)
         check_lengths(self.sides, self.objects, self.texts, lambda: self._added)
         self._distances(the_map)
         check_headers(self.pair, self.pairs, the_map)
@@ -213,14 +225,34 @@ class _Proof:
 
     # The map
 
+    def _labels(self, one: Part, other: Part, old: Ints, new: Ints) -> tuple[Ints, Ints]:
+        """The labels of a section but for those of texts that stand elsewhere."""
+        texts = list[Strayed]()
+        if self.fixed is None and not (one.flags | other.flags) & SHF_WRITE:
+            texts = strayed(self.pair, one, other, self.raw[one.index], old, new)
+        self.strayed[one.index] = texts
+        return labels(one, other, *without(one, other, texts, old, new))
+
+    def _objects(self, the_map: AddressMap, split: dict[int, tuple[Ints, Ints]]) -> None:
+        """What symbols and distances say of the sections whose parts moved."""
+        changed = {start for start, _, _ in self.texts}
+        for one, _ in self.pairs:
+            if one.index in split:
+                self.objects.unbroken(the_map, one, changed)
+            if self.strayed.get(one.index):
+                check_steady(the_map, one, self._added[:2], KEPT)
+
     def _map(self, split: dict[int, tuple[Ints, Ints]]) -> AddressMap:
-        pieces: list[Piece] = []
+        pieces, own = list[Piece](), list[Piece]()
         ends: dict[int, int] = {}
         for one, other in self.pairs:
             if is_template(one) or not one.size:
                 continue
-            if one.index in split and not constant(one, other, *split[one.index]):
-                pieces += pieces_of(one, other, *split[one.index])
+            texts = self.strayed.get(one.index, [])
+            if one.index in split and (texts or not constant(one, other, *split[one.index])):
+                left, apart = carved(pieces_of(one, other, *split[one.index]), one, other, texts)
+                pieces += left
+                own += apart
             else:
                 pieces.append(Piece(one.addr, one.addr + one.size, other.addr - one.addr))
             if one.size == other.size or not may_hold_literals(one):  # else its end may lie behind more zeros
@@ -233,7 +265,7 @@ class _Proof:
         pieces.append(Piece(base, min(headers), 0))
         if self.fixed is not None:
             ends.setdefault(0, 0)  # calls of weak functions that are nowhere
-        return AddressMap(pieces, ends)
+        return AddressMap(pieces, ends, own)
 
     def _between(self, pieces: list[Piece]) -> list[Piece]:
         """Padding between two sections of data that moved alike: whatever an address there means
@@ -332,10 +364,38 @@ class _Proof:
         fixed[at] = raw_b[np.minimum(at + shifts, len(raw_b) - 1)]
         parts, mask = (one, other), self.masks[one.index]
         objects = self.objects if self.objects.known else self._pool(parts, (fixed, raw_b), split, mask)
-        self.texts += compare_items(self.pair, parts, (fixed, raw_b), split, self._made(), mask, objects)
+        gone = Gone(one, self.strayed[one.index])
+        self.texts += compare_items(self.pair, parts, (fixed, raw_b), split, self._made(), mask, objects, gone)
+        self._texts_elsewhere(parts, (raw, raw_b), split, objects)
         free = not (one.flags | other.flags) & SHF_WRITE  # what is written may be shared, by whole words
+        old, new = whole(one, other, gone.texts, split)
         if (old != new).any():
-            check_aligned(self.pair, parts, raw, split, self._wanted if free else None, self._read, self.objects)
+            check_aligned(self.pair, parts, raw, (old, new), self._wanted if free else None, self._read, self.objects)
+
+    def _texts_elsewhere(
+        self, parts: tuple[Part, Part], raw: tuple[U8, U8], split: tuple[Ints, Ints], objects: Objects | Pool
+    ) -> None:
+        """The texts of a section that stand elsewhere."""
+        one, other = parts
+        mask = self.masks[one.index]
+        begin = np.append(split[0] - one.addr, one.size), np.append(split[1] - other.addr, other.size)
+        texts = self.strayed[one.index]
+        if not texts:
+            return
+        references, made = np.sort(self.refs.old), np.sort(self._made())
+        for text in texts:
+            compare_strayed(self.pair, one, other, raw, text, mask)
+            check_ends(one, *begin, text, references, raw[0])
+            behind = min(int(np.searchsorted(begin[0], text.end)), len(begin[0]) - 2)
+            where = text.start, int(begin[0][behind]), int(begin[0][behind + 1])
+            low, high = np.searchsorted(made, (one.addr + text.start, one.addr + text.start + 1))
+            check_meant(one, raw[0], where, False, int(high - low))
+            if isinstance(objects, Pool):
+                objects.strayed(text)
+            else:
+                objects.strayed(one, text)
+            if text.end - text.start != text.end_b - text.start_b:
+                self.texts.append((one.addr + text.start, text.end - text.start, text.end_b - text.start_b))
 
     @cached_property
     def _wanted(self) -> Wanted | None:
@@ -366,7 +426,7 @@ class _Proof:
         base, total, reads = self._added
         read.append(total[reads])
         sums = base[total != KEPT], total[total != KEPT]
-        return Pool(self.pair, parts, whole, begin, mask, distinct(np.concatenate(read)), sums)
+        return Pool(self.pair, parts, whole, begin, mask, distinct(np.concatenate(read)), sums, self.strayed[one.index])
 
     @cached_property
     def _added(self) -> tuple[Ints, Ints, Mask]:

@@ -22,6 +22,7 @@ from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_map import Piece
 from banbury.compare.equivalence.relayout_objects import Objects
 from banbury.compare.equivalence.relayout_pools import Pool
+from banbury.compare.equivalence.relayout_strayed import Gone
 
 U8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -80,23 +81,27 @@ def compare_items(
     made: Ints,
     words: Mask,
     objects: Objects | Pool,
+    gone: Gone,
 ) -> list[Text]:
     """Compare the contents of a section that moved in pieces. ``sides``: its bytes, the first file's with every
     reference already replaced by the second file's; ``split``: its labels; ``made``: all addresses that code makes;
-    ``words``: which bytes are references; ``objects``: of the first file, or its pool of texts where it has no symbols.
+    ``words``: which bytes are references; ``objects``: of the first file, or its pool of texts where it has no symbols;
+    ``gone``: texts that stand elsewhere.
     Returns the texts that changed their length: see :data:`Text`. Raises :class:`Refused`."""
     (one, other), (a, b), (old, new) = parts, sides, split
     texts: list[Text] = []
     whole = a.tobytes(), b.tobytes()
     begin = np.append(old - one.addr, one.size)
     begin_b = np.append(new - other.addr, other.size)
-    for index in _suspects(a, b, begin, begin_b):
+    for index in sorted({*_suspects(a, b, begin, begin_b), *gone.items((begin, begin_b))}):
         x1, x2, y1, y2 = (int(v) for v in (begin[index], begin[index + 1], begin_b[index], begin_b[index + 1]))
-        item, item_b = a[x1:x2].tobytes(), b[y1:y2].tobytes()
-        if item == item_b or (len(item) == len(item_b) and _same_length(pair, one, other, item, item_b, x1, y1)):
+        item, item_b = gone.cut(0, a, x1, x2), gone.cut(1, b, y1, y2)
+        lost, came = gone.within(0, x1, x2), gone.within(1, y1, y2)
+        same = len(item) == len(item_b) and _same_length(pair, one, other, item, item_b, x1, y1)
+        if same and not lost and not came:
             continue
         shut = x2 < len(a) and y2 < len(b) and not a[x2] and not b[y2]
-        grown = _item(pair, one, other, item, item_b, (x1, y1), shut=shut)
+        grown = 0 if same else _item(pair, one, other, item, item_b, (x1, y1), shut=shut)
         if grown:
             content = item.rstrip(b"\0")
             first = content.rfind(b"\0") + 1
@@ -105,24 +110,50 @@ def compare_items(
             if isinstance(objects, Pool):
                 objects.member(found[0][0] - one.addr)
             else:
-                objects.alone(one, one.addr + x1 + first, len(content) - first + 1, one.addr + x2)
-        if index + 2 == len(begin):
-            _tail(pair, one, other, len(item_b) - len(item) - grown)
-            continue
-        shift, after = int(new[index] - old[index]), int(new[index + 1] - old[index + 1])
-        if shift != after:
+                behind = lost[0][0] if lost else x2
+                objects.alone(one, one.addr + x1 + first, len(content) - first + 1, one.addr + behind)
+        last = index + 2 == len(begin)
+        shift, after = int(new[index] - old[index]), 0 if last else int(new[index + 1] - old[index + 1])
+        if not last and (shift != after or lost or came):
             inside = bool(x1 and a[x1 - 1] and not words[x1 - 1])
-            _check_meant(one, a, (x1, x2, int(begin[index + 2])), inside, int((made == old[index]).sum()))
+            check_meant(one, a, (x1, x2, int(begin[index + 2])), inside, int((made == old[index]).sum()))
             _check_before(one, a, words, (int(old[index + 1]), one.addr + int(begin[index + 2])), made)
-        if shift + grown != after:
-            if isinstance(objects, Objects):
-                objects.apart(one, int(old[index]), int(old[index + 1]))
-                if after < shift + grown:
-                    objects.ended(one, (int(old[index]), int(old[index + 1])), item)
-            elif not grown:
-                objects.apart(index)
-        _padding(pair, one, other, shift + grown, after, int(old[index + 1]), (x2, y2))
+        if lost or came:
+            gone.check_gap((x1, x2, y1, y2), grown)
+            _beside(one, objects, index, (one.addr + x1, one.addr + x2), item if came else None)
+        elif last:
+            _tail(pair, one, other, len(item_b) - len(item) - grown)
+        else:
+            _apart(one, objects, index, (one.addr + x1, one.addr + x2), item, (shift, after, grown))
+            _padding(pair, one, other, shift + grown, after, int(old[index + 1]), (x2, y2))
     return texts
+
+
+def _apart(
+    one: Part, objects: Objects | Pool, index: int, item: tuple[int, int], raw: bytes, shifts: tuple[int, int, int]
+) -> None:
+    """Whether the padding behind an item (its addresses and bytes) may have changed as it did. ``shifts``: before,
+    behind, and by how much the item is longer. Raises :class:`Refused`."""
+    shift, after, grown = shifts
+    if shift + grown == after:
+        return
+    if isinstance(objects, Objects):
+        objects.apart(one, *item)
+        if after < shift + grown:
+            objects.ended(one, item, raw)
+    elif not grown:
+        objects.apart(index)
+
+
+def _beside(one: Part, objects: Objects | Pool, index: int, item: tuple[int, int], came: bytes | None) -> None:
+    """Whether a text may have gone from behind an item (its addresses), or have come there (``came``: then the item's
+    bytes). Raises :class:`Refused`."""
+    if isinstance(objects, Objects):
+        objects.apart(one, *item)
+        if came is not None:
+            objects.ended(one, item, came)
+    elif came is not None:
+        objects.border(index)
 
 
 def _named(one: Part, whole: tuple[bytes, bytes], begin: tuple[Ints, Ints], at: tuple[int, int]) -> list[Text]:
@@ -143,7 +174,7 @@ def _named(one: Part, whole: tuple[bytes, bytes], begin: tuple[Ints, Ints], at: 
     return out
 
 
-def _check_meant(one: Part, a: U8, where: tuple[int, int, int], inside: bool, count: int) -> None:
+def check_meant(one: Part, a: U8, where: tuple[int, int, int], inside: bool, count: int) -> None:
     """Whether the label at the item's start means the text there: a compiler may write the address of one element
     before data (which follows) as well, and that moves with the data. So no label within a text, nor, close before what
     is no text, one that code makes several times: a text is in a file because something refers to it, so the only

@@ -8,6 +8,7 @@ the second means y in the same place"; it agrees where y is what the map makes o
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -63,15 +64,21 @@ def _signed(value: int) -> int:
 class AddressMap:
     """The map. ``ends`` gives where each section ends, for the addresses that mean just that."""
 
-    def __init__(self, pieces: list[Piece], ends: dict[int, int]) -> None:
-        self.pieces = sorted(pieces, key=lambda p: p.start)
-        for one, other in zip(self.pieces, self.pieces[1:], strict=False):
+    def __init__(self, pieces: list[Piece], ends: dict[int, int], strayed: list[Piece] | None = None) -> None:
+        """``strayed``: what need not be in the same order in both files."""
+        for one, other in pairwise(sorted(pieces, key=lambda p: p.start)):
             if one.end > other.start or one.end + one.shift > other.start + other.shift:
                 raise Refused("layout", "the order of what is loaded is not the same, or it overlaps")
+        self.pieces: list[Piece] = sorted([*pieces, *(strayed or ())], key=lambda p: p.start)
+        moved = sorted(self.pieces, key=lambda p: p.start + p.shift) if strayed else []
+        if any(x.end > y.start for x, y in pairwise(self.pieces)) or any(
+            x.end + x.shift > y.start + y.shift for x, y in pairwise(moved)
+        ):
+            raise Refused("layout", "what is loaded overlaps")
         self._starts = np.array([p.start for p in self.pieces], np.int64)
         self._stops = np.array([p.end for p in self.pieces], np.int64)
         self._shifts = np.array([p.shift for p in self.pieces], np.int64)
-        self._begin = self._starts.tolist()
+        self._begin: list[int] = self._starts.tolist()
         self.ends = ends
         self._ends = np.array(sorted(ends.items()), np.int64).reshape(-1, 2).T
 

@@ -24,6 +24,7 @@ from banbury.compare.equivalence.literals import is_text
 from banbury.compare.equivalence.machines.displaced import KEPT
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_map import AddressMap, is_template
+from banbury.compare.equivalence.relayout_strayed import Strayed
 from banbury.formats import _elf_types as t
 
 #: Objects without a size in the code that GCC links to the beginning and the end of every program (crtstuff.c, Arm's
@@ -99,6 +100,15 @@ class Objects:
             (self.bare > start) & (self.bare < behind)
         ).any():
             raise Refused(one.name, "a text that changed its length is behind a symbol without a size", where)
+
+    def strayed(self, one: Part, text: Strayed) -> None:
+        """Whether a text that stands elsewhere is an object of its own, and none ends where it begins. Raises
+        :class:`Refused`."""
+        start = text.start + one.addr
+        self.alone(one, start, text.end - text.start, text.end + one.addr)
+        if (self.ends == start).any():
+            where = [Range(text.start + one.offset, text.end + one.offset)]
+            raise Refused(one.name, "a text that stands elsewhere was behind an object, whose end may be meant", where)
 
     def apart(self, one: Part, start: int, label: int) -> None:
         """Whether padding before ``label`` may have changed its size: no object ends there, which an address of its end

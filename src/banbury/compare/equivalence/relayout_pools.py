@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHF_WRITE, Part
 from banbury.compare.equivalence.elf_pair import Pair
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_strayed import Strayed
 
 Mask = npt.NDArray[np.bool_]
 _FOLLOW: Final = 3  # texts that must follow in the pool
@@ -45,7 +46,8 @@ class _Text(NamedTuple):
 class Pool:
     """The texts of one section of data in both files. ``raw``: its contents; ``begin``: the offsets of its labels and
     its end, in both files; ``words``: which bytes of the first file are references; ``read``: the addresses of the
-    first file that code reads by itself; ``added``: addresses that code adds a distance to, and what it makes."""
+    first file that code reads by itself; ``added``: addresses that code adds a distance to, and what it makes;
+    ``strayed``: texts that stand elsewhere, whose labels are not among ``begin``."""
 
     def __init__(
         self,
@@ -56,11 +58,14 @@ class Pool:
         words: Mask,
         read: Ints,
         added: tuple[Ints, Ints],
+        strayed: list[Strayed],
     ) -> None:
         self.pair, self.parts, self.raw, self.begin, self.words, self.read = pair, parts, raw, begin, words, read
         low, high = parts[0].addr, parts[0].addr + parts[0].size
         inside = (added[0] >= low) & (added[0] < high)
         self.added = added[0][inside] - low, added[1][inside] - low
+        more = [x.start for x in strayed], [x.start_b for x in strayed]
+        self.labels = tuple(np.sort(np.append(x, y).astype(np.int64)) for x, y in zip(begin, more, strict=True))
 
     def member(self, start: int) -> None:
         """Whether the text at the label at offset ``start`` of the first file is one of a pool. Raises
@@ -97,6 +102,38 @@ class Pool:
         )
         self.pair.account.explain("elf.moved-pool", here, there)
 
+    def strayed(self, text: Strayed) -> None:
+        """Whether a text that stands elsewhere is one of a pool in the first file, and stands behind one in the second.
+        Raises :class:`Refused`."""
+        texts = self._row(_Text(text.start, text.end))
+        if (self.parts[0].flags | self.parts[1].flags) & SHF_WRITE or texts is None:
+            self._refuse(text.start, text.end)
+        self._before(0, texts[0])
+        self._before(1, _Text(text.start_b, text.end_b))
+        self._unread(text.start, texts[-1].end)
+        self._no_array(0, texts, aligned=all((x.start + self.parts[0].addr) % 4 == 0 for x in texts))
+
+    def border(self, index: int) -> None:
+        """Whether a text may have come behind the item of that number: a text of a pool is there. Raises
+        :class:`Refused`."""
+        label = int(self.begin[0][index + 1])
+        raw = self.raw[0][max(label - _END, 0) : label]
+        end = label - len(raw) + len(raw.rstrip(b"\0")) + 1
+        text = self._last(0, end) if end <= label else None
+        pooled = text is not None and self._last(0, self._packed(0, text.start)) is not None
+        if text is None or not pooled or (end == label and self._row(text) is None):
+            self._refuse(int(self.begin[0][index]), label, "a text came to what is in no pool of texts")
+
+    def _row(self, text: _Text) -> list[_Text] | None:
+        """The texts of the first file's pool from one on, if enough follow."""
+        texts = [text]
+        while len(texts) <= _FOLLOW + _PERIOD:
+            after = self._after(0, texts[-1])
+            if after is None:
+                break
+            texts.append(after)
+        return texts if len(texts) > _FOLLOW or self._ends(0, texts[-1]) else None
+
     def apart(self, index: int) -> None:
         """Whether padding behind the item of that number may have changed its size: what stands before it is a text of
         a pool, and zeros stand behind its NUL in both files, so that the next label is not its end. Raises
@@ -117,13 +154,13 @@ class Pool:
         """A text, the beginning of the section or the C library's mark ends where ``text`` begins; an empty text, at a
         label of its own, may stand between."""
         raw, start = self.raw[side], text.start
-        at = int(np.searchsorted(self.begin[side], start))
-        before = int(self.begin[side][at - 1]) if at else start
+        at = int(np.searchsorted(self.labels[side], start))
+        before = int(self.labels[side][at - 1]) if at else start
         if start - _ALIGN <= before < start and not any(raw[before:start]) and self._minimal(side, before + 1, start):
             start = before
         first = start == 0 or (raw[:4] in _USED and not any(raw[4:start]) and start <= 4 + _ALIGN)
         if not first and self._last(side, self._packed(side, start)) is None:
-            self._refuse(int(self.begin[0][at]), 0)
+            self._refuse(start if side == 0 else 0, 0)
 
     def _packed(self, side: int, start: int) -> int:
         """Where what stands before ``start`` ends (behind its NUL), with no more zeros between than an alignment's; -1
@@ -165,7 +202,7 @@ class Pool:
 
     def _label(self, side: int, place: int) -> int | None:
         """The first label from a place on."""
-        labels = self.begin[side][:-1]
+        labels = self.labels[side][:-1]
         at = int(np.searchsorted(labels, place))
         return int(labels[at]) if at < len(labels) else None
 
@@ -215,7 +252,7 @@ class Pool:
                 if run == run[:period] * times:
                     self._refuse(0, 0, "a text that changed its length may be one of an array")
 
-    def _refuse(self, start: int, end: int, why: str = "") -> None:
+    def _refuse(self, start: int, end: int, why: str = "") -> NoReturn:
         part = self.parts[0]
         why = why or (
             "a text changed its length, is in no pool of texts, and the rebuilt file has no symbols that say what "

@@ -26,9 +26,9 @@ _MOST: Final = 256  # instructions behind one that makes the address
 _KEPT: Final = (3, 5, 12, 13, 14, 15)  # registers that a call leaves as they were (AMD64 supplement, 3.2.1)
 _RETURNED: Final = (0, 2)
 #: Opcodes whose ModRM byte has no register in its middle bits.
-_GROUPS: Final = (0x80, 0x81, 0x83, 0xC0, 0xC1, 0xC6, 0xC7, *range(0xD0, 0xD4), 0xFF)
+GROUPS: Final = (0x80, 0x81, 0x83, 0xC0, 0xC1, 0xC6, 0xC7, *range(0xD0, 0xD4), 0xFF)
 _COMPARE: Final = (0x39, 0x3B)
-_NAMED: Final = (*range(0x50, 0x60), *range(0x90, 0x98), *range(0xB0, 0xC0))  # opcodes with a register in them
+NAMED: Final = (*range(0x50, 0x60), *range(0x90, 0x98), *range(0xB0, 0xC0))  # opcodes with a register in them
 #: Opcodes that have RAX without naming it (but those in _HIDDEN).
 _ACCUMULATOR: Final = (
     *range(0x90, 0x98), *range(0xA0, 0xA4), 0xA8, 0xA9, *(k + 8 * n for n in range(8) for k in (4, 5)),
@@ -48,7 +48,7 @@ class Compared:
 
     def __init__(self, sides: Sides, decoded: list[tuple[Part, U8, Code, Operands]]) -> None:
         self.sides = sides
-        self._sections = [_Section(*row) for row in decoded]
+        self._sections = [Section(*row) for row in decoded]
 
     def only(self, label: int) -> bool:
         """Whether all that refers to ``label`` is code, which takes its address and compares what stands there."""
@@ -59,7 +59,9 @@ class Compared:
 
 
 @dataclass
-class _Section:
+class Section:
+    """A section of code: what its instructions do with a register that holds an address."""
+
     one: Part
     raw: U8
     code: Code
@@ -125,8 +127,8 @@ class _Section:
     def _names(self, j: int, register: int) -> bool:
         """Whether an instruction has the register otherwise than to compare what stands there."""
         found, op = self.found, int(self.found.opcode[j])
-        own = found.register[j] if self._operands[1][j] and op not in _GROUPS else -1
-        others = [found.index[j], own, self._second[j], found.low[j] if op in _NAMED else -1]
+        own = found.register[j] if self._operands[1][j] and op not in GROUPS else -1
+        others = [found.index[j], own, self._second[j], found.low[j] if op in NAMED else -1]
         return register in others or bool(found.base[j] == register and op not in _COMPARE)
 
     def _onward(self, j: int, register: int, inner: bool) -> list[tuple[int, bool]] | None:
