@@ -26,8 +26,8 @@ def distinct(values: npt.NDArray[np.int64]) -> Ints:
     return out
 
 
-def table(numbers: Iterable[int], size: int = 256) -> npt.NDArray[np.bool_]:
+def table(numbers: Iterable[int] | Ints, size: int = 256) -> npt.NDArray[np.bool_]:
     """For each number below ``size`` whether it is one of ``numbers``: ``table(...)[values]`` tells it of many."""
     out = np.zeros(size, bool)
-    out[list(numbers)] = True
+    out[numbers if isinstance(numbers, np.ndarray) else list(numbers)] = True
     return out

@@ -13,10 +13,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from banbury.compare.equivalence.arrays import table
 from banbury.compare.equivalence.machines.displaced import a32, t32
 
 Ints = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
+Code = npt.NDArray[np.integer]  # as it stands in the file: whole sections are looked at without copying them
 _BACK: Final = 64  # instructions between a literal's load, or the first half of an address, and what completes it
 _AHEAD: Final = 24  # bytes behind an instruction that makes an address, in which nothing calls it
 _CALLED: Final = "code may call it"
@@ -28,10 +30,10 @@ def targets(raw: U8, base: int) -> Ints:
     """Where direct branches and calls lead, but for those of T32 code that go no further than 2 KiB."""
     words, halves = _words(raw), _halves(raw)
     far = np.flatnonzero(words >> 25 & 7 == 5)
-    out = [base + 4 * far + 8 + ((words[far] & 0xFFFFFF) << 40 >> 38)]
+    out = [base + 4 * far + 8 + ((words[far].astype(np.int64) & 0xFFFFFF) << 40 >> 38)]
     first, second = halves[:-1], halves[1:]
     wide = np.flatnonzero((first & 0xF800 == 0xF000) & (second & 0x8000 != 0))
-    x, y = first[wide], second[wide]
+    x, y = first[wide].astype(np.int64), second[wide].astype(np.int64)
     sign = x >> 10 & 1
     one, two = ((y >> k & 1) ^ sign ^ 1 for k in (13, 11))
     distance = one << 23 | two << 22 | (x & 0x3FF) << 12 | (y & 0x7FF) << 1
@@ -59,20 +61,31 @@ def made(raw: U8, base: int, address: int, *, fixed: bool) -> str | None:
     return "" if places else None
 
 
-def _words(raw: U8) -> Ints:
-    return raw[: len(raw) // 4 * 4].view("<u4").astype(np.int64)
+def _words(raw: U8) -> Code:
+    return raw[: len(raw) // 4 * 4].view("<u4")
 
 
-def _halves(raw: U8) -> Ints:
-    return raw[: len(raw) // 2 * 2].view("<u2").astype(np.int64)
+def _halves(raw: U8) -> Code:
+    return raw[: len(raw) // 2 * 2].view("<u2")
 
 
-def _added(words: Ints, halves: Ints, base: int, address: int) -> tuple[Ints, Ints]:
+def _added(words: Code, halves: Code, base: int, address: int) -> tuple[Ints, Ints]:
     """Where A32 and T32 code adds the program counter to what may be a literal that there is."""
-    one = np.flatnonzero((words & 0x0FFF0FF0 == 0x008F0000) & (words >> 28 < 15))
+    one = np.flatnonzero(words & 0x0FFF0FF0 == 0x008F0000)
+    one = one[words[one] >> 28 < 15]
     two = np.flatnonzero(halves & 0xFF78 == 0x4478)
-    one = one[np.isin(address - (base + 4 * one + 8) & 0xFFFFFFFF, words)]
-    return one, two[np.isin(address - (base + 2 * two + 4) & 0xFFFFFFFF, words)]
+    literals = address - (base + 4 * one + 8) & 0xFFFFFFFF, address - (base + 2 * two + 4) & 0xFFFFFFFF
+    found = _held(words, np.concatenate(literals))
+    return one[found[: len(one)]], two[found[len(one) :]]
+
+
+def _held(words: Code, values: Ints) -> npt.NDArray[np.bool_]:
+    """Which values of 32 bits are among the words, few of which have halves that some of them have."""
+    likely = words
+    for shift in (0, 16):
+        halves = table(values >> shift & 0xFFFF, 1 << 16)
+        likely = likely[halves[likely >> shift & 0xFFFF]]
+    return np.isin(values, likely.astype(np.int64))
 
 
 def _relative(raw: U8, base: int, address: int, added: tuple[Ints, Ints]) -> list[tuple[bool, int, int]]:
@@ -134,16 +147,16 @@ def _stored(raw: U8, address: int, held: Ints) -> list[tuple[bool, int, int]]:
 class _Moves:
     """Moves of halves: which form of instruction, what half, and which register, by instruction."""
 
-    form: Ints
-    half: Ints
-    register: Ints
+    form: Code
+    half: Code
+    register: Code
     upper: int
 
 
-def _moves(words: Ints, halves: Ints, address: int) -> list[tuple[bool, Ints, _Moves]]:
+def _moves(words: Code, halves: Code, address: int) -> list[tuple[bool, Ints, _Moves]]:
     """Of both instruction sets: the rows of moves of the lower half of the address, among all."""
-    after = np.append(halves[1:], 0)
-    kind = np.where(after & 0x8000 == 0, halves & 0xFBF0, 0)
+    after = np.append(halves[1:], np.zeros(1, halves.dtype))
+    kind = np.where(after & 0x8000 == 0, halves & 0xFBF0, np.uint16(0))
     half = (halves & 15) << 12 | (halves >> 10 & 1) << 11 | (after >> 12 & 7) << 8 | after & 0xFF
     narrow = _Moves(kind, half, after >> 8 & 15, 0xF2C0)
     wide = _Moves(words & 0x0FF00000, (words >> 16 & 15) << 12 | words & 0xFFF, words >> 12 & 15, 0x03400000)

@@ -25,6 +25,7 @@ from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.machines import a64, displaced, mips_code, powerpc_code
 from banbury.compare.equivalence.machines.contract import U8, Mask
 from banbury.compare.equivalence.machines.operations import ADD, ADDI, FETCH, LOAD, MOVE, Ops
+from banbury.compare.equivalence.machines.x86_64_absolute import Operands
 from banbury.compare.equivalence.machines.x86_64_carried import CALLER_SAVED, NOWHERE, UNKNOWN
 from banbury.compare.equivalence.machines.x86_64_carried import steps as x86_steps
 from banbury.compare.equivalence.machines.x86_64_carried import taken as x86_taken
@@ -76,11 +77,13 @@ class Calls(Protocol):
     def pads(self, place: int) -> list[int]: ...
 
 
-def steps(machine: int, big: bool, raw: U8, address: int = 0, code: Code | None = None) -> Steps:
-    """What the code ``raw`` at an address does with registers. ``code``: its instructions, if they are known (x86-64).
-    Raises :class:`NotDecoded`."""
+def steps(
+    machine: int, big: bool, raw: U8, address: int = 0, code: Code | None = None, has: Operands | None = None
+) -> Steps:
+    """What the code ``raw`` at an address does with registers. ``code``, ``has``: its instructions and their operands,
+    if they are known (x86-64). Raises :class:`NotDecoded`."""
     if machine == t.EM_X86_64:
-        return Steps(*x86_steps(raw, code or x86_decode(raw.data, 0)), CALLER_SAVED)
+        return Steps(*x86_steps(raw, code or x86_decode(raw.data, 0), has), CALLER_SAVED)
     words = raw[: len(raw) // 4 * 4].view(">u4" if big else "<u4").astype(np.uint32)
     return _a64(words) if machine == t.EM_AARCH64 else _risc(machine, words, address)
 

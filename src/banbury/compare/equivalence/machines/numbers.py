@@ -18,7 +18,7 @@ from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.machines.contract import U8, Mask
 from banbury.compare.equivalence.machines.numbers_arm import arm
-from banbury.compare.equivalence.machines.x86_64_absolute import absolute, behind_prefixes, operands
+from banbury.compare.equivalence.machines.x86_64_absolute import Operands, absolute, operands
 from banbury.compare.equivalence.machines.x86_64_decoded import decode
 from banbury.formats import _elf_types as t
 
@@ -48,12 +48,14 @@ def numbers(machine: int, big: bool, raw: U8, image: Image = None, *, thumb: boo
     return distinct(placed(machine, big, raw, image)[1])
 
 
-def placed(machine: int, big: bool, raw: U8, image: Image, code: Code | None = None) -> tuple[Ints, Ints]:
+def placed(
+    machine: int, big: bool, raw: U8, image: Image, decoded: tuple[Code, Operands] | None = None
+) -> tuple[Ints, Ints]:
     """For each number of a stretch of code a place in the instruction that holds it, and the number; not of 32-bit Arm,
-    whose numbers depend on where functions begin. ``code``: its instructions, if they are known (x86-64). Raises
+    whose numbers depend on where functions begin. ``decoded``: its instructions, if they are known (x86-64). Raises
     :class:`NotDecoded`."""
     if machine == t.EM_X86_64:
-        return _x86(raw, code or decode(raw.data, 0), image)
+        return _x86(raw, *(decoded or taken_apart(raw)), image)
     words = raw[: len(raw) // 4 * 4].view(">u4" if big else "<u4").astype(np.int64)
     if machine == t.EM_AARCH64:
         return _aarch64(words)
@@ -62,21 +64,26 @@ def placed(machine: int, big: bool, raw: U8, image: Image, code: Code | None = N
     return _risc(machine, words, image)
 
 
-def _x86(raw: U8, code: Code, image: Image) -> tuple[Ints, Ints]:
+def taken_apart(raw: U8) -> tuple[Code, Operands]:
+    """The instructions of x86-64 code. Raises :class:`NotDecoded`."""
+    code = decode(raw.data, 0)
+    return code, operands(raw, code)
+
+
+def _x86(raw: U8, code: Code, has: Operands, image: Image) -> tuple[Ints, Ints]:
     c = np.concatenate((raw, np.zeros(32, np.uint8)))
     ends = np.append(code.starts[1:], len(raw))[: len(code.starts)]
-    at = behind_prefixes(c, code.starts)
-    first, second = c[at], c[at + 1]
+    at, first, second = has.at, has.opcode, c[has.at + 1]
     short = np.isin(first, _BYTES) & ~((first == 0x83) & np.isin(second, (0xEC, 0xC4, 0xE4)))  # not of rsp
     halved = _halved(c, code.starts, at)
     half = np.isin(first, _SIZED) & halved
-    fields = absolute(raw, code)
+    fields = absolute(raw, code, has)
     moves = (first == 0xC7) | ((first >= 0xB8) & (first < 0xC0))
     held, less = (ends - 4)[moves & ~half & ~np.isin(ends - 8, fields.wide)], (ends - 2)[moves & half]
     held = held[~_inside(_little(c, held, 4), image)]
     wide, byte = _little(c, fields.wide, 8), c[ends[short] - 1].astype(np.int64)
     whole, two = _little(c, fields.immediates, 4), _little(c, (ends - 2)[half], 2)
-    rows, distances = _distances(raw, code, first, second, halved)
+    rows, distances = _distances(has, second, halved)
     places, values = _together(
         (fields.immediates, whole),
         (fields.immediates, _negative(whole, 32)),
@@ -134,8 +141,8 @@ def _halved(c: U8, start: Ints, at: Ints) -> Mask:
     return out
 
 
-def _distances(raw: U8, code: Code, first: U8, second: U8, half: Mask) -> tuple[Ints, Ints]:
-    has = operands(raw, code)
+def _distances(has: Operands, second: U8, half: Mask) -> tuple[Ints, Ints]:
+    first = has.opcode
     near = np.isin(first, _OF_A_BYTE) | ((first == 0x0F) & np.isin(second, _EXTENDED))
     more = np.isin(first, _OF_MORE)
     odd = (more | (first == 0x0F) | np.isin(first, _VECTORS)) & (has.distance % 4 != 0)  # of words and more

@@ -19,9 +19,8 @@ import numpy as np
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.machines.carried import Calls, Function, Rows, Steps, steps
 from banbury.compare.equivalence.machines.contract import U8
-from banbury.compare.equivalence.machines.numbers import placed
+from banbury.compare.equivalence.machines.numbers import placed, taken_apart
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
-from banbury.compare.equivalence.machines.x86_64_decoded import decode
 from banbury.formats import _elf_types as t
 
 Bounds = tuple[int, int]
@@ -55,8 +54,9 @@ class Stretches:
             pieces += [raw[low:high], rest, between]
             place += high - low + len(rest) + len(between)
         self.joined: U8 = np.concatenate(pieces) if pieces else np.zeros(0, np.uint8)
-        self.code = decode(self.joined.data, 0) if machine == t.EM_X86_64 else None
-        places, values = placed(machine, big, self.joined, image, self.code)
+        self._decoded = taken_apart(self.joined) if machine == t.EM_X86_64 else None
+        self.code = None if self._decoded is None else self._decoded[0]
+        places, values = placed(machine, big, self.joined, image, self._decoded)
         some = np.isin(values, wanted)
         order = np.argsort(places[some], kind="stable")
         self.places, self.values = places[some][order], values[some][order]
@@ -79,7 +79,8 @@ class Stretches:
 
     @cached_property
     def _rows(self) -> Rows:
-        found = steps(self.machine, self.big, self.joined, code=self.code)
+        code, has = self._decoded or (None, None)
+        found = steps(self.machine, self.big, self.joined, code=code, has=has)
         return Rows(found if self.machine != t.EM_MIPS else self._jumps(found))
 
     def _jumps(self, found: Steps) -> Steps:

@@ -83,7 +83,8 @@ class X86(Machine):
         a displacement may lie before its table: one that leads to code, to no section or below the image is refused, if
         it is larger than a structure."""
         raw, raw_b = self.sides.raw[one.index]
-        found, operands_of = absolute(raw, code), self.decoded[-1][3]
+        operands_of = self.decoded[-1][3]
+        found = absolute(raw, code, operands_of)
         for at, width in ((found.displacements, 4), (found.immediates, 4), (found.wide, 8)):
             old, new = same_words(raw, raw_b, at, width, big=False)
             if width == 4:

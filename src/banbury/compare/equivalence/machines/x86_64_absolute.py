@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from banbury.compare.equivalence.arrays import table
 from banbury.compare.equivalence.code import Code, Ints
 
 U8 = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 PREFIXES = [0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65, 0xF0]
+_PREFIX = table(PREFIXES)
 #: One-byte opcodes with an immediate of the operand's size (F7 has one for the first two operations).
 _SIZED = [
     0x05, 0x0D, 0x15, 0x1D, 0x25, 0x2D, 0x35, 0x3D, 0x68, 0x69, 0x81, 0xA9, 0xC7, *range(0xB8, 0xC0)
@@ -49,7 +51,10 @@ class Operands:
     """By instruction: its ``opcode`` (the first byte of it), the register in the opcode's ``low`` bits; of its ModRM
     byte the ``register``, the ``base`` and the ``index`` (if it is not scaled) of memory, -1 for none, and their
     ``distance``; whether it is ``relative`` to the instruction pointer, by the ``displacement`` at an offset. ``adds``:
-    it adds the distance to the register ``base``. ``into``: the register that it sets whatever was in it."""
+    it adds the distance to the register ``base``. ``into``: the register that it sets whatever was in it.
+
+    ``at``: where the opcode stands, behind prefixes, among which are 66 (``half``) and 67 (``short``); how many bytes
+    it has (``skip``), and whether it ``has`` a ModRM byte."""
 
     opcode: U8
     low: Ints
@@ -61,15 +66,20 @@ class Operands:
     displacement: Ints
     adds: Flags
     into: Ints
+    at: Ints
+    half: Flags
+    short: Flags
+    skip: Ints
+    has: Flags
 
 
 def operands(data: U8, code: Code) -> Operands:
     """What the instructions of a section have for operands in memory."""
     c = np.concatenate((data, np.zeros(32, np.uint8)))
     end = np.append(code.starts[1:], len(data))[: len(code.starts)]
-    at = _prefixes(c, code.starts)[0]
+    at, half, short = _prefixes(c, code.starts)
     rex = (c[at] & 0xF0) == 0x40
-    high = np.where(rex, c[at], 0).astype(np.int64)
+    high = np.where(rex, c[at], np.uint8(0)).astype(np.int64)
     at = at + rex
     first = c[at]
     skip, has = shape(c, at)
@@ -88,21 +98,26 @@ def operands(data: U8, code: Code) -> Operands:
     index = np.where(indexed & (sib >> 6 == 0), (sib >> 3 & 7) + 4 * (high & 2), -1)
     index[index == 4] = -1
     here = place + 1 + indexed
-    far = memory & ((mod == 2) | (none & indexed))
-    distance = np.where(far, _signed(c, here, 4), np.where(memory & (mod == 1), _signed(c, here, 1), 0))
+    distance = np.zeros(len(at), np.int64)
+    for rows, width in ((memory & ((mod == 2) | (none & indexed)), 4), (memory & (mod == 1), 1)):
+        distance[rows] = _signed(c, here[rows], width)
     kind = modrm >> 3 & 7
     group = ((first == 0x81) | (first == 0x83)) & (mod == 3) & ((kind == 0) | (kind == 5))
     plain = (first == 0x05) | (first == 0x2D)
-    value = np.where(first == 0x83, _signed(c, end - 1, 1), _signed(c, np.maximum(end - 4, 0), 4))
-    minus = (group & (kind == 5)) | (first == 0x2D)
-    distance = np.where(group | plain, np.where(minus, -value, value), distance)
+    sums = np.flatnonzero(group | plain)
+    last = end[sums]
+    value = np.where(first[sums] == 0x83, _signed(c, last - 1, 1), _signed(c, np.maximum(last - 4, 0), 4))
+    distance[sums] = np.where(((group & (kind == 5)) | (first == 0x2D))[sums], -value, value)
     base = np.where(plain, 0, np.where(group, rm + 8 * (high & 1), base))
     register, number = kind + 2 * (high & 4), (first & 7) + 8 * (high & 1)
     zero = np.isin(first, (0x31, 0x33)) & (mod == 3)
     into = np.where(np.isin(first, (0x8B, 0x8D)) | (zero & (kind == rm)), register, -1)
     into = np.where((first == 0x89) & (mod == 3), rm + 8 * (high & 1), into)
     into = np.where(((first >= 0xB8) & (first < 0xC0)) | ((first >= 0x58) & (first < 0x60)), number, into)
-    return Operands(first, number, register, base, index, distance, none & ~indexed, place + 1, group | plain, into)
+    return Operands(
+        first, number, register, base, index, distance, none & ~indexed, place + 1, group | plain, into,
+        at, half, short, skip, has,
+    )  # fmt: skip
 
 
 def shape(c: U8, at: Ints) -> tuple[Ints, Flags]:
@@ -126,17 +141,13 @@ def _signed(c: U8, at: Ints, width: int) -> Ints:
     return out - (out >> (8 * width - 1) << (8 * width))
 
 
-def absolute(data: U8, code: Code) -> Absolute:
+def absolute(data: U8, code: Code, found: Operands) -> Absolute:
     """The fields of all instructions of a section that can hold an absolute address."""
     c = np.concatenate((data, np.zeros(32, np.uint8)))
     start = code.starts
     end = np.append(start[1:], len(data))[: len(start)]
-    at, half, short = _prefixes(c, start)
-    rex = (c[at] & 0xF0) == 0x40
-    full = rex & ((c[at] & 8) != 0)
-    at = at + rex
-    first = c[at]
-    skip, has = shape(c, at)
+    at, first, skip, has, half, short = found.at, found.opcode, found.skip, found.has, found.half, found.short
+    full = (at > start) & (c[at - 1] & 0xF8 == 0x48)  # REX.W
     modrm, sib = c[at + skip], c[at + skip + 1]
     mod, rm = modrm >> 6, modrm & 7
     indexed = has & (mod != 3) & (rm == 4)
@@ -159,14 +170,23 @@ def behind_prefixes(c: U8, start: Ints) -> Ints:
 
 def _prefixes(c: U8, start: Ints) -> tuple[Ints, Flags, Flags]:
     """Behind the legacy prefixes of each instruction, and whether 66 or 67 is among them."""
-    is_prefix = np.zeros(256, bool)
-    is_prefix[PREFIXES] = True
     at = start.copy()
     half, short = np.zeros(len(at), bool), np.zeros(len(at), bool)
-    going = is_prefix[c[at]]
-    while going.any():
-        half |= going & (c[at] == 0x66)
-        short |= going & (c[at] == 0x67)
-        at = at + going
-        going = going & is_prefix[c[at]] & (at - start < 15)
+    rows = np.flatnonzero(_PREFIX[c[at]])
+    while len(rows):
+        byte = c[at[rows]]
+        half[rows] |= byte == 0x66
+        short[rows] |= byte == 0x67
+        at[rows] += 1
+        rows = rows[_PREFIX[c[at[rows]]] & (at[rows] - start[rows] < 15)]
     return at, half, short
+
+
+def among(c: U8, start: Ints, at: Ints, value: int) -> Flags:
+    """Whether a byte is among the first 14 of each instruction that stand before its opcode at ``at``."""
+    out = np.zeros(len(at), bool)
+    rows = np.flatnonzero(start < at)
+    for k in range(14):
+        rows = rows[start[rows] + k < at[rows]]
+        out[rows] |= c[start[rows] + k] == value
+    return out

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from banbury.compare.equivalence.code import Code, Ints
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.machines.x86_64_absolute import Operands, behind_prefixes, shape
+from banbury.compare.equivalence.machines.x86_64_absolute import Operands, among
 
 U8 = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
@@ -40,7 +40,7 @@ def aligned(decoded: list[tuple[Part, U8, Code, Operands]]) -> tuple[Ints, Ints]
     none = np.zeros(0, np.int64)
     out = [(none, none)]
     for one, raw, code, found in decoded:
-        width = _needs(raw, code)
+        width = _needs(raw, code, found)
         need = width > 1
         placed = found.relative | ((found.base < 0) & (found.index < 0))
         if (need & ~placed & ~_framed(found)).any():
@@ -57,20 +57,15 @@ def aligned(decoded: list[tuple[Part, U8, Code, Operands]]) -> tuple[Ints, Ints]
     return np.concatenate([x for x, _ in out]), np.concatenate([y for _, y in out])
 
 
-def _needs(raw: U8, code: Code) -> Ints:
+def _needs(raw: U8, code: Code, found: Operands) -> Ints:
     """The alignment in bytes that each instruction needs of what it has in memory; 1 where it needs none."""
     c = np.concatenate((raw, np.zeros(32, np.uint8)))
-    at = behind_prefixes(c, code.starts)
-    twice, thrice = np.zeros(len(at), bool), np.zeros(len(at), bool)
-    for k in range(14):
-        before = code.starts + k < at
-        twice |= before & (c[code.starts + k] == 0xF2)
-        thrice |= before & (c[code.starts + k] == 0xF3)
-    first, second = c[at], c[at + 1]
+    at = found.at
+    twice, thrice = among(c, code.starts, at, 0xF2), among(c, code.starts, at, 0xF3)
+    first, second = found.opcode, c[at + 1]
     free = np.isin(second, _ANYWHERE) | ((twice | thrice) & np.isin(second, _REPEATED))
     old = (first == 0x0F) & ~(free & ~(thrice & np.isin(second, _DOUBLED)))
-    skip, has = shape(c, at)
-    memory = has & (c[at + skip] >> 6 != 3)
+    memory = found.has & (c[at + found.skip] >> 6 != 3)
     out = np.where(old & memory, np.where(np.isin(second, _STATE), 64, 16), 1)
     for lead, behind, length in (
         (0xC5, 2, c[at + 1] >> 2 & 1),

@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from banbury.compare.equivalence.arrays import table
 from banbury.compare.equivalence.code import Code, Ints
-from banbury.compare.equivalence.machines.x86_64_absolute import PREFIXES, behind_prefixes, operands, shape
+from banbury.compare.equivalence.machines.x86_64_absolute import PREFIXES, Operands, operands
 
 U8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -19,26 +20,36 @@ NOWHERE: Final = -1 << 62  #: no branch
 UNKNOWN: Final = -2  #: an instruction that is not known to put an address, or what it loads, anywhere
 _RSI, _RDI = 1 << 6, 1 << 7
 CALLER_SAVED: Final = sum(1 << r for r in (0, 1, 2, 6, 7, 8, 9, 10, 11))
-_STORES: Final = (0x88, 0x89, 0xC6, 0xC7)
-_STORES_0F: Final = (0x11, 0x13, 0x17, 0x29, 0x2B, 0x7F, 0xC3, 0xD6, 0xE7)
-_BYTES: Final = (0x38, 0x3A, 0x80, 0x84, 0x8A, 0xF6)  # of one byte, which only look at it or load it
-_NO_MEMORY: Final = (0x8D, 0x0F1F, 0x0F18, 0x0F0D)
-_STRINGS: Final = (0xA4, 0xA5, 0xA6, 0xA7, 0xAC, 0xAD)
+_LAST: Final = 0x1000  # behind the last opcode: those behind 0F are 0F00 and more
+_STORES: Final = table(
+    (0x88, 0x89, 0xC6, 0xC7, 0x0F11, 0x0F13, 0x0F17, 0x0F29, 0x0F2B, 0x0F7F, 0x0FC3, 0x0FD6, 0x0FE7), _LAST
+)
+#: Of one byte, which only look at it or load it.
+_BYTES: Final = table((0x38, 0x3A, 0x80, 0x84, 0x8A, 0xF6, 0x0FB6, 0x0FBE), _LAST)
+_NO_MEMORY: Final = table((0x8D, 0x0F1F, 0x0F18, 0x0F0D), _LAST)
+_STRINGS: Final = table((0xA4, 0xA5, 0xA6, 0xA7, 0xAC, 0xAD), _LAST)
+_COMPARED: Final = table((0xA6, 0xA7), _LAST)
+_ENDS: Final = table((0xE9, 0xEB, 0xC3, 0xC2, 0xF4, 0x0F0B), _LAST)
+_WORDS: Final = table((0x8B, 0x03, *range(0x0F40, 0x0F50)), _LAST)  # loads, CMOVcc
 _STORED: Final = (0x68, 0x3D, 0xA9, 0xA3)  # put a number into memory, or compare with it
 _LOADS: Final = (0x03, 0x0B, 0x13, 0x1B, 0x23, 0x2B, 0x33, 0x87, 0x8B)  # into a register
-_MADE: Final = (0x63, 0x69, 0x6B, 0x0FB6, 0x0FB7, 0x0FBE, 0x0FBF)  # write a register that their memory or another gave
+#: Write a register that their memory or another gave.
+_MADE: Final = table((0x63, 0x69, 0x6B, 0x0FB6, 0x0FB7, 0x0FBE, 0x0FBF), _LAST)
 
 
-def steps(raw: U8, code: Code) -> tuple[Ints, Ints, Ints, Ints, Mask, Ints, Mask, Ints, Ints, Ints, Mask, Ints]:
-    """The members of :class:`carried.Steps` for ``raw``, whose instructions are ``code``, but for the last."""
-    found, count = operands(raw, code), len(code.starts)
-    opcode, kind, second, wide = _opcodes(raw, code)
+def steps(
+    raw: U8, code: Code, has: Operands | None = None
+) -> tuple[Ints, Ints, Ints, Ints, Mask, Ints, Mask, Ints, Ints, Ints, Mask, Ints]:
+    """The members of :class:`carried.Steps` for ``raw``, whose instructions are ``code``, but for the last. ``has``:
+    what they have for operands, if it is known."""
+    found, count = has or operands(raw, code), len(code.starts)
+    opcode, kind, second, wide = _opcodes(raw, code, found)
     adds = found.adds
     memory = np.where(adds, 0, _bit(found.base) | _bit(found.index))
-    near = (np.isin(opcode, _BYTES) | np.isin(opcode, (0x0FB6, 0x0FBE))) & (found.distance == 0)
-    store = np.isin(opcode, _STORES) | np.isin(opcode, [0x0F00 | k for k in _STORES_0F])
-    reads = np.where(near | store | np.isin(opcode, _NO_MEMORY), 0, memory)
-    reads |= np.where(np.isin(opcode, _STRINGS), _RSI, 0) | np.where(np.isin(opcode, (0xA6, 0xA7)), _RDI, 0)
+    near = _BYTES[opcode] & (found.distance == 0)
+    store = _STORES[opcode]
+    reads = np.where(near | store | _NO_MEMORY[opcode], 0, memory)
+    reads |= np.where(_STRINGS[opcode], _RSI, 0) | np.where(_COMPARED[opcode], _RDI, 0)
     register, plain = found.register, second >= 0
     parts, into = np.zeros(count, np.int64), np.zeros(count, np.int64)
     for some, source, to in (
@@ -51,11 +62,11 @@ def steps(raw: U8, code: Code) -> tuple[Ints, Ints, Ints, Ints, Mask, Ints, Mask
         ((opcode == 0x87) & plain, _bit(register), second),
     ):
         parts, into = np.where(some, source, parts), np.where(some, to, into)
-    call = (opcode == 0xE8) | ((opcode == 0xFF) & np.isin(kind, (2, 3)))
-    kills = _bit(found.into) | np.where(np.isin(opcode, _MADE), _bit(register), 0) | np.where(call, CALLER_SAVED, 0)
-    leaps = (opcode == 0xFF) & np.isin(kind, (4, 5))
-    ends = leaps | np.isin(opcode, (0xE9, 0xEB, 0xC3, 0xC2, 0xF4, 0x0F0B))
-    loads = wide & (second < 0) & (np.isin(opcode, (0x8B, 0x03)) | (opcode >> 4 == 0x0F4))
+    call = (opcode == 0xE8) | ((opcode == 0xFF) & (kind >> 1 == 1))
+    kills = _bit(found.into) | np.where(_MADE[opcode], _bit(register), 0) | np.where(call, CALLER_SAVED, 0)
+    leaps = (opcode == 0xFF) & (kind >> 1 == 2)
+    ends = leaps | _ENDS[opcode]
+    loads = wide & (second < 0) & _WORDS[opcode]
     leads, callee = _targets(raw, code, opcode)
     return (
         reads, kills, parts, np.maximum(into, 0), ~ends, leads, leaps, code.starts,
@@ -97,30 +108,27 @@ def _loaded(code: bytes, rex: int) -> int:
     return -1
 
 
-def _opcodes(raw: U8, code: Code) -> tuple[Ints, Ints, Ints, Mask]:
+def _opcodes(raw: U8, code: Code, found: Operands) -> tuple[Ints, Ints, Ints, Mask]:
     """By instruction: its opcode (behind 0F as 0F00 and more; of vector instructions those of 0F), the three bits of
     its ModRM byte, the register in that byte's lower bits (-1: memory, or no such byte), and whether its operands are
     of 64 bits (by its prefix)."""
-    c = np.concatenate((raw, np.zeros(32, np.uint8))).astype(np.int64)
-    narrow = c.astype(np.uint8)
-    at = behind_prefixes(narrow, code.starts)
-    skip, has = shape(narrow, at)
-    before = c[np.maximum(at - 1, 0)]
-    high = np.where((at > code.starts) & (before & 0xF0 == 0x40), before & 1, 0)
-    vector = np.isin(c[at], (0xC5, 0xC4, 0x62))
-    last = c[at + skip - 1]
-    opcode = np.where((c[at] == 0x0F) | vector, 0x0F00 | last, c[at])
-    modrm = c[at + skip]
-    second = np.where(has & (modrm >> 6 == 3) & ~vector, (modrm & 7) + 8 * high, -1)
-    wide = (at > code.starts) & (before & 0xF8 == 0x48)
-    return opcode, np.where(has, modrm >> 3 & 7, 0), second, wide
+    c = np.concatenate((raw, np.zeros(32, np.uint8)))
+    at, has, first = found.at, found.has, found.opcode
+    before = np.where(at > code.starts, c[at - 1], np.uint8(0))
+    high = np.where(before & 0xF0 == 0x40, before & 1, np.uint8(0))
+    vector = (first == 0xC5) | (first == 0xC4) | (first == 0x62)
+    last, modrm = c[at + found.skip - 1], c[at + found.skip]
+    opcode = np.where((first == 0x0F) | vector, 0x0F00 | last.astype(np.int64), first)
+    second = np.where(has & (modrm >> 6 == 3) & ~vector, (modrm & 7) + 8 * high.astype(np.int64), -1)
+    kind: Ints = np.where(has, modrm >> 3 & 7, np.uint8(0)).astype(np.int64)
+    return opcode, kind, second, before & 0xF8 == 0x48
 
 
 def _targets(raw: U8, code: Code, opcode: Ints) -> tuple[Ints, Ints]:
     """The offsets that each branch and each call leads to."""
     row = np.searchsorted(code.starts, code.fields, "right") - 1
     kind, targets = opcode[row], code.targets(raw, 0)
-    jumps = (kind >> 4 == 7) | (kind >> 4 == 0x0F8) | np.isin(kind, (0xE9, 0xEB)) | ((kind >= 0xE0) & (kind < 0xE4))
+    jumps = (kind >> 4 == 7) | (kind >> 4 == 0x0F8) | (kind == 0xE9) | (kind == 0xEB) | ((kind >= 0xE0) & (kind < 0xE4))
     out = []
     for some in (jumps, kind == 0xE8):
         leads = np.full(len(opcode), NOWHERE, np.int64)

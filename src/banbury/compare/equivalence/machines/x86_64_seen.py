@@ -17,7 +17,7 @@ import numpy.typing as npt
 from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Code, Ints
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.machines.x86_64_absolute import Operands, behind_prefixes, shape
+from banbury.compare.equivalence.machines.x86_64_absolute import Operands, among
 
 U8 = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
@@ -68,19 +68,16 @@ def _section(one: Part, raw: U8, code: Code, found: Operands) -> list[tuple[Ints
     named = found.relative[rows]
     rows, targets = rows[named], targets[named]
     c = np.concatenate((raw, np.zeros(32, np.uint8)))
-    at = behind_prefixes(c, code.starts)
-    wide = _widths(c, code.starts, at)
+    wide = _widths(c, code.starts, found.at)
     lea = found.opcode[rows] == 0x8D
     none = np.zeros(0, np.int64)
     out = [(targets[~lea], wide[rows[~lea]], none)]
-    return out + _followed(found, _Shapes.of(c, code.starts, at), wide, rows[lea], targets[lea])
+    return out + _followed(found, _Shapes.of(c, code.starts, found), wide, rows[lea], targets[lea])
 
 
 def _widths(c: U8, starts: Ints, at: Ints) -> Ints:
     """How many bytes an instruction has in memory, if it has any; 16 where this is not worked out."""
-    half = np.zeros(len(at), bool)
-    for k in range(14):
-        half |= (starts + k < at) & (c[starts + k] == 0x66)
+    half = among(c, starts, at, 0x66)
     before = c[np.maximum(at - 1, 0)]
     full = (at > starts) & (before & 0xF8 == 0x48)
     first, second = c[at], c[at + 1]
@@ -107,8 +104,8 @@ class _Shapes:
     lost: Ints
 
     @classmethod
-    def of(cls, c: U8, starts: Ints, at: Ints) -> _Shapes:
-        skip, has = shape(c, at)
+    def of(cls, c: U8, starts: Ints, found: Operands) -> _Shapes:
+        at, skip, has = found.at, found.skip, found.has
         modrm = c[at + skip].astype(np.int64)
         before = c[np.maximum(at - 1, 0)]
         high = np.where((at > starts) & (before & 0xF0 == 0x40), before & 1, 0)
