@@ -21,7 +21,7 @@ from banbury.compare.corpus.trees import Node
 from banbury.compare.corpus.writers import jffs2, ubi
 from banbury.compare.corpus.writers.romdisks import cramfs, romfs
 from tests.equivalence.consumer_pairs_jffs2 import summarised
-from tests.equivalence.test_container_mutation import Case, accepted, twin_of, within
+from tests.equivalence.test_container_mutation import EVERY, Case, accepted, chosen, twin_of, within
 
 TREE = {
     "bin": Node(kind="dir", mode=0o755),
@@ -36,13 +36,13 @@ Free = Callable[[bytes, int, int], bool]
 
 def check(
     sample: bytes, positions: Iterable[int], free: Free, repair: Callable[[bytearray], None], *, values: int = 3,
-    exactly: bool = True,
+    exactly: bool = True, every: bool = True,
 ) -> None:  # fmt: skip
     """Change each byte to some values and hold the verdicts against ``free``; not ``exactly``: more may be refused.
-    Each also beside another difference, so that bytes show that nobody reads."""
+    Each also beside another difference, so that bytes show that nobody reads. ``every``: see :func:`chosen`."""
     rng = random.Random(11)
     wrong, some = [], 0
-    positions = [*positions]
+    positions = chosen(sample, positions, every)
     twin = twin_of(Case(name="", sample=sample, free=free, repair=repair))
     assert twin
     assert accepted(twin, sample)
@@ -65,7 +65,8 @@ def check(
     assert some
 
 
-def test_jffs2() -> None:
+@EVERY
+def test_jffs2(every: bool) -> None:
     """Times, versions of what is stated once, and one byte of padding; nothing else."""
     sample = jffs2.write(TREE, packed=False)
     nodes, at = [], 0
@@ -99,10 +100,11 @@ def test_jffs2() -> None:
                 return within(at - start, *spans) and not top
         return False
 
-    check(sample, [*range(used), *range(used, len(sample), 977)], free, repair)
+    check(sample, [*range(used), *range(used, len(sample), 977)], free, repair, every=every)
 
 
-def test_jffs2_summary() -> None:
+@EVERY
+def test_jffs2_summary(every: bool) -> None:
     """Nothing of a summary, with its checksums put right; of what it lists, what both state cannot change alone."""
     sample = summarised(jffs2.write(TREE, packed=False))
     at = sample.index(b"\x85\x19\x06\x20")
@@ -120,10 +122,11 @@ def test_jffs2_summary() -> None:
 
     end = at + 32 + sample[at + 32 : at + size].rstrip(b"\x85\x18\x02").index(b"\xff" * 8)
     places = [*range(node + 12, node + 60), *range(at, end + 8), *range(at + size - 12, at + size)]
-    check(sample, places, free, repair)
+    check(sample, places, free, repair, every=every)
 
 
-def test_ubi() -> None:
+@EVERY
+def test_ubi(every: bool) -> None:
     """Erase counters (30 bits) and sequence numbers (62 bits)."""
     volumes = [ubi.Volume(name="k", data=b"kernel" * 9, static=True), ubi.Volume(name="r", data=b"root" * 99)]
     sample = ubi.write(volumes)
@@ -147,11 +150,12 @@ def test_ubi() -> None:
         return within(place, (13, 16)) or (mapped and within(place, (104, 112)))
 
     places = [s + n for s in starts for n in (*range(128), *range(128, 700, 13), *range(700, ubi.PEB, 3001))]
-    check(sample, places, free, repair, values=2)
+    check(sample, places, free, repair, values=2, every=every)
 
 
+@EVERY
 @pytest.mark.parametrize("big", [False, True])
-def test_cramfs(big: bool) -> None:
+def test_cramfs(big: bool, every: bool) -> None:
     """The edition, the flag for explicit holes, and other headers of zlib for the same stream."""
     sample = cramfs(TREE, big=big, pad=64)
 
@@ -170,7 +174,7 @@ def test_cramfs(big: bool) -> None:
                 return word % 31 == 0 and word >> 8 & 15 == 8 and word >> 12 <= 7 and not word & 0x20
         return False
 
-    check(sample, range(len(sample)), free, repair, values=6)
+    check(sample, range(len(sample)), free, repair, values=6, every=every)
 
 
 def test_romfs() -> None:
@@ -200,7 +204,8 @@ def _total(raw: bytes | bytearray) -> int:
     return sum(words) & 0xFFFFFFFF
 
 
-def test_rpm() -> None:
+@EVERY
+def test_rpm(every: bool) -> None:
     """Time and host of the build, the files' times and inode numbers (where no two become one), the payload's flags."""
     sample = rpm(TREE)
     header = sample.index(b"\x8e\xad\xe8\x01", 100)
@@ -235,7 +240,7 @@ def test_rpm() -> None:
     rng = random.Random(5)
     places = sorted({*range(112), *rng.sample(range(112, body), 700), *range(tags[1096], tags[1096] + 8)})
     places += range(tags[1006], tags[1006] + 4)
-    check(sample, places, free, repair, values=1)
+    check(sample, places, free, repair, values=1, every=every)
 
 
 @pytest.mark.slow
