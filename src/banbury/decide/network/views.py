@@ -26,11 +26,10 @@ def catalogue(connection: duckdb.DuckDBPyConnection) -> None:
         ]
         for f in functions().values()
     ]
-    # One statement for all rows: a statement for each takes as long as loading a small inventory.
-    one = f"({', '.join('?' * (11 + len(PLANES)))})"
-    connection.execute(
-        f"INSERT INTO functions VALUES {', '.join([one] * len(rows))}", [cell for row in rows for cell in row]
-    )
+    # One parameter for each column: one for each cell takes longer than loading a small inventory.
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    cells = ", ".join(f"unnest(${number})" for number in range(1, len(columns) + 1))
+    connection.execute(f"INSERT INTO functions SELECT {cells}", columns)
 
 
 #: Tables that a query sees as they are.
