@@ -13,6 +13,7 @@ from banbury.compare.equivalence.recurse import Outcome, flatten
 from banbury.compare.equivalence.rules import rules
 from tests.equivalence import (  # noqa: F401 - they enter their pairs
     consumer_pairs,
+    consumer_pairs_dialects,
     consumer_pairs_ext,
     consumer_pairs_images,
     consumer_pairs_jffs2,

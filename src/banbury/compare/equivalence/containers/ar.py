@@ -19,7 +19,7 @@ from msgspec import Struct
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers import streams, tar
 from banbury.compare.equivalence.containers._ar_order import check_order
-from banbury.compare.equivalence.containers.contract import ANY_STREAM, EXACT, Comparator, Free, Place, Work
+from banbury.compare.equivalence.containers.contract import ANY_STREAM, EXACT, PACKAGE, Comparator, Free, Place, Work
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.tree import plain_name
 from banbury.formats.view import View
@@ -105,7 +105,7 @@ def _compare(work: Work) -> None:
             spans = [[Range(p.at, p.at + 16)] for p in (one, other)]
             work.account.explain("deb.compression", spans[0], spans[1], names)
         places = _place(work.place_a, one), _place(work.place_b, other)
-        work.member(other.name, *places, hints=[*own, ANY_STREAM])
+        work.member(other.name, *places, hints=[*own, ANY_STREAM, PACKAGE])
 
 
 def _check_stream(view: View, part: Part) -> None:

@@ -25,6 +25,8 @@ EXACT: Final = "exact"
 BYTES: Final = "bytes"
 #: A stream that may be compressed in another format on the other side.
 ANY_STREAM: Final = "any-stream"
+#: A part of a package, which the package's own tool reads.
+PACKAGE: Final = "package"
 #: What a kernel's decompressor unpacks: an image in memory, also where it begins as an ELF file does.
 KERNEL: Final = "kernel"
 _STEP: Final = 1 << 18

@@ -1,8 +1,8 @@
 """Tar archives (ustar, pax, GNU): the tree that extraction by root makes.
 
-Mode, owner (number and name), device, link and extended attributes are exact; times, order and blocking are free.
-Numbers must stand in one of the forms that archivers write. Sparse members, global headers and unknown types are
-refused.
+Mode, owner (number and name), device, link and extended attributes are exact; times, order and blocking are free, and
+so is the dialect where it says the same, but for what dpkg and opkg read. Numbers must stand in one of the forms that
+archivers write. Sparse members, global headers and unknown types are refused.
 
 Sources: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Interchange Format"; GNU tar manual, "Basic Tar Format".
 """
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers._polyglot import runs_from_its_start
-from banbury.compare.equivalence.containers.contract import EXACT, Comparator, Free, Place, Work, zero
+from banbury.compare.equivalence.containers.contract import EXACT, PACKAGE, Comparator, Free, Place, Work, zero
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.places import SECOND
 from banbury.compare.equivalence.tree import Node, Tree, compare_trees, plain_name
@@ -32,7 +32,11 @@ _TIMES: Final = frozenset(("mtime", "atime", "ctime"))
 _LAST: Final = 1 << 31  # seconds since 1970 that fit into 32 bits with a sign
 _LARGEST: Final = 8**11  # bytes, and more than eleven octal digits say
 _LONGEST: Final = 1 << 20  # bytes of a pax header or long name
-_CONTROL: Final = re.compile(rb"control\.tar(\.(gz|xz|zst|bz2|lzma))?")
+_PARTS: Final = re.compile(rb"(control|data)\.tar(\.(gz|xz|zst|bz2|lzma))?")
+_EXTENDED: Final = re.compile(rb"(.*/)?PaxHeaders(\.[0-9]+)?(/.*)?|\./\./@PaxHeader", re.DOTALL)
+_ORDER: Final = ("tar.mtime", "tar.pax-name", "tar.dialect", "tar.extended-times", "tar.long-name")
+_LONG: Final[dict[object, str]] = {b"L": "path", b"K": "linkpath"}
+_SYSTEM: Final = (b"", b"root", b"wheel")  # names of the owner that archivers give to long names
 
 
 class Header(Struct, kw_only=True):
@@ -128,8 +132,9 @@ def _device(raw: bytes, start: int, at: int, device: bool) -> int:
 class _Reader:
     """Reads one archive to its last byte."""
 
-    def __init__(self, view: View, base: int, spool: bool = False) -> None:
-        self.view, self.base, self.spool = view, base, spool
+    def __init__(self, view: View, base: int, spool: bool = False, *, exact: bool = True) -> None:
+        """``exact``: the forms in which names and times are stated count (see :func:`_compare`)."""
+        self.view, self.base, self.spool, self.exact = view, base, spool, exact
         self.tree = Tree()
         self.dialects: set[str] = set()
         self.blocking = Range(0, 0)
@@ -148,24 +153,26 @@ class _Reader:
 
     def _member(self, at: int) -> int:
         pax: dict[str, bytes] = {}
-        extra: dict[str, object] = {}
+        extra: dict[str, object] = {"extensions": 0}
         free: list[Free] = []
         head = read_header(self.view, at)
         while head.kind in (b"x", b"L", b"K"):
             body = self._body(head)
+            where = Range(head.at, body.end)
             if head.kind == b"x":
                 if pax:
                     raise Refused(f"header at {at}", "two pax headers for one member")
                 pax = _records(self.view.take(body.start, head.size), body.start)
-                extra |= {f"pax header's {n}": v for n, v in head.fixed().items()}
-                if head.mtime >= _LAST:
-                    extra["pax header's time"] = head.mtime  # as below
-                extra["pax header's name"] = re.sub(rb"PaxHeaders\.[0-9]+/", b"PaxHeaders/", head.name)
-                free.append(Free("tar.mtime", head.mtime, Range(head.at + 136, head.at + 148)))
-                free.append(Free("tar.pax-name", head.name, Range(head.at, head.at + 100)))
+                if not self.exact and _plain(head, pax):
+                    free.append(Free("tar.extended-times", (head.name, head.mode, head.mtime), where))
+                else:
+                    _extended(head, extra, free)
             else:
                 _long_name(self.view, head, body, pax)
-                extra |= {f"long name's {n}": v for n, v in (*head.fixed().items(), ("mtime", head.mtime))}
+                if not self.exact and _usual(head):
+                    free.append(Free("tar.long-name", (head.kind, head.mode, head.uname, head.gname), where))
+                else:
+                    extra |= {f"long name's {n}": v for n, v in (*head.fixed().items(), ("mtime", head.mtime))}
             at = _rounded(body.end)
             head = read_header(self.view, at)
         size = self._size(head, pax)
@@ -198,6 +205,10 @@ class _Reader:
         # A reader that passes over extended headers (BusyBox) takes what the member's own header says.
         own = {**head.fixed(), "path": head.name, "linkpath": head.link}
         hidden = {f"header's {n}": own[_OWN.get(n, n)] for n in pax if _OWN.get(n, n) in own}
+        for key in _usual_names(free):
+            if own[key] in (pax[key][:99], pax[key][:100]):  # as archivers write it
+                at = head.at + (0 if key == "path" else 157)
+                free.append(Free("tar.long-name", (key, hidden.pop(f"header's {key}")), Range(at, at + 100)))
         name, link = pax.pop("path", head.name), pax.pop("linkpath", head.link)
         if kind != "directory" and name.endswith(b"/"):  # GNU tar and libarchive make a directory of it
             raise Refused(f"header at {head.at}", f"a {kind} with the name of a directory")
@@ -219,6 +230,10 @@ class _Reader:
             extra["times that some readers cannot keep"] = (
                 late  # dpkg, and tar where time has 32 bits, end with an error
             )
+        if not self.exact:
+            free.append(Free("tar.dialect", head.dialect, Range(head.at + 257, head.at + 265)))
+            if self.view.u8(head.at + 345):
+                free.append(Free("tar.long-name", "prefix", Range(head.at + 345, head.at + 500)))
         start = head.at + BLOCK
         zero(self.view, start + size, _rounded(start + size), "padding")
         self.view.mem(start, size)
@@ -226,17 +241,11 @@ class _Reader:
             Node(
                 name=name,
                 kind=kind,
-                attributes={
-                    **fixed,
-                    **extra,
-                    **hidden,
-                    **{f"pax {n}": v for n, v in pax.items()},
-                    "extensions": len(free),
-                },
+                attributes={**fixed, **extra, **hidden, **{f"pax {n}": v for n, v in pax.items()}},
                 place=Place(self.base + start, size, self.spool) if kind == "file" else None,
-                free=tuple(free),
+                free=tuple(sorted(free, key=lambda field: _ORDER.index(field.rule))),
                 time=_changed(head.mtime, times),
-                hints=(EXACT,) if _CONTROL.fullmatch(plain_name(name)) else (),
+                hints=_hints(plain_name(name)),
             )
         )
 
@@ -251,6 +260,40 @@ def _changed(stated: int, times: tuple[tuple[str, bytes], ...]) -> object:
     return stated * SECOND + int(part.ljust(9, b"0")) if whole.isdigit() and int(whole) == stated else (stated, more)
 
 
+def _usual_names(free: list[Free]) -> list[str]:
+    """What GNU tar's members have stated as archivers write them."""
+    kinds = (f.value[0] for f in free if f.rule == "tar.long-name" and isinstance(f.value, tuple))
+    return [_LONG[kind] for kind in kinds]
+
+
+def _hints(name: bytes) -> tuple[str, ...]:
+    found = _PARTS.fullmatch(name)
+    return (*((EXACT,) if found[1] == b"control" else ()), PACKAGE) if found else ()
+
+
+def _plain(head: Header, pax: dict[str, bytes]) -> bool:
+    """Whether a pax header states times alone, and is itself as archivers write it."""
+    usual = head.mode in (0, 0o644) and not (head.uid or head.gid or head.uname or head.gname)
+    return usual and pax.keys() <= _TIMES and head.mtime < _LAST and _EXTENDED.fullmatch(head.name) is not None
+
+
+def _usual(head: Header) -> bool:
+    """Whether the header of a long name is as archivers write it."""
+    names = head.uname in _SYSTEM and head.gname in _SYSTEM
+    return names and head.mode in (0, 0o644) and not (head.uid or head.gid or head.mtime)
+
+
+def _extended(head: Header, extra: dict[str, object], free: list[Free]) -> None:
+    """Enter the header of a pax header."""
+    extra |= {f"pax header's {n}": v for n, v in head.fixed().items()}
+    if head.mtime >= _LAST:
+        extra["pax header's time"] = head.mtime  # as below
+    extra["pax header's name"] = re.sub(rb"PaxHeaders\.[0-9]+/", b"PaxHeaders/", head.name)
+    extra["extensions"] = 1
+    free.append(Free("tar.mtime", head.mtime, Range(head.at + 136, head.at + 148)))
+    free.append(Free("tar.pax-name", head.name, Range(head.at, head.at + 100)))
+
+
 def _rounded(at: int) -> int:
     return -(-at // BLOCK) * BLOCK
 
@@ -263,7 +306,7 @@ def _decimal(raw: bytes) -> int:
 
 def _long_name(view: View, head: Header, body: Range, into: dict[str, bytes]) -> None:
     raw = view.take(body.start, head.size)
-    key = "path" if head.kind == b"L" else "linkpath"
+    key = _LONG[head.kind]
     if head.name != b"././@LongLink" or raw[-1:] != b"\0" or b"\0" in raw[:-1] or key in into or len(raw) < 2:
         raise Refused(f"header at {head.at}", "a long name in another form than GNU tar's")
     into[key] = raw[:-1]
@@ -291,18 +334,24 @@ def _records(raw: bytes, start: int) -> dict[str, bytes]:
     return out
 
 
-def read_tree(view: View, base: int) -> tuple[Tree, set[str], Range]:
+def read_tree(view: View, base: int, *, exact: bool = True) -> tuple[Tree, set[str], Range]:
     """The tree of one archive, its dialects, and the zero bytes behind its end mark. ``base``: where the view starts
-    in the input that places refer to."""
-    reader = _Reader(view, base)
+    in the input that places refer to; ``exact``: the forms of names and times count."""
+    reader = _Reader(view, base, exact=exact)
     return reader.read(), reader.dialects, reader.blocking
 
 
 def _compare(work: Work) -> None:
     if any(runs_from_its_start(view) for view, _ in work.sides):
         raise Refused("archive", "its first bytes are a program's")
-    (a, dialects_a, tail_a), (b, dialects_b, tail_b) = (read_tree(v, p.start) for v, p in work.sides)
-    work.exactly("archive", {"dialect": sorted(dialects_a)}, {"dialect": sorted(dialects_b)})
+    # dpkg knows no pax headers, and opkg not all forms: what a package is made of states everything in the same form
+    exact = PACKAGE in work.hints
+    (a, dialects_a, tail_a), (b, dialects_b, tail_b) = (read_tree(v, p.start, exact=exact) for v, p in work.sides)
+    if not exact and any(plain_name(n) == b"debian-binary" for n in (*a.nodes, *b.nodes)):
+        exact = True
+        (a, dialects_a, tail_a), (b, dialects_b, tail_b) = (read_tree(v, p.start) for v, p in work.sides)
+    if exact:
+        work.exactly("archive", {"dialect": sorted(dialects_a)}, {"dialect": sorted(dialects_b)})
     if tail_a.end - tail_a.start != tail_b.end - tail_b.start:
         work.account.explain("tar.blocking", [tail_a], [tail_b])
     proved = {n: "deb.md5sums" for n in (*a.nodes, *b.nodes) if "md5sums" in work.hints and plain_name(n) == b"md5sums"}
