@@ -26,6 +26,17 @@ def distinct(values: npt.NDArray[np.int64]) -> Ints:
     return out
 
 
+def runs(*columns: Ints) -> tuple[Ints, Ints]:
+    """Where equal rows begin and end that stand one behind the other."""
+    other = np.zeros(max(len(columns[0]) - 1, 0), bool)
+    for column in columns:
+        other |= column[1:] != column[:-1]
+    edges = np.flatnonzero(other) + 1
+    if not len(columns[0]):
+        return edges, edges
+    return np.append(0, edges), np.append(edges, len(columns[0]))
+
+
 def table(numbers: Iterable[int] | Ints, size: int = 256) -> npt.NDArray[np.bool_]:
     """For each number below ``size`` whether it is one of ``numbers``: ``table(...)[values]`` tells it of many."""
     out = np.zeros(size, bool)

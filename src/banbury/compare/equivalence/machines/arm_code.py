@@ -16,6 +16,8 @@ from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.a32 import Decoded, decode_a32
+from banbury.compare.equivalence.machines.arm_nodes import Nodes
+from banbury.compare.equivalence.machines.calls import NARROW
 from banbury.compare.equivalence.machines.flow import spread
 from banbury.compare.equivalence.machines.t32 import decode_t32, under_condition
 from banbury.compare.equivalence.model import Range
@@ -237,23 +239,39 @@ class Body:
         return out[: self.count]
 
     def _reach(self, roots: Ints, literals: Flags) -> None:
-        at = roots
+        """Find what is reached, in waves: wide ones by array operations, narrow ones node by node."""
+        at, few = roots.tolist(), self._nodes(literals)
         for _ in range(_MOST_STEPS):
-            at = at[(at >= 0) & (self.place[at] < self.size)]
-            at = distinct(at[~self.reached[at] & ~literals[self.place[at] // 2]])
-            if not len(at):
+            if len(at) < NARROW:
+                at, more, branches = few.step(at)
+            else:
+                at, more, branches = self._step(np.array(at, np.int64), literals)
+            if not at:
                 return
-            self.reached[at] = True
-            self._condition(at)
-            more = [self.next[at[self.all.falls[at]]], self.leads[at], spread(*self.thrown, at)[1]]
-            for branch in at[self.all.jumps[at] | (self.all.tables[at] > 0)].tolist():
+            for branch in branches:
                 if branch < 12 and self.thumb[branch]:
-                    raise self.refuse("a table of branches whose size is not known", at[:1])
+                    raise self.refuse("a table of branches whose size is not known", np.array(at[:1]))
                 if branch not in self.tables:
                     self.tables[branch] = self._table(branch)
-                more.append(self.tables[branch][0])
-            at = np.concatenate(more)
+                more += self.tables[branch][0].tolist()
+            at = more
         raise Refused(self.part.name, "its paths are too long to follow")
+
+    def _step(self, at: Ints, literals: Flags) -> tuple[list[int], list[int], list[int]]:
+        """See :meth:`Nodes.step`."""
+        at = at[(at >= 0) & (self.place[at] < self.size)]
+        at = distinct(at[~self.reached[at] & ~literals[self.place[at] // 2]])
+        self.reached[at] = True
+        self._condition(at)
+        more = self.next[at[self.all.falls[at]]], self.leads[at], spread(*self.thrown, at)[1]
+        branches = at[self.all.jumps[at] | (self.all.tables[at] > 0)]
+        return at.tolist(), np.concatenate(more).tolist(), branches.tolist()
+
+    def _nodes(self, literals: Flags) -> Nodes:
+        return Nodes(
+            self.size, self.place, literals, self.reached, self.under, self.next, self.leads,
+            (self.all.falls, self.all.writes, self.all.jumps, self.all.tables), self.thrown,
+        )  # fmt: skip
 
     def throw(self, sites: list[tuple[int, int, int]]) -> None:
         """Calls within some places may go on at a landing pad, in their own instruction set. ``sites``: where each

@@ -29,6 +29,7 @@ NEVER = frozenset({
     "__cxa_throw_bad_array_new_length", "__cxa_end_cleanup", "_ZSt9terminatev",
 })  # fmt: skip
 _MOST_STEPS = 20_000
+NARROW = 32  # nodes of a graph that are looked at one by one rather than by array operations
 
 
 @dataclass(frozen=True)
@@ -66,35 +67,78 @@ def kept(paths: Paths) -> W:
     return _solved(paths, first, last, block, clean, value)
 
 
-def _solved(paths: Paths, first: Ints, last: Ints, block: Ints, clean: W, value: W) -> W:
-    """The least solution, by blocks that go from ``first`` to ``last``; all bits where it takes too long."""
-    size = len(paths.writes)
-    callee = paths.called[last]
-    entry = np.where(callee >= 0, block[np.maximum(callee, 0)], -1)
-    follows = paths.falls[last] & (last + 1 < size)
-    into = np.concatenate((block[paths.targets], np.flatnonzero(follows) + 1))
-    origin = np.concatenate((block[paths.sources], np.flatnonzero(follows)))
-    plain = (entry[origin] < 0) | (into != origin + 1)  # not the way back from a call
-    callers = np.flatnonzero((entry >= 0) & follows)
-    order = np.argsort(into[plain], kind="stable")
-    to, source = into[plain][order], origin[plain][order]
-    by_entry = callers[np.argsort(entry[callers], kind="stable")]
-    entries = entry[by_entry]
-    changed = np.flatnonzero(value)
-    for _ in range(_MOST_STEPS):
-        if not len(changed):
-            break
-        index, back = spread(to, source, changed)
-        returned = np.concatenate((spread(entries, by_entry, changed)[1], changed[changed > 0] - 1))
-        returned = returned[(entry[returned] >= 0) & follows[returned]]
+class _Equations:
+    """Those of the blocks that go from ``first`` to ``last``; ``value``: what is known of each so far. What changes is
+    worked out in waves: wide ones by array operations, narrow ones, which are many where calls stand in a row, one by
+    one."""
+
+    def __init__(self, paths: Paths, first: Ints, last: Ints, block: Ints, clean: W, value: W) -> None:
+        callee = paths.called[last]
+        self.clean, self.value = clean, value
+        self.entry = np.where(callee >= 0, block[np.maximum(callee, 0)], -1)
+        self.follows = paths.falls[last] & (last + 1 < len(paths.writes))
+        after = np.flatnonzero(self.follows)
+        into = np.concatenate((block[paths.targets], after + 1))
+        origin = np.concatenate((block[paths.sources], after))
+        plain = (self.entry[origin] < 0) | (into != origin + 1)  # not the way back from a call
+        callers = np.flatnonzero((self.entry >= 0) & self.follows)
+        order = np.argsort(into[plain], kind="stable")
+        self.to, self.source = into[plain][order], origin[plain][order]
+        self.by_entry = callers[np.argsort(self.entry[callers], kind="stable")]
+        self.entries = self.entry[self.by_entry]
+        rows = np.arange(len(first) + 1)
+        self.views = tuple(
+            column.data
+            for column in (
+                value, clean, self.entry, self.follows, np.searchsorted(self.to, rows), self.source,
+                np.searchsorted(self.entries, rows), self.by_entry,
+            )
+        )  # fmt: skip
+
+    def wide(self, changed: Ints) -> Ints:
+        """The blocks whose value changes because those of some have."""
+        entry, value, clean = self.entry, self.value, self.clean
+        index, back = spread(self.to, self.source, changed)
+        returned = np.concatenate((spread(self.entries, self.by_entry, changed)[1], changed[changed > 0] - 1))
+        returned = returned[(entry[returned] >= 0) & self.follows[returned]]
         touched = distinct(np.concatenate((back, returned)))
         before = value[touched]
         np.bitwise_or.at(value, back, value[changed[index]] & clean[back])
         value[returned] |= value[entry[returned]] & value[returned + 1] & clean[returned]
-        changed = touched[value[touched] != before]
+        changes: Ints = touched[value[touched] != before]
+        return changes
+
+    def narrow(self, changed: list[int]) -> list[int]:
+        """The same of a few."""
+        value, clean, entry, follows, low, source, called, callers = self.views
+        before: dict[int, int] = {}
+        for now, block in [(value[block], block) for block in changed]:
+            for back in source[low[block] : low[block + 1]]:
+                before.setdefault(back, value[back])
+                value[back] |= now & clean[back]
+        returned = [x for block in changed for x in callers[called[block] : called[block + 1]]]
+        returned += [block - 1 for block in changed if block > 0]
+        returned = [x for x in returned if entry[x] >= 0 and follows[x]]
+        for back, now in [(x, value[entry[x]] & value[x + 1] & clean[x]) for x in returned]:
+            before.setdefault(back, value[back])
+            value[back] |= now
+        return [block for block, old in before.items() if value[block] != old]
+
+
+def _solved(paths: Paths, first: Ints, last: Ints, block: Ints, clean: W, value: W) -> W:
+    """The least solution, by blocks that go from ``first`` to ``last``; all bits where it takes too long."""
+    equations = _Equations(paths, first, last, block, clean, value)
+    changed = np.flatnonzero(value).tolist()
+    for _ in range(_MOST_STEPS):
+        if not changed:
+            break
+        if len(changed) < NARROW:
+            changed = equations.narrow(changed)
+        else:
+            changed = equations.wide(np.array(changed, np.int64)).tolist()
     else:
         value[:] = ALL
-    out = np.zeros(size, np.uint32)
+    out = np.zeros(len(paths.writes), np.uint32)
     out[first] = value
     return out
 

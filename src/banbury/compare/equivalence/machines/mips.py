@@ -343,7 +343,7 @@ class Mips(Machine):
         used = ((ops.reads >> np.uint64(GP)) & np.uint64(1) != 0) | ops.call
         out: Mask = np.zeros(len(written), bool)
         for index, row in enumerate(written.tolist()):
-            if ops.kind[row] == LOAD and not np.isin(ops.rs[row], [SP, FP]):
+            if ops.kind[row] == LOAD and int(ops.rs[row]) not in (SP, FP):
                 out[index] = Mips._only_leaves(ops, used, row + 1)
         return out
 

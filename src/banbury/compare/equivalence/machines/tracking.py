@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from banbury.compare.equivalence.arrays import distinct
+from banbury.compare.equivalence.arrays import distinct, runs
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.machines.operations import (
     ADD,
@@ -251,10 +251,15 @@ class Tracking:
         return out
 
     def _enter(self, key: Ints, new: Ints) -> Ints:
+        """Enter values into places, those of one place one after the other; returns the places that changed."""
         changed = []
-        while len(key):
-            _, first = np.unique(key, return_index=True)
-            here, value = key[first], new[first]
+        order = np.argsort(key, kind="stable")
+        key, new = key[order], new[order]
+        at, stop = runs(key)
+        begins, ends = runs(key, new)
+        after = np.repeat(ends, ends - begins)  # behind equal values in one place
+        while len(at):
+            here, value = key[at], new[at]
             old = self.state[here].astype(np.int64)
             clash = (old >= 0) & (old != value)
             if clash.any():
@@ -263,9 +268,8 @@ class Tracking:
             different = value != old
             self.state[here[different]] = value[different]
             changed.append(here[different])
-            rest = np.ones(len(key), bool)
-            rest[first] = False
-            key, new = key[rest], new[rest]
+            at = np.where(value == new[at], after[at], at + 1)  # what is there already changes nothing
+            at, stop = at[at < stop], stop[at < stop]
         return distinct(np.concatenate(changed)) if changed else np.zeros(0, np.int64)
 
     def _meet(self, old: Ints, new: Ints) -> Ints:
@@ -299,14 +303,15 @@ class Tracking:
         into = np.zeros(ops.count, np.int64)
         alive = ~self._padding()
         for follow in ops.next:
-            np.add.at(into, follow[(follow >= 0) & alive], 1)
+            into += np.bincount(follow[(follow >= 0) & alive], minlength=ops.count)
         for targets in self.extra.values():
             into[targets] += 1
-        arrived = np.bincount(keys, minlength=len(self.state)).reshape(-1, PLACES)
-        doubt: Flags = (arrived < into[:, None]) & (arrived > 0)
+        arrived = np.sort(keys)
+        first, end = runs(arrived)
+        self.doubt = np.zeros(len(self.state), bool)
+        self.doubt[arrived[first][end - first < into[arrived[first] // PLACES]]] = True
         if ops.through >= 0:
-            doubt[ops.entry, ops.through] = False
-        self.doubt = doubt.ravel()
+            self.doubt[np.flatnonzero(ops.entry) * PLACES + ops.through] = False
         held = np.flatnonzero(self.state >= 0)
         stale = self.values.table[self.state[held].astype(np.int64), 0] >= STALE if len(held) else held > 0
         self.doubt[held[stale]] = True
