@@ -199,13 +199,16 @@ class _Comparer:
         """A row for each unit, in order, with contents compared in batches."""
         rows: list[Row] = []
         waiting: dict[str, tuple[int, list[Row]]] = {}  # by build record: those are compared together
-        counts = Counter((pairing.partners(unit.tree), unit.key) for unit in units)
+        together = {unit.tree: pairing.together(unit.tree) for unit in units}
+        counts = Counter((together[unit.tree], unit.key) for unit in units)
         met: Counter[tuple[tuple[int, ...], Key]] = Counter()
         for unit in units:
-            key = pairing.partners(unit.tree), unit.key
+            key = together[unit.tree], unit.key
             found = counterparts.of(unit, met[key], counts[key])
             met[key] += 1
             how, other, artefact = found.how, found.unit, found.artefact
+            if unit.opened and how != "path":
+                continue  # what is in it is looked at
             builder = self._builders[artefact] if how in ("path", "content") else ""
             row = Row(
                 unit=unit,

@@ -12,6 +12,7 @@ from banbury.compare.rebuilds.matching import Key, Unit
 from banbury.compare.rebuilds.pairing import Pairing
 from banbury.model.tree import Kind
 
+_MOST: Final = 256  # rebuilt things of one path that are told apart
 _FILES: Final = (Kind.FILE, Kind.HARDLINK, Kind.CHUNK)
 
 
@@ -67,8 +68,10 @@ class Counterparts:
 
     def _by_path(self, unit: Unit, found: list[tuple[Unit, int]], nth: int, count: int) -> Found:
         self._used.update(f.node.id for f, _ in found)
+        if len(found) > _MOST:
+            return Found("path", *found[0]) if _one(found) else Found("several", *found[0])
         native = [(f, a) for f, a in found if not self._pairing.foreign(unit.tree, f.tree)]
-        stray, native = not native, native or found
+        stray, native = not native, _stating(native or found)
         if _one(native):
             return Found("path", *native[0], stray)
         if len({artefact for _, artefact in native}) > 1:
@@ -93,6 +96,19 @@ class Counterparts:
             met = number in self._used or (unit.node.sha256 and unit.node.sha256 in self._met)
             if not met and unit.node.kind is not Kind.CHUNK:
                 yield unit, artefact
+
+
+def _stating(found: list[tuple[Unit, int]]) -> list[tuple[Unit, int]]:
+    """Those of some units of one path that state the most: what a folder was handed in with has no owners and modes,
+    and is not another thing for that."""
+    if len(found) < 2:
+        return found
+    full = [f for f in found if f[0].node.mode >= 0]
+    return full + [f for f in found if f[0].node.mode < 0 and not any(_same(f[0], g[0]) for g in full)]
+
+
+def _same(one: Unit, other: Unit) -> bool:
+    return thing(one)[:4] == thing(other)[:4]
 
 
 def _one(found: list[tuple[Unit, int]]) -> bool:

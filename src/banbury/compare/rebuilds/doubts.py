@@ -8,7 +8,6 @@ not shown to be equivalent until the manifest says which is right.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Final
@@ -20,7 +19,9 @@ from banbury.model.rebuild import FileSystem, NotCompared
 
 _NAMED: Final = 5
 _MOST: Final = 20  # doubts about one file system
-_SAY: Final = "file_systems or partly_in of the rebuild can say it"
+_SAY: Final = "file_systems or partly_in of the rebuild can say it, or a rebuild of that file system"
+#: Forms of rebuilds that go into any file system.
+_ANYWHERE: Final = (Form.PACKAGE, Form.PLACED)
 
 
 class Doubts:
@@ -59,6 +60,8 @@ class Doubts:
 
     def _devices(self, tree: Tree) -> Iterator[str]:
         """What a tree shares with a rebuilt one of links and devices alone, which makes it no copy."""
+        if self._own(tree):
+            return
         for rebuilt in self._unstated(self._pairing.sharing(tree)):
             shared = rebuilt.names & tree.names
             lacked = rebuilt.names - tree.names
@@ -87,23 +90,26 @@ class Doubts:
 
     def _copy(self, tree: Tree) -> Iterator[str]:
         """A tree with less than half of a rebuilt one, or a small one with a part of what a large one has."""
-        own = {r.number for r in self._own(tree)}
-        explained = self._explained(tree)
+        own = self._own(tree)
         for rebuilt in self._unstated(self._pairing.sharing(tree)):
             if tree in self._answered(rebuilt) or self._pairing.foreign(tree.number, rebuilt.number):
                 continue
             shared, lacked = rebuilt.regular & tree.regular, rebuilt.names - tree.names
+            if own:  # it is more than what a kernel brings with it
+                shared = rebuilt.names & tree.names
             if not self._answered(rebuilt):  # what no file system has is left out of the image
                 lacked = frozenset(name for name in lacked if self._pairing.having(name))
-            if lacked and not all(explained[name] > (rebuilt.number in own) for name in shared):
+            if lacked and shared and not shared <= self._explaining(tree, own, rebuilt):
                 yield (
                     f"{_named(lacked)} are not in {tree.place}, which has {_count(shared)} of the same: "
                     f"nothing says whether it should have all of {rebuilt.place} ({_SAY})"
                 )
 
-    def _explained(self, tree: Tree) -> Counter[str]:
-        """How many of the rebuilt trees that a tree has for itself have each of its names."""
-        return Counter(name for r in self._own(tree) for name in r.names & tree.names)
+    def _explaining(self, tree: Tree, own: list[Tree], rebuilt: Tree) -> frozenset[str]:
+        """The names that a tree has from others of its own than a rebuilt one, and than what is a part of that (a
+        package that was handed in beside the system it is in)."""
+        others = (r for r in own if r is not rebuilt and (r.form is Form.SYSTEM or not r.names <= rebuilt.names))
+        return frozenset().union(*(r.names & tree.names for r in others))
 
     def _own(self, tree: Tree) -> list[Tree]:
         """The rebuilt trees that a shipped one is most like or answers for."""
@@ -129,35 +135,43 @@ class Doubts:
         elsewhere in the image, it has as much of the rebuilds as they are large, and none of their files is another
         rebuild's in it. A system that is said to be made of parts need not have more."""
         own = [r for r in self._own(tree) if tree.number not in self._partial(r)]
-        if tree.archive or not own or any(r.form is Form.SYSTEM for r in own):
+        partners = self._pairing.partners(tree.number)
+        if tree.archive or not own or any(r.form is Form.SYSTEM and r.number in partners for r in own):
             return
-        held = frozenset().union(*(r.names for r in own))
-        matched = len(held & tree.names)
-        found = [
-            r
-            for r in self._unstated(self._pairing.rebuilt.values())
-            if r.form is not Form.SYSTEM and self._pairing.asked(tree, r) and 0 < len(r.regular) <= matched
-            and tree not in (homes := self._answered(r)) and homes
-            and r.names.isdisjoint(tree.names) and r.names.isdisjoint(held)
-        ]  # fmt: skip
+        explained = frozenset().union(*(r.names & tree.names for r in own))
+        unstated = self._unstated(self._pairing.rebuilt.values())
+        found = [r for r in unstated if r.form is not Form.SYSTEM and self._absent(tree, r, own, explained)]
         if found:
             more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-            places = ", ".join(r.place for r in found[:_NAMED])
-            homes = self._answered(found[0])
+            places = ", ".join(f"{r.place} (in {self._answered(r)[0].place})" for r in found[:_NAMED])
             yield (
-                f"{tree.place} has nothing of {places}{more}, which {'is' if len(found) == 1 else 'are'} in "
-                f"{homes[0].place}: nothing says which of the two it belongs into ({_SAY})"
+                f"{tree.place} has nothing of {places}{more}: nothing says whether it should "
+                f'({_SAY}, such as file_systems = ["{self._answered(found[0])[0].where}"])'
             )
+
+    def _absent(self, tree: Tree, rebuilt: Tree, own: list[Tree], explained: frozenset[str]) -> bool:
+        """Whether a tree has nothing of a rebuilt one, and could be what that belongs into. An archive or folder is too
+        large for a tree that has less of the rebuilds; it is then a file system of its own."""
+        homes = self._answered(rebuilt)
+        left = rebuilt.names - explained
+        if not homes or tree in homes or not left or not self._pairing.asked(tree, rebuilt):
+            return False
+        if not left.isdisjoint(tree.names):
+            return False
+        if rebuilt.form in _ANYWHERE:
+            return True
+        small = len(rebuilt.files) <= len(explained)
+        return small and not any(self._pairing.conflicting(rebuilt, r) for r in own)
 
     def _stray(self, tree: Tree) -> Iterator[str]:
         """Files of a rebuilt tree that another shipped one is most like: that may be a package, or another system."""
         native = [r for r in self._pairing.sharing(tree) if not self._pairing.foreign(tree.number, r.number)]
-        offered = Counter(name for r in native for name in r.names & tree.names)
-        for one in self._unstated(native):
-            if one.form in (Form.PACKAGE, Form.PLACED) or not self._pairing.anothers(tree.number, one.number):
-                continue
-            mixed = frozenset(name for name in one.names & tree.names if offered[name] == 1)
-            if mixed and any(name not in one.names for name in offered):
+        others = [r for r in native if self._pairing.anothers(tree.number, r.number)]
+        offered = frozenset().union(*(r.names & tree.names for r in native if r not in others or r.form in _ANYWHERE))
+        every = frozenset().union(*(r.names & tree.names for r in native))
+        for one in self._unstated(others):
+            mixed = (one.names & tree.names) - offered
+            if one.form not in _ANYWHERE and mixed and not every <= one.names:
                 yield (
                     f"{_named(mixed)} are in {tree.place}, and are of {one.place}, which another file system is most "
                     f"like: nothing says that they belong there too ({_SAY})"

@@ -12,7 +12,7 @@ from typing import Final
 from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.rebuilds.counterparts import thing
 from banbury.compare.rebuilds.matching import Unit
-from banbury.compare.rebuilds.outcomes import changes, outcome
+from banbury.compare.rebuilds.outcomes import LABELS, changes, outcome
 from banbury.compare.rebuilds.pairing import Pairing
 from banbury.compare.rebuilds.stating import Row
 from banbury.compare.rebuilds.trees import ROOT, Tree
@@ -31,6 +31,20 @@ class Folders:
     def of(self, tree: Tree) -> tuple[list[Row], list[NotCompared]]:
         """The folders of a shipped tree that differ; and what of them nothing could be said of."""
         native = self._pairing.native(tree)
+        marked = [
+            self._marked(unit) for path, unit in tree.folders.items() if _rights(unit) and not _stated(native, unit)
+        ]
+        rows, left = self._listed(tree, native)
+        known = {row.unit.node.id for row in rows}
+        return [*rows, *(row for row in marked if row.unit.node.id not in known)], left
+
+    def _marked(self, unit: Unit) -> Row:
+        """A folder with extended attributes of which no rebuild says anything: rights, or what an overlay hides."""
+        out = outcome(unit, "nothing", None, self._both)
+        out.changes = [Change(what=f"xattr {name}", a="none", b=value) for name, value in _rights(unit)]
+        return Row(unit=unit, how="nothing", other=None, outcome=out)
+
+    def _listed(self, tree: Tree, native: list[Tree]) -> tuple[list[Row], list[NotCompared]]:
         if not native or (not tree.folders and not tree.implied):
             return [], []
         if tree.number not in self._pairing.corresponding:  # the kernel's own initramfs: dev and root, of other modes
@@ -40,19 +54,19 @@ class Folders:
         main = [r for r in native if r.number in partners]
         stating = [r for r in main or native if len(r.units) > 1 or not r.loose]  # one file speaks of no folder
         whole = all(r.whole for r in stating) and any(r.folders for r in stating)
+        stating_main, stating_any = _by_path(tree, main), _by_path(tree, native)
+        implied = frozenset().union(*(r.implied & tree.folders.keys() for r in native))
         rows: list[Row] = []
         unstated, unclear = [], []
         for path, unit in tree.folders.items():
-            stated = [(r, us) for r in main if (us := _at(r, path))] or [
-                (r, us) for r in native if (us := _at(r, path))
-            ]
+            stated = stating_main.get(path) or stating_any.get(path, [])
             if stated:
                 listed = _listed(tree.listings(path))
                 if row := self._compared(listed, stated):
                     rows.append(row)
                 elif any(list(map(thing, us)) != list(map(thing, stated[0][1])) for _, us in stated):
                     unclear.append(path)
-            elif path == ROOT or not tree.alone(path) or not whole or any(path in r.implied for r in native):
+            elif path == ROOT or not tree.alone(path) or not whole or path in implied:
                 unstated.append(path)
             else:
                 rows.append(
@@ -90,6 +104,24 @@ class Folders:
             artefact=tree.artefact,
             builder=self._builders[tree.artefact],
         )
+
+
+def _rights(unit: Unit) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in sorted(unit.node.xattrs.items()) if not name.startswith(LABELS)]
+
+
+def _stated(native: list[Tree], unit: Unit) -> bool:
+    """Whether a rebuilt tree has a folder with the same rights."""
+    return any(unit.path in tree.folders and _rights(tree.folders[unit.path]) == _rights(unit) for tree in native)
+
+
+def _by_path(tree: Tree, others: list[Tree]) -> dict[str, list[tuple[Tree, list[Unit]]]]:
+    """What rebuilt trees have at the paths of the folders of a shipped one."""
+    found: dict[str, list[tuple[Tree, list[Unit]]]] = {}
+    for other in others:
+        for path in tree.folders.keys() & (other.folders.keys() | other.units.keys()):
+            found.setdefault(path, []).append((other, _at(other, path)))
+    return found
 
 
 def _at(tree: Tree, path: str) -> list[Unit]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from msgspec import structs
 
 from banbury.compare.rebuilds.homes import stated_homes
-from banbury.compare.rebuilds.leftout import descriptions
 from banbury.compare.rebuilds.matching import Match, Trees, Unit, plain_path
+from banbury.compare.rebuilds.packages import Packages, packages
 from banbury.compare.rebuilds.pairing import Pairing
 from banbury.compare.rebuilds.trees import Tree, formed, grown
 from banbury.model.evaluation import File, Node
 from banbury.model.release import Release
+from banbury.model.tree import Kind
 
 
 class Gathered:
@@ -22,7 +23,7 @@ class Gathered:
     def __init__(self, release: Release, trees: Trees, files: Mapping[str, File]) -> None:
         self._artefacts, self._trees, self._files = release.artefacts, trees, files
         self._found: dict[int, list[Unit]] = {}
-        self.about: set[int] = set()
+        self.about: frozenset[int] = frozenset()
 
     def paired(self, taken: list[tuple[Match, list[int]]]) -> tuple[Pairing, dict[int, list[str]]]:
         """The trees of the images and of the rebuilds that they are compared with; and what of the manifest's word on
@@ -30,11 +31,14 @@ class Gathered:
         of = {match.image: used for match, used in taken}
         shipped, rebuilt = self._all_trees(taken)
         listed, nodes = self._artefacts, self._trees.nodes
-        for index in {i for used in of.values() for i in used}:
-            self.about |= descriptions(self._trees.below(self._trees.roots[index]), self._files)
-        packages = {nodes[n].parent for n in self.about}
+        found = [
+            packages(self._trees.below(self._trees.roots[i]), self._files)
+            for i in {i for used in of.values() for i in used}
+        ]
+        known = Packages(*(frozenset().union(*sets) for sets in ((p.about for p in found), (p.data for p in found))))
+        self.about = known.about
         placed = frozenset(self._trees.roots[i].id for i, a in enumerate(listed) if a.place and not a.tree)
-        formed(rebuilt, nodes, {p for p in packages if _packs(p, nodes)}, placed)
+        formed(rebuilt, nodes, known, placed)
         homes, problems = stated_homes(listed, shipped, rebuilt, nodes, of)
         return Pairing(shipped, rebuilt, of, homes), problems
 
@@ -49,8 +53,8 @@ class Gathered:
         return shipped, list(rebuilt.values())
 
     def _grown(self, index: int) -> list[Tree]:
-        place = self._artefacts[index].place
-        return grown(self.units(index), index, self._trees.nodes, place=place)
+        listed = self._artefacts[index]
+        return grown(self.units(index), index, self._trees.nodes, loose=bool(listed.place), folder=listed.tree)
 
     def units(self, index: int) -> list[Unit]:
         """The units of one artefact; the files of a folder that was handed in lie in one tree."""
@@ -60,10 +64,23 @@ class Gathered:
             if artefact.tree:
                 first = self._trees.roots[next(i for i, a in enumerate(self._artefacts) if a.tree == artefact.tree)]
                 found = (structs.replace(unit, tree=first.id) for unit in found)
-            self._found[index] = list(found)
+            self._found[index] = _linked(list(found))
         return self._found[index]
 
 
-def _packs(number: int, nodes: Sequence[Node]) -> bool:
-    """Whether a node that holds a description of a package is the package: it holds what says its format as well."""
-    return any(plain_path(n.name) == "debian-binary" for n in nodes[number + 1 : number + 9] if n.parent == number)
+def _linked(units: list[Unit]) -> list[Unit]:
+    """Units with each hard link as the file that it is, for what has no hard links lists it as that."""
+    if not any(unit.node.kind is Kind.HARDLINK for unit in units):
+        return units
+    named = {(unit.tree, unit.path): unit.node for unit in units if unit.node.kind is Kind.FILE}
+    return [_file(unit, named) if unit.node.kind is Kind.HARDLINK else unit for unit in units]
+
+
+def _file(unit: Unit, named: Mapping[tuple[int, str], Node]) -> Unit:
+    """A hard link as the file of its tree that it leads to, with the attributes of that; itself, if there is none."""
+    node = unit.node
+    target = named.get((unit.tree, plain_path(node.link)))
+    if target is None or (node.sha256 and node.sha256 != target.sha256):
+        return unit
+    place = {"id": node.id, "name": node.name, "locator": node.locator, "where": node.where}
+    return structs.replace(unit, node=structs.replace(target, **place))

@@ -49,11 +49,12 @@ def stated_homes(
     for index in sorted({i for used in of.values() for i in used}):
         artefact, trees = artefacts[index], by_artefact.get(index, [])
         listed = artefact.file_systems, artefact.partly_in
-        if not any(listed):
+        if not any(listed) or (artefact.tree and not trees):  # a folder's tree is its first file's
             continue
         images = {image for image, used in of.items() if index in used}
-        known = {name: [t.number for t in found if t.artefact in images] for name, found in places.items()}
-        unknown = [name for name in (*listed[0], *listed[1]) if not known.get(name)]
+        wanted = dict.fromkeys((*listed[0], *listed[1]))
+        known = {name: [t.number for t in places.get(name, ()) if t.artefact in images] for name in wanted}
+        unknown = [name for name in wanted if not known[name]]
         one = bool(trees) and sum(t.form is Form.SYSTEM for t in trees) < 2
         for image in images:
             if unknown:

@@ -13,8 +13,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from banbury.compare.rebuilds.matching import Unit, plain_path
-from banbury.model.evaluation import File, Node
+from banbury.compare.rebuilds.matching import Unit
+from banbury.model.evaluation import File
 from banbury.model.rebuild import LeftOut
 from banbury.model.tree import Kind
 
@@ -35,8 +35,6 @@ _PROTECTION: Final = re.compile(
 _CONFIGURATION: Final = re.compile(r"(?:^|/)etc/|\.(?:conf|cfg|ini|rules|toml)$")
 _PROGRAM: Final = re.compile(r"(?:^|/)s?bin/|\.(?:so(?:\.[0-9.]+)?|ko|py|pyc|lua|pl|sh|php|cgi|jar|js)$")
 _PROGRAM_KINDS: Final = frozenset(("elf", "pe", "script", "php", "pyc", "java-class", "dex", "lua-bytecode", "wasm"))
-#: The largest ``debian-binary``, in bytes.
-_FORMAT: Final = 16
 _DEVELOPMENT: Final = re.compile(r"\.(?:a|la|o|h|pc|map|debug)$|/\.build-id/|(?:^|/)usr/lib/debug/")
 
 
@@ -86,23 +84,3 @@ def left_out(missing: Iterable[Missing], files: Mapping[str, File]) -> list[Left
         for gone in missing
     ]
     return sorted(rows, key=lambda row: (order.index(row.sort), row.path, row.lacks, row.node))
-
-
-def descriptions(nodes: list[Node], files: Mapping[str, File]) -> set[int]:
-    """The nodes that describe a package and are not installed: the members of its control archive, its format. A
-    control archive holds ``control`` and no folders, so that no tree of files is taken for one."""
-    below: dict[int, list[Node]] = {}
-    for node in nodes:
-        below.setdefault(node.parent, []).append(node)
-    found = {n.id for n in nodes if plain_path(n.name) == "debian-binary" and n.size <= _FORMAT}
-    for parent in {n.parent for n in nodes if n.parent >= 0 and plain_path(n.name) == "control"}:
-        members = below[parent]
-        flat = not any("/" in plain_path(n.name) for n in members)
-        if flat and any(plain_path(n.name) == "control" and _describes(n, files) for n in members):
-            found.update(n.id for n in members)
-    return found
-
-
-def _describes(node: Node, files: Mapping[str, File]) -> bool:
-    known = files.get(node.sha256)
-    return any(f.get("fact") == "package.control" for f in (*node.facts, *(known.facts if known else ())))

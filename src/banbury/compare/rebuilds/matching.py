@@ -30,6 +30,11 @@ class Match(Struct, frozen=True):
     parts: list[int]
 
 
+#: Formats that hold more than headers around what comes out of them: code (kernels, scripts that unpack what stands
+#: behind them), properties that something boots by. What stands around the parts of an image as a whole is told of.
+_OWN: Final = frozenset(
+    ("image", "bzimage", "zimage", "linux-image", "efi-zboot", "linux-kernel", "egon", "fdt", "android-boot")
+)
 #: How a piece of an image is reached: whether by a format or a name, which, and the how manieth of those.
 Steps = tuple[tuple[bool, str, int], ...]
 #: What units are matched by: whether it is a piece, a file's path within its tree, a piece's steps.
@@ -39,7 +44,8 @@ Key = tuple[bool, str, Steps]
 class Unit(Struct, frozen=True):
     """One file or folder of a tree, or one piece of an image that nothing came out of; ``path`` of a piece is for
     people, that of a tree's root is ``.``. ``tree`` is the node that holds the tree, -1 of a piece; ``archive``: the
-    tree is an archive that does not look like a file system."""
+    tree is an archive that does not look like a file system; ``opened``: it is a member of one that holds nothing but
+    what was taken out of it, and that is compared as well."""
 
     node: Node
     path: str
@@ -47,6 +53,7 @@ class Unit(Struct, frozen=True):
     steps: Steps = ()
     tree: int = -1
     archive: bool = False
+    opened: bool = False
 
     @property
     def key(self) -> Key:
@@ -112,6 +119,12 @@ class Trees:
             node = self.nodes[number]
             below = self._below.get(node.id, [])
             if below and self._payload[node.id]:
+                own = node.format in _OWN
+                if self._archived(node):
+                    path = plain_path(node.name) or "."
+                    yield Unit(node, path, False, tree=node.parent, archive=True, opened=not own)
+                elif own and node.parent >= 0:
+                    yield Unit(node, node.where.partition("!")[2], True, steps)
                 todo += reversed([(child, (*steps, step)) for child, step in self._steps(below)])
             elif not self._payload[node.id]:
                 yield Unit(node, plain_path(node.name) or ".", False, tree=node.parent)

@@ -14,9 +14,9 @@ from banbury.model.tree import Kind
 
 _PERMISSIONS: Final = 0o7777
 _RIGHTS, _GROUP, _OTHERS = 0o6000, 0o020, 0o002  # setuid and setgid; who may write beside the owner
-_ALONE: Final = "none: it was handed in alone"
+_ALONE: Final = "not stated by what was handed in"
 #: Extended attributes that say what the system or a person makes of a file, not who may do what by it.
-_LABELS: Final = ("security.selinux", "security.SMACK64", "user.")
+LABELS: Final = ("security.selinux", "security.SMACK64", "user.")
 
 
 def outcome(unit: Unit, how: str, other: Unit | None, both: bool, *, stray: bool = False) -> Outcome:
@@ -33,6 +33,8 @@ def outcome(unit: Unit, how: str, other: Unit | None, both: bool, *, stray: bool
         out.content = unexplained("the rebuild has several files of this path, and nothing says which of them it is")
         return out
     out.changes = list(changes(found, node, both) if how == "path" else _moved(other, unit, both))
+    if how == "path" and found.mode < 0:
+        out.changes += _special(node, _RIGHTS | _OTHERS)
     if stray:
         out.changes.append(Change(what="file system", a=_holder(found), b=_holder(node)))
     files = [n.kind in (Kind.FILE, Kind.CHUNK) for n in (found, node)]
@@ -83,24 +85,29 @@ def changes(a: Node, b: Node, both: bool) -> Iterator[Change]:
     yield from _attributes(a, b, both)
 
 
+def _special(node: Node, rights: int) -> Iterator[Change]:
+    """The mode of a shipped file that has some of these rights, where its rebuild states no mode."""
+    if node.kind is not Kind.SYMLINK and node.mode >= 0 and node.mode & rights:
+        yield Change(what="mode", a=_ALONE, b=f"{node.mode & _PERMISSIONS:04o}")
+
+
 def _attributes(a: Node, b: Node, both: bool) -> Iterator[Change]:
     for name in sorted({*a.xattrs, *b.xattrs}):
         one, other = a.xattrs.get(name), b.xattrs.get(name)
-        if one != other and (both or not name.startswith(_LABELS)):
+        if one != other and (both or not name.startswith(LABELS)):
             yield Change(what=f"xattr {name}", a="none" if one is None else one, b="none" if other is None else other)
 
 
 def _moved(other: Unit, unit: Unit, both: bool) -> Iterator[Change]:
     """What is to be said of a file that is in the rebuild under another path, or without any: a file elsewhere is run
     by others, and with other rights. A rebuilt file that was handed in alone belongs to no path."""
-    if not other.piece and not (other.archive and unit.piece):
+    alone = other.piece and (other.node.parent < 0 or unit.piece)
+    if not alone and not (other.archive and unit.piece):
         yield Change(what="path", a=other.path, b=unit.path)
         yield from changes(other.node, unit.node, both)
         return
     node = unit.node
     yield from _attributes(other.node, node, both)
-    shared = _OTHERS | (_GROUP if node.gid > 0 else 0)
-    if node.kind is not Kind.SYMLINK and node.mode >= 0 and node.mode & (_RIGHTS | shared):
-        yield Change(what="mode", a=_ALONE, b=f"{node.mode & _PERMISSIONS:04o}")
+    yield from _special(node, _RIGHTS | _OTHERS | (_GROUP if node.gid > 0 else 0))
     if node.uid > 0:  # whoever owns a program may replace it
         yield Change(what="uid", a=_ALONE, b=str(node.uid))

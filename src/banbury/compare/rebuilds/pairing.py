@@ -39,6 +39,7 @@ class Pairing:
         self._likeness = self._compared()
         self._best = {s: _highest(found, 0.5) for s, found in self._likeness.items()}
         self._like: dict[int, list[Tree]] = {}
+        self._conflicts: dict[tuple[int, int], bool] = {}
         self._first: dict[int, float] = {}  # how like a rebuilt tree its likest shipped one is
         for s, best in self._best.items():
             for r in best:
@@ -49,7 +50,8 @@ class Pairing:
         """Whether a shipped tree is compared with a rebuilt one at all."""
         home = self.homes.get(rebuilt.number)
         compared = rebuilt.artefact in self._of.get(shipped.artefact, ())
-        return compared and (home is None or shipped.number in home.every)
+        fits = shipped.archive or not rebuilt.describes
+        return compared and fits and (home is None or shipped.number in home.every)
 
     def _compared(self) -> dict[int, dict[int, float]]:
         """Files that two trees share, of all that either has, or of those that are missed where that is more: for the
@@ -58,15 +60,17 @@ class Pairing:
         for tree in self.rebuilt.values():
             for path in tree.files:
                 where.setdefault(path, []).append(tree)
+        sizes = {r: len(tree.files & tree.missed) for r, tree in self.rebuilt.items()}
         out: dict[int, dict[int, float]] = {}
         for number, tree in self.shipped.items():
+            needed = len(tree.files & tree.missed)
             found = [(path, r) for path in tree.files for r in where.get(path, ()) if self.asked(tree, r)]
             shared = Counter(r.number for _, r in found)
             missed = Counter(r.number for path, r in found if path in tree.missed and path in r.missed)
             out[number] = {}
             for r, count in shared.items():
                 other = self.rebuilt[r]
-                least = len(tree.files & tree.missed), len(other.files & other.missed)
+                least = needed, sizes[r]
                 every = _likeness(count, len(tree.files), len(other.files))
                 out[number][r] = max(every, _likeness(missed[r], *least))
         return out
@@ -86,20 +90,42 @@ class Pairing:
         """The rebuilt trees that a shipped one is most like, where they share more than half of their files."""
         return self._best.get(shipped, ())
 
+    def together(self, shipped: int) -> tuple[int, ...]:
+        """What names the shipped trees whose things are told apart by their order: those of several equal partners."""
+        partners = self.partners(shipped)
+        return (-1, shipped) if len(partners) == 1 else partners
+
     def foreign(self, shipped: int, rebuilt: int) -> bool:
         """Whether a rebuilt tree is another shipped tree's: as the manifest says, or as likeness has it. A package goes
-        into any; an archive or folder may be one, unless it has a file that a partner has too."""
+        into any; an archive or folder may be one, unless it has another file where a partner has one."""
+        if rebuilt not in self.rebuilt:  # a piece
+            return False
+        tree, system = self.rebuilt[rebuilt], self.shipped.get(shipped)
         if rebuilt in self.homes:
             return shipped not in self.homes[rebuilt].every
+        if tree.describes and system is not None:
+            return not system.archive
         best = self._best.get(shipped, ())
-        if rebuilt in (best or self._likest.get(shipped, ())) or not self.anothers(shipped, rebuilt):
+        own = rebuilt in (best or self._likest.get(shipped, ()))
+        return not own and self.anothers(shipped, rebuilt) and self._separate(tree, system, best)
+
+    def _separate(self, rebuilt: Tree, shipped: Tree | None, best: tuple[int, ...]) -> bool:
+        """Whether a rebuilt tree that is another's cannot go into a shipped one as well (``best``: its partners)."""
+        if rebuilt.form in (Form.PACKAGE, Form.PLACED):
             return False
-        tree = self.rebuilt[rebuilt]
-        if tree.form in (Form.PACKAGE, Form.PLACED):
-            return False
+        if rebuilt.form is Form.SYSTEM or shipped is None:
+            return True
         if best:
-            return tree.form is Form.SYSTEM or any(not tree.regular.isdisjoint(self.rebuilt[b].regular) for b in best)
-        return not tree.files <= self.shipped[shipped].files
+            return any(self.conflicting(rebuilt, self.rebuilt[b]) for b in best)
+        return not rebuilt.files <= shipped.files
+
+    def conflicting(self, one: Tree, other: Tree) -> bool:
+        """Whether two rebuilt trees have other files of one path, so that they cannot be parts of one system."""
+        pair = one.number, other.number
+        if pair not in self._conflicts:
+            shared = one.regular & other.regular
+            self._conflicts[pair] = any(one.contents(p).isdisjoint(other.contents(p)) for p in shared)
+        return self._conflicts[pair]
 
     def anothers(self, shipped: int, rebuilt: int) -> bool:
         """Whether another shipped tree is more like a rebuilt one, and it is a partner of it."""
@@ -131,10 +157,19 @@ class Pairing:
     def nowhere(self, rebuilt: Tree) -> list[Unit]:
         """What of a rebuilt tree none of the shipped ones has."""
         left = rebuilt.lacking(Tree(-1, -1))
+        return [u for u in left if not any(self.asked(t, rebuilt) and t.covers(u) for t in self._speaking(u.path))]
+
+    def _speaking(self, path: str) -> list[Tree]:
+        """The shipped trees, of all, that may have a path."""
+        return self._spoken.get(path, [])
+
+    @cached_property
+    def _spoken(self) -> dict[str, list[Tree]]:
+        found: dict[str, list[Tree]] = {}
         for tree in (*self.shipped.values(), *self.small):
-            if self.asked(tree, rebuilt):
-                left = [u for u in left if not tree.covers(u)]
-        return left
+            for path in tree.paths | (tree.implied if not tree.folders else frozenset()):
+                found.setdefault(path, []).append(tree)
+        return found
 
     @cached_property
     def _answering(self) -> dict[int, list[Tree]]:
@@ -170,7 +205,7 @@ class Pairing:
         has = self.anywhere(rebuilt)
         missed = Counter(s.number for p in rebuilt.missed for s in self._having.get(p, ()) if p in s.missed)
         enough = [s for s, count in has.items() if count >= least or 2 * missed[s] > len(rebuilt.missed)]
-        most = [self.shipped[s] for s in enough if not self.foreign(s, number)]
+        most = [self.shipped[s] for s in enough if not self.foreign(s, number) and not self._aside(s, rebuilt, has[s])]
         out: list[Tree] = []
         for tree in sorted(most, key=lambda s: (-len(s.files), s.number)):
             if not any(_part(tree, larger, has) for larger in out[:_LARGEST]):
@@ -180,6 +215,12 @@ class Pairing:
         home = max(out, key=lambda s: has[s.number])
         found = {s.number for s in out}
         return out + [s for s in self._banks(home) if s.number not in found and not self.foreign(s.number, number)]
+
+    def _aside(self, shipped: int, rebuilt: Tree, count: int) -> bool:
+        """Whether an archive or folder that is all of another shipped tree need not be in one that has a part of it."""
+        if rebuilt.form is not Form.OPEN or rebuilt.number in self.partners(shipped) or count >= len(rebuilt.names):
+            return False
+        return self._first.get(rebuilt.number, 0.0) == 1.0 and self.anothers(shipped, rebuilt.number)
 
     def _banks(self, home: Tree) -> list[Tree]:
         """The other trees of an image that are like one of it."""

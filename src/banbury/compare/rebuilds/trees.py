@@ -10,6 +10,7 @@ from typing import Final
 
 from banbury.compare.rebuilds.leftout import unmissed
 from banbury.compare.rebuilds.matching import Unit
+from banbury.compare.rebuilds.packages import Packages
 from banbury.formats.registry import readers
 from banbury.model.evaluation import Node
 from banbury.model.tree import Kind
@@ -31,15 +32,16 @@ class Form(StrEnum):
 
 class Tree:
     """One file system, archive or folder: its units by path. ``number`` is that of what holds it; ``artefact`` is the
-    index of what was handed in; ``place`` says for a person where it is; ``loose``: files of a folder that was handed
-    in, or one file with its place; ``archive``: it does not look like a file system."""
+    index of what was handed in; ``place`` says for a person where it is, ``where`` without offsets; ``loose``: files of
+    a folder that was handed in, or one file with its place; ``archive``: it does not look like a file system."""
 
     def __init__(
         self, number: int, artefact: int, place: str = "", *, loose: bool = False, archive: bool = False,
-        form: Form = Form.OPEN,
+        form: Form = Form.OPEN, where: str = "",
     ) -> None:  # fmt: skip
         self.number, self.artefact, self.place, self.loose = number, artefact, place, loose
-        self.archive, self.form = archive, form
+        self.archive, self.form, self.where = archive, form, where
+        self.describes = False  # it is what a package has beside what it installs
         self.units: dict[str, list[Unit]] = {}
         self.folders: dict[str, Unit] = {}
         self._listed: dict[str, list[Unit]] = {}  # folders that stand more than once, each time
@@ -103,6 +105,10 @@ class Tree:
         """Whether a folder that is not listed is not there: every folder that must be there is listed."""
         return not self.loose and self.implied <= self.folders.keys()
 
+    def contents(self, path: str) -> set[str]:
+        """The contents of what stands at a path."""
+        return {unit.node.sha256 for unit in self.units.get(path, [])}
+
     def has(self, path: str) -> bool:
         return path in self.units or path in self.folders
 
@@ -112,8 +118,10 @@ class Tree:
         return self.has(unit.path) or (folder and unit.path in self.implied)
 
     def lacking(self, other: Tree) -> list[Unit]:
-        """What this tree has and the other has not: files and links, and folders that nothing else here speaks for."""
-        out = [units[0] for path, units in self.units.items() if not other.has(path)]
+        """What this tree has and the other has not: files and links, and folders that nothing else here speaks for.
+        What was taken out of a member that is opened may be elsewhere, but for another archive."""
+        missing = (units[0] for path, units in self.units.items() if not other.has(path))
+        out = [unit for unit in missing if other.archive or not unit.opened]
         spoken = {ROOT, MADE, *(above for unit in out for above in _above(unit.path))}
         for path in sorted(self.folders, reverse=True):  # what lies in a folder before the folder
             if path not in spoken and not other.covers(self.folders[path]):
@@ -131,24 +139,29 @@ def _above(path: str) -> Iterable[str]:
         yield path
 
 
-def grown(units: Iterable[Unit], artefact: int, nodes: Sequence[Node], *, place: str = "") -> list[Tree]:
-    """The trees that an artefact's units lie in, in order. ``place``: the artefact is a file that has one."""
+def grown(
+    units: Iterable[Unit], artefact: int, nodes: Sequence[Node], *, loose: bool = False, folder: str = ""
+) -> list[Tree]:
+    """The trees that an artefact's units lie in, in order. ``loose``: the artefact is a file that has a place, perhaps
+    in a ``folder`` that was handed in."""
     out: dict[int, Tree] = {}
     for unit in units:
         if not unit.piece:
             if unit.tree not in out:
-                where = nodes[unit.tree].locator
-                out[unit.tree] = Tree(unit.tree, artefact, where, loose=bool(place), archive=unit.archive)
+                node = nodes[unit.tree]
+                place = folder or node.locator
+                out[unit.tree] = Tree(unit.tree, artefact, place, loose=loose, archive=unit.archive, where=node.where)
             out[unit.tree].add(unit)
     return list(out.values())
 
 
-def formed(trees: Iterable[Tree], nodes: Sequence[Node], packages: Iterable[int], placed: frozenset[int]) -> None:
-    """Give rebuilt trees their form. ``packages`` are nodes that hold a package; ``placed`` the trees that are one file
-    with its place. Of what one artefact holds beside packages, several trees are file systems: an image was rebuilt."""
-    packed, beside = frozenset(packages), Counter[int]()
+def formed(trees: Iterable[Tree], nodes: Sequence[Node], packages: Packages, placed: frozenset[int]) -> None:
+    """Give rebuilt trees their form. ``placed`` are the trees that are one file with its place. Of what one artefact
+    holds beside packages, several trees are file systems: an image was rebuilt."""
+    beside = Counter[int]()
     for tree in trees:
-        if any(n in packed for n in _upwards(tree.number, nodes)):
+        tree.describes = _describes(tree, packages)
+        if tree.describes or any(n in packages.data for n in _upwards(tree.number, nodes)):
             tree.form = Form.PACKAGE
         elif tree.number in placed:
             tree.form = Form.PLACED
@@ -159,6 +172,12 @@ def formed(trees: Iterable[Tree], nodes: Sequence[Node], packages: Iterable[int]
         own = reader is not None and reader.holds_files is True
         if tree.form is Form.OPEN and not tree.loose and (own or beside[tree.artefact] > 1):
             tree.form = Form.SYSTEM
+
+
+def _describes(tree: Tree, packages: Packages) -> bool:
+    """Whether a tree is what a package has beside what it installs: its control archive, the archive around both."""
+    about = packages.about | packages.data
+    return all(unit.node.id in about for units in tree.units.values() for unit in units)
 
 
 def _upwards(number: int, nodes: Sequence[Node]) -> Iterable[int]:
