@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import io
+import itertools
 import shutil
 import struct
 import subprocess
@@ -67,6 +68,23 @@ def folder() -> Path:
     return path
 
 
+_NUMBERS = itertools.count()
+
+
+def fresh(stem: str, ending: str = "") -> Path:
+    """A path in the folder that nothing else has."""
+    return folder() / f"{stem}{next(_NUMBERS)}{ending}"
+
+
+def compiled(compiler: str, source: Path, *flags: str) -> bytes:
+    """What a compiler makes of a file in the folder, with these options."""
+    need(compiler)
+    out = fresh("out")
+    command = [compiler, "-pipe", *flags, "-o", out.name, source.name]
+    subprocess.run(command, cwd=folder(), check=True, capture_output=True)
+    return out.read_bytes()
+
+
 def need(*tools: str) -> None:
     """Skip, saying so, where a tool is absent."""
     for tool in tools:
@@ -77,22 +95,16 @@ def need(*tools: str) -> None:
 @cache
 def program(arch: str = "x86_64", *flags: str, source: str = SOURCE) -> bytes:
     """The program of ``source``, linked for ``arch`` with more options of gcc."""
-    gcc = PREFIX[arch] + "gcc"
-    need(gcc)
-    number = len(list(folder().iterdir()))
-    text, out = folder() / "gadget.c", folder() / f"out{number}"
+    text = folder() / "gadget.c"  # the name is in the program
     text.write_text(source)
-    command = [gcc, "-O2", "-Wno-builtin-macro-redefined", *flags, "-o", out.name, text.name]
-    subprocess.run(command, cwd=folder(), check=True, capture_output=True)
-    return out.read_bytes()
+    return compiled(PREFIX[arch] + "gcc", text, "-O2", "-Wno-builtin-macro-redefined", *flags)
 
 
 @cache
 def tool(raw: bytes, arch: str, name: str, *options: str) -> bytes:
     """``raw`` after binutils' ``strip`` or ``objcopy``."""
     need(PREFIX[arch] + name)
-    number = len(list(folder().iterdir()))
-    path = folder() / f"tool{number}"
+    path = fresh("tool")
     path.write_bytes(raw)
     subprocess.run([PREFIX[arch] + name, *options, path.name], cwd=folder(), check=True, capture_output=True)
     return path.read_bytes()
@@ -102,24 +114,25 @@ def tool(raw: bytes, arch: str, name: str, *options: str) -> bytes:
 def clang(*flags: str, source: str) -> bytes:
     """A program of this machine, by LLVM's compiler."""
     tool = next((t for t in ("clang", *(f"clang-{n}" for n in range(20, 12, -1))) if shutil.which(t)), "clang")
-    need(tool)
-    number = len(list(folder().iterdir()))
-    text, out = folder() / f"clang{number}.c", folder() / f"out{number}"
+    text = fresh("clang", ".c")
     text.write_text(source)
-    subprocess.run([tool, "-O2", *flags, "-o", out.name, text.name], cwd=folder(), check=True, capture_output=True)
-    return out.read_bytes()
+    return compiled(tool, text, "-O2", *flags)
 
 
 @cache
 def linked(raw: bytes, arch: str = "x86_64", *flags: str) -> bytes:
     """An object file, linked."""
-    gcc = PREFIX[arch] + "gcc"
-    need(gcc)
-    number = len(list(folder().iterdir()))
-    path, out = folder() / f"object{number}.o", folder() / f"linked{number}"
+    path = fresh("object", ".o")
     path.write_bytes(raw)
-    subprocess.run([gcc, *flags, "-o", out.name, path.name], cwd=folder(), check=True, capture_output=True)
-    return out.read_bytes()
+    return compiled(PREFIX[arch] + "gcc", path, *flags)
+
+
+@cache
+def assembled(text: str, arch: str = "x86_64", *flags: str) -> bytes:
+    """What assembly makes: a program, or an object where the options ask for one."""
+    path = fresh("text", ".s")
+    path.write_text(text)
+    return compiled(PREFIX[arch] + "gcc", path, *flags)
 
 
 def strip(raw: bytes, arch: str = "x86_64") -> bytes:

@@ -29,15 +29,9 @@ def assembly(arch: str, source: str, *flags: str) -> str:
     return done.stdout
 
 
-@cache
 def linked(arch: str, text: str, *flags: str) -> bytes:
     """A program of ``text``, which is assembly."""
-    gcc = build.PREFIX[arch] + "gcc"
-    number = len(list(build.folder().iterdir()))
-    path, out = build.folder() / f"text{number}.s", build.folder() / f"out{number}"
-    path.write_text(text)
-    subprocess.run([gcc, *(flags or ("-pie",)), "-o", out.name, path.name], cwd=path.parent, check=True)
-    return out.read_bytes()
+    return build.assembled(text, arch, *(flags or ("-pie",)))
 
 
 def pair(arch: str, text: str, changed: str, *flags: str) -> Sample:

@@ -56,12 +56,7 @@ _INFO = '.section .modinfo,"a"\n.asciz "license=GPL"\n.asciz "version=VERSION"\n
 
 
 def assembled(text: str, *flags: str) -> bytes:
-    build.need("gcc")
-    number = len(list(build.folder().iterdir()))
-    path, out = build.folder() / f"text{number}.s", build.folder() / f"out{number}.o"
-    path.write_text(text)
-    subprocess.run(["gcc", "-c", *flags, "-o", out.name, path.name], cwd=path.parent, check=True)
-    return out.read_bytes()
+    return build.assembled(text, "x86_64", "-c", *flags)
 
 
 def _module(table: str, name: str, version: str) -> bytes:
