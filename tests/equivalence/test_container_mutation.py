@@ -312,14 +312,31 @@ def _fdt_free(mutant: bytes, at: int, value: int) -> bool:
     return at == 35 and 10 <= value <= 16
 
 
-def _squashfs_times(sample: bytes) -> set[int]:
-    """Where the times of an image stand whose metadata is not compressed: at 8 in each inode."""
+def _squashfs_names(sample: bytes, at: int) -> int:
+    """How many names the folder whose inode is at ``at`` has, in an image whose metadata is one plain block each."""
+    start, _, size, offset = struct.unpack_from("<IIHH", sample, at + 16)
+    assert start == 0
+    here = struct.unpack_from("<Q", sample, 72)[0] + 2 + offset
+    end, names = here + size - 3, 0
+    while here < end:
+        count = struct.unpack_from("<I", sample, here)[0] + 1
+        here, names = here + 12, names + count
+        for _ in range(count):
+            here += 9 + struct.unpack_from("<H", sample, here + 6)[0]
+    return names
+
+
+def _squashfs_fields(sample: bytes) -> tuple[set[int], dict[int, int]]:
+    """Where the times of an image stand whose metadata is not compressed, at 8 in each inode, and the links of folders,
+    with the number that squashfs-tools-ng writes."""
     (inodes, directories) = struct.unpack_from("<QQ", sample, 64)
     sizes = {1: 32, 2: 32, 3: 24, 4: 24, 5: 24, 6: 20, 7: 20}
-    out = set(range(8, 12))
+    out, links = set(range(8, 12)), dict[int, int]()
     at = inodes + 2
     while at < directories:
         sort = struct.unpack_from("<H", sample, at)[0]
+        if sort == 1:
+            links[at + 20] = 2 + _squashfs_names(sample, at)
         out |= set(range(at + 8, at + 12))
         size = sizes[sort]
         if sort == 2:
@@ -330,16 +347,16 @@ def _squashfs_times(sample: bytes) -> set[int]:
             size += struct.unpack_from("<I", sample, at + 20)[0]
         at += size
     assert at == directories
-    return out
+    return out, links
 
 
 def _squashfs() -> Case:
     sample = squashfs.write(corpus_tree(), plain=True)
-    times = _squashfs_times(sample)
+    times, links = _squashfs_fields(sample)
     flags = struct.unpack_from("<H", sample, 24)[0]
 
     def free(mutant: bytes, at: int, value: int) -> bool:
-        if at in times:
+        if at in times or links.get(at) == value:
             return True
         if at == 24:  # hints: "always fragments" and "duplicates removed"; promises that this image keeps
             return not (value ^ flags & 0xFF) & ~(0x20 | 0x40 | 0x1 | 0x2 | 0x8)

@@ -238,9 +238,11 @@ class _Image:
         waiting = [(b"", root)]
         seen = {root.position}
         listed: list[tuple[int, int]] = []
+        counted: dict[int, set[int]] = {}  # how many links each folder may have
         while waiting:
             path, folder = waiting.pop()
             found = listing(self.dir_table, folder)
+            entries, folders = len(found.names), 0
             if found.end > found.start:
                 listed.append((found.start, found.end))
             for entry, inode in self._entries(found, folder):
@@ -249,17 +251,20 @@ class _Image:
                 seen.add(inode.position)
                 names.setdefault(inode.position, []).append(name)
                 if inode.kind == "directory":
+                    folders += 1
                     if again:
                         raise Refused("directory", "listed twice")
                     if inode.parent != folder.number:
                         raise Refused("directory", "states another parent than it has")
                     waiting.append((name, inode))
                 nodes.append((self._node(name, inode), inode))
+            counted[folder.position] = {2 + folders, 2 + entries}
         if len(seen) != len(self.inodes):
             raise Refused("inode table", "inodes that no directory lists")
         self._covered(listed)
         for node, inode in nodes:
             links = names.get(inode.position, [])
+            self._links(node, inode, counted.get(inode.position, set()))
             if inode.kind != "directory" and len(links) != inode.links:
                 raise Refused("inode", "another number of links than names")
             if len(links) > 1:
@@ -305,8 +310,6 @@ class _Image:
             "gid": self._owner(inode.gid),
         }
         self.used_ids |= {inode.uid, inode.gid}
-        if inode.kind == "directory":
-            attributes["links"] = inode.links
         if inode.target:
             attributes["link"] = inode.target
         if inode.kind.endswith("device"):
@@ -325,6 +328,16 @@ class _Image:
             free=(Free("squashfs.time", inode.mtime, Range(self.head.inode_at, self.head.dir_at)),),
             time=inode.mtime * SECOND,
         )
+
+    def _links(self, node: Node, inode: Inode, usual: set[int]) -> None:
+        """A folder's number of links: that of its folders (mksquashfs) or of all its names (squashfs-tools-ng), and two
+        more; any other is an attribute."""
+        if inode.kind != "directory":
+            return
+        if inode.links in usual:
+            node.free += (Free("squashfs.links", inode.links, Range(self.head.inode_at, self.head.dir_at)),)
+        else:
+            node.attributes["links"] = inode.links
 
     def _owner(self, index: int) -> int:
         if index >= len(self.ids):
