@@ -29,6 +29,7 @@ NEVER = frozenset({
     "__cxa_throw_bad_array_new_length", "__cxa_end_cleanup", "_ZSt9terminatev",
 })  # fmt: skip
 _MOST_STEPS = 20_000
+_FEW = 8  # edges for each of these
 NARROW = 32  # nodes of a graph that are looked at one by one rather than by array operations
 
 
@@ -108,6 +109,13 @@ class _Equations:
         changes: Ints = touched[value[touched] != before]
         return changes
 
+    def is_narrow(self, changed: list[int]) -> bool:
+        """Whether few blocks changed, which few depend on."""
+        _, _, _, _, low, _, called, _ = self.views
+        if len(changed) >= NARROW:
+            return False
+        return sum(low[x + 1] - low[x] + called[x + 1] - called[x] for x in changed) < _FEW * NARROW
+
     def narrow(self, changed: list[int]) -> list[int]:
         """The same of a few."""
         value, clean, entry, follows, low, source, called, callers = self.views
@@ -132,7 +140,7 @@ def _solved(paths: Paths, first: Ints, last: Ints, block: Ints, clean: W, value:
     for _ in range(_MOST_STEPS):
         if not changed:
             break
-        if len(changed) < NARROW:
+        if equations.is_narrow(changed):
             changed = equations.narrow(changed)
         else:
             changed = equations.wide(np.array(changed, np.int64)).tolist()
