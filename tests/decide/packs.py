@@ -36,9 +36,13 @@ def pack(*rules: str, head: str = HEAD) -> Pack:
     return read.parse(head + "\n".join("  - " + RULE.format(i, rule) for i, rule in enumerate(rules)), "test.yaml")
 
 
-def judged(folder: Path, tables: Rows, made: Pack, as_of: str = "2020-06-01", said: str = "2020-06-01") -> Assessment:
+def write(folder: Path, tables: Rows, said: str = "2020-06-01") -> None:
     rows = trial.draft(Trial("x", dt.date.fromisoformat(said), {k: tuple(v) for k, v in tables.items()}, ()), "x")
     rows.write(folder)
+
+
+def judged(folder: Path, tables: Rows, made: Pack, as_of: str = "2020-06-01", said: str = "2020-06-01") -> Assessment:
+    write(folder, tables, said)
     with Network.open(folder, as_of=dt.date.fromisoformat(as_of)) as network:
         return assess(network, [made])
 

@@ -50,7 +50,11 @@ def put(folder: Path, chance: random.Random) -> tuple[str, int, str, str]:
     return name, row, rows[0][column], cell
 
 
-@pytest.mark.parametrize("seed", range(40))
+#: The first of them in a plain run, all of them in the slow gates.
+SEEDS = [pytest.param(seed, marks=pytest.mark.slow if seed >= 16 else ()) for seed in range(40)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_quick_way_finds_what_the_thorough_way_finds(small: Path, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     folder = shutil.copytree(small, tmp_path / "n")

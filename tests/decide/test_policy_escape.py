@@ -11,7 +11,7 @@ from banbury.decide.network import Network
 from banbury.decide.policy import escape
 from banbury.decide.policy.assess import assess
 from banbury.model.errors import InputError
-from tests.decide.packs import cells, judged, only, pack
+from tests.decide.packs import cells, judged, only, pack, write
 
 ATTACKS = (
     "SELECT 1) x; DROP TABLE shares; --",
@@ -55,14 +55,19 @@ ATTACKS = (
 )
 
 
+@pytest.fixture(scope="module")
+def one_cell(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of one cell, by a covered vendor."""
+    folder = tmp_path_factory.mktemp("escape") / "n"
+    write(folder, cells(("a", "hrv", 1.0)))
+    return folder
+
+
 @pytest.mark.parametrize("query", ATTACKS)
-def test_the_sql_escape_refuses(tmp_path: Path, query: str) -> None:
+def test_the_sql_escape_refuses(one_cell: Path, query: str) -> None:
     """And what it tried leaves no trace: the rule after it sees the whole network."""
     rule = "kind: sql, reviewed_by: x, query: " + json.dumps(query)
-    tables = cells(("a", "hrv", 1.0))
-    with pytest.raises(InputError, match="pack test, rule r0"):
-        judged(tmp_path / "n", tables, pack(rule))
-    with Network.open(tmp_path / "n") as network:
+    with Network.open(one_cell) as network:
         with pytest.raises(InputError, match="pack test, rule r0"):
             assess(network, [pack(rule)])
         assert only(assess(network, [pack("kind: exclude, where: {functions: access}")])).assets == ["a"]

@@ -244,7 +244,11 @@ def _groups(t: dict[str, list[dict[str, Any]]], now: pl.DataFrame, out: set[tupl
             out.add(("each", subject, status, round(low, 9)))
 
 
-@pytest.mark.parametrize("seed", range(40))
+#: The first of them in a plain run, all of them in the slow gates.
+SEEDS = [pytest.param(seed, marks=pytest.mark.slow if seed >= 16 else ()) for seed in range(40)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_every_kind_has_the_same_rows(tmp_path: Path, seed: int) -> None:
     tables = drawn(random.Random(seed))
     found = said(tmp_path / "n", tables)
