@@ -40,6 +40,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_noted,
     pairs_objects_named,
     pairs_pool,
+    pairs_static,
 )
 from tests.equivalence.pairs import HARMLESS, TAMPERED, Sample
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence.elf_debug_names import canonical, is_debug
-from banbury.compare.equivalence.elf_map import SHT_STRTAB, OwnedElf, Part
+from banbury.compare.equivalence.elf_map import SHF_TLS, SHT_STRTAB, OwnedElf, Part
 from banbury.compare.equivalence.elf_pair import Pair, span
 from banbury.compare.equivalence.literals import is_text
 from banbury.formats import _elf_types as t
@@ -30,6 +30,7 @@ def covered(table: bytes, starts: list[int]) -> bool:
     return at == len(table)
 
 
+_THREAD = 6  # STT_TLS, of a local symbol: what GNU objcopy makes of one without a type there
 _COLUMNS = ("name", "info", "other", "shndx", "value", "size")
 
 
@@ -82,10 +83,11 @@ def _listed(
     raw = elf.bytes(elf.sections[part.link])
     out: Counter[tuple[object, ...]] = Counter()
     files: list[str] = []
-    for name_at, info, other, shndx, value, size in zip(
+    for name_at, stated, other, shndx, value, size in zip(
         *(symbols_of(elf, part)[c].tolist() for c in _COLUMNS), strict=True
     ):
         name = raw[name_at : raw.index(b"\0", name_at)].decode("latin-1")
+        info = _THREAD if moved is None and size == 0 and stated == 0 and _is_thread(elf, shndx) else stated
         if info & 15 == 4 and (value, size, shndx, other) == (0, 0, 0xFFF1, 0) and info >> 4 == 0:
             files.append(name)
             continue
@@ -98,6 +100,10 @@ def _listed(
         else:
             out[name, info, other, place, value, size] += 1
     return out, files
+
+
+def _is_thread(elf: OwnedElf, shndx: int) -> bool:
+    return 0 < shndx < len(elf.sections) and bool(elf.sections[shndx].flags & SHF_TLS)
 
 
 def _dropped(pair: Pair) -> set[str]:
@@ -136,7 +142,17 @@ def compare_symbols(pair: Pair, one: Part, other: Part, moved: Callable[[int], i
 def _counted(elf: OwnedElf, table: Part) -> str:
     """A section, but of debug information, that is of a symbol table and may name its rows by number: relocations that
     a linker keeps (``--emit-relocs``), groups, lists of addresses that matter."""
-    return next((p.name for p in elf.sections[1:] if p.link == table.index and not is_debug(p.name)), "")
+    linked = (p for p in elf.sections[1:] if p.link == table.index and not is_debug(p.name))
+    return next((p.name for p in linked if not _names_none(elf, p)), "")
+
+
+def _names_none(elf: OwnedElf, part: Part) -> bool:
+    """Whether a section is a whole table of relocations without symbols, as static programs have for functions that are
+    chosen when they start."""
+    if part.type not in (t.SHT_RELA, t.SHT_REL):
+        return False
+    found = elf.elf.section_relocations(elf.elf.sections[part.index])
+    return found is not None and found.count * found.entry == part.size and not found.symbols.any()
 
 
 def files_agree(pair: Pair, ours: list[str], theirs: list[str]) -> bool:
