@@ -92,7 +92,7 @@ class Copy:
     def __init__(self, root: Path) -> None:
         self.root = root
         for folder in ("src", "tests"):
-            shutil.copytree(CHECKOUT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(CHECKOUT / folder, root / folder)  # with compiled modules: they go by the source's time
         shutil.copy(CHECKOUT / "pyproject.toml", root)
         (root / ".sample-cache").symlink_to(CHECKOUT / ".sample-cache")
         (root / ".venv/bin").mkdir(parents=True)
@@ -126,6 +126,8 @@ class Copy:
             script += f"{{\n{step.command}\n}} 2>{errors}\nstatus=$?; [ $status = 0 ] || cat {errors}\n"
             script += f"printf '{_MARK} %s\\n' $status\n"
         environment = {**os.environ, "PYTHONPATH": str(self.root / "src"), "LC_ALL": "C.UTF-8", "COLUMNS": "100"}
+        # Else every command compiles anew what is not compiled yet.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         done = subprocess.run(
             ["bash", "-c", script], cwd=self.root, env=environment, capture_output=True, text=True, check=False
         )
