@@ -193,23 +193,24 @@ def test_a_name_narrows_what_marks_leave() -> None:
     assert not dated.release({"component.releases": [{"product": "nettle", "releases": 7}]}, [], "nettle").one
 
 
+def _dpkg(*arguments: str) -> list[str]:
+    done = subprocess.run(["dpkg-query", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.splitlines()
+
+
 def _installed() -> list[tuple[Path, str, str]]:
     """The libraries of this system that the table knows, with their product and dpkg's version."""
     if shutil.which("dpkg-query") is None:
         return []
     stems = sorted({name for one in releases.table().products for name in one.libraries})
+    paths = sorted(p for folder in ("/lib", "/usr/lib") for p in Path(folder).glob("*-linux-gnu/lib*.so.*"))
+    paths = [path for path in paths if not path.is_symlink() and releases.stem(path.name) in stems]
+    owners = {path: owner for owner, path in (line.split(": ", 1) for line in _dpkg("-S", *map(str, paths)))}
+    form = "${binary:Package} ${source:Upstream-Version}\n"
+    versions = dict(line.split(" ", 1) for line in _dpkg("-W", "-f", form, *sorted(set(owners.values()))))
     found = []
-    for path in sorted(p for folder in ("/lib", "/usr/lib") for p in Path(folder).glob("*-linux-gnu/lib*.so.*")):
-        if path.is_symlink() or releases.stem(path.name) not in stems:
-            continue
-        owner = subprocess.run(["dpkg-query", "-S", path], capture_output=True, text=True, check=False).stdout
-        version = subprocess.run(
-            ["dpkg-query", "-W", "-f", "${source:Upstream-Version}", owner.partition(": ")[0]],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout
-        if version:
+    for path in paths:
+        if version := versions.get(owners.get(str(path), ""), ""):
             found.append((path, releases.of_library(path.name), re.split(r"[+~]", clean(upstream(version, "dpkg")))[0]))
     return found
 

@@ -37,7 +37,7 @@ def find_evaluation(workspace: Path, wanted: str) -> tuple[Evaluation, SupplyCha
     """
     kept = _kept(workspace)
     found = [path for path, release in kept.items() if _named(path, release, wanted)]
-    if not found and Path(wanted).exists():
+    if not found and wanted and Path(wanted).exists():  # an empty name would be the folder one is in
         found = _by_path(kept, Path(wanted))
     if not found:
         shown = wanted[:100]
