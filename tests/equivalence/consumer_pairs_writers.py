@@ -1,4 +1,4 @@
-"""Labelled pairs of images and archives that two tools have made of the same files."""
+"""Labelled pairs of images and libraries that two tools, or one with other options, have made of the same files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from unittest import mock
 from banbury.compare.corpus.trees import base
 from banbury.compare.corpus.writers import squashfs
 from tests.equivalence import build
-from tests.equivalence.container_pairs import harmless, tampered
+from tests.equivalence.consumer_pairs_libraries import ONE, TWO, Members, _object, library
+from tests.equivalence.container_pairs import ar, harmless, tampered
 from tests.equivalence.pairs import Sample
 
 # --- SquashFS: mksquashfs, and squashfs-tools-ng ---------------------------------------------------------------------
@@ -100,3 +101,44 @@ def _() -> Sample:
 @tampered("squashfs-links-tar2sqfs-mode")
 def _() -> Sample:
     return Sample(_image("mksquashfs"), _image("tar2sqfs", 0o4755))
+
+
+# --- static libraries: an index on one side --------------------------------------------------------------------------
+
+_WEAK = "__attribute__((weak)) int three(void) { return 3; } int four;\n"
+
+
+def _members(*sources: str) -> Members:
+    return tuple((f"{n}.o/", _object(source)) for n, source in enumerate(sources))
+
+
+@harmless("ar-index-missing")
+def _() -> Sample:
+    members = _members(ONE, TWO, _WEAK)
+    return Sample(ar(*members), library(members))
+
+
+@tampered("ar-index-missing-redirected")
+def _() -> Sample:
+    """The index finds a function in another member than defines it first."""
+    members = _members(ONE, TWO, TWO.replace("room[k]", "k"))
+    raw = bytearray(library(members))
+    (count,) = struct.unpack_from(">I", raw, 68)
+    places = struct.unpack_from(f">{count}I", raw, 72)
+    assert places[-1] != places[-2]
+    raw[72 + 4 * count - 8 : 72 + 4 * count] = struct.pack(">II", places[-1], places[-2])
+    return Sample(ar(*members), bytes(raw))
+
+
+@tampered("ar-index-missing-symbol")
+def _() -> Sample:
+    """The index leaves out a function: a program takes that of another library."""
+    members = _members(ONE, TWO, _WEAK)
+    return Sample(ar(*members), library(members, drop="three"))
+
+
+@tampered("ar-index-missing-order")
+def _() -> Sample:
+    """The members stand in another order as well, of which two define a function."""
+    members = _members(ONE, TWO, TWO.replace("room[k]", "k"))
+    return Sample(ar(*members), library((members[0], members[2], members[1])))

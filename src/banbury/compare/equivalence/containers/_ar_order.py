@@ -31,6 +31,7 @@ _PLAIN: Final = re.compile(
 _SAID: Final = (".note.gnu.property", ".ARM.attributes", ".gnu.attributes", ".MIPS.abiflags")
 #: In no member: groups, intermediate code that is compiled when it is linked, and what other sections are put by.
 _NEVER: Final = re.compile(r"\.(?:gnu\.lto|gnu\.linkonce|gnu\.warning|llvm)|.*\.(?:gnu\.lto|gnu\.linkonce)")
+_INTERMEDIATE: Final = re.compile(r"\.gnu\.lto_|\.gnu\.debuglto_|\.llvm\.lto|\.llvmbc")
 _RELOCATED: Final = re.compile(r"^\.rela?(?=\.|[^a.])")
 _LISTS: Final = {"ctors": "init_array", "preinit_array": "init_array", "dtors": "fini_array"}
 _GROUP, _EXTENDED, _RELOCATABLE = 17, 18, 1
@@ -71,6 +72,26 @@ def check_order(members: list[tuple[bytes, View]], index: list[tuple[bytes, byte
         raise Refused("members", "another order, and what they say of the whole differs")
     if index is not None and sorted(defined) != sorted(index):
         raise Refused("symbol index", "another order of members, and it does not list just what they define")
+
+
+def check_index(members: list[tuple[bytes, View]], index: list[tuple[bytes, int]], first: int) -> None:
+    """Raise :class:`Refused` where a library's index is not the one that linkers without one make for themselves: what
+    each member defines, in their order. ``index``: symbols, with the number of the member that each is found in;
+    ``first``: the number of the first of ``members``."""
+    made: list[tuple[bytes, int]] = []
+    for number, (name, view) in enumerate(members, first):
+        elf = OwnedElf(view)
+        tables = [p for p in elf.sections if p.type == SHT_SYMTAB]
+        if elf.header.type != _RELOCATABLE or len(tables) > 1 or any(check_symbols(elf, table) for table in tables):
+            raise Refused(name.decode("latin-1"), "an index on one side alone, and it is no object file")
+        if any(_INTERMEDIATE.match(p.name) for p in elf.sections):
+            raise Refused(name.decode("latin-1"), "an index on one side alone, and a member is compiled when linked")
+        for part in tables:
+            table, strings = symbols_of(elf, part), elf.bytes(elf.sections[part.link])
+            starts = table["name"][(table["info"] >> 4 > 0) & (table["shndx"] != 0)].tolist()
+            made += [(strings[at : strings.index(b"\0", at)], number) for at in starts]
+    if sorted(made) != sorted(index) or [number for _, number in index] != sorted(number for _, number in index):
+        raise Refused("symbol index", "it is on one side alone, and does not list just what the members define")
 
 
 def _list(name: str) -> str:

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers import streams, tar
-from banbury.compare.equivalence.containers._ar_order import check_order
+from banbury.compare.equivalence.containers._ar_order import check_index, check_order
 from banbury.compare.equivalence.containers.contract import ANY_STREAM, EXACT, PACKAGE, Comparator, Free, Place, Work
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.tree import plain_name
@@ -176,10 +176,14 @@ def _file(view: View, part: Part, name: bytes) -> bytes | None:
 
 def _library(work: Work, ours: list[Part], theirs: list[Part]) -> None:
     names_a, names_b = _names(work.a, ours), _names(work.b, theirs)
-    if names_a != names_b:
+    if (names_a[:1] == [b"/"]) != (names_b[:1] == [b"/"]):
+        (ours, names_a), (theirs, names_b) = _one_index(work, (ours, names_a), (theirs, names_b))
+        if names_a != names_b:
+            raise Refused("members", "an index on one side alone, and other names or another order")
+    elif names_a != names_b:
         _another_order(work, (ours, names_a), (theirs, names_b))
         return
-    if _index(work.a, ours) != _index(work.b, theirs):
+    elif _index(work.a, ours) != _index(work.b, theirs):
         raise Refused("symbol index", "names other symbols, or the same in other members")
     for one, other, name in zip(ours, theirs, names_a, strict=True):
         work.free(one.free, other.free)
@@ -190,6 +194,23 @@ def _library(work: Work, ours: list[Part], theirs: list[Part]) -> None:
                 )
         elif name != b"//":
             work.member(name, _place(work.place_a, one), _place(work.place_b, other))
+
+
+def _one_index(
+    work: Work, ours: tuple[list[Part], list[bytes]], theirs: tuple[list[Part], list[bytes]]
+) -> tuple[tuple[list[Part], list[bytes]], tuple[list[Part], list[bytes]]]:
+    """Check the index that only one library has, and take it out of that one's members."""
+    spans, left = list[list[Range]](), []
+    for (view, _), (parts, names) in zip(work.sides, (ours, theirs), strict=True):
+        listed = names[:1] == [b"/"]
+        if listed:
+            rows = [n for n, name in enumerate(names) if name not in (b"/", b"//")]
+            members = [(names[n], View(view.take(parts[n].start, parts[n].size))) for n in rows]
+            check_index(members, _index(view, parts) or [], rows[0] if rows else 0)
+        spans.append([Range(parts[0].at, parts[0].start + parts[0].size)] if listed else [])
+        left.append((parts[listed:], names[listed:]))
+    work.account.explain("ar.index-missing", spans[0], spans[1])
+    return left[0], left[1]
 
 
 def _another_order(work: Work, ours: tuple[list[Part], list[bytes]], theirs: tuple[list[Part], list[bytes]]) -> None:
