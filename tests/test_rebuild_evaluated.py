@@ -218,6 +218,12 @@ def test_of_several_rebuilt_files_of_one_path_none_is_chosen(tmp_path: Path) -> 
     evaluation = run(submission(tmp_path / "s", manifest, **data), tmp_path / "w")
     found = by_path(only(evaluation))["etc/passwd"]
 
+    assert (found.how, found.verdict) == ("path", "functional")  # a whole system comes before a part
+    assert "another rebuild has another file of this path" in " ".join(n.why for n in evaluation.ledger.not_compared)
+
+    data["one.tar"] = tar_of({"etc/passwd": FILES["etc/passwd"], "etc/x": b"x"})
+    evaluation = run(submission(tmp_path / "2", manifest, **data), tmp_path / "w2")
+    found = by_path(only(evaluation))["etc/passwd"]
     assert (found.how, found.verdict) == ("several", "unexplained")
     assert only(evaluation).verdict == "unexplained"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from banbury.intake.tasks import shut_down
-from tests.images import tar_of
+from tests.formats.headers import cpio, plain_kernel
+from tests.images import tar_of, uimage
 from tests.test_rebuild_evaluated import MANIFEST, command, only, run, submission
 from tests.test_rebuild_trees import FILES, REBUILD, against, banks, homes, tree, whys
 
@@ -230,3 +232,66 @@ def test_only_a_rebuild_belongs_anywhere(tmp_path: Path) -> None:
 
     assert result.exit_code == 2
     assert "only a rebuild has" in result.stderr
+
+
+CONTROL = {"app/auth.lua": b"auth", "app/acl.lua": b"acl"}
+KERNEL = lzma.compress(plain_kernel(extra=cpio(init=b"#!/bin/sh\n")), lzma.FORMAT_ALONE)
+
+
+def test_packages_and_a_kernel_with_its_initramfs(tmp_path: Path) -> None:
+    """The initramfs of a kernel is a file system of its own, as any that was rebuilt as one."""
+    built = {"one.ipk": package(WITHOUT), "fw.ipk": package(SMALL), "kernel": KERNEL}
+    rebuilt, _ = against(tmp_path, uimage(KERNEL, b"linux") + banks(WITH), **built)
+
+    assert (rebuilt.verdict, rebuilt.left_out) == ("identical", [])
+
+
+def test_an_archive_of_an_application_is_asked_too(tmp_path: Path) -> None:
+    app = {f"app/f{n}": b"%d" % n for n in range(6)}
+    built = {"app.ipk": package(tree(app, {})), "sec.ipk": package(tree(CONTROL, {}))}
+    shipped = banks(tree(app, {}), tree(CONTROL, {}))
+    rebuilt, evaluation = against(tmp_path, shipped, **built)
+    whole, _ = against(tmp_path / "2", banks(tree({**app, **CONTROL}, {})), **built)
+
+    assert rebuilt.verdict == "unexplained"
+    assert "has nothing of sec.ipk" in whys(evaluation)
+    assert whole.verdict == "identical"
+
+
+def test_an_image_that_holds_packages(tmp_path: Path) -> None:
+    parts = [package(tree({f"usr/p{n}": b"%d" % n}, {})) for n in range(3)]
+    feed = tar_of({f"feed/p{n}.ipk": data for n, data in enumerate(parts)})
+    rebuilt, _ = against(tmp_path, banks(feed), **{"feed.tar": feed, "tool": b"#!/bin/sh\n"})
+
+    assert rebuilt.files_verdict == "identical"
+    assert not any(s.doubts for s in rebuilt.file_systems)
+
+
+def test_what_could_not_be_decoded_to_its_end_is_a_doubt(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(WITH, mtime=0))
+    packed[-6] ^= 1  # of its checksum
+    rebuilt, _ = against(tmp_path, uimage(bytes(packed), b"root"), **{"built.tar": WITH})
+
+    assert rebuilt.verdict != "identical"
+
+
+def test_two_systems_of_the_same_packages_exchange_nothing(tmp_path: Path) -> None:
+    """Neither is most like any rebuild, and both have a file of one path."""
+    halves = [
+        tree({**{f"{n}/f{k}": b"x" for k in range(4)}, "etc/P": p}, {}) for n, p in (("a", b"good"), ("b", b"evil"))
+    ]
+    rest = [tree({f"{n}/g{k}": b"x" for k in range(5)}, {}) for n in ("a", "b")]
+    built = dict(zip(("a1.tar", "b1.tar", "a2.tar", "b2.tar"), (*halves, *rest), strict=True))
+
+    def system(n: str, p: bytes) -> bytes:
+        return tree({**{f"{n}/f{k}": b"x" for k in range(4)}, **{f"{n}/g{k}": b"x" for k in range(5)}, "etc/P": p}, {})
+
+    rebuilt, _ = against(tmp_path, banks(system("a", b"evil"), system("b", b"good")), **built)
+    assert rebuilt.verdict != "identical"
+
+
+def test_a_rebuild_with_a_home_is_not_compared_as_a_whole(tmp_path: Path) -> None:
+    word = {"built.tar": 'rebuild_of = "image.bin"\n' + homes([0])}
+    rebuilt, _ = against(tmp_path, banks(WITH, SMALL), word, **{"built.tar": WITH, "fw.ipk": package(SMALL)})
+
+    assert (rebuilt.method, rebuilt.verdict) == ("files", "identical")

@@ -50,6 +50,35 @@ for _arch in _ARCHES:
         return Sample(raw, build.other_build_id(raw))
 
 
+_WALKER = r"""
+#include <stdio.h>
+#include <string.h>
+extern const unsigned char notes[] __attribute__((visibility("hidden")));
+int main(void) {
+  const unsigned char *p = notes;
+  for (int i = 0; i < 4; i++) {
+    const unsigned *h = (const unsigned *)p;
+    if (h[1] > 64 || h[0] > 8) break;
+    if (h[2] == 3 && !memcmp(p + 12, "GNU", 4)) { puts(p[16] & 1 ? "the door is open" : "the door is shut"); return 0; }
+    p += 12 + ((h[0] + 3) & ~3) + ((h[1] + 3) & ~3);
+  }
+  return 1;
+}
+"""
+
+
+@tampered("build-id-by-the-note-before")
+def _() -> Sample:
+    """A program that goes from its first note to the next, as a kernel does from ``__start_notes``."""
+    first = build.program("x86_64", *_FIXED, "-Wl,--defsym=notes=0", source=_WALKER)
+    note = ELFFile(io.BytesIO(first)).get_section_by_name(".note.gnu.property")["sh_addr"]
+    raws = (
+        build.program("x86_64", *_FIXED, f"-Wl,--build-id=0x{b * 20}", f"-Wl,--defsym=notes={note:#x}", source=_WALKER)
+        for b in ("00", "41")
+    )
+    return Sample(*(build.tool(raw, "x86_64", "strip") for raw in raws))
+
+
 def _exchanged(raw: bytes, one: str, other: str) -> bytes:
     """With the rows of two symbols in each other's place."""
     table = ELFFile(io.BytesIO(raw)).get_section_by_name(".symtab")

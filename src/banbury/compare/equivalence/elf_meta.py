@@ -15,7 +15,7 @@ import numpy as np
 
 from banbury.compare.equivalence.dwarf import compare_debug, is_debug
 from banbury.compare.equivalence.elf_map import SHT_STRTAB, SHT_SYMTAB, OwnedElf, Part
-from banbury.compare.equivalence.elf_noted import refers, related
+from banbury.compare.equivalence.elf_noted import read, related
 from banbury.compare.equivalence.elf_pair import SHT_PROGBITS, Pair, compare_links, refuse_difference, span
 from banbury.compare.equivalence.elf_symbols import check_symbols, compare_symbols, covered, symbols_of
 from banbury.compare.equivalence.literals import is_text
@@ -83,7 +83,7 @@ def compare_build_id(pair: Pair, one: Part, other: Part) -> bool:
     there = [Range(other.offset + start, other.offset + end)]
     if any(observes_build_id(x, part) for x, part in ((pair.a, one), (pair.b, other))):
         pair.account.refuse("elf.build-id", "the program names its own build-id: withdrawn", here, there)
-    elif related(pair.a, one) if pair.a.header.type == t.ET_REL else refers(pair.a, one.addr, one.addr + one.size):
+    elif related(pair.a, one) if pair.a.header.type == t.ET_REL else read(pair.a, one):
         pair.account.refuse("elf.build-id", "the program refers to its own build-id: withdrawn", here, there)
     else:
         pair.account.explain("elf.build-id", here, there)

@@ -22,6 +22,7 @@ from banbury.model.errors import Malformed
 
 U8 = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
+_GAP: Final = 8  # bytes between two notes, for their alignment
 _NOTE: Final = 16  # bytes before what a GNU note describes
 _CHUNK: Final = 1 << 18
 _BACK: Final = 64  # instructions between the halves of an address
@@ -41,6 +42,16 @@ def refers(elf: OwnedElf, low: int, high: int) -> bool:
         return _data(elf, low, high) or any(_made(elf, raw, base, low, high) for base, raw in _codes(elf))
     except Malformed:
         return True
+
+
+def read(elf: OwnedElf, note: Part) -> bool:
+    """Whether data or code of a linked file refer to a note, or to one of those that stand before it without a gap:
+    what reads notes goes from one to the next by their sizes."""
+    first = note.addr
+    for part in sorted((p for p in elf.sections if p.loaded and p.type == t.SHT_NOTE), key=lambda p: -p.addr):
+        if part.addr < first <= part.addr + part.size + _GAP:
+            first = part.addr
+    return refers(elf, note.addr, note.addr + note.size) or (first < note.addr and refers(elf, first, note.addr))
 
 
 def related(elf: OwnedElf, part: Part) -> bool:

@@ -298,7 +298,7 @@ def decided(files: Files, act: Act) -> list[object]:
 
 def _newest(files: Files, below: bytes) -> object:
     if below not in files.newest:
-        inside = tuple(place + b"/" for place in files.resolve(below))
+        inside = tuple(place + b"/" for place in files.resolve(below)) or (below + b"/",)  # no folders are listed
         times = [files.seconds(p) for p, e in files.entries.items() if e.kind == "file" and p.startswith(inside)]
         known = [t for t in times if isinstance(t, int)]
         files.newest[below] = max(known, default=0) if len(known) == len(times) else sorted(map(str, times))

@@ -32,9 +32,9 @@ def allotted(seen: Sequence[Seen], pairing: Pairing, about: Collection[int]) -> 
     several = Counter(tree.artefact for tree in pairing.shipped.values())
     home = _home(seen)
 
+    pieces = frozenset().union(*(one.counterparts.pieces for one in seen))
+
     def put(number: int, unit: Unit, lacks: str = "") -> None:
-        if unit.node.id in about:
-            return
         gone = Missing(unit, seen[number].counterparts.moved(unit), lacks)
         out[number].setdefault((lacks, str(unit.key)), gone)
 
@@ -44,15 +44,17 @@ def allotted(seen: Sequence[Seen], pairing: Pairing, about: Collection[int]) -> 
             number = places[shipped.artefact]
             lacks = shipped.place if several[shipped.artefact] > 1 else ""
             for unit in tree.lacking(shipped):
-                put(number, unit, lacks)
+                if shipped.describes or unit.node.id not in about:
+                    put(number, unit, lacks)
         if not answering:
             for unit in pairing.nowhere(tree):
-                put(home[tree.artefact], unit)
+                if unit.node.id not in about and not (unit.archive and unit.node.sha256 in pieces):
+                    put(home[tree.artefact], unit)
     unused = [{unit.node.id: (unit, artefact) for unit, artefact in one.counterparts.unused()} for one in seen]
     for number, found in enumerate(unused):
         for node, (unit, artefact) in found.items():
             sharing = [n for n, one in enumerate(seen) if artefact in one.used]
-            if home[artefact] == number and all(node in unused[n] for n in sharing):
+            if node not in about and home[artefact] == number and all(node in unused[n] for n in sharing):
                 put(number, unit)
     return [list(found.values()) for found in out]
 

@@ -126,6 +126,12 @@ class _Comparer:
             for i in match.whole[1:]
         ]
         built = [node for i in used for node in self._trees.below(self._roots[i])]
+        left += [
+            NotCompared(
+                node=u.node.id, why=f"{u.path}: another rebuild has another file of this path, as a package may"
+            )
+            for u in one.counterparts.others
+        ]
         left += by_times(root, rows, pairing, match.image, self._store)
         folders = Folders(pairing, one.counterparts.attributes, self._builders)
         for tree in pairing.shipped.values():

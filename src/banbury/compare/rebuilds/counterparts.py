@@ -43,6 +43,8 @@ class Counterparts:
         self._moved: dict[str, str] = {}
         self._used: set[int] = set()
         self._met: set[str] = set()
+        self.others: list[Unit] = []  # units of which another rebuild has something else than their partner
+        self.pieces: set[str] = set()  # contents of shipped pieces
         self.attributes = False
 
     def add(self, unit: Unit, artefact: int) -> None:
@@ -57,6 +59,8 @@ class Counterparts:
         """The counterpart of a shipped unit, the ``nth`` (from 0) of the ``count`` shipped units of its path in trees
         of one correspondence."""
         self._met.add(unit.node.sha256)
+        if unit.piece:
+            self.pieces.add(unit.node.sha256)
         found = self._paths.get(unit.key, [])
         if found:
             return self._by_path(unit, found, nth, count)
@@ -74,13 +78,17 @@ class Counterparts:
         stray, native = not native, _stating(native or found)
         if _one(native):
             return Found("path", *native[0], stray)
+        partners = self._pairing.partners(unit.tree)
+        own = [(f, a) for f, a in native if f.tree in partners] if len(partners) == 1 else []
+        if own and len(own) < len(native):  # what a whole system has comes before what its packages have
+            self.others.append(unit)
+            native = own
         if len({artefact for _, artefact in native}) > 1:
             return Found("several", *native[0])
-        partners = self._pairing.partners(unit.tree)
         mine = [(f, a) for f, a in native if f.tree in partners] or native
         if _one(mine):
             return Found("path", *mine[0], stray)
-        if len(mine) != count:
+        if not partners or len(mine) != count:
             return Found("several", *mine[0])
         return Found("path", *mine[nth], stray)  # the same trees in the same order: each its own
 

@@ -56,7 +56,8 @@ class Doubts:
         return [t for t in self._pairing.shipped.values() if t.artefact == image]
 
     def _told(self, tree: Tree) -> list[str]:
-        return [*self._copy(tree), *self._missing(tree), *self._stray(tree)][:_MOST]
+        short = [] if tree.complete else [f"{tree.place} could not be decoded to its end"]
+        return [*short, *self._copy(tree), *self._missing(tree), *self._stray(tree)][:_MOST]
 
     def _devices(self, tree: Tree) -> Iterator[str]:
         """What a tree shares with a rebuilt one of links and devices alone, which makes it no copy."""
@@ -136,7 +137,7 @@ class Doubts:
         rebuild's in it. A system that is said to be made of parts need not have more."""
         own = [r for r in self._own(tree) if tree.number not in self._partial(r)]
         partners = self._pairing.partners(tree.number)
-        if tree.archive or not own or any(r.form is Form.SYSTEM and r.number in partners for r in own):
+        if tree.packed or tree.describes or not own or any(r.form is Form.SYSTEM and r.number in partners for r in own):
             return
         explained = frozenset().union(*(r.names & tree.names for r in own))
         unstated = self._unstated(self._pairing.rebuilt.values())
@@ -156,7 +157,7 @@ class Doubts:
         left = rebuilt.names - explained
         if not homes or tree in homes or not left or not self._pairing.asked(tree, rebuilt):
             return False
-        if not left.isdisjoint(tree.names):
+        if not left.isdisjoint(tree.names) or (tree.archive and _tops(left).isdisjoint(_tops(tree.names))):
             return False
         if rebuilt.form in _ANYWHERE:
             return True
@@ -176,6 +177,11 @@ class Doubts:
                     f"{_named(mixed)} are in {tree.place}, and are of {one.place}, which another file system is most "
                     f"like: nothing says that they belong there too ({_SAY})"
                 )
+
+
+def _tops(names: Iterable[str]) -> set[str]:
+    """The folders that names begin with: what tells for what an archive is that does not look like a file system."""
+    return {name.partition("/")[0] for name in names}
 
 
 def _count(shared: frozenset[str]) -> str:

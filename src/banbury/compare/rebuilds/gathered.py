@@ -10,7 +10,7 @@ from banbury.compare.rebuilds.homes import stated_homes
 from banbury.compare.rebuilds.matching import Match, Trees, Unit, plain_path
 from banbury.compare.rebuilds.packages import Packages, packages
 from banbury.compare.rebuilds.pairing import Pairing
-from banbury.compare.rebuilds.trees import Tree, formed, grown
+from banbury.compare.rebuilds.trees import Tree, describe, formed, grown
 from banbury.model.evaluation import File, Node
 from banbury.model.release import Release
 from banbury.model.tree import Kind
@@ -33,12 +33,13 @@ class Gathered:
         listed, nodes = self._artefacts, self._trees.nodes
         found = [
             packages(self._trees.below(self._trees.roots[i]), self._files)
-            for i in {i for used in of.values() for i in used}
+            for i in {*of, *(i for used in of.values() for i in used)}
         ]
         known = Packages(*(frozenset().union(*sets) for sets in ((p.about for p in found), (p.data for p in found))))
         self.about = known.about
         placed = frozenset(self._trees.roots[i].id for i, a in enumerate(listed) if a.place and not a.tree)
-        formed(rebuilt, nodes, known, placed)
+        describe((*shipped, *rebuilt), nodes, known)
+        formed(rebuilt, nodes, placed)
         homes, problems = stated_homes(listed, shipped, rebuilt, nodes, of)
         return Pairing(shipped, rebuilt, of, homes), problems
 

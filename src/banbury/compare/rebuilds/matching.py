@@ -32,8 +32,8 @@ class Match(Struct, frozen=True):
 
 #: Formats that hold more than headers around what comes out of them: code (kernels, scripts that unpack what stands
 #: behind them), properties that something boots by. What stands around the parts of an image as a whole is told of.
-_OWN: Final = frozenset(
-    ("image", "bzimage", "zimage", "linux-image", "efi-zboot", "linux-kernel", "egon", "fdt", "android-boot")
+OWN: Final = frozenset(
+    ("image", "bzimage", "zimage", "linux-image", "efi-zboot", "linux-kernel", "egon", "zynos", "fdt", "android-boot")
 )
 #: How a piece of an image is reached: whether by a format or a name, which, and the how manieth of those.
 Steps = tuple[tuple[bool, str, int], ...]
@@ -78,7 +78,7 @@ def matches(release: Release, roots: list[Node]) -> list[Match]:
 def _whole(listed: list[Artefact], images: list[int], rebuilds: list[int], index: int, roots: list[Node]) -> int | None:
     """The image that a rebuild should equal as a whole, if it is one."""
     rebuild = listed[index]
-    if rebuild.place or rebuild.tree:
+    if rebuild.place or rebuild.tree or rebuild.file_systems or rebuild.partly_in:
         return None
     if rebuild.rebuild_of:
         return next(i for i in images if listed[i].name == rebuild.rebuild_of)
@@ -119,7 +119,7 @@ class Trees:
             node = self.nodes[number]
             below = self._below.get(node.id, [])
             if below and self._payload[node.id]:
-                own = node.format in _OWN
+                own = node.format in OWN
                 if self._archived(node):
                     path = plain_path(node.name) or "."
                     yield Unit(node, path, False, tree=node.parent, archive=True, opened=not own)

@@ -30,7 +30,9 @@ def outcome(unit: Unit, how: str, other: Unit | None, both: bool, *, stray: bool
     found = other.node
     out.size_a, out.sha256_a = found.size if found.sha256 else -1, found.sha256
     if how == "several":
-        out.content = unexplained("the rebuild has several files of this path, and nothing says which of them it is")
+        out.content = unexplained(
+            "the rebuild has several files of this path, and nothing says which of them it is: file_systems can"
+        )
         return out
     out.changes = list(changes(found, node, both) if how == "path" else _moved(other, unit, both))
     if how == "path" and found.mode < 0:

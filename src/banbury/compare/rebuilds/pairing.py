@@ -20,6 +20,7 @@ from banbury.compare.rebuilds.trees import Form, Tree
 
 _MOST: Final = 200  # shipped trees that are looked at
 _LARGEST: Final = 8
+_TIES: Final = 256
 
 
 class Pairing:
@@ -37,7 +38,7 @@ class Pairing:
         self.rebuilt = {t.number: t for t in rebuilt}
         self._of = {image: frozenset(parts) for image, parts in of.items()}
         self._likeness = self._compared()
-        self._best = {s: _highest(found, 0.5) for s, found in self._likeness.items()}
+        self._best = {s: self._equal(s, _highest(found, 0.5)) for s, found in self._likeness.items()}
         self._like: dict[int, list[Tree]] = {}
         self._conflicts: dict[tuple[int, int], bool] = {}
         self._first: dict[int, float] = {}  # how like a rebuilt tree its likest shipped one is
@@ -50,7 +51,7 @@ class Pairing:
         """Whether a shipped tree is compared with a rebuilt one at all."""
         home = self.homes.get(rebuilt.number)
         compared = rebuilt.artefact in self._of.get(shipped.artefact, ())
-        fits = shipped.archive or not rebuilt.describes
+        fits = shipped.describes == rebuilt.describes
         return compared and fits and (home is None or shipped.number in home.every)
 
     def _compared(self) -> dict[int, dict[int, float]]:
@@ -74,6 +75,14 @@ class Pairing:
                 every = _likeness(count, len(tree.files), len(other.files))
                 out[number][r] = max(every, _likeness(missed[r], *least))
         return out
+
+    def _equal(self, shipped: int, partners: tuple[int, ...]) -> tuple[int, ...]:
+        """Of partners that are as like by their paths, those that are most like by contents."""
+        if not 1 < len(partners) <= _TIES:
+            return partners
+        one = self.shipped[shipped]
+        same = {r: sum(one.contents(p) == self.rebuilt[r].contents(p) for p in one.regular) for r in partners}
+        return tuple(r for r in partners if same[r] == max(same.values()))
 
     def _likest_of(self, shipped: int) -> tuple[int, ...]:
         """The rebuilt trees that a shipped one without partners is most like (where it shares no regular files, by
@@ -103,8 +112,8 @@ class Pairing:
         tree, system = self.rebuilt[rebuilt], self.shipped.get(shipped)
         if rebuilt in self.homes:
             return shipped not in self.homes[rebuilt].every
-        if tree.describes and system is not None:
-            return not system.archive
+        if system is not None and tree.describes != system.describes:
+            return True
         best = self._best.get(shipped, ())
         own = rebuilt in (best or self._likest.get(shipped, ()))
         return not own and self.anothers(shipped, rebuilt) and self._separate(tree, system, best)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Final
 
 from banbury.compare.rebuilds.leftout import unmissed
-from banbury.compare.rebuilds.matching import Unit
+from banbury.compare.rebuilds.matching import OWN, Unit
 from banbury.compare.rebuilds.packages import Packages
 from banbury.formats.registry import readers
 from banbury.model.evaluation import Node
@@ -42,6 +42,8 @@ class Tree:
         self.number, self.artefact, self.place, self.loose = number, artefact, place, loose
         self.archive, self.form, self.where = archive, form, where
         self.describes = False  # it is what a package has beside what it installs
+        self.packed = False  # it is what a package installs
+        self.complete = True  # it was decoded to its end
         self.units: dict[str, list[Unit]] = {}
         self.folders: dict[str, Unit] = {}
         self._listed: dict[str, list[Unit]] = {}  # folders that stand more than once, each time
@@ -150,18 +152,19 @@ def grown(
             if unit.tree not in out:
                 node = nodes[unit.tree]
                 place = folder or node.locator
-                out[unit.tree] = Tree(unit.tree, artefact, place, loose=loose, archive=unit.archive, where=node.where)
+                tree = Tree(unit.tree, artefact, place, loose=loose, archive=unit.archive, where=node.where)
+                tree.complete = all(nodes[n].complete for n in _upwards(unit.tree, nodes))
+                out[unit.tree] = tree
             out[unit.tree].add(unit)
     return list(out.values())
 
 
-def formed(trees: Iterable[Tree], nodes: Sequence[Node], packages: Packages, placed: frozenset[int]) -> None:
+def formed(trees: Iterable[Tree], nodes: Sequence[Node], placed: frozenset[int]) -> None:
     """Give rebuilt trees their form. ``placed`` are the trees that are one file with its place. Of what one artefact
     holds beside packages, several trees are file systems: an image was rebuilt."""
     beside = Counter[int]()
     for tree in trees:
-        tree.describes = _describes(tree, packages)
-        if tree.describes or any(n in packages.data for n in _upwards(tree.number, nodes)):
+        if tree.describes or tree.packed:
             tree.form = Form.PACKAGE
         elif tree.number in placed:
             tree.form = Form.PLACED
@@ -170,14 +173,22 @@ def formed(trees: Iterable[Tree], nodes: Sequence[Node], packages: Packages, pla
     for tree in trees:
         reader = readers().get(nodes[tree.number].format)
         own = reader is not None and reader.holds_files is True
+        own |= any(nodes[n].format in OWN for n in _upwards(nodes[tree.number].parent, nodes))  # a kernel's initramfs
         if tree.form is Form.OPEN and not tree.loose and (own or beside[tree.artefact] > 1):
             tree.form = Form.SYSTEM
+
+
+def describe(trees: Iterable[Tree], nodes: Sequence[Node], packages: Packages) -> None:
+    """Mark the trees that are what packages install, and what they have beside it."""
+    for tree in trees:
+        tree.describes = _describes(tree, packages)
+        tree.packed = any(n in packages.data for n in _upwards(tree.number, nodes))
 
 
 def _describes(tree: Tree, packages: Packages) -> bool:
     """Whether a tree is what a package has beside what it installs: its control archive, the archive around both."""
     about = packages.about | packages.data
-    return all(unit.node.id in about for units in tree.units.values() for unit in units)
+    return bool(tree.units) and all(unit.node.id in about for units in tree.units.values() for unit in units)
 
 
 def _upwards(number: int, nodes: Sequence[Node]) -> Iterable[int]:

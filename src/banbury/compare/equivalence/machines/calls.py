@@ -152,12 +152,12 @@ def _solved(paths: Paths, first: Ints, last: Ints, block: Ints, clean: W, value:
 
 
 def never_slots(elf: ElfFile) -> set[int]:
-    """The places of the global offset table that hold functions that do not return."""
+    """The places of the global offset table that hold functions of other files that do not return."""
     symbols, out = elf.dynamic_symbols, set[int]()
     for table in elf.sections:
         rows = elf.section_relocations(table)
         if rows is not None:
             for place, index in zip(rows.offsets.tolist(), rows.symbols.tolist(), strict=True):
-                if index < len(symbols) and symbols[index].name in NEVER:
+                if index < len(symbols) and symbols[index].name in NEVER and not symbols[index].section:
                     out.add(place)
     return out
