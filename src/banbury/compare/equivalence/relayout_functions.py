@@ -87,7 +87,8 @@ class Functions:
         raw = self.sides.raw[one.index][0]
         found = leads(self.machine, self.sides.big, raw, one.addr, entries)
         pads = [(start - one.addr, pad - one.addr) for start, _, pad in self.sides.pads]
-        return Jumps(found, one.size, pads, self._own_begins(one, entries, found.field))
+        begins = None if self.begins is None else np.asarray(self.begins) - one.addr
+        return Jumps(found, one.size, pads, self._own_begins(one, entries, found.field), begins)
 
     def _own_begins(self, one: Part, entries: Mask, jumps: Ints) -> Ints:
         """Offsets of a section that calls lead to, whose address code makes otherwise than by ``jumps`` (places of

@@ -10,6 +10,7 @@ Sources: gABI (2013 draft), chapter 5, relocation; System V ABI, MIPS supplement
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -88,7 +89,8 @@ class Extents:
 
     def __init__(self, sides: Sides, objects: Objects) -> None:
         meant = [old for where, old, _ in sides.refs.groups() if not where.endswith(", places")]
-        self.labels, self.objects = distinct(np.concatenate([np.zeros(0, np.int64), *meant])), objects
+        self.labels = distinct(np.concatenate([np.zeros(0, np.int64), *meant])).data
+        self.starts, self.ends = (np.ascontiguousarray(x, np.int64).data for x in (objects.starts, objects.ends))
         self.sides = sides
         self.known: dict[int, tuple[Part, int, int] | None] = {}
 
@@ -101,10 +103,10 @@ class Extents:
         return self.known[place]
 
     def of(self, part: Part, place: int) -> tuple[int, int]:
-        at = int(np.searchsorted(self.objects.starts, place, "right")) - 1
-        if at >= 0 and place < self.objects.ends[at]:
-            return int(self.objects.starts[at]), int(self.objects.ends[at])
-        index = int(np.searchsorted(self.labels, place, "right"))
+        at = bisect_right(self.starts, place) - 1
+        if at >= 0 and place < self.ends[at]:
+            return self.starts[at], self.ends[at]
+        index = bisect_right(self.labels, place)
         before = [part.addr, *self.labels[max(index - 1, 0) : index].tolist()]
         after = [part.addr + part.size, *self.labels[index : index + 1].tolist()]
         return max(before), min(after)

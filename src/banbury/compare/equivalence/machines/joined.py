@@ -18,10 +18,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from banbury.compare.equivalence.arrays import table
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines.contract import U8, Mask
 from banbury.formats import _elf_types as t
 
+_BEFORE: Final = table((0xF2, 0x2E, 0x3E))  # of x86-64 before a jump: BND, and hints
 #: Stretches that one function may have; those of more are not followed further.
 _MOST: Final = 256
 Bounds = tuple[int, int]
@@ -39,13 +41,23 @@ class Leads(NamedTuple):
 
 class Jumps:
     """The direct jumps within a section of ``size`` bytes. ``pads``: call sites and landing pads (offsets). ``own``:
-    the beginnings of functions: where calls lead, or addresses that code makes or data hold."""
+    the beginnings of functions: where calls lead, or addresses that code makes or data hold. ``stretches``: where each
+    stretch begins that will be asked for (none: not known)."""
 
-    def __init__(self, found: Leads, size: int, pads: Iterable[tuple[int, int]] = (), own: Ints | None = None) -> None:
+    def __init__(
+        self,
+        found: Leads,
+        size: int,
+        pads: Iterable[tuple[int, int]] = (),
+        own: Ints | None = None,
+        stretches: Ints | None = None,
+    ) -> None:
         sites, landing = np.array(list(pads), np.int64).reshape(-1, 2).T
         source, target = np.concatenate((found.source, sites)), np.concatenate((found.target, landing))
         conditional = np.concatenate((found.conditional, np.ones(len(sites), bool)))
         inside = (target >= 0) & (target < size) & (source >= 0) & (source < size)
+        if stretches is not None:  # those within one say nothing
+            inside &= np.searchsorted(stretches, source, "right") != np.searchsorted(stretches, target, "right")
         order = np.argsort(source[inside], kind="stable")
         self.going = tuple(x[inside][order].data for x in (source, target, conditional))
         order = order[np.argsort(target[inside][order], kind="stable")]
@@ -110,13 +122,10 @@ def leads(machine: int, big: bool, raw: U8, address: int, entries: Mask) -> Lead
 
 
 def _x86(raw: U8, entries: Mask) -> Leads:
-    first = raw
-    second = np.append(raw[1:], np.uint8(0))
-    starts = entries[: len(raw)]
-    prefixed = starts & np.isin(first, (0xF2, 0x2E, 0x3E))  # BND, and hints
-    at = np.concatenate((np.flatnonzero(starts & ~prefixed), np.flatnonzero(prefixed) + 1))
+    at = np.flatnonzero(entries[: len(raw)])
+    at = at + _BEFORE[raw[at]]
     at = at[at < len(raw)]
-    one, two = first[at], second[at]
+    one, two = raw[at], np.append(raw, np.uint8(0))[at + 1]
     far = (one == 0x0F) & (two & 0xF0 == 0x80)
     near = (one & 0xF0 == 0x70) | (one & 0xFC == 0xE0)  # LOOP and JRCXZ
     plain, short = one == 0xE9, one == 0xEB

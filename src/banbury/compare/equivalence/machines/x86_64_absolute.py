@@ -79,23 +79,22 @@ def operands(data: U8, code: Code) -> Operands:
     end = np.append(code.starts[1:], len(data))[: len(code.starts)]
     at, half, short = _prefixes(c, code.starts)
     rex = (c[at] & 0xF0) == 0x40
-    high = np.where(rex, c[at], np.uint8(0)).astype(np.int64)
+    high = np.where(rex, c[at], np.uint8(0))
     at = at + rex
     first = c[at]
     skip, has = shape(c, at)
-    for lead in (0xC5, 0xC4, 0x62):
-        vector = first == lead
-        bits = ~c[at + 1].astype(np.int64) >> 5
-        high[vector] = ((bits & 4) | (bits & 3 if lead != 0xC5 else 0))[vector]
+    for lead, kept in ((0xC5, 4), (0xC4, 7), (0x62, 7)):
+        vector = np.flatnonzero(first == lead)
+        high[vector] = ~c[at[vector] + 1] >> 5 & kept
     place = at + skip
-    modrm, sib = c[place].astype(np.int64), c[place + 1].astype(np.int64)
+    modrm, sib = c[place], c[place + 1]
     mod, rm = modrm >> 6, modrm & 7
     memory = has & (mod != 3)
     indexed = memory & (rm == 4)
-    low = np.where(indexed, sib & 7, rm)
+    low, upper = np.where(indexed, sib & 7, rm), (high & 1) << 3
     none = memory & (mod == 0) & (low == 5)
-    base = np.where(memory & ~none, low + 8 * (high & 1), -1)
-    index = np.where(indexed & (sib >> 6 == 0), (sib >> 3 & 7) + 4 * (high & 2), -1)
+    base = _numbers(memory & ~none, low + upper)
+    index = _numbers(indexed & (sib < 64), (sib >> 3 & 7) + ((high & 2) << 2))
     index[index == 4] = -1
     here = place + 1 + indexed
     distance = np.zeros(len(at), np.int64)
@@ -108,29 +107,42 @@ def operands(data: U8, code: Code) -> Operands:
     last = end[sums]
     value = np.where(first[sums] == 0x83, _signed(c, last - 1, 1), _signed(c, np.maximum(last - 4, 0), 4))
     distance[sums] = np.where(((group & (kind == 5)) | (first == 0x2D))[sums], -value, value)
-    base = np.where(plain, 0, np.where(group, rm + 8 * (high & 1), base))
-    register, number = kind + 2 * (high & 4), (first & 7) + 8 * (high & 1)
-    zero = np.isin(first, (0x31, 0x33)) & (mod == 3)
-    into = np.where(np.isin(first, (0x8B, 0x8D)) | (zero & (kind == rm)), register, -1)
-    into = np.where((first == 0x89) & (mod == 3), rm + 8 * (high & 1), into)
-    into = np.where(((first >= 0xB8) & (first < 0xC0)) | ((first >= 0x58) & (first < 0x60)), number, into)
+    base[plain] = 0
+    rows = np.flatnonzero(group)
+    base[rows] = (rm + upper)[rows]
+    register, number = kind + ((high & 4) << 1), (first & 7) + upper
+    zero = ((first == 0x31) | (first == 0x33)) & (mod == 3)
+    into = _numbers((first == 0x8B) | (first == 0x8D) | (zero & (kind == rm)), register)
+    rows = np.flatnonzero((first == 0x89) & (mod == 3))
+    into[rows] = (rm + upper)[rows]
+    rows = np.flatnonzero(((first >= 0xB8) & (first < 0xC0)) | ((first >= 0x58) & (first < 0x60)))
+    into[rows] = number[rows]
+    number, register = number.astype(np.int64), register.astype(np.int64)
     return Operands(
         first, number, register, base, index, distance, none & ~indexed, place + 1, group | plain, into,
         at, half, short, skip, has,
     )  # fmt: skip
 
 
+def _numbers(some: Flags, register: U8) -> Ints:
+    """The registers of some instructions; -1 for the others."""
+    out: Ints = np.where(some, register, np.uint8(255)).view(np.int8).astype(np.int64)
+    return out
+
+
 def shape(c: U8, at: Ints) -> tuple[Ints, Flags]:
     """How many bytes the opcode at each place has, and whether a ModRM byte follows."""
     first, second = c[at], c[at + 1]
     skip = np.ones(len(at), np.int64)
-    two = first == 0x0F
-    skip[two] = np.where(np.isin(second[two], (0x38, 0x3A)), 3, 2)
-    has = np.where(two, ~_BARE[second], _ONE[first])
+    has = _ONE[first]
+    two = np.flatnonzero(first == 0x0F)
+    skip[two] = np.where((second[two] == 0x38) | (second[two] == 0x3A), 3, 2)
+    has[two] = ~_BARE[second[two]]
     for lead, total in ((0xC5, 3), (0xC4, 4), (0x62, 5)):
-        vector = first == lead
+        vector = np.flatnonzero(first == lead)
         skip[vector], has[vector] = total, True
-    has[(first == 0xC5) & (c[at + 2] == 0x77)] = False
+        if lead == 0xC5:
+            has[vector[c[at[vector] + 2] == 0x77]] = False
     return skip, has
 
 
