@@ -295,3 +295,25 @@ def test_a_rebuild_with_a_home_is_not_compared_as_a_whole(tmp_path: Path) -> Non
     rebuilt, _ = against(tmp_path, banks(WITH, SMALL), word, **{"built.tar": WITH, "fw.ipk": package(SMALL)})
 
     assert (rebuilt.method, rebuilt.verdict) == ("files", "identical")
+
+
+def test_links_and_empty_files_of_a_folder_are_handed_in(tmp_path: Path) -> None:
+    files = {"bin/busybox": b"#!/bin/sh\n", "etc/passwd": b"root::0:0::/:/bin/sh\n", "etc/nofw": b""}
+    shipped = banks(links(tree(files, {}), S10x="../init.d/x", S11x="/etc"))
+    manifest = MANIFEST + REBUILD.format("root")
+    folder = submission(
+        tmp_path / "s", manifest, **{"image.bin": shipped}, **{f"root/{n}": d for n, d in files.items()}
+    )
+    (folder / "root/etc/rc.d").mkdir()
+    (folder / "root/etc/rc.d/S10x").symlink_to("../init.d/x")
+    (folder / "root/etc/rc.d/S11x").symlink_to("/etc")
+    honest = only(run(folder, tmp_path / "w"))
+    (folder / "root/etc/rc.d/S11x").unlink()
+    (folder / "root/etc/rc.d/S11x").symlink_to("/tmp")
+    (folder / "root/etc/rc.d/S12x").symlink_to("\x1b[31m")
+    changed = only(run(folder, tmp_path / "w2"))
+
+    assert (honest.verdict, honest.left_out) == ("identical", [])
+    assert [[c.what for c in f.changes] for f in changed.files if f.changes] == [["link"]]
+    assert [g.path for g in changed.left_out] == ["etc/rc.d/S12x"]
+    assert command("evaluate", folder, "--workspace", tmp_path / "w3", "--as-of", "2026-01-01").exit_code == 0

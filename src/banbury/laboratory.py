@@ -362,7 +362,7 @@ def _record_custody(release: Release, submission: Submission, workspace: Workspa
 
 def _modified(file: Path) -> str:
     """A file's modification time (ISO 8601, UTC)."""
-    return dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dt.datetime.fromtimestamp(file.lstat().st_mtime, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _date(text: str) -> dt.date | None:

@@ -73,6 +73,7 @@ class Handed(Struct, frozen=True, kw_only=True):
     built_by: Builder | None = None
     file_systems: list[str] = []
     partly_in: list[str] = []
+    link: str = ""
 
 
 class Submission(Struct, frozen=True, kw_only=True):
@@ -191,7 +192,7 @@ def _listed(path: Path, listed: _Listed) -> list[Handed]:
         return [one]
     if listed.sha256 or listed.place:
         raise InputError(f"{path}: {listed.path!r} is a folder: sha256 and place are for files")
-    found = sorted(p for p in target.rglob("*") if p.is_file() and not p.is_symlink() and p.stat().st_size)
+    found = sorted(p for p in target.rglob("*") if p.is_symlink() or p.is_file())
     if not found:
         raise InputError(f"{path}: the folder {listed.path!r} holds no files")
     return [
@@ -203,6 +204,7 @@ def _listed(path: Path, listed: _Listed) -> list[Handed]:
             rebuild_of=_shown(listed.rebuild_of),
             place=_shown(p.relative_to(target).as_posix()),
             tree=name,
+            link=_shown(os.readlink(p)) if p.is_symlink() else "",
             built_by=listed.built_by,
             file_systems=listed.file_systems,
             partly_in=listed.partly_in,
@@ -241,7 +243,7 @@ def receive(submission: Submission, store: BlobStore) -> Release:
     """
     artefacts = []
     for handed in submission.files:
-        digest, size = store.put_file(handed.path)
+        digest, size = ("", 0) if handed.link else store.put_file(handed.path)
         if handed.sha256 and handed.sha256 != digest:
             raise InputError(f"{handed.name}: the manifest states SHA-256 {handed.sha256}, the file has {digest}")
         artefacts.append(
@@ -254,6 +256,7 @@ def receive(submission: Submission, store: BlobStore) -> Release:
                 rebuild_of=handed.rebuild_of,
                 place=handed.place,
                 tree=handed.tree,
+                link=handed.link,
                 built_by=handed.built_by,
                 file_systems=handed.file_systems,
                 partly_in=handed.partly_in,

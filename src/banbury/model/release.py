@@ -32,7 +32,8 @@ class Artefact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``record`` is the SHA-256 of its build record. Of a rebuild: ``rebuild_of`` is the artefact that it should equal,
     ``place`` the path in it that it should equal, ``tree`` the listed folder that it was found in, ``built_by`` who
     built it, where the manifest says so; ``file_systems`` are the places in images that all of it belongs into, and
-    ``partly_in`` those that a part of it does.
+    ``partly_in`` those that a part of it does. A symbolic link of such a folder has no content (no ``sha256``), but a
+    target (``link``).
     """
 
     name: str
@@ -46,6 +47,7 @@ class Artefact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     built_by: Builder | None = None
     file_systems: list[str] = []
     partly_in: list[str] = []
+    link: str = ""
 
 
 class Release(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -78,10 +78,15 @@ def _by_path(kept: dict[Path, Release], given: Path) -> list[Path]:
     files = [given] if given.is_file() else (p for p in given.rglob("*") if p.is_file() and not p.is_symlink())
     digests = {_digest(path) for path in files}
     if given.is_file():
-        return [path for path, release in kept.items() if digests & {a.sha256 for a in release.artefacts}]
-    return [path for path, release in kept.items() if {a.sha256 for a in release.artefacts} <= digests]
+        return [path for path, release in kept.items() if digests & _contents(release)]
+    return [path for path, release in kept.items() if _contents(release) <= digests]
 
 
 def _digest(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _contents(release: Release) -> set[str]:
+    """The digests of what was handed in; a link has none."""
+    return {a.sha256 for a in release.artefacts if a.sha256}

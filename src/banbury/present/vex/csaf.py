@@ -92,6 +92,7 @@ def _tree(release: Release, subjects: list[tuple[str, Subject]]) -> dict[str, An
     hashes = [
         {"filename": clean(a.name) or "(no name)", "file_hashes": [{"algorithm": "sha256", "value": a.sha256}]}
         for a in release.artefacts
+        if a.sha256
     ]
     product = {"product_id": _RELEASE, "name": name, "product_identification_helper": {"hashes": hashes}}
     inner: dict[str, Any] = {"product": product}
