@@ -53,9 +53,11 @@ def strayed(pair: Pair, one: Part, other: Part, raw: tuple[U8, U8], old: Ints, n
     may = np.isin(rows[:, 0], list(begins))
     out = []
     for start, start_b in _disordered(rows, may)[: _MOST + 1]:
+        if not 0 <= start_b < other.size:
+            _refuse(one, start, start + 1, "a text that stands elsewhere is in another section")
         ends = [side.find(b"\0", at, at + _LONGEST) + 1 for side, at in zip(whole, (start, start_b), strict=True)]
         alone = all(at == 0 or side[at - 1] == 0 for side, at in zip(whole, (start, start_b), strict=True))
-        if not alone or min(ends) == 0 or start_b >= other.size:
+        if not alone or min(ends) == 0:
             _refuse(one, start, ends[0], "a text that stands elsewhere is no whole text")
         out.append(Strayed(start, ends[0], start_b, ends[1]))
     if len(out) > _MOST:
