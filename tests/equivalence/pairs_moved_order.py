@@ -88,6 +88,25 @@ def _() -> Sample:
     return Sample(_path(NEAR), build.strip(_path(FAR)), *PATHS)
 
 
+@harmless("order-alignment")
+def _() -> Sample:
+    """The path is the first text that is aligned, so that its section is."""
+    source = re.sub(r'say\("[^"]{31,}"\); ?', "", ELSEWHERE)
+    a, b = (build.program("x86_64", f'-DROOT="{root}"', *FLAGS, source=source) for root in (NEAR, FAR))
+    aligned = [build.elf(raw).get_section_by_name(".rodata")["sh_addralign"] for raw in (a, b)]
+    assert aligned[0] < aligned[1]
+    return Sample(a, build.strip(b), *PATHS)
+
+
+@tampered("order-alignment-of-variables")
+def _() -> Sample:
+    """The section of variables, and not one that is only read, says that it is aligned otherwise."""
+    raw = build.strip(_path(FAR))
+    file = build.elf(raw)
+    at = file["e_shoff"] + 64 * file.get_section_index(".data") + 48
+    return Sample(_path(NEAR), build.put(raw, at, (1).to_bytes(8, "little")), *PATHS)
+
+
 def _lld(version: str) -> bytes:
     build.need("ld.lld")
     source = ELSEWHERE.replace("ROOT", '"/opt"').replace('"error: not known"', '"gadget " VERSION')

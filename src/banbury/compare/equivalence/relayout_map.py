@@ -16,8 +16,11 @@ from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
-from banbury.compare.equivalence.elf_map import SHF_TLS, SHT_NOBITS, OwnedElf, Part
+from banbury.compare.equivalence.elf_map import SHF_TLS, SHF_WRITE, SHT_NOBITS, OwnedElf, Part
+from banbury.compare.equivalence.elf_pair import may_hold_literals
 from banbury.compare.equivalence.model import Range
+
+_TEXTS = (1, 2, 4, 8, 16, 32)  # bytes that compilers align texts to, and data among them
 
 
 class Piece(Struct, frozen=True, gc=False):
@@ -128,12 +131,20 @@ class AddressMap:
 
 
 def paired(a: OwnedElf, b: OwnedElf) -> list[tuple[Part, Part]]:
-    """The loaded sections of both, in order, which must be of the same kinds. Raises :class:`Refused`."""
+    """The loaded sections of both, in order, which must be of the same kinds. Raises :class:`Refused`. (The alignment
+    of read-only data follows from the longest text in it, and only linkers read it.)"""
     ours, theirs = ([p for p in e.sections if p.loaded] for e in (a, b))
-    kinds = [[(p.name, p.type, p.flags, p.align, p.entsize) for p in parts] for parts in (ours, theirs)]
+    kinds = [[(p.name, p.type, p.flags, _align(p), p.entsize) for p in parts] for parts in (ours, theirs)]
     if kinds[0] != kinds[1]:
         raise Refused("section headers", "the loaded sections are not of the same kinds")
     return list(zip(ours, theirs, strict=True))
+
+
+def _align(part: Part) -> int:
+    free = (
+        may_hold_literals(part) and not part.flags & SHF_WRITE and part.align in _TEXTS and not part.addr % part.align
+    )
+    return 0 if free else part.align
 
 
 def is_template(part: Part) -> bool:
