@@ -85,28 +85,30 @@ class _Strides(Section):
         return out
 
     def sizes(self, number: int) -> Ints:
-        found, out = self.found, list[Ints]()
+        out = list[Ints]()
         self.number = number
-        some = np.isin(found.opcode, (*_SUM, *_PRODUCT))
-        for row in np.flatnonzero(some).tolist():
-            if self._immediate(row) == number and (self._steps(row) or self._scales(row)):
+        for row in np.flatnonzero(self._immediates == number).tolist():
+            if self._steps(row) or self._scales(row):
                 end = self.code.starts[row + 1] if row + 1 < len(self.code.starts) else len(self.raw)
                 out.append(np.arange(self.code.starts[row], end))
         return np.concatenate(out) if out else np.zeros(0, np.int64)
 
-    def _immediate(self, row: int) -> int:
-        """The number of an addition or product of 64 bits; -1 for other instructions."""
-        op, starts = int(self.found.opcode[row]), self.code.starts
-        end = int(starts[row + 1]) if row + 1 < len(starts) else len(self.raw)
-        at = int(behind_prefixes(self._padded, starts[row : row + 1])[0])
-        wide = at > int(starts[row]) and int(self.raw[at - 1]) & 0xF8 == 0x48
-        if not wide or self._second[row] < 0 or (op in _SUM and not self._adds(row, at)):
-            return -1
-        size = 1 if op in (0x83, 0x6B) else 4
-        return int.from_bytes(self.raw[end - size : end].tobytes(), "little", signed=True)
-
-    def _adds(self, row: int, at: int) -> bool:
-        return bool(self.found.adds[row]) and int(self.raw[at + 1]) >> 3 & 7 == 0
+    @cached_property
+    def _immediates(self) -> Ints:
+        """By row: the number of an addition or product of 64 bits; -1 for other instructions."""
+        found, starts, c = self.found, self.code.starts, self._padded
+        ends = np.append(starts[1:], len(self.raw))[: len(starts)]
+        at = behind_prefixes(c, starts)
+        sums = np.isin(found.opcode, _SUM) & found.adds & (c[at + 1] >> 3 & 7 == 0)
+        wide = (at > starts) & (c[np.maximum(at - 1, 0)] & 0xF8 == 0x48) & (self._second >= 0)
+        whole = np.zeros(len(starts), np.int64)
+        for k in range(4):
+            whole |= c[np.maximum(ends - 4 + k, 0)].astype(np.int64) << 8 * k
+        whole -= whole >> 31 << 32
+        short = c[np.maximum(ends - 1, 0)].astype(np.int8).astype(np.int64)
+        value = np.where(np.isin(found.opcode, (0x83, 0x6B)), short, whole)
+        out: Ints = np.where(wide & (sums | np.isin(found.opcode, _PRODUCT)), value, -1)
+        return out
 
     # Addition
 
@@ -157,7 +159,7 @@ class _Strides(Section):
         if op == 0x89 and second == register:
             return own if wide else None
         if op in _SUM and found.adds[p] and found.base[p] == register:
-            return register if self._immediate(p) == self.number else None
+            return register if self._immediates[p] == self.number else None
         if self._flow[10][p]:  # a call
             return None if CALLER_SAVED >> register & 1 else register
         return None if self._touches(p, register) else register
