@@ -19,6 +19,7 @@ from banbury.model.release import Artefact, ArtefactRole, Builder, Release
 
 MANIFEST = "release.toml"
 _MANIFEST_LIMIT = 1 << 20
+_PLACES = 64  # file systems that one rebuild belongs into
 
 
 class _Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -175,6 +176,8 @@ def _listed(path: Path, listed: _Listed) -> list[Handed]:
     if _of_rebuilds(listed) and not rebuild:
         keys = "rebuild_of, place, built_by, file_systems and partly_in"
         raise InputError(f"{path}: {listed.path!r}: only a rebuild has {keys}")
+    if len(listed.file_systems) + len(listed.partly_in) > _PLACES:
+        raise InputError(f"{path}: {listed.path!r}: more than {_PLACES} file systems that it belongs into")
     record = _usable(_inside(path, listed.record)[1]) if listed.record else None
     if not (rebuild and target.is_dir()):
         one = Handed(
