@@ -22,6 +22,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_moved_arm,
     pairs_moved_counted,
     pairs_moved_eased,
+    pairs_moved_entered,
     pairs_moved_exceptions,
     pairs_moved_exceptions_mips,
     pairs_moved_exported,

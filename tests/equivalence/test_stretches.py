@@ -31,13 +31,21 @@ _CASES = {
             "jmp *%rax; 1: mov (%rdi),%eax; ret",
             "jmp 1f; ret; 1: lea 8(%rdi),%rdx; mov (%rdx,%rcx),%eax; ret",
             "rep movsb (%rsi),(%rdi); mov 4(%rdi),%eax; ret",
+            "jmp 1f; mov (%rdi),%eax; 1: ret",  # entered in a way that is not seen
+            "test %eax,%eax; je 1f; ud2; mov (%rdi),%eax; 1: ret",
+            "xchg %rdi,%rax; mov (%rax),%eax; ret",
+            "movq %rdi,%xmm3; xor %edi,%edi; movq %xmm3,%r9; mov (%r9),%eax; ret",
+            "or %rdi,%rdx; mov (%rdx),%eax; ret",
+            "movslq %edi,%r8; mov (%r8),%eax; ret",
         ),
         (
             "ret",
             "call .+64; mov (%rdi),%eax; ret",
             "xor %edi,%edi; mov (%rdi),%eax; ret",
             "movzbl (%rdi),%eax; ret",
-            "jmp 1f; mov (%rdi),%eax; 1: ret",
+            "jmp 1f; .p2align 4; 1: ret",
+            "jmp 1f; lea 0(%rdi),%rdi; xchg %ax,%ax; 1: xor %edi,%edi; mov (%rdi),%eax; ret",
+            "xor %rdi,%rdi; or %rdi,%rdx; mov (%rdx),%eax; ret",
         ),
     ),
     "aarch64": (
@@ -50,8 +58,10 @@ _CASES = {
             "mov x19,x1; bl .+64; ldp x2,x3,[x19]; ret",
             "cbz w0,1f; ret; 1: ldr w0,[x1,4]; ret",
             "br x0; 1: ldr w0,[x1]; ret",
+            "b 1f; ldr x2,[x1]; 1: ret",
+            "cbz w0,1f; brk 0x800; ldr w0,[x1,4]; 1: ret",
         ),
-        ("ret", "bl .+64; ldr x2,[x1]; ret", "mov x1,0; ldr x2,[x1]; ret", "b 1f; ldr x2,[x1]; 1: ret"),
+        ("ret", "bl .+64; ldr x2,[x1]; ret", "mov x1,0; ldr x2,[x1]; ret", "b 1f; nop; 1: mov x1,0; ldr x2,[x1]; ret"),
     ),
     "mips": (
         "mips-linux-gnu-",
@@ -65,12 +75,13 @@ _CASES = {
             "b 1f; nop; jr $31; nop; 1: lw $2,0($4); jr $31; nop",
             # j to the fourth word from here, by its address
             f".word 0x08000000|(({_BASE} + 0x20 + 16)>>2); nop; jr $31; nop; lw $2,0($4); jr $31; nop",
+            "b 1f; nop; lw $2,0($4); 1: jr $31; nop",
         ),
         (
             "jr $31; nop",
             "bal .+64; nop; lw $2,0($4); jr $31; nop",
             "li $4,0; lw $2,0($4); jr $31; nop",
-            "b 1f; nop; lw $2,0($4); 1: jr $31; nop",
+            "b 1f; nop; nop; 1: jr $31; nop",
         ),
     ),
     "powerpc": (
@@ -83,8 +94,9 @@ _CASES = {
             "mr 31,4; bl .+64; lwz 3,4(31); blr",
             "beq 1f; blr; 1: lwz 3,0(4); blr",
             "b 1f; blr; 1: lwz 3,0(4); blr",
+            "b 1f; lwz 3,0(4); 1: blr",
         ),
-        ("blr", "bl .+64; lwz 3,0(4); blr", "li 4,0; lwz 3,0(4); blr", "b 1f; lwz 3,0(4); 1: blr"),
+        ("blr", "bl .+64; lwz 3,0(4); blr", "li 4,0; lwz 3,0(4); blr", "b 1f; nop; 1: blr"),
     ),
 }
 
@@ -131,6 +143,9 @@ _CALLED = {
             "call 4f; ret; 4: xor %edx,%edx; ret": False,
             "jmp *%rax": True,
             "jmp .+4096": False,  # another file's function
+            "call 3f; 4: pause; jmp 4b; 3: lea 8(%rsp),%rsp; ret": True,  # a thunk that returns
+            "jmp 3f; 4: ret; 3: call 4f; 5: jmp 5b; 4: lea 8(%rsp),%rsp; ret": True,
+            "xor %edx,%edx; jmp 3f; 3: call 4f; 5: jmp 5b; 4: lea 8(%rsp),%rsp; ret": False,
             "3: call 2b; ret": True,  # calls itself alone: what it leaves is not worked out
         },
     ),
@@ -169,11 +184,12 @@ def test_what_a_called_function_leaves(tmp_path: Path, name: str) -> None:
     prefix, machine, big, caller, callees = _CALLED[name]
     for text, expected in callees.items():
         code = _code(tmp_path, prefix, caller + text)
-        alone = Stretches(machine, big, code, _BASE, [(0, len(code))], np.arange(0)).function([(0, len(code))])
-        assert not alone.read([0], []), text
+        begun = range(len(code))  # where the called one begins
+        alone = Stretches(machine, big, code, _BASE, [(0, len(code))], np.arange(0))
+        assert not alone.function([(0, len(code))], begun=begun).read([0], []), text
         with_it = Stretches(machine, big, code, _BASE, [(0, len(code))], np.arange(0))
         calls = Called(machine, big, code, _BASE)
-        assert with_it.function([(0, len(code))], calls).read([0], []) is expected, text
+        assert with_it.function([(0, len(code))], calls, begun=begun).read([0], []) is expected, text
 
 
 def test_a_landing_pad_is_followed_with_what_calls_must_leave(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ Sources: gABI (2013 draft), chapter 4; AMD64 supplement, 4.4; AAELF64, 5.7; Powe
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -32,6 +33,12 @@ _FUNCTION, _GROUP_APART = 2, 16
 _COLD: Final = re.compile(rb"(.*)\.cold(\.\d+)?\Z", re.DOTALL)
 #: Sections that say something of functions without leading there.
 _BESIDE: Final = (".eh_frame", ".orc_unwind", ".discard", ".gcc_except_table", "__mcount_loc", "__patchable_function")
+#: Those, tables of jumps, and what names places of code but no way there (Linux).
+_NO_WAYS: Final = (
+    *_BESIDE, ".rodata", ".data.rel.ro", ".init_array", ".fini_array", ".altinstructions", ".smp_locks",
+    ".return_sites", ".retpoline_sites", ".call_sites", ".ibt_endbr_seal", ".static_call_sites", ".parainstructions",
+    ".kcfi_traps", ".sframe", "__bug_table", "__ftr_fixup", "__lwsync_fixup", "__mmu_ftr_fixup", "__fw_ftr_fixup",
+)  # fmt: skip
 
 
 class _Kind(NamedTuple):
@@ -84,7 +91,10 @@ class ObjectCode:
         self.raw: U8 = np.concatenate(pieces) if pieces else np.zeros(0, np.uint8)
         self.functions, self.named = self._functions()
         self.begins = self.functions[:, 0]
-        self.branches, self.own = self._branches()
+        self._beginnings = frozenset(self.begins.tolist())
+        told: set[int] = set()  # places that data name
+        self.branches, self.own = self._branches(told)
+        self.told = sorted(told - self._beginnings)
         self.broken = [x.place for x in self.branches if not self._led(x)]
         self.thrown = any(part.name.startswith(".gcc_except_table") and part.size for part in elf.sections)
         self._stretches: dict[Bounds, list[Bounds]] = {}
@@ -115,7 +125,15 @@ class ObjectCode:
         :class:`NotDecoded`."""
         code = Stretches(self.machine, self.big, self.raw, 0, stretches, wanted)
         found = {x for stretch in stretches for x in code.numbers(stretch)[1].tolist()}
-        return found, code.function(stretches, self._called)
+        return found, code.function(stretches, self._called, self._ways(stretches))
+
+    def _ways(self, stretches: list[Bounds]) -> list[Bounds]:
+        """Where stretches are entered in ways that only tables tell: static keys, fixups; and, all of it, code beside
+        a function that is none itself."""
+        out = [x for x in stretches if len(stretches) > 1 and x[0] not in self._beginnings]
+        for low, high in stretches:
+            out += [(x, x + 1) for x in self.told[bisect_left(self.told, low) : bisect_left(self.told, high)]]
+        return out
 
     # Functions
 
@@ -134,8 +152,9 @@ class ObjectCode:
 
     # Branches
 
-    def _branches(self) -> tuple[list[Branch], set[int]]:
-        """The branches that relocations stand for, and the places that calls lead to, code makes or data hold."""
+    def _branches(self, told: set[int]) -> tuple[list[Branch], set[int]]:
+        """The branches that relocations stand for, and the places that calls lead to, code makes or data hold. Those
+        that tables of ways name are added to those ``told``."""
         out: list[Branch] = []
         own: set[int] = set()
         for table in self.elf.sections:
@@ -147,6 +166,8 @@ class ObjectCode:
                 found = self._branch(held, place, kind, target) if held.index in self.base else None
                 if found is not None:
                     out.append(found)
+                if target >= 0 and held.index not in self.base and not held.name.startswith(_NO_WAYS):
+                    told.add(target)
                 if target >= 0 and (found is None or found.call) and not held.name.startswith(_BESIDE):
                     ends = self.machine == t.EM_X86_64 and kind in _KINDS[self.machine]  # at the instruction's end
                     own.add(found.target if found is not None else target + 4 * ends)
@@ -205,4 +226,4 @@ class ObjectCode:
 
     @cached_property
     def _called(self) -> Called:
-        return Called(self.machine, self.big, self.raw, anywhere=self.thrown)
+        return Called(self.machine, self.big, self.raw, anywhere=self.thrown, thunks=self.machine == t.EM_X86_64)

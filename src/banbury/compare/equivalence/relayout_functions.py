@@ -5,7 +5,7 @@ Sources: GCC manual, -freorder-blocks-and-partition and -fipa-ra; gABI (2013 dra
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from functools import cached_property
 from typing import Final, Literal
 
@@ -38,6 +38,7 @@ class Functions:
         self._jumps: dict[int, Jumps | None] = {}
         self._called: dict[int, Called] = {}
         self._known_own: dict[tuple[int, int], int | None] = {}
+        self._begun_at: dict[int, list[int]] = {}
 
     def bounds(self, one: Part, at: int) -> Bounds:
         """The function around an offset of a section, or the stretch that is looked at in its stead."""
@@ -71,6 +72,20 @@ class Functions:
                 self.sides.pads,
             )
         return self._called[one.index]
+
+    def begun(self, one: Part, stretches: list[Bounds]) -> list[int]:
+        """Where functions may begin in stretches of which no symbol says that they are one."""
+        jumps = self._jumps.get(one.index)
+        if jumps is None or jumps.own is None:
+            return []
+        if one.index not in self._begun_at:
+            self._begun_at[one.index] = sorted(jumps.own)
+        places, out = self._begun_at[one.index], list[int]()
+        for low, high in stretches:
+            known = None if self.begins is not None else self.objects.around(low + one.addr)
+            if known != (low + one.addr, high + one.addr):
+                out += places[bisect_left(places, low) : bisect_left(places, high)]
+        return out
 
     def _known(self, one: Part, at: int) -> Bounds:
         """The function that an offset is in; nothing of what no symbol or record says is one (a linkage table)."""

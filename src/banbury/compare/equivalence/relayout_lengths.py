@@ -180,7 +180,7 @@ class _Check:
         if code is None:
             return
         try:
-            held = code.function(stretches, self.code.called(one))
+            held = code.function(stretches, self.code.called(one), begun=self.code.begun(one, stretches))
             read = held.read(function.made, function.loaded, function.tables)
         except NotDecoded:
             read = True

@@ -5,7 +5,8 @@ manual, -fipa-ra; LLVM's regmask of known functions).
 A call of a function of the section leaves what some path through that may leave; one of another section's function all;
 one of another file's function, or by a word of memory that holds none of this file, nothing but what the conventions
 say. One by a register may be of a function that the compiler knows (a long call): it leaves all but the registers that
-results are in. A call within a site of the tables of exceptions may go on at its landing pad.
+results are in. A function that is never seen to return leaves all, and so does a thunk through which one returns. A
+call within a site of the tables of exceptions may go on at its landing pad.
 
 Sources: GCC manual, -fipa-ra; the calling conventions (System V ABI supplements, AAPCS64).
 """
@@ -20,6 +21,7 @@ from typing import Final
 import numpy as np
 
 from banbury.compare.equivalence.code import Code, Ints
+from banbury.compare.equivalence.machines import entered
 from banbury.compare.equivalence.machines.contract import U8
 from banbury.compare.equivalence.machines.piecewise import Piecewise
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
@@ -49,7 +51,8 @@ class Called:
     """The calls of the section ``raw`` at an address. ``code``: its instructions, if they are known (x86-64).
     ``made``: where it makes addresses (offsets), and which, in two rows; ``own``: what function of the section an
     address stands for (its offset), if it does: that of the function itself, of a stub, or of what holds it. ``pads``:
-    call sites and landing pads (addresses: start, end, pad); ``anywhere``: there are some, and they are not known."""
+    call sites and landing pads (addresses: start, end, pad); ``anywhere``: there are some, and they are not known.
+    ``thunks``: what jumps lead to out of the section may be thunks through which functions return."""
 
     def __init__(
         self,
@@ -63,8 +66,9 @@ class Called:
         pads: Sequence[tuple[int, int, int]] = (),
         *,
         anywhere: bool = False,
+        thunks: bool = False,
     ) -> None:
-        self.anywhere = anywhere
+        self.anywhere, self.thunks = anywhere, thunks
         self.machine, self.big, self.raw, self.address, self.code = machine, big, raw, address, code
         self.made, self.own = made, own
         delay = _DELAYED if machine == t.EM_MIPS else 0
@@ -110,7 +114,7 @@ class Called:
         if entry in self._known or depth > _DEEP:
             return self._known.get(entry, everything)
         self._known[entry] = everything  # one that calls itself
-        state, waiting, out = {entry: everything}, [entry], 0
+        state, waiting, out, ends = {entry: everything}, [entry], 0, False
         while waiting and out != everything:
             self.most -= 1
             if self.most < 0:
@@ -119,11 +123,12 @@ class Called:
             now = state[row] & self._through(row, depth)
             after, leaves = self._after(row)
             out |= now if leaves else 0
+            ends |= leaves or not now or not after  # the last: another file's function goes on
             for to in after if now else []:
                 if now & ~state.get(to, 0):
                     state[to] = state.get(to, 0) | now
                     waiting.append(to)
-        self._known[entry] = out
+        self._known[entry] = out = out if ends else everything
         return out
 
     def _through(self, row: int, depth: int) -> int:
@@ -134,15 +139,22 @@ class Called:
         """The instructions that may follow, and whether the function may be left, or go on where nothing says."""
         falls, leads = self._steps.falls(row), self._steps.leads(row)
         after = [row + 1] if falls and row + 1 < self._steps.count else []
-        leaves = not falls and leads == NOWHERE
+        leaves = (not falls and leads == NOWHERE) or self._returns(row)
         if self.machine == t.EM_PPC:
             leaves |= self._word(row) & _RETURNS[0] == _RETURNS[1]
         if leads != NOWHERE:
             place = self._place(leads + self.address)
             to = -1 if place is None else self._steps.row(place)
-            leaves |= place is not None and to < 0
+            leaves |= to < 0 if place is not None else self.thunks
             after += [to] if to >= 0 and not self._stub(to) else []
         return after, leaves
+
+    def _returns(self, row: int) -> bool:
+        """Whether a call is that of a thunk, which returns elsewhere than behind the call."""
+        if self.machine != t.EM_X86_64 or not self._steps.calls(row):
+            return False
+        start = self._steps.start(row)
+        return entered.returns(self.raw[start : start + entered.THUNK].tobytes())
 
     def _place(self, address: int) -> int | None:
         """The offset that a branch or call to an address leads to in this section; ``None``: elsewhere."""

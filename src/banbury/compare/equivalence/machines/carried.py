@@ -1,11 +1,12 @@
 """Where an address goes in the registers of one function, and whether memory is read through it: a text that code reads
 by itself may be copied in part, by as many loads as its old length takes.
 
-Every instruction of the function is looked at, along all direct branches; behind an indirect jump all of them. A
-register holds the address until it is certainly written, or a call may have changed it (see :mod:`called`). Reading one
-byte where the register points is no copy of a known length: loops that look for the end of a text do that. What code
-keeps in memory is not followed, but for words that are loaded through the address of a table which holds the text. An
-instruction that makes the address in a way that is not known here counts as reading.
+Every instruction of the function is looked at, along all direct branches; behind an indirect jump all of them, behind
+what traps the next one. Code that no path reaches is entered in a way that nobody sees (see :mod:`entered`), with all
+that is held anywhere. A register holds the address until it is certainly written, or a call may have changed it (see
+:mod:`called`). Reading one byte where the register points is no copy of a known length: loops that look for the end of
+a text do that. What code keeps in memory is not followed, but for words that are loaded through the address of a table
+which holds the text. An instruction that makes the address in a way that is not known here counts as reading.
 
 Sources: Intel SDM, volume 2; Arm ARM DDI 0487; MIPS MD00086; Power ISA 2.07; the calling conventions of these
 processors (System V ABI supplements, AAPCS64).
@@ -16,13 +17,14 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from banbury.compare.equivalence.code import Code, Ints, NotDecoded
-from banbury.compare.equivalence.machines import a64, displaced, mips_code, powerpc_code
+from banbury.compare.equivalence.machines import a64, displaced, entered, mips_code, powerpc_code
 from banbury.compare.equivalence.machines.contract import U8, Mask
 from banbury.compare.equivalence.machines.operations import ADD, ADDI, FETCH, LOAD, MOVE, Ops
 from banbury.compare.equivalence.machines.x86_64_absolute import Operands
@@ -102,12 +104,16 @@ class Rows:
             np.ascontiguousarray(column).data for column in (found.fetches, found.gets, found.calls, found.callee)
         )
         self.volatile = found.volatile
+        cuts = (found.leads != NOWHERE) | ~found.falls | found.leaps | found.calls
+        self.cuts = np.flatnonzero(cuts).data  # rows behind which not only the next one follows
 
 
 class Function:
     """One function's code, of the section ``raw``: of ``rows`` those from and to the offsets of its ``stretches``
     (several where a compiler has put parts elsewhere), whose third number added makes them offsets of the section.
-    ``calls``: what its calls leave; nothing but what the conventions say, if that is not known."""
+    ``calls``: what its calls leave; nothing but what the conventions say, if that is not known. ``ways``: where it is
+    entered in ways that its code does not show (offsets of the section, from and to); ``begun``: where what is looked
+    at as one function may begin another."""
 
     def __init__(
         self,
@@ -117,9 +123,11 @@ class Function:
         rows: Rows,
         stretches: Sequence[tuple[int, int, int]],
         calls: Calls | None = None,
+        ways: Sequence[tuple[int, int]] = (),
+        begun: Sequence[int] = (),
     ) -> None:
         self.machine, self.big, self.raw, self.rows, self.stretches = machine, big, raw, rows, stretches
-        self.calls = calls
+        self.calls, self.ways, self.begun = calls, ways, begun
         starts = rows.starts
         self.pieces = [(bisect_left(starts, low), bisect_left(starts, high)) for low, high, _ in stretches]
 
@@ -149,7 +157,7 @@ class Function:
 
     def _next(self, row: int) -> list[int]:
         after = self._after(row)
-        return after + (self._blocks() if after and self.rows.leaps[row] else [])
+        return after + (self._blocks() if after and self._leaps(row) else [])
 
     def _row(self, place: int) -> tuple[int, int]:
         """The row of the instruction that has the byte at an offset of the section, and where it begins; -1: none."""
@@ -176,6 +184,7 @@ class Function:
         """Follow registers (as bits) from before some rows: each bit reaches each row at most once. Returns the rows at
         which any of those ``wanted`` of a row is held; only the ``first`` that is found."""
         state, common, waiting, rows = dict(held), 0, list(held), self.rows  # common: carried on by indirect jumps
+        hidden, anywhere = self._hidden, 0
         out: dict[int, None] = {}
         while waiting:
             row = waiting.pop()
@@ -186,7 +195,10 @@ class Function:
                     break
             kept = now & ~self._lost(row, now) | (1 << rows.into[row] if now & rows.parts[row] else 0)
             going = [(to, kept) for to in self._after(row)]
-            if rows.leaps[row] and kept & ~common:
+            if hidden and now & ~anywhere:
+                anywhere |= now
+                going += [(to, anywhere) for to in hidden]
+            if kept & ~common and self._leaps(row):
                 common |= kept
                 going += [(to, kept) for to in self._blocks()]
             if rows.calls[row] and self.calls is not None:
@@ -241,6 +253,52 @@ class Function:
         break), and which tables an object's code jumps by is not known."""
         return [row for begin, end in self.pieces for row in range(begin, end)]
 
+    def _leaps(self, row: int) -> bool:
+        """Whether a row jumps to where nothing says; in a function that is entered in ways nobody sees, also where it
+        jumps out of the function: there may be what jumps back."""
+        leads = self.rows.leads[row] != NOWHERE
+        if self.rows.leaps[row] or self.machine != t.EM_X86_64 or not (leads or self.rows.calls[row]):
+            return bool(self.rows.leaps[row])
+        if not leads:
+            place = self._place(row)
+            return entered.jumps(self.raw[place : place + entered.THUNK].tobytes())
+        place = self.rows.leads[row] + self._place(row) - self.rows.starts[row]
+        if self._row(place)[0] >= 0:
+            return False
+        inside = 0 <= place < len(self.raw)
+        thunk = inside and entered.jumps(self.raw[place : place + entered.THUNK].tobytes())
+        return thunk or bool(self.__dict__.get("_hidden"))
+
+    @cached_property
+    def _hidden(self) -> list[int]:
+        """The rows that are entered in ways that the function's code does not show."""
+        out: dict[int, None] = {}
+        for low, high in self.ways:
+            for (start, stop, shift), (begin, end) in zip(self.stretches, self.pieces, strict=True):
+                if low - shift < stop and high - shift > start:
+                    first = bisect_left(self.rows.starts, low - shift, begin, end)
+                    out |= dict.fromkeys(range(first, bisect_left(self.rows.starts, high - shift, begin, end)))
+        begun = [row for place in self.begun for row in self._at(place)]
+        found = entered.unreached(self.rows.cuts, self.pieces, self._seen, begun)
+        return list(out | dict.fromkeys(row for row in found if not self._idle(row)))
+
+    def _seen(self, row: int) -> list[int] | None:
+        """The rows that may follow one, also by exceptions; ``None``: any."""
+        if self._leaps(row):
+            return None
+        if not self.rows.calls[row] or self.calls is None:
+            return self._after(row)
+        if self.calls.anywhere:
+            return None
+        return self._after(row) + [to for pad in self.calls.pads(self._place(row)) for to in self._at(pad)]
+
+    def _idle(self, row: int) -> bool:
+        """Whether a row does nothing."""
+        _, stop, shift = self.stretches[self._piece(row)]
+        start = self.rows.starts[row]
+        end = self.rows.starts[row + 1] if row + 1 < len(self.rows.starts) else stop
+        return entered.is_idle(self.machine, self.big, self.raw[start + shift : min(end, stop) + shift].tobytes())
+
     def _beyond(self, place: int) -> list[int]:
         """The row of another stretch that begins at an offset of the section."""
         return self._at(place) if len(self.pieces) > 1 else []
@@ -281,10 +339,11 @@ def _a64(words: npt.NDArray[np.uint32]) -> Steps:
     kills = np.where(all_.calls, a64.CALLER_SAVED, all_.writes).astype(np.int64)
     back = _bit(added.back)  # a register that a load or store moves on keeps its text
     to = np.where(all_.branches, 4 * rows + a64.displacement(words), NOWHERE)
+    falls = all_.falls | a64.is_(words, 0xFF000000, 0xD4000000)  # behind BRK and HLT too: who handles them may go on
     reads: Ints = np.where(store | near, 0, bits)
     called = np.where(a64.is_(words, 0xFC000000, 0x94000000), 4 * rows + a64.displacement(words), NOWHERE)
     return Steps(
-        reads, kills & ~back, parts, np.minimum(into, 31), all_.falls, to, all_.indirect, 4 * rows,
+        reads, kills & ~back, parts, np.minimum(into, 31), falls, to, all_.indirect, 4 * rows,
         *_a64_fetched(words), all_.calls, called, a64.CALLER_SAVED,
     )  # fmt: skip
 

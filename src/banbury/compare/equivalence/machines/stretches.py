@@ -72,10 +72,16 @@ class Stretches:
         low, high = bisect_left(self._places, at), bisect_left(self._places, end)
         return self.places[low:high] - at + bounds[0], self.values[low:high]
 
-    def function(self, stretches: Sequence[Bounds], calls: Calls | None = None) -> Function:
-        """The function that has these stretches. ``calls``: what its calls leave. Raises :class:`NotDecoded`."""
+    def function(
+        self,
+        stretches: Sequence[Bounds],
+        calls: Calls | None = None,
+        ways: Sequence[Bounds] = (),
+        begun: Sequence[int] = (),
+    ) -> Function:
+        """The function that has these stretches; the rest as of :class:`Function`. Raises :class:`NotDecoded`."""
         where = [(self.at[x], self.at[x] + x[1] - x[0], x[0] - self.at[x]) for x in stretches]
-        return Function(self.machine, self.big, self.raw, self._rows, where, calls)
+        return Function(self.machine, self.big, self.raw, self._rows, where, calls, ways, begun)
 
     @cached_property
     def _rows(self) -> Rows:

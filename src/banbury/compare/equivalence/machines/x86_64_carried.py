@@ -29,10 +29,23 @@ _BYTES: Final = table((0x38, 0x3A, 0x80, 0x84, 0x8A, 0xF6, 0x0FB6, 0x0FBE), _LAS
 _NO_MEMORY: Final = table((0x8D, 0x0F1F, 0x0F18, 0x0F0D), _LAST)
 _STRINGS: Final = table((0xA4, 0xA5, 0xA6, 0xA7, 0xAC, 0xAD), _LAST)
 _COMPARED: Final = table((0xA6, 0xA7), _LAST)
-_ENDS: Final = table((0xE9, 0xEB, 0xC3, 0xC2, 0xF4, 0x0F0B), _LAST)
+_ENDS: Final = table((0xE9, 0xEB, 0xC3, 0xC2), _LAST)  # not UD2 and HLT: who handles them may go on behind
 _WORDS: Final = table((0x8B, 0x03, *range(0x0F40, 0x0F50)), _LAST)  # loads, CMOVcc
 _STORED: Final = (0x68, 0x3D, 0xA9, 0xA3)  # put a number into memory, or compare with it
 _LOADS: Final = (0x03, 0x0B, 0x13, 0x1B, 0x23, 0x2B, 0x33, 0x87, 0x8B)  # into a register
+#: Of two registers: into that of the ModRM byte's middle bits what the lower ones name (also by parts of it, and with
+#: what is there), the other way round, and both (XCHG, CMPXCHG, XADD, SHLD, SHRD), which count as reading.
+_INTO_FIRST: Final = table(
+    (0x8B, 0x03, 0x0B, 0x13, 0x1B, 0x23, 0x2B, 0x33, 0x63, 0x69, 0x6B, 0x0FAF, *range(0x0F40, 0x0F50)), _LAST
+)
+_INTO_SECOND: Final = table((0x89, 0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31), _LAST)
+_BOTH: Final = table((0x87, 0x0FB1, 0x0FC1, 0x0FA4, 0x0FA5, 0x0FAC, 0x0FAD), _LAST)
+_CLEARS: Final = table((0x19, 0x1B, 0x29, 0x2B, 0x31, 0x33), _LAST)  # a register with itself
+_VECTOR: Final = 16  # the registers of vectors
+_INWARD: Final = table((0x0F6E, 0x0F22, 0x0FC4, 0x0F2A, 0x0F7A, 0x0F7B, 0x0F7C), _LAST)  # MOVD, PINSR, VPBROADCAST
+_OUTWARD: Final = table((0x0F7E, 0x0F16), _LAST)  # MOVD, PEXTR
+_PICKS: Final = table((0x0FF0, 0x0FF2, 0x0FF3, 0x0FF5, 0x0FF6, 0x0FF7), _LAST)  # of BMI
+_CROSSES: Final = _INWARD | _OUTWARD | _PICKS
 #: Write a register that their memory or another gave.
 _MADE: Final = table((0x63, 0x69, 0x6B, 0x0FB6, 0x0FB7, 0x0FBE, 0x0FBF), _LAST)
 
@@ -52,16 +65,18 @@ def steps(
     reads |= np.where(_STRINGS[opcode], _RSI, 0) | np.where(_COMPARED[opcode], _RDI, 0)
     register, plain = found.register, second >= 0
     parts, into = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    cleared = _CLEARS[opcode] & (second == register)
+    one, other = _bit(register), np.where(plain & ~cleared, _bit(second), 0)
     for some, source, to in (
         (opcode == 0x8D, memory, register),
-        ((opcode == 0x8B) & plain, _bit(second), register),
-        ((opcode == 0x89) & plain, _bit(register), second),
-        ((opcode == 0x03) & plain, _bit(second), register),
-        ((opcode == 0x01) & plain, _bit(register), second),
-        (opcode >> 4 == 0x0F4, np.where(plain, _bit(second), 0), register),  # CMOVcc
-        ((opcode == 0x87) & plain, _bit(register), second),
+        (_INTO_FIRST[opcode], other, register),
+        (_INTO_SECOND[opcode] & (other > 0), one, second),
     ):
         parts, into = np.where(some, source, parts), np.where(some, to, into)
+    _crossed(raw, found, opcode, (reads, parts, into))
+    reads |= np.where(_BOTH[opcode] & plain, one | other, 0)
+    short = (opcode > 0x90) & (opcode < 0x98) | (opcode == 0x90) & (found.low > 0)  # XCHG with the first register
+    reads |= np.where(short, 1 | _bit(found.low), 0)
     call = (opcode == 0xE8) | ((opcode == 0xFF) & (kind >> 1 == 1))
     kills = _bit(found.into) | np.where(_MADE[opcode], _bit(register), 0) | np.where(call, CALLER_SAVED, 0)
     leaps = (opcode == 0xFF) & (kind >> 1 == 2)
@@ -72,6 +87,28 @@ def steps(
         reads, kills, parts, np.maximum(into, 0), ~ends, leads, leaps, code.starts,
         np.where(loads, memory, 0), np.where(loads, _bit(register), 0), call, callee,
     )  # fmt: skip
+
+
+def _crossed(raw: U8, found: Operands, opcode: Ints, out: tuple[Ints, Ints, Ints]) -> None:
+    """Enter, in what is read, the parts and what they are put into, moves between general registers and those of
+    vectors, which count as one; and what shifts and picks bits into another register."""
+    reads, parts, into = out
+    rows = np.flatnonzero(_CROSSES[opcode] & found.has)
+    at = found.at[rows]
+    c = np.concatenate((raw, np.zeros(32, np.uint8)))
+    modrm, lead = c[at + found.skip[rows]], c[at]
+    rows, at, modrm, lead = (x[modrm >= 0xC0] for x in (rows, at, modrm, lead))
+    rex = np.where(at > 0, c[at - 1], np.uint8(0))
+    vector = (lead == 0xC4) | (lead == 0x62)
+    high = np.where(vector, ~c[at + 1] >> 5 & 1, np.where((rex & 0xF0 == 0x40) & (lead == 0x0F), rex & 1, 0))
+    low = (modrm & 7).astype(np.int64) + 8 * high.astype(np.int64)
+    kind = opcode[rows]
+    inward, outward = _INWARD[kind], _OUTWARD[kind]
+    parts[rows[inward]], into[rows[inward]] = 1 << low[inward], _VECTOR
+    parts[rows[outward]], into[rows[outward]] = 1 << _VECTOR, low[outward]
+    some = _PICKS[kind] & vector
+    named = (~c[at + 2] >> 3 & 15).astype(np.int64)  # the operand that the prefix names
+    reads[rows[some]] |= (1 << low[some]) | (1 << named[some])
 
 
 def taken(code: bytes, loads: bool) -> int:
