@@ -42,6 +42,17 @@ def test_a_kernel_with_an_initramfs_is_compared_itself(tmp_path: Path) -> None:
     assert rebuilt.files_verdict == "functional"
 
 
+def test_a_kernel_handed_in_alone(tmp_path: Path) -> None:
+    """Not packed as in the image: it is found by its content."""
+    kernel = plain_kernel(extra=cpio(init=b"#!/bin/sh\n"))
+    shipped = uimage(lzma.compress(kernel, lzma.FORMAT_ALONE), b"linux") + banks(tree())
+    honest, _ = against(tmp_path, shipped, **{"vmlinux": kernel, "root.tar": tree()})
+    other, _ = against(tmp_path / "2", shipped, **{"vmlinux": kernel[:-4] + b"evil", "root.tar": tree()})
+
+    assert (honest.verdict, honest.left_out) == ("identical", [])
+    assert other.verdict == "functional"
+
+
 def test_a_script_that_unpacks_itself(tmp_path: Path) -> None:
     run = [head + gzip.compress(SMALL, mtime=0) for head in (b"#!/bin/sh\necho good; exit\n", EVIL + b"exit\n")]
     built, shipped = (tree({"app/run.sh": data, "app/x": b"x"}, {}) for data in run)

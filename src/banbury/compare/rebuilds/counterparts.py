@@ -101,7 +101,7 @@ class Counterparts:
         that it could be missing from where its content is there."""
         pieces = {u.node.id: (u, artefact) for found in self._paths.values() for u, artefact in found if u.piece}
         for number, (unit, artefact) in pieces.items():
-            met = number in self._used or (unit.node.sha256 and unit.node.sha256 in self._met)
+            met = unit.opened or number in self._used or (unit.node.sha256 and unit.node.sha256 in self._met)
             if not met and unit.node.kind is not Kind.CHUNK:
                 yield unit, artefact
 

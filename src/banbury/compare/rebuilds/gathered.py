@@ -12,7 +12,7 @@ from banbury.compare.rebuilds.packages import Packages, packages
 from banbury.compare.rebuilds.pairing import Pairing
 from banbury.compare.rebuilds.trees import Tree, describe, formed, grown
 from banbury.model.evaluation import File, Node
-from banbury.model.release import Release
+from banbury.model.release import ArtefactRole, Release
 from banbury.model.tree import Kind
 
 
@@ -61,7 +61,8 @@ class Gathered:
         """The units of one artefact; the files of a folder that was handed in lie in one tree."""
         if index not in self._found:
             artefact = self._artefacts[index]
-            found = self._trees.units(self._trees.roots[index], artefact.place)
+            rebuilt = artefact.role is ArtefactRole.REBUILD
+            found = self._trees.units(self._trees.roots[index], artefact.place, rebuilt=rebuilt)
             if artefact.tree:
                 first = self._trees.roots[next(i for i, a in enumerate(self._artefacts) if a.tree == artefact.tree)]
                 found = (structs.replace(unit, tree=first.id) for unit in found)

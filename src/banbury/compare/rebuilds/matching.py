@@ -106,13 +106,15 @@ class Trees:
         """An artefact's node and all below it: nodes are numbered depth first."""
         return self.nodes[root.id : self._ends[root.id]]
 
-    def units(self, root: Node, place: str = "") -> Iterator[Unit]:
+    def units(self, root: Node, place: str = "", *, rebuilt: bool = False) -> Iterator[Unit]:
         """What is compared of an artefact: the files, links and folders of every tree in it, and pieces that hold no
         tree. What is in a file is the comparison's own affair. ``place`` is the path of an artefact that is itself a
-        file."""
+        file. A ``rebuilt`` kernel or device tree that was handed in alone is a piece as well as what is in it."""
         if place:
             yield Unit(root, plain_path(place), False, tree=root.id)
             return
+        if rebuilt and root.format in OWN - {"image"} and root.sha256:
+            yield Unit(root, root.name, True, (), opened=True)
         todo: list[tuple[int, Steps]] = [(root.id, ())]
         while todo:
             number, steps = todo.pop()
