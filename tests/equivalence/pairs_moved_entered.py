@@ -140,3 +140,50 @@ for _flag in ("-mindirect-branch=thunk", "-mfunction-return=thunk-inline"):
             for v in (SHORT, LONG)
         )
         return Sample(a, build.strip(b), *RECORDS)
+
+
+_LABELS = {
+    "volatile": """APART int put(char *b, int k) { void *volatile to = &&a;
+        if (k > 7) to = &&c; int r = limit[0] + k; if (k == 55) return seen; goto *to;
+        c: hidden++; return 9; a: hidden--; if (limit[0] > 1000) return 7; return r * 3; }""",
+    "kept": """static void *volatile where; APART int put(char *b, int k) {
+        if (k == 77) { where = &&a; return 1; } if (k == 78) { where = &&c; return 2; }
+        int r = limit[0] + k; goto *where;
+        c: hidden++; return 9; a: hidden--; if (limit[0] > 1000) return 7; return r * 3; }""",
+}
+_DOOR = """extern const volatile int limit[] __attribute__((visibility("hidden")));
+APART void show(void) { puts("door of the north side of the house that stands alone in a wide field " VERSION);
+  puts("a second text of some length"); puts("a third one of the same"); puts("and so on"); }
+"""
+_LIMIT = r"""__asm__(".section .rodata,\"a\"\n.balign 8\n.globl limit\n.hidden limit\n.type limit,%object\n"
+"limit: .long 103,4,5,6\n.size limit,16\n.text\n");
+"""
+
+
+def _labelled(arch: str, form: str, version: str) -> bytes:
+    source = _HEAD + _DOOR + _LABELS[form] + _TAIL.replace("puts(b);", "show();") + _LIMIT
+    flags = ("-fno-toplevel-reorder", "-fno-pie", "-no-pie")
+    return build.program(arch, f'-DVERSION="{version}"', *flags, source=source)
+
+
+for _arch in ("aarch64", "powerpc"):
+    for _form in _LABELS:
+
+        @tampered(f"entered-label-{_form}-{_arch}")
+        def _(arch: str = _arch, form: str = _form) -> Sample:
+            """Low bits are left behind at a label whose address code makes: the high ones were made before the jump."""
+            a, b = (_labelled(arch, form, version) for version in (SHORT, LONG))
+            (at, size), (there, _) = (build.symbol(raw, "put") for raw in (a, b))
+            words = [k for k in range(0, size, 4) if a[at + k : at + k + 4] != b[there + k : there + k + 4]]
+            assert len(words) > 1
+            changed = build.put(b, there + words[1], a[at + words[1] : at + words[1] + 4])
+            return Sample(a, build.strip(changed, arch), *RECORDS)
+
+
+for _form in _LABELS:
+
+    @harmless(f"moved-entered-label-{_form}-aarch64")
+    def _(form: str = _form) -> Sample:
+        """The same with nothing left behind."""
+        a, b = (_labelled("aarch64", form, version) for version in (SHORT, LONG))
+        return Sample(a, build.strip(b, "aarch64"), *RECORDS)

@@ -24,6 +24,7 @@ from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHF_WRITE, SHT_NOBITS, Part
 from banbury.compare.equivalence.machines import a64, returned
 from banbury.compare.equivalence.machines.a64_frame import Frame, frame_of
+from banbury.compare.equivalence.machines.a64_labels import Labels
 from banbury.compare.equivalence.machines.a64_strides import Made, strides
 from banbury.compare.equivalence.machines.a64_switch import Switches
 from banbury.compare.equivalence.machines.calls import ALL, Paths, kept, never_slots
@@ -37,6 +38,8 @@ from banbury.compare.equivalence.relayout_map import AddressMap
 from banbury.compare.equivalence.relayout_tables import jump_tables
 
 _PAGE = 4096
+_FUNCTION = 2  # a symbol's kind
+_ROUNDS = 8  # of labels whose addresses are made behind labels
 _SOON = 24  # instructions behind an addition within which a copy of fixed length begins
 
 
@@ -401,33 +404,51 @@ class _Section:
         if not self.all.indirect.any():
             return graph, found
         switches = Switches(self.all, self.lead, self.step)
-        more, unknown = self._indirect(graph, found, switches)
-        sources = np.concatenate((sources, *(m[0] for m in more)))
-        targets = np.concatenate((targets, *(m[1] for m in more)))
-        if len(sources) == len(first.sources) and not len(unknown):
-            return graph, found
-        order = np.argsort(sources, kind="stable")
-        reads = self.all.reads.copy()
-        reads[unknown] = 0x7FFFFFFF
-        whole = replace(first, reads=reads, sources=sources[order], targets=targets[order])
-        return self.frame.settled(whole, self._followed)
+        known: tuple[Ints, ...] = ()
+        for _ in range(_ROUNDS):
+            labels = self._made(found)
+            if known and all(np.array_equal(*x) for x in zip(labels, known, strict=True)):
+                return graph, found
+            known = labels
+            more, unknown = self._indirect(graph, found, switches, labels)
+            into, to = (np.concatenate((x, *(m[k] for m in more))) for k, x in enumerate((sources, targets)))
+            if len(into) == len(first.sources) and not len(unknown):
+                return graph, found
+            order = np.argsort(into, kind="stable")
+            reads = self.all.reads.copy()
+            reads[unknown] = 0x7FFFFFFF
+            whole = replace(first, reads=reads, sources=into[order], targets=to[order])
+            graph, found = self.frame.settled(whole, self._followed)
+        raise Refused(self.one.name, "labels that lead to ever more labels")
 
-    def _indirect(self, graph: Graph, found: Found, switches: Switches) -> tuple[list[tuple[Ints, Ints]], Ints]:
-        """The paths of indirect branches, and those branches that are not understood."""
-        starts = self.functions
+    def _made(self, found: Found) -> tuple[Ints, Ints]:
+        """Where code makes the address of a place within a function, and the instructions that stand there."""
+        known = found.labels >= 0
+        users, scale = found.users[known], self.all.scale[found.users[known]]
+        low = a64.field(self.words[users], 10, 12).astype(np.int64) << scale
+        at, to = self.places.made(users, self.kinds[0, found.labels[known]] + low - self.one.addr)
+        symbols = self.sides.a.elf.symbols if len(to) else []
+        begun = [s.value - self.one.addr for s in symbols if s.info & 15 == _FUNCTION and s.section]
+        inner = ~np.isin(4 * to, begun)
+        return at[inner], to[inner]
+
+    @cached_property
+    def places(self) -> Labels:
+        return Labels(self.all, *self.inside, self.functions)
+
+    def _indirect(
+        self, graph: Graph, found: Found, switches: Switches, made: tuple[Ints, Ints]
+    ) -> tuple[list[tuple[Ints, Ints]], Ints]:
+        """The paths of indirect branches, and those branches that are not understood. ``made``: labels."""
         tables, labels = self._tables_of(graph, found, switches)
         begin = np.append(labels, 1 << 62)
         ends = begin[np.searchsorted(labels, tables, "right")]
-        low, high = self._bounds(starts, switches.branches)
+        low, high = self._bounds(self.functions, switches.branches)
         self.understood, self.unread = tables[tables >= 0], bool(len(switches.left) or (tables < 0).any())
-        more = [switches.edges(tables, ends, self._constant, low, high)]
-        inner = np.flatnonzero(self.taken & ~starts)
-        if len(inner):
-            low, high = self._bounds(starts, switches.plain)
-            left, right = np.searchsorted(inner, low), np.searchsorted(inner, high)
-            count = right - left
-            begin = np.repeat(left - (np.cumsum(count) - count), count)
-            more.append((np.repeat(switches.plain, count), inner[begin + np.arange(len(begin))]))
+        plain = np.setdiff1d(np.flatnonzero(self.all.indirect), np.concatenate((switches.branches, switches.left)))
+        inner = np.flatnonzero(self.taken & ~self.functions)
+        to_labels = self.places.paths(plain, *(np.concatenate((x, inner)) for x in made))
+        more = [switches.edges(tables, ends, self._constant, low, high), to_labels]
         return more, np.concatenate((switches.left, switches.branches[tables < 0]))
 
     def _tables_of(self, graph: Graph, found: Found, switches: Switches) -> tuple[Ints, Ints]:

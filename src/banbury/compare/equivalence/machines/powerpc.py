@@ -18,6 +18,7 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
 from banbury.compare.equivalence.machines import powerpc_code as decoder
+from banbury.compare.equivalence.machines.a64_labels import joined
 from banbury.compare.equivalence.machines.contract import BELOW, CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.followed import Followed, Section
 from banbury.compare.equivalence.machines.operations import (
@@ -40,6 +41,7 @@ from banbury.formats import _elf_types as t
 
 _GOT, _OPTIONS = 0x70000000, 0x70000001
 _RELATIVE = 22
+_FUNCTION = 2  # a symbol's kind
 _TABLES = (".got", ".got2")
 _NOP, _BCTR, _STUB = 0x60000000, 0x4E800420, 0x817E  # the last: lwz r11 from register 30
 
@@ -132,7 +134,9 @@ class PowerPc(Machine):
                 halves = self._halves(ops, found, *words)
                 a, b, c, d, e = (np.concatenate(x) for x in zip(started, halves, strict=True))
                 started = a, b, c, d, e
+            before = len(self.sides.at)
             found.run(*started)
+            self._labels_lead_nowhere(ops, found, self.sides.at[before:])
             self._pointers(ops, found)
             if self.sides.image is not None:
                 found.halves(halves[0], halves[3], halves[4], tuple(range(3, 13)))
@@ -142,6 +146,45 @@ class PowerPc(Machine):
             where = Range(one.offset + answer.offset, one.offset + answer.offset + 4)
             raise Refused(one.name, f"code that cannot be decoded: {answer}", [where]) from answer
         return found.pair()
+
+    def _labels_lead_nowhere(self, ops: Ops, found: Section, made: list[tuple[Part, Ints, Ints, Mask]]) -> None:
+        """A function that makes the address of a place within one ("labels as values") has no jump whose table is not
+        known. ``made``: the addresses that its section makes."""
+        one = found.one
+        jumps = np.setdiff1d(np.flatnonzero(ops.jump >= 0), np.array(sorted(found.jumps), np.int64))
+        at, to = (np.concatenate([np.zeros(0, np.int64), *(x[k] for x in made)]) for k in (1, 2))
+        inside = (to >= one.addr) & (to < one.addr + one.size) & (to % 4 == 0)
+        at, to = at[inside] // 4, (to[inside] - one.addr) // 4
+        own = (at == to) & (ops.kind[at] != ADDI)  # what a table of jumps leads to stands for itself
+        at, to = at[~own], to[~own]
+        if not (len(jumps) and len(to)):
+            return
+        starts = self._begun(ops, one)
+        inner = ~starts[to]
+        begin = np.union1d(np.zeros(1, np.int64), np.flatnonzero(starts))
+        rows = np.flatnonzero((ops.next[1] >= 0) & ~ops.call)
+        rows = rows[(ops.next[0][rows] >= 0) | ~starts[ops.next[1][rows]]]
+        whose = joined(begin, rows, ops.next[1][rows])
+        owner, maker, label = (whose[np.searchsorted(begin, x, "right") - 1] for x in (jumps, at[inner], to[inner]))
+        lost = jumps[np.isin(owner, np.concatenate((maker, label)))]
+        if len(lost):
+            raise NotDecoded(4 * int(lost[0]), "a jump whose table is not known, in a function that makes labels")
+
+    def _begun(self, ops: Ops, one: Part) -> Mask:
+        """Where functions begin: called, of symbols, or what the table of unwinding says; without these two, what data
+        refer to."""
+        groups = {where: old for where, old, _ in self.sides.refs.groups()}
+        symbols = [s.value for s in self.sides.a.elf.symbols if s.info & 15 == _FUNCTION and s.section]
+        found = [groups[".eh_frame"]] if ".eh_frame" in groups else []
+        found += [np.array(symbols, np.int64)] if symbols else []
+        codes = {part.name for part, _ in self.sides.pairs if part.code}
+        every = np.concatenate(
+            found or [np.zeros(0, np.int64), *(x for name, x in groups.items() if name not in codes)]
+        )
+        every = every[(every >= one.addr) & (every < one.addr + one.size)] - one.addr
+        out = ops.entry.copy()
+        out[every // 4] = True
+        return out
 
     # Files for a fixed address
 
