@@ -12,9 +12,10 @@ from msgspec import structs
 from banbury.compare.equivalence.arrays import distinct, table
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import SHF_TLS, SHT_NOBITS, OwnedElf
-from banbury.compare.equivalence.machines import piecewise, x86_64_decoded
+from banbury.compare.equivalence.machines import entered, piecewise, x86_64_decoded
 from banbury.compare.equivalence.machines.contract import U8
 from banbury.compare.equivalence.machines.piecewise import Piecewise
+from banbury.compare.equivalence.machines.stretches import Stretches
 from banbury.compare.equivalence.machines.x86_64_decoded import decode
 from banbury.compare.equivalence.relayout_map import AddressMap, Piece
 from banbury.formats import _elf_types as t
@@ -76,6 +77,21 @@ def test_the_sweep_is_the_same_in_small_pieces(monkeypatch: pytest.MonkeyPatch) 
 def _columns(raw: bytes) -> tuple[Ints, ...]:
     code = decode(raw, 0)
     return code.starts, code.fields, code.widths, code.ends
+
+
+def test_what_is_reached_by_going_forward_is_reached() -> None:
+    raw = _shuffled()
+    cuts = decode(raw.data, 0).starts[::5].tolist()
+    bounds = list(itertools.pairwise(cuts))
+    code = Stretches(t.EM_X86_64, False, raw, 0x400000, bounds, np.arange(0))
+    told = [0, 0]
+    for bound in bounds:
+        function = code.function([bound])
+        forward = function._goes_forward()
+        told[forward] += 1
+        left = entered.unreached(function.rows.cuts, function.pieces, function._seen)
+        assert not forward or all(function._idle(row) for row in left)
+    assert min(told) > 10
 
 
 def test_the_section_at_an_address_is_the_first_that_has_it() -> None:

@@ -93,7 +93,8 @@ def steps(
 class Rows:
     """What :class:`Steps` says, for looking at single rows, of which most are never looked at."""
 
-    def __init__(self, found: Steps) -> None:
+    def __init__(self, found: Steps, doubt: Ints) -> None:
+        self.doubt = doubt.data
         self.reads, self.kills, self.parts, self.into, self.falls, self.leads, self.leaps, self.starts = (
             np.ascontiguousarray(column).data
             for column in (
@@ -278,9 +279,17 @@ class Function:
                 if low - shift < stop and high - shift > start:
                     first = bisect_left(self.rows.starts, low - shift, begin, end)
                     out |= dict.fromkeys(range(first, bisect_left(self.rows.starts, high - shift, begin, end)))
+        if self._goes_forward():
+            return list(out)
         begun = [row for place in self.begun for row in self._at(place)]
         found = entered.unreached(self.rows.cuts, self.pieces, self._seen, begun)
         return list(out | dict.fromkeys(row for row in found if not self._idle(row)))
+
+    def _goes_forward(self) -> bool:
+        """Whether all rows that do something are reached by going forward alone, see :mod:`forward`."""
+        doubt = self.rows.doubt
+        some = [row for begin, end in self.pieces for row in doubt[bisect_left(doubt, begin) : bisect_left(doubt, end)]]
+        return all(self._idle(row) for row in some)
 
     def _seen(self, row: int) -> list[int] | None:
         """The rows that may follow one, also by exceptions; ``None``: any."""

@@ -19,6 +19,7 @@ import numpy as np
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.machines.carried import Calls, Function, Rows, Steps, steps
 from banbury.compare.equivalence.machines.contract import U8
+from banbury.compare.equivalence.machines.forward import doubtful
 from banbury.compare.equivalence.machines.numbers import placed, taken_apart
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
 from banbury.formats import _elf_types as t
@@ -87,7 +88,9 @@ class Stretches:
     def _rows(self) -> Rows:
         code, has = self._decoded or (None, None)
         found = steps(self.machine, self.big, self.joined, code=code, has=has)
-        return Rows(found if self.machine != t.EM_MIPS else self._jumps(found))
+        found = found if self.machine != t.EM_MIPS else self._jumps(found)
+        begins = np.searchsorted(found.starts, np.array(sorted(self.at.values()), np.int64))
+        return Rows(found, doubtful(found, begins))
 
     def _jumps(self, found: Steps) -> Steps:
         """With what jumps of MIPS to addresses lead to, which are not relative: behind their delay slots. Where calls
