@@ -17,6 +17,7 @@ from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.called import Called
 from banbury.compare.equivalence.machines.contract import Mask, Sides
 from banbury.compare.equivalence.machines.joined import Bounds, Jumps, called, called_x86, leads
+from banbury.compare.equivalence.relayout_apart import compiled
 from banbury.compare.equivalence.relayout_exceptions import PADS
 from banbury.compare.equivalence.relayout_objects import Objects
 from banbury.compare.equivalence.relayout_uses import pointers
@@ -157,14 +158,30 @@ class Functions:
         return self._known_own[one.index, address]
 
     def _linked(self, one: Part, address: int) -> int | None:
-        """See :meth:`_own`: of an address outside of the section."""
+        """See :meth:`_own`: of an address outside of the section. -1: it is a function of another section, of which
+        nothing is known."""
+        if self._elsewhere(one, address):
+            return -1
         for part, places, targets in self._linkage:
             if part.addr <= address < part.addr + part.size:
                 low, high = np.searchsorted(places, (address - part.addr, address - part.addr + _STUB))
                 found = [self._slots.get(x) for x in targets[low:high].tolist()]
-                return next((x - one.addr for x in found if x and one.addr <= x < one.addr + one.size), None)
+                return next((self._begun(one, x) for x in found if x and self._begun(one, x) is not None), None)
         held = self._slots.get(address)
-        return held - one.addr if held is not None and one.addr <= held < one.addr + one.size else None
+        return self._begun(one, held) if held is not None else None
+
+    def _begun(self, one: Part, address: int) -> int | None:
+        """The offset of a function of the section; -1 of another section of code; ``None``: it is of another file."""
+        if one.addr <= address < one.addr + one.size:
+            return address - one.addr
+        return -1 if self._elsewhere(one, address) else None
+
+    def _elsewhere(self, one: Part, address: int) -> bool:
+        return any(part is not one and part.addr <= address < part.addr + part.size for part in self._compiled)
+
+    @cached_property
+    def _compiled(self) -> list[Part]:
+        return compiled(self.sides)
 
     # Without symbols
 

@@ -42,6 +42,9 @@ _RISC: Final = {
 }
 #: Opcodes that put an address into a register (also from the table of addresses), and those that load a word.
 _PUTS: Final = {t.EM_MIPS: ((8, 9, 13, 35), (35,)), t.EM_PPC: ((12, 13, 14, 15, 24, 32), (32, 33))}
+_T9: Final = 25  # the register through which functions of MIPS are called
+_SOON: Final = 16  # instructions before a jump
+_FUNCTION: Final = (0x8F99, 0x2739)  # lw $t9, n($gp) and addiu $t9, $t9, n
 _ORI: Final = 24  # of PowerPC, which has the register elsewhere
 
 
@@ -390,7 +393,10 @@ def _risc(machine: int, words: npt.NDArray[np.uint32], address: int) -> Steps:
     callee[at[calls]] = targets[calls] - address
     leads[at[~calls]] = targets[~calls] - address
     leaps = np.zeros(ops.count, bool)
-    leaps[np.minimum(rows[ops.jump >= 0] + ops.delayed, ops.count - 1)] = True
+    jumps = rows[ops.jump >= 0]
+    if machine == t.EM_MIPS:
+        jumps = jumps[~_tail_calls(words, jumps)]
+    leaps[np.minimum(jumps + ops.delayed, ops.count - 1)] = True
     whole = ((ops.kind == LOAD) & ops.word) | (ops.kind == FETCH)
     fetches: Ints = np.asarray(np.where(whole, _bit(ops.rs), 0), np.int64)
     fetches[ops.kind == FETCH] |= _bit(ops.rt)[ops.kind == FETCH]
@@ -398,6 +404,19 @@ def _risc(machine: int, words: npt.NDArray[np.uint32], address: int) -> Steps:
         reads, kills, parts, np.maximum(ops.rd, 0), ops.next[0] >= 0, leads, leaps, 4 * rows,
         fetches, np.where(whole, _bit(ops.rd), 0), ops.call, callee, int(ops.volatile) & 0xFFFFFFFF,
     )  # fmt: skip
+
+
+def _tail_calls(words: npt.NDArray[np.uint32], jumps: Ints) -> Mask:
+    """Which jumps of MIPS by $t9 lead to a function: the table of addresses has set it, and no table of jumps, whose
+    distance is added to the address of the file's table."""
+    out = np.zeros(len(jumps), bool)
+    for number, row in enumerate(jumps.tolist()):
+        before = words[max(row - _SOON, 0) : row + 1]
+        tops, second, third = before >> 26, before >> 16 & 31, before >> 11 & 31
+        sets = np.where(tops == 0, third, second) == _T9  # a store or a branch may look so, and then it is none
+        last = int(before[np.flatnonzero(sets)[-1]]) if sets[:-1].any() else 0
+        out[number] = int(before[-1]) >> 21 & 31 == _T9 and last >> 16 in _FUNCTION
+    return out
 
 
 def _bit(register: npt.NDArray[Any]) -> Ints:
