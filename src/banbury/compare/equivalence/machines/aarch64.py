@@ -428,8 +428,8 @@ class _Section:
         low = a64.field(self.words[users], 10, 12).astype(np.int64) << scale
         at, to = self.places.made(users, self.kinds[0, found.labels[known]] + low - self.one.addr)
         symbols = self.sides.a.elf.symbols if len(to) else []
-        begun = [s.value - self.one.addr for s in symbols if s.info & 15 == _FUNCTION and s.section]
-        inner = ~np.isin(4 * to, begun)
+        values = (s.value - self.one.addr for s in symbols if s.info & 15 == _FUNCTION and s.section)
+        inner = ~np.isin(4 * to, [x for x in values if 0 <= x < self.one.size])
         return at[inner], to[inner]
 
     @cached_property

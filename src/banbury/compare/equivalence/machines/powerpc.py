@@ -174,7 +174,8 @@ class PowerPc(Machine):
         """Where functions begin: called, of symbols, or what the table of unwinding says; without these two, what data
         refer to."""
         groups = {where: old for where, old, _ in self.sides.refs.groups()}
-        symbols = [s.value for s in self.sides.a.elf.symbols if s.info & 15 == _FUNCTION and s.section]
+        values = (s.value for s in self.sides.a.elf.symbols if s.info & 15 == _FUNCTION and s.section)
+        symbols = [x for x in values if one.addr <= x < one.addr + one.size]
         found = [groups[".eh_frame"]] if ".eh_frame" in groups else []
         found += [np.array(symbols, np.int64)] if symbols else []
         codes = {part.name for part, _ in self.sides.pairs if part.code}
