@@ -100,6 +100,34 @@ for _arch in ("aarch64", "mips"):
         return Sample(a, build.strip(changed, arch), *RECORDS)
 
 
+_FIXUP = {"mips": ("lw $9,0(%0)", ".long", "$9", "-fno-pie")}
+
+for _arch in _FIXUP:
+
+    @tampered(f"apart-fixup-{_arch}")
+    def _(arch: str = _arch) -> Sample:
+        """The same behind a label that only a table of the program's own names, which a handler of signals goes by."""
+        load, word, register, model = _FIXUP[arch]
+        row = f'\\n.pushsection fixups,\\"aw\\"\\n{word} 1b,%l1\\n.popsection'
+        body = f"""extern const volatile int limit[] __attribute__((visibility("hidden")));
+          APART int put(char *b, int k) {{ int r = limit[0] + k;
+          if (k == 55) return seen; asm goto("1: {load}{row}" : : "r"(b) : "{register}" : a);
+          return r; a: if (limit[0] > 1000) return 7; return r * 3; }}
+          const volatile int limit[] = {{103, 4, 5, 6}};"""
+        source = (
+            _HEAD + 'const char door[] = "door of the other side " VERSION;\n' + body + _TAIL.replace("a third", "%s")
+        )
+        source = source.replace('puts("and %s")', "puts(door)")
+        texts = (_assembly(arch, source, v, "-O2", model) for v in (SHORT, LONG))
+        a, b = (_linked(arch, text, "-no-pie" if model == "-fno-pie" else "-pie") for text in texts)
+        (at, size), (there, _) = (build.symbol(raw, "put") for raw in (a, b))
+        words = [k for k in range(0, size, 4) if a[at + k : at + k + 4] != b[there + k : there + k + 4]]
+        good = [k for k in words if _low(arch, a[at + k : at + k + 4])]
+        assert good
+        changed = build.put(b, there + good[-1], a[at + good[-1] : at + good[-1] + 4])
+        return Sample(a, build.strip(changed, arch), *RECORDS)
+
+
 def _low(arch: str, raw: bytes) -> bool:
     """Whether an instruction loads a word by a register and a number."""
     word = int.from_bytes(raw, "little" if arch == "aarch64" else "big")

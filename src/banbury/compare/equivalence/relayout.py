@@ -39,7 +39,7 @@ from banbury.compare.equivalence.machines.x86_64_seen import seen
 from banbury.compare.equivalence.machines.x86_64_strides import Strides
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_aligned import Wanted, check_aligned
-from banbury.compare.equivalence.relayout_apart import check_apart
+from banbury.compare.equivalence.relayout_apart import check_apart, check_entered
 from banbury.compare.equivalence.relayout_exceptions import exceptions
 from banbury.compare.equivalence.relayout_fixed import Fixed
 from banbury.compare.equivalence.relayout_headers import check_headers
@@ -128,6 +128,7 @@ class _Proof:
         for one, other in self.pairs:
             if one.index in split:
                 self.machine.tables(one, other, *whole(one, other, self.strayed[one.index], split[one.index]))
+        check_entered(self.sides, self.objects)
         the_map = self._map(split)
         the_map.check(self.refs)
         self.machine.finish(the_map)

@@ -15,11 +15,13 @@ from typing import Final, Literal
 import numpy as np
 
 from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.called import is_stub
 from banbury.compare.equivalence.machines.contract import Sides
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_exceptions import PADS
 from banbury.compare.equivalence.relayout_objects import Objects
 from banbury.formats import _elf_types as t
 
@@ -50,6 +52,46 @@ def check_apart(sides: Sides, objects: Objects) -> None:
             if len(bad):
                 ranges = [Range(int(x) + one.offset, int(x) + one.offset + 1) for x in bad[:16]]
                 raise Refused(one.name, f"a function of {where} may go on in this section of code", ranges)
+
+
+def check_entered(sides: Sides, objects: Objects) -> None:
+    """Raises :class:`Refused` where data refer to a place within a function (of which no symbol tells) that has no jump
+    by a register: what goes there (a program's own table of fixups) is nothing that is followed, and what registers
+    hold there is not known. On x86-64, whose addresses are of one instruction, only a text's function is asked
+    (:mod:`machines.carried`)."""
+    jump = _JUMPS.get(sides.a.header.machine)
+    if jump is None or not objects.known:
+        return
+    groups = sides.refs.groups()
+    names = {part.name for part, _ in sides.pairs if part.code}
+    held = [old for where, old, _ in groups if where not in names and not where.startswith(_TABLES)]
+    every = distinct(np.concatenate([_NONE, *held]))
+    begins = np.array(sorted({x.value for x in sides.a.elf.symbols if x.section} - objects.parts), np.int64)
+    for one in compiled(sides):
+        old = every
+        old = old[(old >= one.addr) & (old < one.addr + one.size)]
+        inner = old[~np.isin(old, begins)]
+        if not len(inner):
+            continue
+        raw = sides.raw[one.index][0]
+        words = raw[: len(raw) // 4 * 4].view(">u4" if sides.big else "<u4").astype(np.int64)
+        jumps = one.addr + 4 * np.flatnonzero((words & jump[0] == jump[1]) & (words != _RETURN))
+        owners = np.searchsorted(begins, jumps, "right")
+        bad = inner[~np.isin(np.searchsorted(begins, inner, "right"), owners)] - one.addr
+        if len(bad):
+            ranges = [Range(int(x) + one.offset, int(x) + one.offset + 1) for x in bad[:16]]
+            raise Refused(one.name, "data refer to a place within a function that no jump leads to", ranges)
+
+
+#: Jumps by a register: the bits that say so, and their value (AArch64: BR, also with a key; MIPS: JR; PowerPC: BCTR).
+_JUMPS: Final = {
+    t.EM_AARCH64: (0xFEFFF000, 0xD61F0000),
+    t.EM_MIPS: (0xFC1FF83E, 0x00000008),
+    t.EM_PPC: (0xFC0007FF, 0x4C000420),
+}
+_RETURN: Final = 0x03E00008  # MIPS: JR $ra
+#: Tables that refer to code otherwise than as something to go on at, and to functions alone.
+_TABLES: Final = (".eh_frame", ".gcc_except_table", PADS, ".dynsym", ".dynamic", "entry", ".got", ".plt")
 
 
 def _no_stubs(sides: Sides, one: Part, places: Ints) -> Ints:

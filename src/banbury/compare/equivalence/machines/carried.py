@@ -263,14 +263,16 @@ class Function:
         leads = self.rows.leads[row] != NOWHERE
         if self.rows.leaps[row] or self.machine != t.EM_X86_64 or not (leads or self.rows.calls[row]):
             return bool(self.rows.leaps[row])
+        place = self._place(row)
+        last = max(row - 1, self.pieces[self._piece(row)][0])
+        before = self.raw[place + self.rows.starts[last] - self.rows.starts[row] : place].tobytes()
         if not leads:
-            place = self._place(row)
-            return entered.jumps(self.raw[place : place + entered.THUNK].tobytes())
-        place = self.rows.leads[row] + self._place(row) - self.rows.starts[row]
+            return entered.jumps(self.raw[place : place + entered.THUNK].tobytes(), before)
+        place += self.rows.leads[row] - self.rows.starts[row]
         if self._row(place)[0] >= 0:
             return False
         inside = 0 <= place < len(self.raw)
-        thunk = inside and entered.jumps(self.raw[place : place + entered.THUNK].tobytes())
+        thunk = inside and entered.jumps(self.raw[place : place + entered.THUNK].tobytes(), before)
         return thunk or bool(self.__dict__.get("_hidden"))
 
     @cached_property

@@ -21,6 +21,9 @@ _CALL: Final = b"\xe8"
 #: Where the call within a thunk leads: the place to return to is replaced by a register, or taken from the stack.
 _JUMPS: Final = re.compile(rb"[\x48\x4c]\x89[\x04\x0c\x14\x1c\x24\x2c\x34\x3c]\x24(?:\x0f\xae\xe8)?\xc3", re.DOTALL)
 _RETURNS: Final = re.compile(rb"(?:\x48\x8d\x64\x24\x08|\x48\x83\xc4\x08)(?:\x0f\xae\xe8)?\xc3", re.DOTALL)
+_PUSHES: Final = re.compile(
+    rb"[\x40-\x4f\x2e\x3e\x64-\x66]*(?:[\x50-\x57\x68\x6a]|\xff[\x30-\x37\x70-\x77\xb0-\xb7\xf0-\xf7])", re.DOTALL
+)
 #: x86-64: NOP, also of several bytes, ENDBR64, INT3, and LEA of a register and nothing into itself.
 _IDLE: Final = re.compile(
     rb"[\x66\x2e\x3e\x36\xf3]*\x48?(?:\x90|\x0f[\x1e\x1f].*|\xcc)|\x48\x8d(?:\x76\x00|\x7f\x00|\x74\x26\x00|\x7c\x27\x00"
@@ -70,9 +73,13 @@ def is_idle(machine: int, big: bool, code: bytes) -> bool:
     return int.from_bytes(code[:4], "big" if big else "little") in _WORDS.get(machine, ())
 
 
-def jumps(code: bytes) -> bool:
-    """Whether code of x86-64 begins with the call of a thunk that jumps to where a register says."""
-    return code[:1] == _CALL and _JUMPS.match(code, 5 + _distance(code)) is not None
+def jumps(code: bytes, before: bytes) -> bool:
+    """Whether code of x86-64 begins with the call of a thunk that jumps to where a register says, or what the
+    instruction ``before`` has put on the stack."""
+    to = 5 + _distance(code)
+    if code[:1] != _CALL:
+        return False
+    return bool(_JUMPS.match(code, to) or (_PUSHES.match(before) and _RETURNS.match(code, to)))
 
 
 def returns(code: bytes) -> bool:
