@@ -33,6 +33,8 @@ _CASES = {
             "rep movsb (%rsi),(%rdi); mov 4(%rdi),%eax; ret",
             "jmp 1f; mov (%rdi),%eax; 1: ret",  # entered in a way that is not seen
             "test %eax,%eax; je 1f; ud2; mov (%rdi),%eax; 1: ret",
+            "je 1f; push %rax; call 3f; 2: jmp 2b; 3: lea 8(%rsp),%rsp; ret; 1: xor %edi,%edi; mov (%rdi),%eax; ret",
+            "je 1f; call 3f; 2: jmp 2b; 3: mov %rax,(%rsp); ret; 1: xor %edi,%edi; mov (%rdi),%eax; ret",
             "xchg %rdi,%rax; mov (%rax),%eax; ret",
             "movq %rdi,%xmm3; xor %edi,%edi; movq %xmm3,%r9; mov (%r9),%eax; ret",
             "or %rdi,%rdx; mov (%rdx),%eax; ret",
@@ -44,6 +46,7 @@ _CASES = {
             "xor %edi,%edi; mov (%rdi),%eax; ret",
             "movzbl (%rdi),%eax; ret",
             "jmp 1f; .p2align 4; 1: ret",
+            "je 1f; pop %rax; call 3f; 2: jmp 2b; 1: xor %edi,%edi; mov (%rdi),%eax; ret; 3: lea 8(%rsp),%rsp; ret",
             "jmp 1f; lea 0(%rdi),%rdi; xchg %ax,%ax; 1: xor %edi,%edi; mov (%rdi),%eax; ret",
             "xor %rdi,%rdi; or %rdi,%rdx; mov (%rdx),%eax; ret",
         ),

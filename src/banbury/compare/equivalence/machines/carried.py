@@ -202,9 +202,10 @@ class Function:
             if hidden and now & ~anywhere:
                 anywhere |= now
                 going += [(to, anywhere) for to in hidden]
-            if kept & ~common and self._leaps(row):
-                common |= kept
-                going += [(to, kept) for to in self._blocks()]
+            jumping = now if rows.calls[row] else kept  # the call of a thunk calls no function
+            if jumping & ~common and self._leaps(row):
+                common |= jumping
+                going += [(to, jumping) for to in self._blocks()]
             if rows.calls[row] and self.calls is not None:
                 saved = now & ~rows.volatile
                 pads = [to for pad in self.calls.pads(self._place(row)) for to in self._at(pad)]
