@@ -68,19 +68,28 @@ def check_entered(sides: Sides, objects: Objects) -> None:
     every = distinct(np.concatenate([_NONE, *held]))
     begins = np.array(sorted({x.value for x in sides.a.elf.symbols if x.section} - objects.parts), np.int64)
     for one in compiled(sides):
-        old = every
-        old = old[(old >= one.addr) & (old < one.addr + one.size)]
+        old = every[(every >= one.addr) & (every < one.addr + one.size)]
         inner = old[~np.isin(old, begins)]
         if not len(inner):
             continue
         raw = sides.raw[one.index][0]
         words = raw[: len(raw) // 4 * 4].view(">u4" if sides.big else "<u4").astype(np.int64)
         jumps = one.addr + 4 * np.flatnonzero((words & jump[0] == jump[1]) & (words != _RETURN))
-        owners = np.searchsorted(begins, jumps, "right")
-        bad = inner[~np.isin(np.searchsorted(begins, inner, "right"), owners)] - one.addr
+        owners, inside = (_owner(objects, x) for x in (jumps, inner))
+        bad = inner[(inside >= 0) & ~np.isin(inside, owners)] - one.addr
         if len(bad):
             ranges = [Range(int(x) + one.offset, int(x) + one.offset + 1) for x in bad[:16]]
             raise Refused(one.name, "data refer to a place within a function that no jump leads to", ranges)
+
+
+def _owner(objects: Objects, places: Ints) -> Ints:
+    """The number of the function that each place is in; -1: none."""
+    starts, ends = objects.functions
+    if not len(starts):
+        return np.full(len(places), -1, np.int64)
+    index = np.searchsorted(starts, places, "right") - 1
+    out: Ints = np.where((index >= 0) & (places < ends[np.maximum(index, 0)]), index, -1)
+    return out
 
 
 #: Jumps by a register: the bits that say so, and their value (AArch64: BR, also with a key; MIPS: JR; PowerPC: BCTR).
