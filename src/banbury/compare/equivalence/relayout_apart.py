@@ -25,19 +25,10 @@ from banbury.compare.equivalence.relayout_exceptions import PADS
 from banbury.compare.equivalence.relayout_objects import Objects
 from banbury.formats import _elf_types as t
 
-#: Sections of code that linkers and C libraries write, which hold no part of a compiled function.
-_LINKAGE: Final = (".plt", ".iplt", ".MIPS.stubs")
-_START: Final = (".init", ".fini")
-
-
-def compiled(sides: Sides) -> list[Part]:
-    """The sections of the rebuilt file's code that compilers write."""
-    return [one for one, _, _ in sides.code if not one.name.startswith(_LINKAGE) and one.name not in _START]
-
 
 def check_apart(sides: Sides, objects: Objects) -> None:
     """Raises :class:`Refused` where code leads into another section of code, but to where a function begins."""
-    own = compiled(sides)
+    own = sides.compiled
     if len(own) < 2:
         return
     odd = 1 if sides.a.header.machine == t.EM_ARM else 0
@@ -67,7 +58,7 @@ def check_entered(sides: Sides, objects: Objects) -> None:
     held = [old for where, old, _ in groups if where not in names and not where.startswith(_TABLES)]
     every = distinct(np.concatenate([_NONE, *held]))
     begins = np.array(sorted({x.value for x in sides.a.elf.symbols if x.section} - objects.parts), np.int64)
-    for one in compiled(sides):
+    for one in sides.compiled:
         old = every[(every >= one.addr) & (every < one.addr + one.size)]
         inner = old[~np.isin(old, begins)]
         if not len(inner):

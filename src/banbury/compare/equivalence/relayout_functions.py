@@ -17,7 +17,6 @@ from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.called import Called
 from banbury.compare.equivalence.machines.contract import Mask, Sides
 from banbury.compare.equivalence.machines.joined import Bounds, Jumps, called, called_x86, leads
-from banbury.compare.equivalence.relayout_apart import compiled
 from banbury.compare.equivalence.relayout_exceptions import PADS
 from banbury.compare.equivalence.relayout_objects import Objects
 from banbury.compare.equivalence.relayout_uses import pointers
@@ -181,7 +180,7 @@ class Functions:
 
     @cached_property
     def _compiled(self) -> list[Part]:
-        return compiled(self.sides)
+        return self.sides.compiled
 
     # Without symbols
 

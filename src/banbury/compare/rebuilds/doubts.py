@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Final
 
 from banbury.compare.rebuilds.pairing import Pairing
-from banbury.compare.rebuilds.trees import Form, Tree
+from banbury.compare.rebuilds.trees import Form, Tree, conflicts, held
 from banbury.model.evaluation import Node
 from banbury.model.rebuild import FileSystem, NotCompared
 
@@ -140,12 +140,9 @@ class Doubts:
         if tree.packed or tree.describes or not own or any(r.form is Form.SYSTEM and r.number in partners for r in own):
             return
         explained = frozenset().union(*(r.names & tree.names for r in own))
-        held: dict[str, list[set[str]]] = {}  # contents by path, of each of its own
-        for one in own:
-            for path in one.regular:
-                held.setdefault(path, []).append(one.contents(path))
+        files = held(own)
         unstated = self._unstated(self._pairing.rebuilt.values())
-        found = [r for r in unstated if r.form is not Form.SYSTEM and self._absent(tree, r, held, explained)]
+        found = [r for r in unstated if r.form is not Form.SYSTEM and self._absent(tree, r, files, explained)]
         if found:
             more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
             places = ", ".join(f"{r.place} (in {self._answered(r)[0].place})" for r in found[:_NAMED])
@@ -154,7 +151,7 @@ class Doubts:
                 f'({_SAY}, such as file_systems = ["{self._answered(found[0])[0].where}"])'
             )
 
-    def _absent(self, tree: Tree, rebuilt: Tree, held: dict[str, list[set[str]]], explained: frozenset[str]) -> bool:
+    def _absent(self, tree: Tree, rebuilt: Tree, files: dict[str, list[set[str]]], explained: frozenset[str]) -> bool:
         """Whether a tree has nothing of a rebuilt one, and could be what that belongs into. An archive or folder is too
         large for a tree that has less of the rebuilds; it is then a file system of its own."""
         homes = self._answered(rebuilt)
@@ -166,9 +163,7 @@ class Doubts:
         if rebuilt.form in _ANYWHERE:
             return True
         small = len(rebuilt.files) <= len(explained)
-        return small and not any(
-            here.isdisjoint(rebuilt.contents(path)) for path in rebuilt.regular for here in held.get(path, ())
-        )
+        return small and not conflicts(rebuilt, files)
 
     def _stray(self, tree: Tree) -> Iterator[str]:
         """Files of a rebuilt tree that another shipped one is most like: that may be a package, or another system."""

@@ -16,7 +16,7 @@ from typing import Final
 
 from banbury.compare.rebuilds.homes import Home
 from banbury.compare.rebuilds.matching import Unit
-from banbury.compare.rebuilds.trees import Form, Tree
+from banbury.compare.rebuilds.trees import Form, Tree, conflicts, held
 
 _MOST: Final = 200  # shipped trees that are looked at
 _LARGEST: Final = 8
@@ -40,7 +40,7 @@ class Pairing:
         self._likeness = self._compared()
         self._best = {s: self._equal(s, _highest(found, 0.5)) for s, found in self._likeness.items()}
         self._like: dict[int, list[Tree]] = {}
-        self._conflicts: dict[tuple[int, int], bool] = {}
+        self._held: dict[tuple[int, ...], dict[str, list[set[str]]]] = {}
         self._first: dict[int, float] = {}  # how like a rebuilt tree its likest shipped one is
         for s, best in self._best.items():
             for r in best:
@@ -125,16 +125,10 @@ class Pairing:
         if rebuilt.form is Form.SYSTEM or shipped is None:
             return True
         if best:
-            return any(self.conflicting(rebuilt, self.rebuilt[b]) for b in best)
+            if best not in self._held:
+                self._held[best] = held(self.rebuilt[b] for b in best)
+            return conflicts(rebuilt, self._held[best])
         return not rebuilt.files <= shipped.files
-
-    def conflicting(self, one: Tree, other: Tree) -> bool:
-        """Whether two rebuilt trees have other files of one path, so that they cannot be parts of one system."""
-        pair = one.number, other.number
-        if pair not in self._conflicts:
-            shared = one.regular & other.regular
-            self._conflicts[pair] = any(one.contents(p).isdisjoint(other.contents(p)) for p in shared)
-        return self._conflicts[pair]
 
     def anothers(self, shipped: int, rebuilt: int) -> bool:
         """Whether another shipped tree is more like a rebuilt one, and it is a partner of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -139,6 +139,21 @@ class Tree:
 def _above(path: str) -> Iterable[str]:
     while path := path.rpartition("/")[0]:
         yield path
+
+
+def held(trees: Iterable[Tree]) -> dict[str, list[set[str]]]:
+    """The contents of regular files of some trees by path, those of each tree for itself."""
+    out: dict[str, list[set[str]]] = {}
+    for tree in trees:
+        for path in tree.regular:
+            out.setdefault(path, []).append(tree.contents(path))
+    return out
+
+
+def conflicts(tree: Tree, others: Mapping[str, list[set[str]]]) -> bool:
+    """Whether a tree has another file where one of some others (:func:`held`) has one, so that they cannot be parts of
+    one system."""
+    return any(here.isdisjoint(tree.contents(path)) for path in tree.regular for here in others.get(path, ()))
 
 
 def grown(

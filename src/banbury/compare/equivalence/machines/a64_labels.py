@@ -18,9 +18,9 @@ from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines import a64
 from banbury.compare.equivalence.machines.contract import Mask
 from banbury.compare.equivalence.machines.flow import spread
+from banbury.compare.equivalence.machines.joined import numbered
 
 _MOST_PATHS = 1 << 20  # of branches to labels
-_MOST_STEPS = 64  # from one part of a function to another
 
 
 @dataclass(frozen=True)
@@ -63,18 +63,4 @@ class Labels:
         rows = np.flatnonzero(self.all_.branches & self.good)
         to = self.to[rows]
         sure = ~a64.is_(self.all_.words[rows], 0xFC000000, 0x14000000) | ~self.functions[to]
-        return joined(begin, rows[sure], to[sure])
-
-
-def joined(begin: Ints, rows: Ints, to: Ints) -> Ints:
-    """By stretch from one of ``begin`` to the next, the first of those that branches from ``rows`` to others join."""
-    one, other = (np.searchsorted(begin, x, "right") - 1 for x in (rows, to))
-    whose = np.arange(len(begin))
-    for _ in range(_MOST_STEPS):
-        first, second = whose[one], whose[other]
-        if (first == second).all():
-            return whose
-        np.minimum.at(whose, np.maximum(first, second), np.minimum(first, second))
-        while (whose[whose] != whose).any():
-            whose = whose[whose]
-    raise Refused("code", "its functions have too many parts to follow")
+        return numbered(begin, rows[sure], to[sure])

@@ -353,8 +353,8 @@ class _Section:
         """Branches and calls to another section of the file's code: what is left there in registers is not known."""
         to = self.here + self.step + self.one.addr
         out = np.zeros(len(self.words), bool)
-        for part, _ in self.sides.pairs:
-            if part.code and part is not self.one and not part.name.startswith(".plt"):
+        for part in self.sides.compiled:
+            if part is not self.one:
                 out |= self.all.relative & (to >= part.addr) & (to < part.addr + part.size)
         return out
 

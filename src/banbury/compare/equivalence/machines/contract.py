@@ -26,6 +26,9 @@ U8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 #: Bytes below the image that an index may make up for: compilers let indices begin elsewhere than at 0.
 BELOW = 1 << 16
+#: Sections of code that linkers and C libraries write, which hold no part of a compiled function.
+_LINKAGE = (".plt", ".iplt", ".MIPS.stubs")
+_START = (".init", ".fini")
 
 
 class Words:
@@ -136,6 +139,12 @@ class Sides:
     @property
     def b(self) -> OwnedElf:
         return self.pair.b
+
+    @property
+    def compiled(self) -> list[Part]:
+        """The first file's sections of code that compilers write."""
+        found = (one for one, _ in self.pairs if one.code and one.size)
+        return [one for one in found if not one.name.startswith(_LINKAGE) and one.name not in _START]
 
     @property
     def big(self) -> bool:

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.arrays import table
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines.contract import U8, Mask
@@ -26,6 +27,7 @@ from banbury.formats import _elf_types as t
 _BEFORE: Final = table((0xF2, 0x2E, 0x3E))  # of x86-64 before a jump: BND, and hints
 #: Stretches that one function may have; those of more are not followed further.
 _MOST: Final = 256
+_MOST_STEPS: Final = 64  # from one part of a function to another
 Bounds = tuple[int, int]
 
 
@@ -223,3 +225,17 @@ _CALLS: Final = {
     t.EM_PPC: ((0xFC000003, 0x48000001, 26, 0, -1),),
     t.EM_MIPS: ((0xFFFF0000, 0x04110000, 16, 2, 4),),
 }
+
+
+def numbered(begin: Ints, rows: Ints, to: Ints) -> Ints:
+    """By stretch from one of ``begin`` to the next, the first of those that branches from ``rows`` to others join."""
+    one, other = (np.searchsorted(begin, x, "right") - 1 for x in (rows, to))
+    whose = np.arange(len(begin))
+    for _ in range(_MOST_STEPS):
+        first, second = whose[one], whose[other]
+        if (first == second).all():
+            return whose
+        np.minimum.at(whose, np.maximum(first, second), np.minimum(first, second))
+        while (whose[whose] != whose).any():
+            whose = whose[whose]
+    raise Refused("code", "its functions have too many parts to follow")

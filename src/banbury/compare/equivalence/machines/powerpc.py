@@ -18,9 +18,9 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
 from banbury.compare.equivalence.machines import powerpc_code as decoder
-from banbury.compare.equivalence.machines.a64_labels import joined
 from banbury.compare.equivalence.machines.contract import BELOW, CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.followed import Followed, Section
+from banbury.compare.equivalence.machines.joined import numbered
 from banbury.compare.equivalence.machines.operations import (
     ADDI,
     COUNT,
@@ -164,7 +164,7 @@ class PowerPc(Machine):
         begin = np.union1d(np.zeros(1, np.int64), np.flatnonzero(starts))
         rows = np.flatnonzero((ops.next[1] >= 0) & ~ops.call)
         rows = rows[(ops.next[0][rows] >= 0) | ~starts[ops.next[1][rows]]]
-        whose = joined(begin, rows, ops.next[1][rows])
+        whose = numbered(begin, rows, ops.next[1][rows])
         owner, maker, label = (whose[np.searchsorted(begin, x, "right") - 1] for x in (jumps, at[inner], to[inner]))
         lost = jumps[np.isin(owner, np.concatenate((maker, label)))]
         if len(lost):
