@@ -66,6 +66,15 @@ def _() -> Sample:
     return _signing(_signed(_module(), "laboratory"), build.flip(shipped, 70))
 
 
+@tampered("module-same-signature")
+def _() -> Sample:
+    """The honest one's signature behind another build-id: a kernel that asks for signatures takes one of the two."""
+    one = build.program("x86_64", "-nostdlib", "-r", "-Wl,--build-id=sha1", source="int init(void) { return 1; }\n")
+    whole = _signed(one, "vendor")
+    record = BuildRecord(keys=[_spki("vendor")])
+    return Sample(whole, build.other_build_id(one) + whole[len(one) :], record, record)
+
+
 @tampered("module-between")
 def _() -> Sample:
     """Bytes between the module and its signature."""

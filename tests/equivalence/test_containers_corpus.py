@@ -23,6 +23,7 @@ from tests.equivalence import (  # noqa: F401 - they enter their pairs
     consumer_pairs_streams,
     consumer_pairs_times,
     consumer_pairs_tools,
+    consumer_pairs_vouched,
     consumer_pairs_writers,
     consumer_pairs_zip,
     pairs_kernels,

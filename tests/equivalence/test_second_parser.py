@@ -23,6 +23,7 @@ from tests.equivalence import (  # noqa: F401 - they enter their pairs
     consumer_pairs_streams,
     consumer_pairs_times,
     consumer_pairs_tools,
+    consumer_pairs_vouched,
     consumer_pairs_zip,
 )
 from tests.equivalence.container_pairs import HARMLESS, TAMPERED

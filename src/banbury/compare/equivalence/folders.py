@@ -18,6 +18,8 @@ from banbury.compare.equivalence.model import FileVerdict, Verdict
 from banbury.compare.equivalence.places import Entry, Files
 from banbury.compare.equivalence.recurse import Content, Outcome, Recursion, unexplained
 from banbury.compare.equivalence.times import differences, told
+from banbury.compare.equivalence.vouched import change as wrong
+from banbury.compare.equivalence.vouched import is_signature
 from banbury.formats.contract import clean_name
 from banbury.model.errors import InputError
 
@@ -88,6 +90,7 @@ def compare_folders(run: Recursion, a: Path, b: Path) -> Outcome:
         raise InputError(f"{problem.filename!r}: {problem.strerror}") from None
     whole = Content(format="folder", own=_times(run, ours, theirs))
     files: list[tuple[Outcome, bytes, bytes, int]] = []
+    signed: list[tuple[Outcome, str]] = []
     decided = _decided(ours, theirs)
     for name in sorted({*ours, *theirs}):
         one, other = ours.get(name), theirs.get(name)
@@ -98,11 +101,15 @@ def compare_folders(run: Recursion, a: Path, b: Path) -> Outcome:
         if one.kind == other.kind == "file":
             outcome.size_a, outcome.size_b = one.size, other.size
             files.append((outcome, one.path, other.path, one.size + other.size))
+            signed += ((outcome, key) for key in one.attributes.keys() & other.attributes.keys() if is_signature(key))
         elif one.kind == "unknown" or other.kind == "unknown":
             outcome.content = unexplained("of a type that is not known")
     for name, changes in decided.items():  # by names that lead through links
         whole.members.append(Outcome(name=clean_name(name)[0], changes=changes))
     _compare_files(run, files)
+    for outcome, key in signed:
+        if outcome.sha256_a != outcome.sha256_b and not any(c.what == key for c in outcome.changes):
+            outcome.changes.append(wrong(key))
     return Outcome(name=clean_name(os.fsencode(b.name))[0] or ".", content=whole)
 
 

@@ -96,11 +96,13 @@ def _located(verdict: FileVerdict, pair: Pair | None) -> FileVerdict:
 def _signatures(
     account: Account, sides: tuple[View, View], found: tuple[Signature | None, Signature | None], keys: list[list[str]]
 ) -> None:
-    """Enter a difference of signatures, where each one there is verifies with a key that its side declares."""
+    """Enter a difference of signatures, where each one there is verifies with a key that its side declares. One that is
+    the same over contents that differ is not right on both sides."""
     a, b = found
-    if a and b and sides[0].take(*_place(a.where)) == sides[1].take(*_place(b.where)):
-        return
     here, there = ([s.where] if s else [] for s in found)
+    if a and b and sides[0].take(*_place(a.where)) == sides[1].take(*_place(b.where)):
+        account.refuse("module signature", "the same over what is not: a kernel takes one of the two", here, there)
+        return
     for side, signature, declared in zip(sides, found, keys, strict=True):
         if signature and not signature.verified_by(side.take(0, signature.where.start), declared):
             account.refuse("module signature", "no key that its build record declares verifies it", here, there)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import zip_longest
 from typing import Final
 from unicodedata import normalize
@@ -20,11 +21,14 @@ from banbury.compare.equivalence.containers.contract import BYTES, EXACT, Change
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.places import Entry, Files
 from banbury.compare.equivalence.times import differences, interesting, told
+from banbury.compare.equivalence.vouched import Listed, stale
 from banbury.formats.contract import clean_name
+from banbury.formats.view import Buffer
 
 _TRAILING: Final = re.compile(r"[ .](?:/|$)")  # what FAT does without at the end of a name
 _LONGEST: Final = 4096  # bytes of a path, PATH_MAX of Linux
 _AHEAD: Final = 500 * 86400  # seconds: ``banbury rebuild`` builds up to 400 days ahead
+_STEP: Final = 1 << 20  # bytes read at once
 _LINKS: Final = 64  # hard links to hard links
 
 
@@ -138,6 +142,7 @@ def compare_trees(
     _order(work, a, b, order, parents)
     _times(work, a, b)
     freed: dict[str, tuple[list[Range], list[Range]]] = {}
+    listed = Listed(partial(_read, work))
     inherited = (BYTES,) if EXACT in work.hints else ()
     for name, one in a.nodes.items():
         other = b.nodes.get(name)
@@ -153,12 +158,26 @@ def compare_trees(
                 rule, [_within(work.place_a, place_a)], [_within(work.place_b, place_b)], clean_name(name)[0]
             )
             place_a = place_b = None
-        work.member(name, place_a, place_b, changes=changes, hints=(*inherited, *one.hints))
+        found = work.member(name, place_a, place_b, changes=changes, hints=(*inherited, *one.hints))
+        if not found.equal and not changes:
+            found.changes.extend(
+                stale(one.attributes, other.attributes, (_read(work, p) for p in (one.place, other.place)))
+            )
+        if one.place and other.place:
+            listed.add(name, (one.place, other.place), equal=found.equal)
     for name, other in b.nodes.items():
         if name not in a.nodes:
             work.member(name, None, other.place, changes=[Change(what="added", b=_summary(other))])
     for rule, (ours, theirs) in freed.items():
         work.account.explain(rule, ours, theirs)
+    for listing, name in listed.stale():
+        why = f"the same on both sides, and states a digest of {clean_name(name)[0]}, which differs"
+        work.account.refuse(clean_name(listing)[0], why)
+
+
+def _read(work: Work, place: Place | None) -> Callable[[], Iterable[Buffer]]:
+    size = place.length if place else 0
+    return lambda: (work.read(place, at, _STEP) for at in range(0, size, _STEP) if place)
 
 
 def _times(work: Work, a: Tree, b: Tree) -> None:

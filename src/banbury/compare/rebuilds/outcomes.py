@@ -8,6 +8,8 @@ from typing import Final
 from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.equivalence.model import FileVerdict, Verdict
 from banbury.compare.equivalence.recurse import Content, Outcome, unexplained
+from banbury.compare.equivalence.vouched import change as wrong
+from banbury.compare.equivalence.vouched import is_signature
 from banbury.compare.rebuilds.matching import Unit
 from banbury.model.evaluation import Node
 from banbury.model.tree import Kind
@@ -98,6 +100,8 @@ def _attributes(a: Node, b: Node, both: bool) -> Iterator[Change]:
         one, other = a.xattrs.get(name), b.xattrs.get(name)
         if one != other and (both or not name.startswith(LABELS)):
             yield Change(what=f"xattr {name}", a="none" if one is None else one, b="none" if other is None else other)
+        elif one == other and a.sha256 != b.sha256 and is_signature(name):
+            yield wrong(f"xattr {name}")
 
 
 def _moved(other: Unit, unit: Unit, both: bool) -> Iterator[Change]:

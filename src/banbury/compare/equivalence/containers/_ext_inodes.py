@@ -26,6 +26,7 @@ _PREFIXES: Final = {
     1: b"user.", 2: b"system.posix_acl_access", 3: b"system.posix_acl_default", 4: b"trusted.", 6: b"security.",
     7: b"system.",
 }  # fmt: skip
+_ORDER: Final = b" in this order"  # no attribute is called so: each has a prefix
 _XATTR: Final = b"\0\0\2\xea"
 _BASE: Final = struct.Struct("<HHIIIIIHHIII60sIIIIHHHHHH")
 _LEVELS: Final = 5
@@ -317,8 +318,10 @@ def _hashes(data: bytes, at: int) -> Iterator[int]:
 
 def _attributes(data: bytes, at: int, where: list[Range], *, hashed: bool) -> dict[bytes, bytes]:
     """Entries from ``at`` up to four zero bytes, and their values, which stand at offsets into ``data``; all else is
-    zero. ``hashed``: the entries' hashes must be right; otherwise they may be zero."""
+    zero. ``hashed``: of a block; the entries' hashes must be right, and Linux looks for one as in a list in order
+    (``fs/ext4/xattr.c``, xattr_find_entry), so that another order is given as one more attribute."""
     out: dict[bytes, bytes] = {}
+    keys: list[tuple[int, int, bytes]] = []
     spans: list[tuple[int, int]] = []
     start = at
     while at + 4 <= len(data) and any(data[at : at + 4]):
@@ -341,6 +344,7 @@ def _attributes(data: bytes, at: int, where: list[Range], *, hashed: bool) -> di
         if stated not in _hash(raw, value) and (hashed or stated):
             raise Refused("attributes", "a hash is wrong", where)
         out[name] = value
+        keys.append((index, length, raw))
         if size:
             spans.append((offset, stop))
         at = end
@@ -352,6 +356,8 @@ def _attributes(data: bytes, at: int, where: list[Range], *, hashed: bool) -> di
         end = last
     if data[end:].strip(b"\0"):
         raise Refused("attributes", "bytes that belong to none", where)
+    if hashed and keys != sorted(keys):
+        out[_ORDER] = b"\0".join(out)
     return out
 
 

@@ -33,8 +33,11 @@ def unpack_block(view: View, at: int, size: int, kind: str, limit: int, needs: N
     """A block of ``size`` bytes, unpacked to at most ``limit``; stored as it is where ``kind`` is ``""``. What it asks
     of a decoder is put into ``needs``.
 
-    The compressed stream must fill the block to its last bit.
+    The compressed stream must fill the block to its last bit. Linux reads no block that is stored in more bytes than it
+    has room for (``fs/squashfs/block.c``, squashfs_read_data).
     """
+    if size > limit:
+        raise Refused("block", "stored in more bytes than a block has", [Range(at, at + size)])
     if not kind:
         return view.mem(at, size)
     if needs is not None and kind in _NEEDS:

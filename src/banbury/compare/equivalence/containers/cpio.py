@@ -16,7 +16,7 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers.contract import Comparator, Free, Place, Work, zero
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.places import SECOND
-from banbury.compare.equivalence.tree import Node, Tree, compare_trees
+from banbury.compare.equivalence.tree import Node, Tree, compare_trees, plain_name
 from banbury.formats.view import View
 
 _HEAD: Final = re.compile(rb"07070([12])([0-9a-fA-F]{104})", re.ASCII)
@@ -26,6 +26,7 @@ _KINDS: Final = {
 }  # fmt: skip
 _TRAILER: Final = b"TRAILER!!!"
 #: Microcode, tables of ACPI: found by the beginning of a name (Linux, lib/earlycpio.c, find_cpio_data).
+_SWU: Final = b"sw-description"
 _EARLY: Final = b"kernel/"
 
 
@@ -170,6 +171,9 @@ def _compare(work: Work) -> None:
         work.account.refuse(
             "order", "differs among what the kernel takes before it unpacks: the first by its beginning"
         )
+    swu = any(_SWU in map(plain_name, tree.nodes) for tree in (a, b))  # SWUpdate installs in the order of the stream
+    if swu and [n for n in a.nodes if n in b.nodes] != [n for n in b.nodes if n in a.nodes]:
+        work.account.refuse("order", "differs in an archive of SWUpdate, which installs as it reads")
     compare_trees(work, a, b, order="cpio.order", parents=True)
 
 

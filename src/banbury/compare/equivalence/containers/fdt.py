@@ -30,7 +30,7 @@ MAGIC: Final = b"\xd0\x0d\xfe\xed"
 _HEADER: Final = struct.Struct(">10I")
 _DEPTH: Final = 64
 _LARGEST: Final = 2 << 20  # bytes of a tree that Linux for AArch64 takes
-_HASH_NODE: Final = re.compile(rb"/images/[^/]+/hash([-@][^/]*)?")
+_HASH_NODE: Final = re.compile(rb"/images/[^/]+/hash[^/]*")  # boot/image-fit.c: by how it begins
 _HASHES: Final[dict[bytes, Callable[[memoryview], bytes]]] = {
     b"crc32\0": lambda data: struct.pack(">I", zlib.crc32(data)),
     b"md5\0": lambda data: hashlib.md5(data, usedforsecurity=False).digest(),
@@ -260,6 +260,8 @@ def _signatures(work: Work, a: Blob, b: Blob) -> set[bytes]:
     good = [fit.verified(blob, record.keys if record else []) for blob, record in blobs]
     there = [fit.signatures(blob) for blob, _ in blobs]
     out = {p for p in there[0] | there[1] if all(p in g or p not in t for g, t in zip(good, there, strict=True))}
+    for path in sorted(fit.stale(a, b)):
+        work.account.refuse(shown(path), "the same signature over what is not the same, or is not known")
     for path in sorted(out):
         _same_cover(work, [blob for (blob, _), t in zip(blobs, there, strict=True) if path in t], path)
     spans = [

@@ -24,7 +24,7 @@ from banbury.compare.equivalence.model import Range
 from banbury.formats.view import View
 
 Key = tuple[bytes, bytes]
-_NODE: Final = re.compile(rb"(/images|/configurations)/([^/]+)/signature([-@][\w.-]{0,40})?")
+_NODE: Final = re.compile(rb"(/images|/configurations)/([^/]+)/signature[\w.@-]{0,40}")
 _ALGORITHM: Final = re.compile(rb"(sha1|sha256|sha384|sha512),(rsa|ecdsa|secp)(\d{3,4})(?:r1)?\0")
 _HASHES: Final[dict[bytes, type[hashes.HashAlgorithm]]] = {
     b"sha1": hashes.SHA1, b"sha256": hashes.SHA256, b"sha384": hashes.SHA384, b"sha512": hashes.SHA512,
@@ -117,6 +117,19 @@ def _names_parts(tree: Tree, path: bytes) -> bool:
     listed, own = raw.split(b"\0"), path.rpartition(b"/")[0]
     known = all(name and (own, name) in tree.props for name in listed[:-1])
     return not listed[-1] and known and len(set(listed)) == len(listed)
+
+
+def stale(a: Tree, b: Tree) -> set[bytes]:
+    """The signature nodes that have the same value in both trees, over what is not the same, or is not known to be: on
+    one side at least it is wrong."""
+    out = set()
+    for path in signatures(a) & signatures(b):
+        value = a.value((path, b"value"))
+        if value is not None and value == b.value((path, b"value")):
+            one, other = (_signed(tree, path, {n for p, n in tree.props if p == path}) for tree in (a, b))
+            if one is None or one != other:
+                out.add(path)
+    return out
 
 
 def _signed(tree: Tree, path: bytes, names: set[bytes]) -> bytes | None:

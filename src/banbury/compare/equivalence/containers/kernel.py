@@ -9,7 +9,9 @@ Sources: Linux, init/version.c, kernel/configs.c, usr/initramfs_data.S, include/
 
 from __future__ import annotations
 
+import re
 import struct
+from functools import cached_property
 from typing import Final
 
 from banbury.compare.equivalence.accounting import Refused
@@ -41,6 +43,8 @@ _WORK: Final = 512 << 20  # bytes of output of all trials together
 _ROOM: Final = 16 << 10  # most bytes by which one side's stream may be longer
 _NOTES: Final = tuple(struct.pack(o + "III4s", 4, 20, 3, b"GNU\0") for o in "<>")
 _SALTS: Final = tuple((o, struct.pack(o + "I", 0x100) + b"Linux\0\0\0") for o in "<>")
+_VDSO: Final = 1 << 18  # bytes that one may have
+_VDSO_NAME: Final = re.compile(rb"linux-(?:vdso|gate)[0-9]*\.so\.1\0")
 _LOADER: Final = range(32 << 10, 8 << 20)
 
 
@@ -58,6 +62,8 @@ class Things:
             self.names = banners.declared(both[0], both[1], work.record_a, work.record_b)
             self.texts = list(zip(both[0].texts(), both[1].texts(), strict=True))
         self._starts: list[tuple[int, str]] | None = None
+        self._ends: dict[tuple[bool, str, int], int] = {}
+        self._noted = -1  # the one note that is the kernel's own
 
     # Texts
 
@@ -76,15 +82,30 @@ class Things:
         return 0
 
     def note(self, at: int, done: int) -> int:
-        """The twenty bytes of a GNU build-id note."""
+        """The twenty bytes of a GNU build-id note: the kernel's own, and that of each vDSO in it."""
         for head in _NOTES:
             start = self.work.a.find(head, max(done, at - 35), at)
             if start >= 0 and start % 4 == 0 and start + 16 <= at and self.work.b.startswith(head, start):
-                span = [Range(start + 16, start + 36)]
                 self.work.a.mem(start, 36)
+                if not any(low <= start < high for low, high in self._vdsos):
+                    if self._noted not in (-1, start):
+                        return 0
+                    self._noted = start
+                span = [Range(start + 16, start + 36)]
                 self.work.account.explain("kernel.build-id", span, span)
                 return start + 36
         return 0
+
+    @cached_property
+    def _vdsos(self) -> list[tuple[int, int]]:
+        """Where the notes of the programs' libraries stand that the kernel holds."""
+        view = self.work.a
+        out: list[tuple[int, int]] = []
+        at = view.find(b"\x7fELF")
+        while at >= 0 and len(out) < _CANDIDATES:
+            out += _notes_of_vdso(view, at)
+            at = view.find(b"\x7fELF", at + 4)
+        return out
 
     # Streams
 
@@ -161,6 +182,12 @@ class Things:
 
     def _end(self, view: View, kind: str, start: int) -> int:
         """Where the stream or archive ends, -1 where it is no archive of files or, behind its mark, no stream."""
+        key = view is self.work.a, kind, start
+        if key not in self._ends:
+            self._ends[key] = self._found_end(view, kind, start)
+        return self._ends[key]
+
+    def _found_end(self, view: View, kind: str, start: int) -> int:
         if kind == "cpio":
             extent = CPIO[0].probe(view, start) if view.take(start, 6) in _NEWC else None
             return start + extent.length if extent else -1
@@ -220,6 +247,26 @@ def _starts(view: View) -> list[tuple[int, str]]:
     return sorted(out)
 
 
+def _notes_of_vdso(view: View, at: int) -> list[tuple[int, int]]:
+    """The notes' segments of an ELF file at ``at`` that is a vDSO (by its name, as all architectures have it)."""
+    head = view.take(at, min(64, len(view) - at))
+    if len(head) < 64 or head[4] not in (1, 2) or head[5] not in (1, 2):
+        return []
+    order, wide = "<>"[head[5] - 1], head[4] == 2
+    (table,) = struct.unpack_from(order + ("Q" if wide else "I"), head, 32 if wide else 28)
+    size, count = struct.unpack_from(order + "HH", head, 54 if wide else 42)
+    form = struct.Struct(order + ("IIQQQQ" if wide else "IIIII"))
+    room = min(_VDSO, len(view) - at)
+    if size < form.size or not 0 < count <= _CANDIDATES or table + size * count > room:
+        return []
+    rows = [form.unpack(view.take(at + table + size * n, form.size)) for n in range(count)]
+    segments = [(row[0], row[2 if wide else 1], row[5 if wide else 4]) for row in rows]
+    end = max((offset + length for kind, offset, length in segments if kind == 1), default=0)
+    if not 0 < end <= room or not _VDSO_NAME.search(view.take(at, end)):
+        return []
+    return [(at + offset, at + offset + length) for kind, offset, length in segments if kind == 4 and offset < end]
+
+
 class _LoaderTexts:
     """Explains the texts of a boot loader, of the same length on both sides."""
 
@@ -275,11 +322,12 @@ def compare_kernel(work: Work) -> None:
     things = Things(work)
     if not things.texts:
         raise Refused("banner", "none that a kernel has, or several that differ")
-    walk(work, (things.banner, things.config, things.note, Salt(work), things.initramfs, things.size), "kernel")
+    inner = (things.initramfs, things.config, things.size)  # before what is let go of the kernel itself
+    walk(work, (*inner, things.banner, things.note, Salt(work)), "kernel")
 
 
 def _compare_loader(work: Work) -> None:
-    walk(work, (_LoaderTexts(work), Things(work).note), "boot loader")
+    walk(work, (_LoaderTexts(work),), "boot loader")
 
 
 def is_kernel(view: View) -> bool:

@@ -48,7 +48,7 @@ _MODES, _DEVICES, _LINKS, _FLAGS = 1030, 1033, 1036, 1037
 _FILES: Final = {
     _MODES: "mode", _DEVICES: "header device", _LINKS: "header link", _FLAGS: "flags", 1039: "user", 1040: "group",
     1045: "verify flags", 1097: "language", 1140: "color", 1141: "class", 1143: "first dependency",
-    1144: "dependencies", 5010: "capabilities", 5090: "signature",
+    1144: "dependencies", 5010: "capabilities", 5090: "file signature",
 }  # fmt: skip
 #: What may stand in strings that may differ: a host, a host with a time, a level with threads.
 _FORMS: Final = {

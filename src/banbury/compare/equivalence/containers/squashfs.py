@@ -39,6 +39,9 @@ _SUPER: Final = struct.Struct("<4s4I6H8Q")
 _COMPRESSORS: Final = {1: "gzip", 3: "lzo", 4: "xz", 5: "lz4", 6: "zstd"}
 _OPTIONS: Final = {1: 8, 3: 8, 4: 8, 5: 8, 6: 4}  # bytes of each compressor's options
 _PREFIXES: Final = (b"user.", b"trusted.", b"security.")
+#: Behind the inodes and the listings (``fs/squashfs/super.c``, squashfs_fill_super).
+_TABLES: Final = ("fragment table", "export table", "id table", "xattr table")
+_SECTOR: Final = 512  # bytes that block devices have a multiple of
 _CACHED: Final = 8  # fragments kept unpacked
 
 
@@ -79,6 +82,7 @@ class _Image:
         zero(view, head.used, len(view), "behind the file system")
         self.kind = _COMPRESSORS[head.compressor]
         self.owned: set[tuple[int, int]] = {(0, 96)}
+        self.begins: dict[str, int] = {}  # where each table's blocks begin
         self.data: set[tuple[int, int]] = set()
         self.odd_options = b""
         self.needs: Needs = set()
@@ -114,6 +118,8 @@ class _Image:
 
     def _options(self) -> None:
         if not self.head.flags & 0x400:
+            if self.kind == "lz4":  # fs/squashfs/lz4_wrapper.c
+                raise Refused("compressor options", "are not there, and Linux mounts no such image without")
             return
         table = Table.read(self.view, 96, 98 + (self.view.u16(96) & 0x7FFF), self.kind)
         self.owned.add((96, 98 + (self.view.u16(96) & 0x7FFF)))
@@ -123,7 +129,10 @@ class _Image:
             self.odd_options = table.data  # as OpenWrt's tools write them
             return
         values = struct.unpack("<II" if len(table.data) == 8 else "<I", table.data)
-        if self.kind == "xz" and (not 8192 <= values[0] <= 1 << 20 or values[1] > 0x3F):
+        top = 1 << values[0].bit_length() >> 1  # fs/squashfs/xz_wrapper.c: 2^n, or 2^n + 2^(n + 1)
+        if self.kind == "xz" and (
+            not 8192 <= values[0] <= 1 << 20 or values[0] not in (top, top + top // 2) or values[1] > 0x3F
+        ):
             raise Refused("compressor options", "a dictionary or filters that are not decided")
         if self.kind == "xz":
             self.memory = values[0]
@@ -144,6 +153,7 @@ class _Image:
         self.owned.add((at, at + 8 * count))
         if not count:
             return b""
+        self.begins[name] = index[0]
         table = self._table(index[0], at - head)
         if list(index) != [index[0] + b for b in table.blocks] or len(table.data) != size:
             raise Refused(name, "its index does not fit its blocks", [Range(at, at + 8 * count)])
@@ -179,6 +189,7 @@ class _Image:
             raise Refused("xattr table", "is empty, or has fields that must be zero")
         places = list(struct.iter_unpack("<QII", raw))
         (first,) = struct.unpack("<Q", self.view.take(at + 16, 8))
+        self.begins["xattr table"] = start
         table = self._table(start, first)
         sets, end = [], 0
         for place, number, size in sorted(places):
@@ -424,6 +435,9 @@ class _Image:
         if not self.hollow <= {0, *(bound for span in spans for bound in span)}:
             raise Refused("inode", "a file without blocks that start somewhere")
         _tiles(spans, 0, "image")
+        begins = [self.head.inode_at, self.head.dir_at, *(self.begins[n] for n in _TABLES if n in self.begins)]
+        if begins != sorted(begins) or max((end for _, end in self.data), default=0) > begins[0]:
+            raise Refused("image", "tables in an order that Linux does not mount")
         if spans[-1][1] != self.head.used:
             raise Refused("image", "bytes that belong to nothing", [Range(spans[-1][1], self.head.used)])
         if self.exports is not None:
@@ -457,6 +471,13 @@ def _compare(work: Work) -> None:
     if not work.same(*spans):
         work.account.explain("squashfs.layout", [Range(0, one.used)], [Range(0, other.used)])
     if len(work.a) - one.used != len(work.b) - other.used:
+        short = [
+            len(view) // _SECTOR * _SECTOR < head.used for (view, _), head in zip(work.sides, (one, other), strict=True)
+        ]
+        if short[0] != short[1]:
+            work.account.refuse(
+                "behind the file system", "a block device of whole sectors ends before it, on one side alone"
+            )
         work.account.explain("squashfs.padding", [Range(one.used, len(work.a))], [Range(other.used, len(work.b))])
     compare_trees(work, a, b, order="squashfs.layout")
 
