@@ -156,7 +156,16 @@ def test_the_weakest_part_wins() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['roots = {b = "/"}', 'roots = {b = "build"}', 'roots = {b = "/a/../b"}', 'versions = {v = "1"}', "other = 1", "["],
+    [
+        "versions = {" + ", ".join(f'v{n} = "1.{n}.0"' for n in range(600)) + "}",
+        'versions = {v = "' + "1." * 3000 + '"}',
+        'roots = {b = "/"}',
+        'roots = {b = "build"}',
+        'roots = {b = "/a/../b"}',
+        'versions = {v = "1"}',
+        "other = 1",
+        "[",
+    ],
 )
 def test_a_record_that_declares_too_little_is_refused(text: str) -> None:
     with pytest.raises(InputError):

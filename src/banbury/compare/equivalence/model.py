@@ -105,6 +105,10 @@ def _covered(ranges: list[Range]) -> int:
     return sum(r.end - r.start for r in ranges)
 
 
+_MOST: Final = 512  # values that a record declares
+_LONGEST: Final = 4096  # characters of one
+
+
 class BuildRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What one side's build declares about itself. The only source of values that may differ between the sides.
 
@@ -137,7 +141,10 @@ class BuildRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         return record
 
     def check(self) -> None:
-        """Raise ``InputError`` where a declared value is unusable as evidence."""
+        """Raise ``InputError`` where a declared value is unusable as evidence, or there are too many."""
+        values = [*self.roots.values(), *self.dates.values(), *self.versions.values(), *self.producers, *self.keys]
+        if len(values) + len(self.observes) > _MOST or any(len(value) > _LONGEST for value in values):
+            raise InputError(f"more than {_MOST} declared values, or one of more than {_LONGEST} characters")
         for name, root in self.roots.items():
             if (
                 not re.fullmatch(r"(/[\x21-\x2e\x30-\x7e]+)+", root)

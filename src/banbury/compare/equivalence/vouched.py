@@ -66,10 +66,15 @@ class Listed:
         elif places[0] and places[0].length <= _LARGEST and _LISTS.search(name):
             self._lists.append((name, places[0]))
 
+    def _stated(self, place: Place) -> set[bytes]:
+        """What may be digests in a list; lines of a manifest of Java go on behind a blank."""
+        text = b"".join(self._read(place)()).lower()
+        return set(_WRITTEN.findall(re.sub(rb"\r?\n ", b"", text)))
+
     def stale(self) -> Iterator[tuple[bytes, bytes]]:
         """The lists that state a digest of a file that differs, each with the first such file."""
         left = _WORK
-        stated = {name: set(_WRITTEN.findall(b"".join(self._read(place)()).lower())) for name, place in self._lists}
+        stated = {name: self._stated(place) for name, place in self._lists}
         if not any(stated.values()):
             return
         found: dict[bytes, bytes] = {}
