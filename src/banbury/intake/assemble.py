@@ -170,6 +170,8 @@ class _Builder:
             mtime=entry.mtime,
             link=entry.link,
             rdev=entry.rdev,
+            user=entry.user,
+            group=entry.group,
             xattrs={clean_name(n.encode("utf-8", "replace"))[0]: _stated(v) for n, v in entry.xattrs.items()},
             facts=self._place_facts(place, tree_facts),
         )

@@ -31,7 +31,7 @@ class Node(Struct, frozen=True, kw_only=True, omit_defaults=True):
     (``image!squashfs!etc/passwd``). ``start`` is the offset in the parent where the content is stored verbatim, or -1.
     ``format`` is the container format, ``""`` for a leaf. ``facts`` hold what depends on this place (path, mode),
     not on content alone. ``xattrs`` are extended attributes by name: hexadecimal, or ``sha256:`` and the digest of what
-    is longer than 64 bytes.
+    is longer than 64 bytes. ``user`` and ``group`` are the owner's names, where the container states them (tar).
     """
 
     id: int
@@ -52,6 +52,8 @@ class Node(Struct, frozen=True, kw_only=True, omit_defaults=True):
     mtime: int = -1
     link: str = ""
     rdev: tuple[int, int] | None = None
+    user: str = ""
+    group: str = ""
     xattrs: dict[str, str] = {}
     facts: list[Fact] = []
 

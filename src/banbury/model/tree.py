@@ -59,7 +59,7 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``mode`` is the permission bits with setuid, setgid and sticky (octal 07777) or -1 where the format has none;
     ``mtime`` is in seconds since 1970 UTC, or -1; ``link`` is a link's target as stored;
     ``inode`` tells hard links of one file apart from copies, or is -1. ``size`` is what the container
-    states, in bytes.
+    states, in bytes. ``user`` and ``group`` are the names of the owner, where the format states names.
     """
 
     path: str
@@ -73,6 +73,8 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     link: str = ""
     inode: int = -1
     rdev: tuple[int, int] | None = None
+    user: str = ""
+    group: str = ""
     xattrs: dict[str, bytes] = {}
     format: str = ""  # for a chunk: the name of the reader that claimed it
 

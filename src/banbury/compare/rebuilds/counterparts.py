@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from banbury.compare.rebuilds.matching import Key, Unit
+from banbury.compare.rebuilds.matching import Key, Unit, misnamed
 from banbury.compare.rebuilds.pairing import Pairing
 from banbury.model.tree import Kind
 
@@ -30,7 +30,10 @@ class Found(Struct, frozen=True):
 def thing(unit: Unit) -> tuple[object, ...]:
     """What must be the same for two units of one path to be one and the same."""
     node = unit.node
-    return node.kind, node.sha256, node.link, node.rdev, node.mode, node.uid, node.gid, sorted(node.xattrs.items())
+    owners = ((node.user, node.uid), (node.group, node.gid))
+    names = [name for name, number in owners if misnamed(name, number)]
+    attributes = sorted(node.xattrs.items())
+    return node.kind, node.sha256, node.link, node.rdev, node.mode, node.uid, node.gid, names, attributes
 
 
 class Counterparts:

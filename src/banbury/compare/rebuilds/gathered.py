@@ -71,18 +71,24 @@ class Gathered:
 
 
 def _linked(units: list[Unit]) -> list[Unit]:
-    """Units with each hard link as the file that it is, for what has no hard links lists it as that."""
+    """Units, in the order of what holds them, with each hard link as the file that it is, for what has no hard links
+    lists it as that. A link that stands before its file is none: what unpacks an archive has nothing to link to."""
     if not any(unit.node.kind is Kind.HARDLINK for unit in units):
         return units
-    named = {(unit.tree, unit.path): unit.node for unit in units if unit.node.kind is Kind.FILE}
-    return [_file(unit, named) if unit.node.kind is Kind.HARDLINK else unit for unit in units]
+    out: list[Unit] = []
+    named: dict[tuple[int, str], Node] = {}  # what stands at a path so far
+    for unit in units:
+        here = _file(unit, named) if unit.node.kind is Kind.HARDLINK else unit
+        named[unit.tree, unit.path] = here.node
+        out.append(here)
+    return out
 
 
 def _file(unit: Unit, named: Mapping[tuple[int, str], Node]) -> Unit:
     """A hard link as the file of its tree that it leads to, with the attributes of that; itself, if there is none."""
     node = unit.node
     target = named.get((unit.tree, plain_path(node.link)))
-    if target is None or (node.sha256 and node.sha256 != target.sha256):
+    if target is None or target.kind is not Kind.FILE or (node.sha256 and node.sha256 != target.sha256):
         return unit
     place = {"id": node.id, "name": node.name, "locator": node.locator, "where": node.where}
     return structs.replace(unit, node=structs.replace(target, **place))

@@ -151,6 +151,11 @@ class Trees:
             yield number, (*found, met[found])
 
 
+def misnamed(name: str, number: int) -> bool:
+    """Whether an owner's name and number say two things: only of root is it known which number it has."""
+    return bool(name) and (name == "root") != (number == 0)
+
+
 def plain_path(path: str) -> str:
     """A path within a file system without leading slash and ``./``; ``..`` stays, and then matches nothing else."""
     return "/".join(part for part in path.split("/") if part not in ("", "."))

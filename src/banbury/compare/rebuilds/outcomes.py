@@ -10,7 +10,7 @@ from banbury.compare.equivalence.model import FileVerdict, Verdict
 from banbury.compare.equivalence.recurse import Content, Outcome, unexplained
 from banbury.compare.equivalence.vouched import change as wrong
 from banbury.compare.equivalence.vouched import is_signature
-from banbury.compare.rebuilds.matching import Unit
+from banbury.compare.rebuilds.matching import Unit, misnamed
 from banbury.model.evaluation import Node
 from banbury.model.tree import Kind
 
@@ -82,11 +82,25 @@ def changes(a: Node, b: Node, both: bool) -> Iterator[Change]:
     for what, one, other in (("uid", a.uid, b.uid), ("gid", a.gid, b.gid)):
         if min(one, other) >= 0 and one != other:
             yield Change(what=what, a=str(one), b=str(other))
+    yield from _owner(a, b)
     if a.link != b.link:
         yield Change(what="link", a=a.link, b=b.link)
     if a.rdev != b.rdev:
         yield Change(what="device", a=str(a.rdev), b=str(b.rdev))
     yield from _attributes(a, b, both)
+
+
+def _owner(a: Node, b: Node) -> Iterator[Change]:
+    """Names of the owner. GNU tar and BusyBox look for the name that an archive states before they take the number
+    (``uname_to_uid`` in GNU tar's src/names.c and src/list.c; BusyBox, archival/libarchive/data_extract_all.c). Where
+    the rebuild has no names, only one that the number is not known to have is another owner."""
+    for what, one, other, numbers in (
+        ("user", a.user, b.user, (a.uid, b.uid)),
+        ("group", a.group, b.group, (a.gid, b.gid)),
+    ):
+        if one != other if one and other else misnamed(other, numbers[1]):
+            stated = str(numbers[0]) if numbers[0] >= 0 else _ALONE
+            yield Change(what=what, a=one or stated, b=other)
 
 
 def _special(node: Node, rights: int) -> Iterator[Change]:
@@ -117,3 +131,5 @@ def _moved(other: Unit, unit: Unit, both: bool) -> Iterator[Change]:
     yield from _special(node, _RIGHTS | _OTHERS | (_GROUP if node.gid > 0 else 0))
     if node.uid > 0:  # whoever owns a program may replace it
         yield Change(what="uid", a=_ALONE, b=str(node.uid))
+    if misnamed(node.user, node.uid):
+        yield Change(what="user", a=_ALONE, b=node.user)

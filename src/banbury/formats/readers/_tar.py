@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import struct
 from collections.abc import Iterator
 
@@ -24,18 +25,21 @@ _NAME_LIMIT = 1 << 16
 _PAX_LIMIT = 16 << 20
 #: Bytes of one value of a global pax header, since every member repeats it.
 _GLOBAL_LIMIT = 4096
+#: Bytes of an owner's name that are kept (LOGIN_NAME_MAX of Linux is 256); of a longer one, its SHA-256.
+_OWNER_LIMIT = 255
 _SPACES = b"        "
 _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
 _XATTR = "SCHILY.xattr."
 _KEPT = ("GNU.sparse.", _XATTR, "LIBARCHIVE.xattr.", "RHT.security.")
 #: The pax keywords that are read, beside those that start with one of ``_KEPT``.
-_KEYS = frozenset(("path", "linkpath", "size", "mtime", "uid", "gid"))
+_KEYS = frozenset(("path", "linkpath", "size", "mtime", "uid", "gid", "uname", "gname"))
 
 
 class Member(Struct, kw_only=True):
     """One member with its extensions applied. ``head`` is where its first extension header starts, ``data`` where its
     content does; ``stored`` bytes are there, then zeros to a multiple of 512, up to ``end``. ``own_size`` is what the
-    ustar field says, where a pax record says otherwise; ``pieces`` is the sparse map (offset, length) or ``None``."""
+    ustar field says, where a pax record says otherwise; ``user`` and ``group`` are the owner's names, which
+    archives of Version 7 do not have; ``pieces`` is the sparse map (offset, length) or ``None``."""
 
     head: int
     data: int
@@ -52,6 +56,8 @@ class Member(Struct, kw_only=True):
     rdev: tuple[int, int]
     pax: dict[str, bytes]
     own_size: int
+    user: bytes = b""
+    group: bytes = b""
     pieces: list[tuple[int, int]] | None = None
     lone_zero: bool = False
 
@@ -220,6 +226,8 @@ class Walk:
             rdev=(number(fields[12]), number(fields[13])) if sort in {b"3", b"4"} else (0, 0),
             pax=pax,
             own_size=own,
+            user=_owner(fields, 10, pax.get("uname")),
+            group=_owner(fields, 11, pax.get("gname")),
         )
         if sort == b"S":
             _old_sparse(self._view, block, member)
@@ -233,6 +241,17 @@ def _ustar_name(fields: tuple[bytes, ...]) -> bytes:
     # GNU's own dialect ("ustar  ") keeps other things where POSIX has the prefix.
     prefix = fields[14].split(b"\0", 1)[0] if fields[9][:6] == b"ustar\0" else b""
     return prefix + b"/" + name if prefix else name
+
+
+def _owner(fields: tuple[bytes, ...], field: int, record: bytes | None) -> bytes:
+    """The name that a header's field or a pax record gives the owner; both, where they are two: readers of this format
+    differ in which one wins."""
+    name = fields[field].split(b"\0", 1)[0] if fields[9][:5] == b"ustar" else b""
+    if not record or record == name:
+        return name
+    if len(record) > _OWNER_LIMIT:
+        record = hashlib.sha256(record).hexdigest().encode()
+    return name + b" or " + record if name else record
 
 
 def decimal(pax: dict[str, bytes], key: str, default: int) -> int:

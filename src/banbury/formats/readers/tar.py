@@ -34,7 +34,7 @@ class Tar(Reader):
 
     name = "tar"
     title = "tar archive (ustar, pax, GNU)"
-    version = 1
+    version = 2
     holds_files = None
     magics: ClassVar[Sequence[Magic]] = (Magic(b"ustar", 257),)
     references: ClassVar[Sequence[str]] = (
@@ -44,7 +44,7 @@ class Tar(Reader):
     )
     limitations: ClassVar[Sequence[str]] = (
         "Members of a multi-volume archive that continue another volume's are read as they stand.",
-        "User and group names, access and change times are not kept.",
+        "Access and change times are not kept.",
     )
 
     def probe(self, view: View, start: int) -> Extent | None:
@@ -225,6 +225,8 @@ def _entry(member: Member, kind: Kind) -> Entry:
         mtime=member.mtime,
         link=clean_name(member.link)[0] if kind in {Kind.SYMLINK, Kind.HARDLINK} else "",
         rdev=member.rdev if kind in {Kind.CHAR, Kind.BLOCK} else None,
+        user=clean_name(member.user)[0],
+        group=clean_name(member.group)[0],
         xattrs=xattrs(member.pax) if member.pax else {},
     )
 
