@@ -47,7 +47,7 @@ def test_a_package_that_lies_in_another_file_system(
     tmp_path: Path, shipped: bytes, word: dict[str, str], verdict: str, left: int
 ) -> None:
     """The firewall as an archive of its own: root may be meant to have it, or the small system alone."""
-    rebuilt, evaluation = against(tmp_path, shipped, word, **BUILT)
+    rebuilt, evaluation = against(tmp_path, shipped, word and {"one.tar": homes([0]), **word}, **BUILT)
 
     assert (rebuilt.verdict, len(rebuilt.left_out)) == (verdict, left)
     assert ("rebuild.unclear" in {f.rule for f in evaluation.findings}) is (verdict == "unexplained")
@@ -79,12 +79,13 @@ def links(data: bytes, **of: str) -> bytes:
 
 def test_a_real_package_goes_into_any_file_system(tmp_path: Path) -> None:
     built = {"one.tar": BUILT["one.tar"], "fw.ipk": package(tree({f"./{n}": data for n, data in WALL.items()}, {}))}
-    both, _ = against(tmp_path, banks(WITH, SMALL), **built)
+    both, _ = against(tmp_path, banks(WITH, SMALL), {"one.tar": homes([0])}, **built)
+    unsaid, _ = against(tmp_path / "4", banks(WITH, SMALL), **built)
     gone, evaluation = against(tmp_path / "2", banks(WITHOUT, SMALL), **built)
     stated, _ = against(tmp_path / "3", banks(WITHOUT, SMALL), {"one.tar": homes([0])}, **built)
 
     assert (both.verdict, both.left_out) == ("identical", [])
-    assert (gone.verdict, stated.verdict) == ("unexplained", "unexplained")
+    assert (gone.verdict, stated.verdict, unsaid.verdict) == ("unexplained", "unexplained", "unexplained")
     assert "has nothing of fw.ipk" in whys(evaluation)
 
 
@@ -167,7 +168,7 @@ def test_many_archives_stop_nothing(tmp_path: Path) -> None:
 
 
 def test_a_program_with_its_place_that_lies_in_a_small_archive(tmp_path: Path) -> None:
-    manifest = MANIFEST + REBUILD.format("built.tar") + REBUILD.format("fw3") + 'place = "/sbin/fw3"\n'
+    manifest = MANIFEST + REBUILD.format("built.tar") + homes([0]) + REBUILD.format("fw3") + 'place = "/sbin/fw3"\n'
     tool = b"#!/bin/sh\nnft -f /etc/fw.nft\n"
     for name, root, verdict in (("with", {**FILES, "sbin/fw3": tool}, "identical"), ("without", FILES, "unexplained")):
         image = banks(tree(root, {}), tree({"sbin/fw3": tool}, {}))
@@ -214,7 +215,7 @@ def test_control_archives_of_one_name_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        (homes([7]), "and the image has no such file system; it has image.bin!bank 0!content"),
+        (homes([7]), "and the image has no such file system; it has image!bank 0!content"),
         ('file_systems = ["\\u202e"]\n', "and the image has no such file system"),
     ],
 )

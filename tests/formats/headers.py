@@ -342,7 +342,8 @@ def cpio(**files: bytes) -> bytes:
     """A newc archive (Linux, Documentation/driver-api/early-userspace/buffer-format.rst)."""
     out = b""
     for index, (name, data) in enumerate([*files.items(), ("TRAILER!!!", b"")]):
-        fields = (index, 0o100644, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
+        last = name == "TRAILER!!!"
+        fields = (0 if last else index, 0 if last else 0o100644, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
         out += b"070701" + b"".join(b"%08X" % f for f in fields) + name.encode() + b"\0"
         out += bytes(-len(out) % 4) + data
         out += bytes(-len(out) % 4)

@@ -17,6 +17,10 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
         self.where, self.why, self.a, self.b = where, why, a or [], b or []
 
 
+class Undecided(Refused):
+    """The same of what is of a version or kind that nothing here reads, whatever it holds."""
+
+
 class Account:
     """Collects what was explained and what was not. ``observed`` holds the ids of rules that are withdrawn."""
 

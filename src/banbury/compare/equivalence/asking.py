@@ -9,7 +9,7 @@ import msgspec
 
 from banbury.compare.equivalence.containers.contract import Place
 from banbury.compare.equivalence.explained import Explanation
-from banbury.compare.equivalence.protocol import Asked, Request
+from banbury.compare.equivalence.protocol import Asked, Read, Request
 from banbury.lab.sandbox import Limits
 from banbury.lab.supervisor import Supervisor
 
@@ -28,6 +28,20 @@ def explanation(supervisor: Supervisor, limits: Limits, source: int, asked: Aske
         payload = msgspec.msgpack.encode(request)
         reply = supervisor.run(payload, source, spool.fileno(), limits=limits, accept=accept)
     return Explanation(notes=[f"could not be explained: {reply.death}"]) if reply.death else kept[0]
+
+
+def reading(supervisor: Supervisor, limits: Limits, source: int, spool: int, place: Place, room: int) -> Read:
+    """How its strict reader takes the container at a place of an open file, with ``room`` bytes of output."""
+    kept: list[Read] = []
+
+    def accept(data: bytes) -> None:
+        kept[:] = msgspec.msgpack.decode(data, type=list[Read])
+        if len(kept) != 1:
+            raise ValueError("another number of answers than of questions")
+
+    request = Request(pairs=[Asked(a=place, b=place)], record_a=None, record_b=None, room=room, task="read")
+    reply = supervisor.run(msgspec.msgpack.encode(request), source, spool, limits=limits, accept=accept)
+    return Read(format="file", why=f"the process that read it ended: {reply.death}") if reply.death else kept[0]
 
 
 def measured(supervisor: Supervisor, limits: Limits, source: int, spool: int, places: list[Place]) -> list[int]:

@@ -28,13 +28,26 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 class Request(Struct, frozen=True, kw_only=True):
     """Pairs to compare, the build records, and how many bytes of output there may be. ``task`` is ``compare``,
-    ``explain`` (the answers are explanations) or ``measure`` (they are bytes of program code of each ``b``)."""
+    ``explain`` (the answers are explanations), ``measure`` (they are bytes of program code of each ``b``) or ``read``
+    (they say how the strict readers take each ``b``)."""
 
     pairs: list[Asked]
     record_a: BuildRecord | None
     record_b: BuildRecord | None
     room: int
     task: str = "compare"
+
+
+class Read(Struct, frozen=True, kw_only=True):
+    """What the strict reader of its format makes of one container: ``why`` it refuses it (``""``: it does not), whether
+    it is of a kind that it never reads (``undecided``), the names in it, and what stands in it that other readers do
+    not give (``odd``). ``format`` is ``""`` where no strict reader knows it."""
+
+    format: str
+    why: str = ""
+    undecided: bool = False
+    names: list[str] = []
+    odd: list[str] = []
 
 
 class Answer(Struct, frozen=True, kw_only=True):

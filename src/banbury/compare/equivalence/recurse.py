@@ -17,11 +17,11 @@ from typing import IO, Final, Protocol
 import msgspec
 from msgspec import Struct
 
-from banbury.compare.equivalence.asking import explanation, measured
+from banbury.compare.equivalence.asking import explanation, measured, reading
 from banbury.compare.equivalence.containers.contract import Change, Member, Place
 from banbury.compare.equivalence.explained import Explanation
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Unexplained, Verdict, worst
-from banbury.compare.equivalence.protocol import Answer, Asked, Request
+from banbury.compare.equivalence.protocol import Answer, Asked, Read, Request
 from banbury.lab.sandbox import Limits
 from banbury.lab.supervisor import Supervisor
 from banbury.model.errors import StoreError
@@ -207,6 +207,15 @@ class Recursion:
                 places.append(Place(at, copy_in(file, source, at)))
                 at += places[-1].length
             return measured(self._supervisor, self._limits, source, spool, places)
+
+    def readings(self, files: list[IO[bytes]]) -> list[Read]:
+        """How the strict readers take open files (binary)."""
+        out = []
+        for file in files:
+            with scratch() as source, scratch() as spool:
+                place = Place(0, copy_in(file, source, 0))
+                out.append(reading(self._supervisor, self._limits, source, spool, place, self._allowance.step))
+        return out
 
     def _batch(self, source: int, batch: list[_Waiting], depth: int) -> None:
         fresh: dict[_Key, Pair] = {}

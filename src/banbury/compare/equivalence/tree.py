@@ -25,6 +25,8 @@ from banbury.compare.equivalence.vouched import Listed, stale
 from banbury.formats.contract import clean_name
 from banbury.formats.view import Buffer
 
+#: What an inode states beside mode and owner, and what chattr sets: whether it may be changed at all.
+INODE_FLAGS: Final = "inode flags"
 _TRAILING: Final = re.compile(r"[ .](?:/|$)")  # what FAT does without at the end of a name
 _LONGEST: Final = 4096  # bytes of a path, PATH_MAX of Linux
 _AHEAD: Final = 500 * 86400  # seconds: ``banbury rebuild`` builds up to 400 days ahead
@@ -141,6 +143,9 @@ def compare_trees(
     """
     _order(work, a, b, order, parents)
     _times(work, a, b)
+    work.odd += (
+        f"{clean_name(n)[0]} ({INODE_FLAGS} {v})" for n, x in b.nodes.items() if (v := x.attributes.get(INODE_FLAGS))
+    )
     freed: dict[str, tuple[list[Range], list[Range]]] = {}
     listed = Listed(partial(_read, work))
     inherited = (BYTES,) if EXACT in work.hints else ()

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.accounting import Refused, Undecided
 from banbury.compare.equivalence.containers import kernel
 from banbury.compare.equivalence.containers._polyglot import directory_behind
 from banbury.compare.equivalence.containers.banners import kernel_banner
@@ -42,7 +42,7 @@ from banbury.compare.equivalence.model import (
     Unexplained,
     Verdict,
 )
-from banbury.compare.equivalence.protocol import Answer, Asked, Request
+from banbury.compare.equivalence.protocol import Answer, Asked, Read, Request
 from banbury.compare.equivalence.rules import rules
 from banbury.compare.equivalence.text import compare_text, differing, is_text
 from banbury.formats import _elf_types as t
@@ -87,6 +87,7 @@ _TASKS: Final[dict[str, Callable[[Work, Asked], object]]] = {
     "compare": lambda work, asked: compare(work),
     "explain": lambda work, asked: explain(work, asked.functions),
     "measure": lambda work, asked: _code(work, work.place_b),
+    "read": lambda work, asked: read(work),
 }
 
 
@@ -137,9 +138,21 @@ def _leaf(
         return msgspec.structs.replace(_by_bytes(work, why, Verdict.UNEXPLAINED), code=_code(work, work.place_b))
 
 
-def _container(work: Work, comparator: Comparator | None) -> Answer:
-    """A pair of one format; without a comparator, images whose parts may be compared."""
-    name = comparator.name if comparator else ""
+def read(work: Work) -> Read:
+    """How the strict reader of its format takes a container, given as both sides of a pair."""
+    comparator = claimed(work.b)
+    if comparator is None:
+        return Read(format="")
+    name, undecided = _opened(work, comparator)
+    why = "; ".join(f"{u.where}: {u.why}" for u in work.account.open[:5])
+    return Read(
+        format=name, why=why, undecided=undecided, names=[m.path for m in work.members], odd=list(work.odd)
+    )  # fmt: skip
+
+
+def _opened(work: Work, comparator: Comparator | None) -> tuple[str, bool]:
+    """Compare two containers into the books of ``work``; the format's name, and whether it is never decided."""
+    name, undecided = comparator.name if comparator else "", False
     try:
         if comparator is None:
             name = compare_image(work)
@@ -148,6 +161,7 @@ def _container(work: Work, comparator: Comparator | None) -> Answer:
             if comparator.name != "zip" and (odd := directory_behind(work)):
                 work.account.refuse(name, odd)
     except Refused as answer:
+        undecided = isinstance(answer, Undecided)
         work.account.refused(answer)
         work.members.clear()
     except (Malformed, BudgetExceeded) as problem:
@@ -158,6 +172,12 @@ def _container(work: Work, comparator: Comparator | None) -> Answer:
     except Exception as problem:  # noqa: BLE001 - as above
         work.account.refuse(name or "file", f"could not be compared: {type(problem).__name__}: {problem}")
         work.members.clear()
+    return name, undecided
+
+
+def _container(work: Work, comparator: Comparator | None) -> Answer:
+    """A pair of one format; without a comparator, images whose parts may be compared."""
+    name, _ = _opened(work, comparator)
     account = work.account
     if not account.open and not account.uses and all(m.equal and not m.changes for m in work.members):
         account.refuse(name or "file", "the bytes differ and nothing accounts for it")

@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from banbury.compare.equivalence.accounting import Account
 from banbury.compare.equivalence.model import FileVerdict, Verdict
+from banbury.compare.equivalence.protocol import Read
 from banbury.compare.equivalence.recurse import Content, Outcome, flatten, unexplained
+from banbury.compare.rebuilds import strictly
 from banbury.compare.rebuilds.allotting import Seen, allotted
 from banbury.compare.rebuilds.choices import by_times
 from banbury.compare.rebuilds.contents import Contents, Records
@@ -128,7 +130,7 @@ class _Comparer:
         built = [node for i in used for node in self._trees.below(self._roots[i])]
         left += [
             NotCompared(
-                node=u.node.id, why=f"{u.path}: another rebuild has another file of this path, as a package may"
+                node=u.node.id, why=f"{u.path}: {u.node.locator} is another file of this path, as a package may have"
             )
             for u in one.counterparts.others
         ]
@@ -140,12 +142,14 @@ class _Comparer:
                 rows += differing
                 left += [] if match.whole else unsaid
         systems = [] if match.whole else doubts.systems(match.image, root)
+        systems, forgiven = self._strictly(match.image, systems, pairing)
         outcome = self._whole(match, rows, missing, systems)
         builders = sorted({self._builders[i] for i in used}, key=strength)
         why = untied(builders, has_source(self._release))
         gone = left_out(missing, self._files)
         left += uncompared(root, match, rows, outcome, gone)
         left += [] if match.whole else doubts.ledger(match.image, systems)
+        left += forgiven
         if why:
             left.append(NotCompared(node=root.id, why=why, of="source"))
         row = stated(
@@ -164,6 +168,21 @@ class _Comparer:
             stated_of_themselves=premises(built, self._trees.below(root), self._files),
         )
         return row, left
+
+    def _strictly(
+        self, image: int, systems: list[FileSystem], pairing: Pairing
+    ) -> tuple[list[FileSystem], list[NotCompared]]:
+        """The file systems of an image with what their strict readers make of them; and what has none."""
+        known = {n: self._trees.nodes[n] for s in systems if (n := s.node) in pairing.shipped}
+        nodes = [node for node in known.values() if node.sha256]
+        reads = dict(zip((n.id for n in nodes), self._contents.strictly(image, nodes), strict=True))
+        left = []
+        for place, system in enumerate(systems):
+            if system.node in known:
+                tree, read = pairing.shipped[system.node], reads.get(system.node, Read(format=""))
+                systems[place] = structs.replace(system, doubts=[*strictly.doubts(tree, read), *system.doubts])
+                left += [NotCompared(node=system.node, why=why) for why in strictly.unread(tree, read)]
+        return systems, left
 
     def _whole(self, match: Match, rows: list[Row], missing: list[Missing], systems: list[FileSystem]) -> Outcome:
         """The outcome for the image. Where it is not taken apart, or has no rebuild of its own, its files are in it,
@@ -213,8 +232,8 @@ class _Comparer:
             found = counterparts.of(unit, met[key], counts[key])
             met[key] += 1
             how, other, artefact = found.how, found.unit, found.artefact
-            if unit.opened and how != "path":
-                continue  # what is in it is looked at
+            if unit.opened and how != "path" and unit.tree not in pairing.corresponding:
+                continue  # what is in it is looked at, and nothing says what lies beside it
             builder = self._builders[artefact] if how in ("path", "content") else ""
             row = Row(
                 unit=unit,

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from typing import IO, Final
 
 from banbury.compare.equivalence.decide import EXPLAINED
-from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Verdict
-from banbury.compare.equivalence.protocol import TASK
+from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Unexplained, Verdict
+from banbury.compare.equivalence.protocol import TASK, Read
 from banbury.compare.equivalence.recurse import Content, Outcome, Recursion
 from banbury.compare.rebuilds.cache import VerdictCache
 from banbury.compare.rebuilds.stating import Row
@@ -19,6 +19,7 @@ from banbury.lab.supervisor import Supervisor
 from banbury.model.evaluation import Node
 from banbury.model.release import Artefact
 
+_READ: Final = "read strictly"  # stands for the rebuilt side of what is kept
 _BATCH: Final = 64
 _BATCH_BYTES: Final = 64 << 20
 #: Gives the build record of a SHA-256 in the store.
@@ -60,6 +61,23 @@ class Contents:
         with ExitStack() as opened:
             one, other = (opened.enter_context(self._open(node)) for node in nodes)
             return run.files([(nodes[1].name, one, other)])[0]
+
+    def strictly(self, image: int, nodes: list[Node]) -> list[Read]:
+        """How the strict readers of their formats take some containers of an image; kept as verdicts are."""
+        if not nodes:
+            return []
+        run, cache = self._run(image, image)
+        known = cache.get([(_READ, node.sha256) for node in nodes])
+        out = []
+        for node in nodes:
+            found = known.get((_READ, node.sha256))
+            if found is None:
+                with self._open(node) as file:
+                    out.append(run.readings([file])[0])
+                cache.put((_READ, node.sha256), _kept(out[-1]), [])
+            else:
+                out.append(_recalled(found[0]))
+        return out
 
     def measure(self, image: int, rows: list[Row]) -> None:
         """The size of the program code of files that no comparison has opened."""
@@ -116,6 +134,21 @@ class Contents:
                 named.append((row.outcome.name, one, other))
             for row, found in zip(batch, run.files(named), strict=True):
                 row.outcome.content, row.outcome.samples = found.content, found.samples
+
+
+def _kept(read: Read) -> Content:
+    """A reading in the form of a verdict."""
+    why = [Unexplained(where="undecided" if read.undecided else "file", why=read.why)] if read.why else []
+    own = FileVerdict(verdict=Verdict.UNEXPLAINED if why else Verdict.IDENTICAL, unexplained=why, notes=read.odd)
+    return Content(format=read.format, own=own, members=[Outcome(name=name) for name in read.names])
+
+
+def _recalled(content: Content) -> Read:
+    why = content.own.unexplained
+    return Read(
+        format=content.format, why=why[0].why if why else "", undecided=bool(why) and why[0].where == "undecided",
+        names=[member.name for member in content.members], odd=content.own.notes,
+    )  # fmt: skip
 
 
 def _batches(rows: list[Row]) -> Iterator[list[Row]]:

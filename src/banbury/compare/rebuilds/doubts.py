@@ -1,27 +1,28 @@
-"""Where likeness may be wrong about which file system a rebuild belongs into, and the manifest does not say.
+"""What of the file systems of an image cannot be told, because the manifest does not say it.
 
-What is to be said of a file system depends on what it should hold, and files alone do not always tell that: a small
-system with a few files of a package may be a recovery system or a copy that lacks the rest; a package whose files lie
-in one file system may be missing from another. Where two readings lead to two verdicts, neither is given: the image is
-not shown to be equivalent until the manifest says which is right.
+What is to be said of a file system depends on what it should hold, and its files do not tell that: one with a part of a
+package may be a recovery system, or a copy that lacks the rest; a package whose files lie in one file system may be
+missing from another. Therefore nothing is taken for complete by being like something. A file system is *settled* where
+it holds just what a rebuilt file system holds, name for name, and what the manifest says that it has beside. Of every
+other one, everything that was rebuilt and of which the manifest says nothing may be asked: where it lacks what another
+part of the image has, that is a doubt, and the image is not shown to be equivalent until the manifest says which is
+right. (What no part of the image has is left out, and no doubt.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import groupby
 from typing import Final
 
 from banbury.compare.rebuilds.pairing import Pairing
-from banbury.compare.rebuilds.trees import Form, Tree, conflicts, held
+from banbury.compare.rebuilds.trees import Form, Tree
 from banbury.model.evaluation import Node
 from banbury.model.rebuild import FileSystem, NotCompared
 
 _NAMED: Final = 5
 _MOST: Final = 20  # doubts about one file system
-_SAY: Final = "file_systems or partly_in of the rebuild can say it, or a rebuild of that file system"
-#: Forms of rebuilds that go into any file system.
-_ANYWHERE: Final = (Form.PACKAGE, Form.PLACED)
 
 
 class Doubts:
@@ -29,6 +30,7 @@ class Doubts:
 
     def __init__(self, pairing: Pairing, problems: Mapping[int, list[str]]) -> None:
         self._pairing, self._problems = pairing, problems
+        self._unstated = [r for r in pairing.rebuilt.values() if r.number not in pairing.homes and not r.describes]
 
     def systems(self, image: int, root: Node) -> list[FileSystem]:
         """The file systems and archives of an image (an artefact, its node ``root``) that share anything with a
@@ -40,7 +42,7 @@ class Doubts:
                 taken = [r.number for r in own]
                 stated = [n for n in taken if n in self._pairing.homes]
                 out.append(FileSystem(node=tree.number, rebuilds=taken, stated=stated, doubts=doubts))
-        beside = list(self._problems.get(image, []))
+        beside = [*self._problems.get(image, []), *self._sequence(image)]
         if any(self._pairing.sharing(t) for t in self._pairing.small if t.artefact == image):
             beside.append("the image has too many file systems and archives to tell what the smallest of them lack")
         return [*out, FileSystem(node=root.id, doubts=beside)] if beside else out
@@ -57,16 +59,162 @@ class Doubts:
 
     def _told(self, tree: Tree) -> list[str]:
         short = [] if tree.complete else [f"{tree.place} could not be decoded to its end"]
-        return [*short, *self._copy(tree), *self._missing(tree), *self._stray(tree)][:_MOST]
+        asked = [] if tree.describes or self._settled(tree) else [*self._lacking(tree), *self._more(tree)]
+        return [*short, *asked][:_MOST]
+
+    # What a file system is
+
+    def _own(self, tree: Tree) -> list[Tree]:
+        """The rebuilt trees that a shipped one is most like, answers for, or has all of."""
+        first = [self._pairing.rebuilt[p] for p in self._pairing.partners(tree.number)]
+        known = {r.number for r in first}
+        return first + [r for r in self._belonging.get(tree.number, []) if r.number not in known]
+
+    @cached_property
+    def _belonging(self) -> dict[int, list[Tree]]:
+        out: dict[int, list[Tree]] = {}
+        for rebuilt in self._pairing.rebuilt.values():
+            answering = {t.number for t in self._pairing.answering(rebuilt)}
+            has = self._pairing.anywhere(rebuilt)
+            whole = (n for n, count in has.items() if rebuilt.names and count == len(rebuilt.names))
+            for number in dict.fromkeys((*sorted(answering), *whole)):
+                out.setdefault(number, []).append(rebuilt)
+        return out
+
+    def _settled(self, tree: Tree) -> bool:
+        """Whether a tree is just what a rebuilt one of its kind is, with what the manifest says that it has beside: a
+        file system, or what a package installs; or it is an archive that is itself compared, as a file of another."""
+        if self._within(tree):
+            return True
+        stated = frozenset[str]().union(*(r.names for r in self._stated(tree)))
+        return any(
+            r.names <= tree.names and tree.names <= r.names | stated
+            for r in self._belonging.get(tree.number, [])
+            if r.form is Form.SYSTEM or (tree.packed and r.packed)
+        )
+
+    def _stated(self, tree: Tree) -> list[Tree]:
+        homes = self._pairing.homes
+        return [self._pairing.rebuilt[n] for n, home in homes.items() if tree.number in home.every]
+
+    def _within(self, tree: Tree) -> bool:
+        """Whether a shipped archive lies in a tree that corresponds to a rebuilt one, and is compared as its member."""
+        return tree.outer >= 0 and tree.outer in self._pairing.corresponding
+
+    def _inside(self, rebuilt: Tree) -> bool:
+        """Whether a rebuilt archive lies in a tree that a shipped one answers for, as a file of it."""
+        outer = self._pairing.rebuilt.get(rebuilt.outer)
+        return outer is not None and bool(self._pairing.answering(outer))
+
+    # What it may be asked for
+
+    def _lacking(self, tree: Tree) -> Iterator[str]:
+        """What a tree has less of than other parts of the image, though nothing says that it should."""
+        if not tree.regular and tree.names:  # what a kernel brings with it: devices and links
+            return
+        asked = list(self._asked(tree))
+        for part, said in ((False, "has nothing of"), (True, "has only a part of")):
+            found = [r for r in asked if (not r.names.isdisjoint(tree.names)) is part]
+            if found:
+                more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+                places = ", ".join(f"{self._called(r)} ({self._elsewhere(tree, r)})" for r in found[:_NAMED])
+                example = self._example(tree, found[0])
+                yield f"{tree.place} {said} {places}{more}: nothing says whether it should{example}"
+
+    def _called(self, rebuilt: Tree) -> str:
+        """What a manifest calls a rebuild; where several trees are in it, with the place."""
+        several = sum(r.artefact == rebuilt.artefact for r in self._unstated) > 1
+        return rebuilt.place if several else rebuilt.place.partition("!")[0]
+
+    def _example(self, tree: Tree, rebuilt: Tree) -> str:
+        """What to write into the manifest."""
+        homes = self._homes(tree, rebuilt)
+        if not homes:
+            return ""
+        name, home = rebuilt.place.partition("!")[0], homes[0].where
+        return (
+            f'. In the manifest, under path = "{name}": file_systems = ["{home}"] if it belongs only there, '
+            f'file_systems = ["{home}", "{tree.where}"] if it belongs into both'
+        )
+
+    def _asked(self, tree: Tree) -> Iterator[Tree]:
+        """The rebuilt trees of which a tree lacks what other parts of the image have."""
+        for rebuilt in self._unstated:
+            if not self._pairing.asked(tree, rebuilt) or self._inside(rebuilt):
+                continue
+            if self._elsewhere_whole(tree, rebuilt):
+                continue
+            missing = rebuilt.names - tree.names
+            if not any(self._pairing.having(name) for name in missing):
+                continue
+            if tree.archive and _tops(rebuilt.names).isdisjoint(_tops(tree.names)):
+                continue  # an archive that does not look like a file system is not one for anything
+            yield rebuilt
+
+    def _elsewhere_whole(self, tree: Tree, rebuilt: Tree) -> bool:
+        """Whether a rebuilt file system is another shipped one's, name for name, and has no file in common with a
+        tree."""
+        apart = rebuilt.form is Form.SYSTEM and rebuilt.regular.isdisjoint(tree.regular)
+        return apart and bool(self._pairing.exact(rebuilt))
+
+    def _homes(self, tree: Tree, rebuilt: Tree) -> list[Tree]:
+        """Other shipped trees that have what a tree lacks of a rebuilt one, that which has most of it first."""
+        has = self._pairing.anywhere(rebuilt)
+        found = [self._pairing.shipped[n] for n in has if n != tree.number]
+        return sorted(found, key=lambda t: (-has[t.number], t.number))
+
+    def _elsewhere(self, tree: Tree, rebuilt: Tree) -> str:
+        missing = rebuilt.names - tree.names
+        homes = self._homes(tree, rebuilt)
+        there = f"in {homes[0].place}" if homes else "elsewhere"
+        return f"{_named(missing)}, {there}" if len(missing) < len(rebuilt.names) else there
+
+    def _more(self, tree: Tree) -> Iterator[str]:
+        """What a tree has beside a rebuilt file system that is whole."""
+        stated = frozenset[str]().union(*(r.names for r in self._stated(tree)))
+        wholes = [r for r in self._belonging.get(tree.number, []) if r.form is Form.SYSTEM and r.names <= tree.names]
+        if not wholes:
+            return
+        base = max(wholes, key=lambda r: len(r.names))
+        others = [r for r in self._unstated if r is not base and self._pairing.asked(tree, r)]
+        more = (tree.names - base.names - stated) & frozenset[str]().union(*(r.names for r in others))
+        if more:
+            yield (
+                f"{_named(more)} are in {tree.place}, which has all of {self._called(base)}, a file system, without "
+                "them: nothing says whether they belong there (file_systems of what they are of can say it)"
+            )
+
+    # A rebuilt image of several
+
+    def _sequence(self, image: int) -> Iterator[str]:
+        """Where the file systems of an image stand in another order than those of a rebuilt image."""
+        for artefact in sorted({r.artefact for r in self._unstated}):
+            built = [r for r in self._unstated if r.artefact == artefact and r.form is Form.SYSTEM and r.outer < 0]
+            kinds = {self._kind(r): r for r in built}
+            shipped = [t for t in self._of(image) if self._kind(t) in kinds and self._pairing.asked(t, built[0])]
+            here, there = ([self._kind(t) for t in trees] for trees in (shipped, built))
+            if len(kinds) < 2 or here == there:
+                continue
+            if len(here) == len(there) or [k for k, _ in groupby(here)] != [k for k, _ in groupby(there)]:
+                listed = ", ".join(kinds[k].place for k in here[: 2 * _NAMED])
+                name = built[0].place.partition("!")[0]
+                yield f"the image's file systems are not those of {name} in its order: they are {listed}"
+
+    @staticmethod
+    def _kind(tree: Tree) -> frozenset[tuple[str, str]]:
+        """What tells the trees of one image apart: names and contents."""
+        return frozenset((path, unit.node.sha256 or unit.node.link) for path, us in tree.units.items() for unit in us)
+
+    # What only the ledger says
 
     def _devices(self, tree: Tree) -> Iterator[str]:
         """What a tree shares with a rebuilt one of links and devices alone, which makes it no copy."""
         if self._own(tree):
             return
-        for rebuilt in self._unstated(self._pairing.sharing(tree)):
+        for rebuilt in self._pairing.sharing(tree):
             shared = rebuilt.names & tree.names
             lacked = rebuilt.names - tree.names
-            if lacked and tree not in self._answered(rebuilt) and not rebuilt.regular & tree.regular:
+            if lacked and rebuilt.number not in self._pairing.homes and not rebuilt.regular & tree.regular:
                 yield f"{_named(lacked)} are not in {tree.place}, which has {_count(shared)} of the same: no copy"
                 return
 
@@ -83,102 +231,6 @@ class Doubts:
             if lacked
         ]
 
-    def _answered(self, rebuilt: Tree) -> list[Tree]:
-        return self._pairing.answering(rebuilt)
-
-    def _unstated(self, rebuilt: Iterable[Tree]) -> Iterator[Tree]:
-        return (r for r in rebuilt if r.number not in self._pairing.homes)
-
-    def _copy(self, tree: Tree) -> Iterator[str]:
-        """A tree with less than half of a rebuilt one, or a small one with a part of what a large one has."""
-        own = self._own(tree)
-        for rebuilt in self._unstated(self._pairing.sharing(tree)):
-            if tree in self._answered(rebuilt) or self._pairing.foreign(tree.number, rebuilt.number):
-                continue
-            shared, lacked = rebuilt.regular & tree.regular, rebuilt.names - tree.names
-            if own:  # it is more than what a kernel brings with it
-                shared = rebuilt.names & tree.names
-            if not self._answered(rebuilt):  # what no file system has is left out of the image
-                lacked = frozenset(name for name in lacked if self._pairing.having(name))
-            if lacked and shared and not shared <= self._explaining(tree, own, rebuilt):
-                yield (
-                    f"{_named(lacked)} are not in {tree.place}, which has {_count(shared)} of the same: "
-                    f"nothing says whether it should have all of {rebuilt.place} ({_SAY})"
-                )
-
-    def _explaining(self, tree: Tree, own: list[Tree], rebuilt: Tree) -> frozenset[str]:
-        """The names that a tree has from others of its own than a rebuilt one, and than what is a part of that (a
-        package that was handed in beside the system it is in)."""
-        others = (r for r in own if r is not rebuilt and (r.form is Form.SYSTEM or not r.names <= rebuilt.names))
-        return frozenset().union(*(r.names & tree.names for r in others))
-
-    def _own(self, tree: Tree) -> list[Tree]:
-        """The rebuilt trees that a shipped one is most like or answers for."""
-        partners = self._pairing.partners(tree.number)
-        beside = [r for r in self._answering_of.get(tree.number, []) if r.number not in partners]
-        return [*(self._pairing.rebuilt[p] for p in partners), *beside]
-
-    @cached_property
-    def _answering_of(self) -> dict[int, list[Tree]]:
-        out: dict[int, list[Tree]] = {}
-        for rebuilt in self._pairing.rebuilt.values():
-            for tree in self._answered(rebuilt):
-                out.setdefault(tree.number, []).append(rebuilt)
-        return out
-
-    def _partial(self, rebuilt: Tree) -> frozenset[int]:
-        """The trees of which the manifest says that they have a part of a rebuilt one."""
-        homes = self._pairing.homes
-        return homes[rebuilt.number].partly if rebuilt.number in homes else frozenset()
-
-    def _missing(self, tree: Tree) -> Iterator[str]:
-        """Packages of which a file system has nothing though it could be what they belong into: what they hold lies
-        elsewhere in the image, it has as much of the rebuilds as they are large, and none of their files is another
-        rebuild's in it. A system that is said to be made of parts need not have more."""
-        own = [r for r in self._own(tree) if tree.number not in self._partial(r)]
-        partners = self._pairing.partners(tree.number)
-        if tree.packed or tree.describes or not own or any(r.form is Form.SYSTEM and r.number in partners for r in own):
-            return
-        explained = frozenset().union(*(r.names & tree.names for r in own))
-        files = held(own)
-        unstated = self._unstated(self._pairing.rebuilt.values())
-        found = [r for r in unstated if r.form is not Form.SYSTEM and self._absent(tree, r, files, explained)]
-        if found:
-            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-            places = ", ".join(f"{r.place} (in {self._answered(r)[0].place})" for r in found[:_NAMED])
-            yield (
-                f"{tree.place} has nothing of {places}{more}: nothing says whether it should "
-                f'({_SAY}, such as file_systems = ["{self._answered(found[0])[0].where}"])'
-            )
-
-    def _absent(self, tree: Tree, rebuilt: Tree, files: dict[str, list[set[str]]], explained: frozenset[str]) -> bool:
-        """Whether a tree has nothing of a rebuilt one, and could be what that belongs into. An archive or folder is too
-        large for a tree that has less of the rebuilds; it is then a file system of its own."""
-        homes = self._answered(rebuilt)
-        left = rebuilt.names - explained
-        if not homes or tree in homes or not left or not self._pairing.asked(tree, rebuilt):
-            return False
-        if not left.isdisjoint(tree.names) or (tree.archive and _tops(left).isdisjoint(_tops(tree.names))):
-            return False
-        if rebuilt.form in _ANYWHERE:
-            return True
-        small = len(rebuilt.files) <= len(explained)
-        return small and not conflicts(rebuilt, files)
-
-    def _stray(self, tree: Tree) -> Iterator[str]:
-        """Files of a rebuilt tree that another shipped one is most like: that may be a package, or another system."""
-        native = [r for r in self._pairing.sharing(tree) if not self._pairing.foreign(tree.number, r.number)]
-        others = [r for r in native if self._pairing.anothers(tree.number, r.number)]
-        offered = frozenset().union(*(r.names & tree.names for r in native if r not in others or r.form in _ANYWHERE))
-        every = frozenset().union(*(r.names & tree.names for r in native))
-        for one in self._unstated(others):
-            mixed = (one.names & tree.names) - offered
-            if one.form not in _ANYWHERE and mixed and not every <= one.names:
-                yield (
-                    f"{_named(mixed)} are in {tree.place}, and are of {one.place}, which another file system is most "
-                    f"like: nothing says that they belong there too ({_SAY})"
-                )
-
 
 def _tops(names: Iterable[str]) -> set[str]:
     """The folders that names begin with: what tells for what an archive is that does not look like a file system."""
@@ -191,4 +243,4 @@ def _count(shared: frozenset[str]) -> str:
 
 def _named(paths: frozenset[str]) -> str:
     more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-    return f"{len(paths)} files of the rebuild ({', '.join(sorted(paths)[:_NAMED])}{more})"
+    return f"{_count(paths)} of the rebuild ({', '.join(sorted(paths)[:_NAMED])}{more})"

@@ -10,7 +10,7 @@ from banbury.compare.rebuilds.homes import stated_homes
 from banbury.compare.rebuilds.matching import Match, Trees, Unit, plain_path
 from banbury.compare.rebuilds.packages import Packages, packages
 from banbury.compare.rebuilds.pairing import Pairing
-from banbury.compare.rebuilds.trees import Tree, describe, formed, grown
+from banbury.compare.rebuilds.trees import Tree, describe, formed, grown, nest
 from banbury.model.evaluation import File, Node
 from banbury.model.release import ArtefactRole, Release
 from banbury.model.tree import Kind
@@ -39,6 +39,8 @@ class Gathered:
         self.about = known.about
         placed = frozenset(self._trees.roots[i].id for i, a in enumerate(listed) if a.place and not a.tree)
         describe((*shipped, *rebuilt), nodes, known)
+        nest(shipped, nodes)
+        nest(rebuilt, nodes)
         formed(rebuilt, nodes, placed)
         homes, problems = stated_homes(listed, shipped, rebuilt, nodes, of)
         return Pairing(shipped, rebuilt, of, homes), problems

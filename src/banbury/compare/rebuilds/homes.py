@@ -69,7 +69,7 @@ def stated_homes(
 
 
 def _unknown(artefact: Artefact, unknown: Sequence[str], image: int, places: Mapping[str, list[Tree]]) -> str:
-    there = [t.place for found in places.values() for t in found if t.artefact == image]
+    there = [t.where for found in places.values() for t in found if t.artefact == image]
     shown = ", ".join(dict.fromkeys(there[: 2 * _NAMED])) or "none"
     said = clean_name(unknown[0][:_LONGEST].encode("utf-8", "surrogateescape"))[0]
     return f"{artefact.name} is said to belong into {said}, and the image has no such file system; it has {shown}"

@@ -92,8 +92,30 @@ class Pairing:
             names = self.shipped[shipped].names
             found = {r.number: r.names for r in self.sharing(self.shipped[shipped])}
             likeness = {r: _likeness(len(names & other), len(names), len(other)) for r, other in found.items()}
-        likest = _highest(likeness, 0.0)
+        own = {
+            r: like
+            for r, like in likeness.items()
+            if self.rebuilt[r].form is not Form.SYSTEM or not self.exact(self.rebuilt[r])
+        }
+        likest = _highest(own, 0.0)
         return tuple(r for r in likest if self._first.get(r, 0.0) <= likeness[r]) or likest
+
+    def exact(self, rebuilt: Tree) -> list[int]:
+        """The shipped trees that have just the names of a rebuilt one."""
+        return [n for n in self._named.get(rebuilt.names, ()) if self.asked(self.shipped[n], rebuilt)]
+
+    @cached_property
+    def _named(self) -> dict[frozenset[str], list[int]]:
+        found: dict[frozenset[str], list[int]] = {}
+        for tree in self.shipped.values():
+            if tree.names:
+                found.setdefault(tree.names, []).append(tree.number)
+        return found
+
+    @cached_property
+    def _systems(self) -> frozenset[int]:
+        """The shipped trees that are, name for name, a file system that was rebuilt."""
+        return frozenset(n for r in self.rebuilt.values() if r.form is Form.SYSTEM for n in self.exact(r))
 
     def partners(self, shipped: int) -> tuple[int, ...]:
         """The rebuilt trees that a shipped one is most like, where they share more than half of their files."""
@@ -229,7 +251,8 @@ class Pairing:
         """The other trees of an image that are like one of it."""
         if home.number not in self._like:
             beside = [s for s in self.shipped.values() if s.artefact == home.artefact and s is not home]
-            self._like[home.number] = [s for s in beside if _alike(home, s)]
+            apart = self._systems - {home.number}  # those are what they are
+            self._like[home.number] = [s for s in beside if s.number not in apart and _alike(home, s)]
         return self._like[home.number]
 
 

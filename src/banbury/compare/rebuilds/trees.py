@@ -44,6 +44,7 @@ class Tree:
         self.describes = False  # it is what a package has beside what it installs
         self.packed = False  # it is what a package installs
         self.complete = True  # it was decoded to its end
+        self.outer = -1  # the number of the tree that it is a file of
         self.units: dict[str, list[Unit]] = {}
         self.folders: dict[str, Unit] = {}
         self._listed: dict[str, list[Unit]] = {}  # folders that stand more than once, each time
@@ -142,12 +143,13 @@ def _above(path: str) -> Iterable[str]:
 
 
 def held(trees: Iterable[Tree]) -> dict[str, list[set[str]]]:
-    """The contents of regular files of some trees by path, those of each tree for itself."""
-    out: dict[str, list[set[str]]] = {}
+    """The contents of regular files of some trees by path, those of each tree for itself, and the same once."""
+    out: dict[str, dict[frozenset[str], set[str]]] = {}
     for tree in trees:
         for path in tree.regular:
-            out.setdefault(path, []).append(tree.contents(path))
-    return out
+            contents = tree.contents(path)
+            out.setdefault(path, {})[frozenset(contents)] = contents
+    return {path: list(found.values()) for path, found in out.items()}
 
 
 def conflicts(tree: Tree, others: Mapping[str, list[set[str]]]) -> bool:
@@ -198,6 +200,15 @@ def describe(trees: Iterable[Tree], nodes: Sequence[Node], packages: Packages) -
     for tree in trees:
         tree.describes = _describes(tree, packages)
         tree.packed = any(n in packages.data for n in _upwards(tree.number, nodes))
+
+
+def nest(trees: Iterable[Tree], nodes: Sequence[Node]) -> None:
+    """Say of each tree whose file it is: an archive that lies in a file system. What a package has beside what it
+    installs is no such place."""
+    member = {u.node.id: t.number for t in trees if not t.describes for units in t.units.values() for u in units}
+    for tree in trees:
+        above = (member[n] for n in _upwards(tree.number, nodes) if n in member)
+        tree.outer = next((n for n in above if n != tree.number), -1)
 
 
 def _describes(tree: Tree, packages: Packages) -> bool:

@@ -41,6 +41,8 @@ def uncompared(
         if row.how == "nothing":
             folder = row.unit.node.kind is Kind.DIR
             why = f"the rebuild has no {'folder of this path' if folder else 'file of this path or content'}"
+            if row.unit.node.rdev is not None:
+                why = "the rebuild has no device of this path (a folder holds none: hand in an archive or file system)"
             yield NotCompared(node=row.unit.node.id, why=why, length=max(row.unit.node.size, 0))
         elif compared(row) and not row.unit.node.complete:
             yield NotCompared(node=row.unit.node.id, why="its content could not be decoded to its end")

@@ -100,6 +100,7 @@ class Work:
         withdrawn = (*(record_a.observes if record_a else ()), *(record_b.observes if record_b else ()))
         self.account = Account(frozenset(withdrawn))
         self.members: list[Member] = []
+        self.odd: list[str] = []  # what other readers do not give, of the second side
         self._touched = 0
 
     @property

@@ -30,7 +30,7 @@ from banbury.compare.equivalence.containers._filesystem import (
 )
 from banbury.compare.equivalence.containers.contract import Comparator, Free, Place, Spool, Work, zero
 from banbury.compare.equivalence.model import Range
-from banbury.compare.equivalence.tree import Tree, compare_trees
+from banbury.compare.equivalence.tree import INODE_FLAGS, Tree, compare_trees
 from banbury.formats.readers._crc import crc32c, crc32c_rows
 from banbury.formats.readers._ext_super import SUPER_AT
 from banbury.formats.view import Buffer, View
@@ -88,7 +88,7 @@ class _Image:
         xattrs, more = self.inodes.xattrs(record)
         inode = Inode(
             number=number, kind=kind, mode=record.mode & 0o7777, uid=record.uid, gid=record.gid, links=record.links,
-            size=record.size, xattrs=xattrs, attributes={"flags": record.flags & _VISIBLE},
+            size=record.size, xattrs=xattrs, attributes={INODE_FLAGS: record.flags & _VISIBLE},
             free=(Free("ext.time", record.times, record.where),), time=changed(record.times),
         )  # fmt: skip
         if kind == "directory" and record.links == 1:

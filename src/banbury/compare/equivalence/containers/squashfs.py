@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from banbury.compare.equivalence.accounting import Refused
+from banbury.compare.equivalence.accounting import Refused, Undecided
 from banbury.compare.equivalence.containers._filesystem import xattr_name
 from banbury.compare.equivalence.containers._squashfs import (
     ABSENT,
@@ -74,7 +74,7 @@ class _Image:
         self.view, self.spool = view, spool
         self.head = head = _Super(*view.unpack(_SUPER, 0))  # type: ignore[arg-type]
         if (head.major, head.minor) != (4, 0) or head.compressor not in _COMPRESSORS:
-            raise Refused("superblock", "a version or compressor that is not decided", [Range(0, 96)])
+            raise Undecided("superblock", "a version or compressor that is not decided", [Range(0, 96)])
         if not 12 <= head.log <= 20 or head.block != 1 << head.log or head.flags & ~0xFFB:
             raise Refused("superblock", "block size or flags contradict the format", [Range(0, 96)])
         if not 96 < head.used <= len(view):

@@ -47,7 +47,7 @@ from banbury.compare.equivalence.containers.contract import Comparator, Free, Sp
 from banbury.compare.equivalence.containers.streams import inflated
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.places import SECOND
-from banbury.compare.equivalence.tree import Tree, compare_trees
+from banbury.compare.equivalence.tree import INODE_FLAGS, Tree, compare_trees
 from banbury.formats.view import Buffer, View
 
 _BLOCK: Final = 4096
@@ -286,7 +286,7 @@ class _Image(Areas):
         kind = kind_of(mode, f"inode {number}")
         inode = Inode(
             number=number, kind=kind, mode=mode & 0o7777, uid=uid, gid=gid, links=links, size=size,
-            attributes={"flags": flags & (_SHOWN | _XATTR)},
+            attributes={INODE_FLAGS: flags & (_SHOWN | _XATTR)},
             free=(Free("ubifs.time", raw[56:92], Range(node.at + 56, node.at + 92)),), time=f[4] * SECOND + f[7],
         )  # fmt: skip
         self.stated[number] = (xattrs, xattr_size, names, flags & _XATTR, data)
