@@ -56,6 +56,21 @@ def test_one_changed_instruction_elsewhere(arch: str) -> None:
     assert [f.name for f in found.functions] == ["granted"]
 
 
+@pytest.mark.parametrize("flags", [(), ("-no-pie", "-fno-pie")], ids=["anywhere", "fixed"])
+@pytest.mark.parametrize("arch", build.PREFIX)
+def test_what_moved_alone_is_no_other_function(arch: str, flags: tuple[str, ...]) -> None:
+    """A text that nobody declared became longer, and all that stands behind it moved."""
+    longer = build.SOURCE.replace('"six"', '"six and many more letters than that"')
+    assert longer != build.SOURCE
+    a, b = (build.program(arch, *flags, source=s) for s in (build.SOURCE, longer))
+    moved = verdict(a, b)
+    changed = verdict(a, build.program(arch, *flags, source=BACKDOOR.replace('"six"', '"six and many more letters"')))
+
+    assert (moved.verdict, moved.functions) == (Verdict.UNEXPLAINED, [])
+    assert any("none of " in note for note in moved.notes)
+    assert {"allowed"} <= {f.name for f in changed.functions} <= {"allowed", "granted"}  # what refers to what moved
+
+
 def test_changed_data_is_unexplained() -> None:
     """Where no function differs, nothing is said of functions."""
     raw = build.program()

@@ -1,8 +1,8 @@
 """Which functions differ, for a pair that was not shown to be equivalent. This locates; it proves nothing.
 
 Functions are those of the symbol tables or, in a stripped file, the stretches that the table of unwinding entries
-begins. On x86-64 the pc-relative fields are left out of the comparison, so that one change does not show as
-thousands; elsewhere bytes are compared as they are. Functions are paired by name where they have one, else by content.
+begins. Where the layout is another, and on x86-64, what says where things stand is left out of the comparison, so that
+one change does not show as thousands. Functions are paired by name where they have one, else by content.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from banbury.compare.equivalence.code import NotDecoded
 from banbury.compare.equivalence.elf_map import SHT_SYMTAB, OwnedElf, Part
+from banbury.compare.equivalence.elf_same import same_layout
 from banbury.compare.equivalence.elf_symbols import symbols_of
-from banbury.compare.equivalence.machines import reference_bits
+from banbury.compare.equivalence.machines.unplaced import without
 from banbury.compare.equivalence.model import ChangedFunction
 from banbury.formats import _elf_types as t
 
@@ -35,7 +36,8 @@ class _Function(Struct, frozen=True):
 
 def changed_functions(a: OwnedElf, b: OwnedElf) -> tuple[list[ChangedFunction], str]:
     """The functions that differ (in order of the second file's addresses), and a sentence on how sure that is."""
-    ours, theirs = _functions(a), _functions(b)
+    moved = not same_layout(a, b)
+    ours, theirs = _functions(a, moved), _functions(b, moved)
     if not ours or not theirs:
         return [], "no functions are marked in one of the files: changes were not located"
     named = all(f.name for f in ours) and all(f.name for f in theirs)
@@ -44,6 +46,10 @@ def changed_functions(a: OwnedElf, b: OwnedElf) -> tuple[list[ChangedFunction], 
     changed.sort(key=lambda c: (c.b, c.a))
     most = max(len(ours), len(theirs))
     note = f"{len(changed)} of {most} functions differ"
+    if moved:
+        note += ", as far as can be told where parts moved"
+    if not changed:
+        note = f"none of {most} functions differs, but perhaps in what they refer to"
     if most >= _LEAST and len(changed) > OTHER_ENVIRONMENT * most:
         note += ": the environment was not reproduced (another compiler, other options or other sources)"
     return changed, note
@@ -93,14 +99,16 @@ def _changed(a: _Function | None, b: _Function | None) -> ChangedFunction:
 _NONE = _Function("", 0, 0, b"")
 
 
-def _functions(elf: OwnedElf) -> list[_Function]:
-    """The functions of a file, by address, each with a digest of its bytes without references."""
-    code = {p.index: (p, _plain(elf, p)) for p in elf.sections if p.code and p.type == 1}
+def _functions(elf: OwnedElf, moved: bool) -> list[_Function]:
+    """The functions of a file, by address, each with a digest of its bytes, without references where they ``moved``."""
+    code = {p.index: (p, _plain(elf, p, moved)) for p in elf.sections if p.code and p.type == 1}
+    arm = elf.header.machine == t.EM_ARM
+    thumb = {n: _plain(elf, p, moved, thumb=True) for n, (p, _) in code.items()} if arm else {}
     found = _from_symbols(elf, code) or _from_unwinding(elf, code)
     out = []
     for (index, start), (size, name) in sorted(found.items()):
         part, raw = code[index]
-        body = raw[start : start + size]
+        body = thumb[index][start - 1 : start - 1 + size] if thumb and start & 1 else raw[start : start + size]
         out.append(_Function(name, part.addr + start, size, hashlib.blake2b(body, digest_size=16).digest()))
     return out
 
@@ -109,14 +117,23 @@ _Code = dict[int, tuple[Part, bytes]]
 _Found = dict[tuple[int, int], tuple[int, str]]
 
 
-def _plain(elf: OwnedElf, part: Part) -> bytes:
-    """A section of code, its references zeroed where they can be told."""
+def _plain(elf: OwnedElf, part: Part, moved: bool, *, thumb: bool = False) -> bytes:
+    """A section of code, its references zeroed where they can be told and may have ``moved``."""
     raw = elf.bytes(part)
+    if not moved and elf.header.machine != t.EM_X86_64:
+        return raw
     try:
-        bits = reference_bits(elf, raw, part.addr)
+        return without(elf.header.machine, elf.elf.big, raw, thumb=thumb, image=_image(elf) if moved else None)
     except NotDecoded:
         return raw
-    return raw if bits is None else (np.frombuffer(raw, np.uint8) & ~bits).tobytes()
+
+
+def _image(elf: OwnedElf) -> tuple[int, int] | None:
+    """From and to which address a program with a fixed one stands."""
+    loaded = [p for p in elf.sections if p.loaded and p.addr]
+    if elf.header.type != t.ET_EXEC or not loaded:
+        return None
+    return min(p.addr for p in loaded), max(p.addr + p.size for p in loaded)
 
 
 def _from_symbols(elf: OwnedElf, code: _Code) -> _Found:

@@ -132,8 +132,10 @@ def _decide(pair: Pair) -> Verdict:
     except Refused as answer:
         if not same_layout(pair.a, pair.b):
             raise
+        pair.account.refuse(
+            answer.where, f"nothing moved in a way that could be shown: {answer.why}", answer.a, answer.b
+        )
         pair.account.take(first)
-        pair.account.notes.append(f"nothing moved in a way that could be shown: {answer}")
         return Verdict.METADATA
     pair.account.take(second)
     return Verdict.RELAYOUT

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from banbury.compare.equivalence.elf_map import OwnedElf
 from banbury.compare.equivalence.machines.contract import Machine
 from banbury.formats import _elf_types as t
@@ -35,13 +32,3 @@ def machine_of(elf: OwnedElf) -> type[Machine] | None:
 
             return PowerPc
     return None
-
-
-def reference_bits(elf: OwnedElf, raw: bytes, address: int) -> npt.NDArray[np.uint8] | None:
-    """The bits of a section of code that belong to references, for comparing functions without them; ``None`` where
-    that is not known. Raises :class:`code.NotDecoded`."""
-    if elf.header.machine != t.EM_X86_64 or elf.header.bits != 64:
-        return None
-    from banbury.compare.equivalence.machines.x86_64_decoded import decode
-
-    return np.where(decode(raw, address).mask(), 255, 0).astype(np.uint8)
