@@ -216,7 +216,7 @@ def _() -> Sample:
     return honest("x86_64", PACKED.replace("EXTRA", ""))
 
 
-def _unaligned(use: str, *flags: str, text: bool = False, longer: str = LONG) -> Sample:
+def unaligned(use: str, *flags: str, text: bool = False, longer: str = LONG) -> Sample:
     """A constant that stands at a multiple of 16, with nothing to fill in front of it, stands elsewhere; ``use``: an
     instruction that faults, or what sees the address; ``text``: the constant looks like one."""
     extra = f'asm volatile("{use}" :: "r"(steps), "r"((long)c) : "xmm0", "rax");'
@@ -234,7 +234,7 @@ def _unaligned(use: str, *flags: str, text: bool = False, longer: str = LONG) ->
 @harmless("moved-unaligned-bytes")
 def _() -> Sample:
     """Nothing needs the constant's alignment."""
-    return _unaligned("nop")
+    return unaligned("nop")
 
 
 USES = {"named": "pxor steps(%%rip), %%xmm0", "register": "movaps (%0), %%xmm0", "index": "paddd (%0,%1), %%xmm0"}
@@ -247,25 +247,25 @@ for _name, _use in USES.items():
 
     @tampered(f"moved-unaligned-{_name}")
     def _(use: str = _use) -> Sample:
-        return _unaligned(use, longer=LONG[:-1] if use == USES["wide"] else LONG)
+        return unaligned(use, longer=LONG[:-1] if use == USES["wide"] else LONG)
 
 
 @tampered("moved-unaligned-text")
 def _() -> Sample:
     """The constant looks like text."""
-    return _unaligned(USES["named"], text=True)
+    return unaligned(USES["named"], text=True)
 
 
 @tampered("moved-unaligned-label")
 def _() -> Sample:
     """A part of it is read by name as well, and it moves by as much as lies in front of that part."""
-    return _unaligned("pxor steps(%%rip), %%xmm0; movl steps+8(%%rip), %%eax", longer=EIGHT)
+    return unaligned("pxor steps(%%rip), %%xmm0; movl steps+8(%%rip), %%eax", longer=EIGHT)
 
 
 @tampered("moved-unaligned-exported")
 def _() -> Sample:
     """Others may read it: the dynamic symbols name it."""
-    return _unaligned("nop", "-Wl,--export-dynamic-symbol=steps")
+    return unaligned("nop", "-Wl,--export-dynamic-symbol=steps")
 
 
 #: A list of numbers each of which would lead to a place of the program.

@@ -38,6 +38,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_moved_relr,
     pairs_moved_risc,
     pairs_moved_segments,
+    pairs_moved_spared,
     pairs_noted,
     pairs_objects_named,
     pairs_pool,

@@ -26,6 +26,7 @@ from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHF_WRITE, SHT_DYNAMIC, SHT_NOBITS, OwnedElf, Part
 from banbury.compare.equivalence.elf_meta import compare_build_id, compare_unloaded
+from banbury.compare.equivalence.elf_mips_count import explain_count
 from banbury.compare.equivalence.elf_pair import SHT_PROGBITS, Pair, compare_links, may_hold_literals, span
 from banbury.compare.equivalence.elf_same import compare_header
 from banbury.compare.equivalence.literals import runs
@@ -317,6 +318,8 @@ class _Proof:
         if one.type == _NOTES:
             self._note(one, other)
             return
+        if one.type == SHT_DYNAMIC:
+            explain_count(self.pair, one.offset, one.end, self.refs.old)
         if split is not None:
             self._items(one, other, raw, raw_b, split)
             return
@@ -369,6 +372,7 @@ class _Proof:
         self.texts += compare_items(self.pair, parts, (fixed, raw_b), split, self._made(), mask, objects, gone)
         self._texts_elsewhere(parts, (raw, raw_b), split, objects)
         free = not (one.flags | other.flags) & SHF_WRITE  # what is written may be shared, by whole words
+        free &= not any(x.flags & t.PF_W and x.vaddr <= one.addr < x.vaddr + x.memsz for x in self.a.elf.loads)
         old, new = whole(one, other, gone.texts, split)
         if (old != new).any():
             check_aligned(self.pair, parts, raw, (old, new), self._wanted if free else None, self._read, self.objects)

@@ -1,7 +1,8 @@
 """Which data x86-64 code reads or writes by instructions that fault where an address is no multiple of 16 or more.
 
 All other accesses may stand anywhere (Intel SDM, volume 1, 4.1.1; volume 2, table 2-18 on exceptions). An aligned one
-through a register may go anywhere, so that nothing is said then; one in the stack frame goes to no data.
+through a register may go anywhere, so that nothing is said then; one in the stack frame goes to no data, and one that
+only writes goes to none that is loaded read-only, for which alone this is asked.
 
 Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volumes 1 and 2.
 """
@@ -32,6 +33,8 @@ _DOUBLED: Final = (0x12, 0x16)
 #: With VEX and EVEX: aligned moves, and those past the caches (SDM, volume 1, table 14-22).
 _MOVES: Final = (0x28, 0x29, 0x2A, 0x2B, 0x6F, 0x7F, 0xE7)
 _STATE: Final = (0xAE, 0xC7)  # XSAVE and its like, which need 64 bytes
+#: Aligned moves that write memory, and do not read it: MOVAPS, MOVAPD; MOVNTPS; MOVDQA; MOVNTDQ (behind 0F, and VEX).
+_WRITES: Final = (0x29, 0x2B, 0x7F, 0xE7)
 
 
 def aligned(decoded: list[tuple[Part, U8, Code, Operands]]) -> tuple[Ints, Ints] | None:
@@ -43,7 +46,7 @@ def aligned(decoded: list[tuple[Part, U8, Code, Operands]]) -> tuple[Ints, Ints]
         width = _needs(raw, code, found)
         need = width > 1
         placed = found.relative | ((found.base < 0) & (found.index < 0))
-        if (need & ~placed & ~_framed(found)).any():
+        if (need & ~placed & ~_framed(found) & ~_writes(raw, found)).any():
             return None
         if (need & placed & ~found.relative).any():
             return None  # by an absolute address, or a scaled index alone
@@ -74,6 +77,15 @@ def _needs(raw: U8, code: Code, found: Operands) -> Ints:
     ):
         wide = memory & (first == lead) & np.isin(c[at + behind], _MOVES)
         out = np.where(wide, 16 << np.minimum(length & 3, 2).astype(np.int64), out)
+    return out
+
+
+def _writes(raw: U8, found: Operands) -> Flags:
+    """Which instructions are aligned moves that only write."""
+    c = np.concatenate((raw, np.zeros(32, np.uint8)))
+    out = np.zeros(len(found.at), bool)
+    for lead, behind in ((0x0F, 1), (0xC5, 2), (0xC4, 3), (0x62, 4)):
+        out |= (found.opcode == lead) & np.isin(c[found.at + behind], _WRITES)
     return out
 
 

@@ -29,6 +29,12 @@ _BYTE: Final = (*range(0x00, 0x40, 8), *range(0x02, 0x40, 8), 0x80, 0x84, 0x86, 
 _BYTES: Final = (*range(0x90, 0xA0), 0xB0, 0xB6, 0xBE, 0xC0)
 _PAIRS: Final = (0xB7, 0xBF, 0xC4)
 _PLAIN: Final = (*range(0x40, 0x50), 0xA3, 0xAB, 0xAF, 0xB1, 0xB3, 0xB8, 0xBA, 0xBB, 0xBC, 0xBD, 0xC1, 0xC3)
+#: Opcodes behind 0F of one floating-point number, which F3 (4 bytes) and F2 (8) say: MOVSS and MOVSD, arithmetic,
+#: CVTSS2SI and CVTSD2SI, CMPSS and CMPSD; and those of reciprocals, which only F3 has.
+_SCALAR: Final = (0x10, 0x11, 0x2C, 0x2D, 0x51, 0x58, 0x59, 0x5A, 0x5C, 0x5D, 0x5E, 0x5F, 0xC2)
+_RECIPROCAL: Final = (0x52, 0x53)
+_INTEGER: Final = 0x2A  # with either: CVTSI2SS, CVTSI2SD
+_ORDERED: Final = (0x2E, 0x2F)  # UCOMISS, COMISS; with 66: UCOMISD, COMISD
 #: Opcodes that use the bits of a register: OR, AND, XOR, TEST with one; shifts, and with a number, are groups.
 _BITS: Final = (*range(0x08, 0x0C), *range(0x20, 0x24), *range(0x30, 0x34), 0x84, 0x85)
 _BITS_RAX: Final = (0x0C, 0x0D, 0x24, 0x25, 0x34, 0x35, 0xA8, 0xA9)
@@ -84,7 +90,8 @@ def _widths(c: U8, starts: Ints, at: Ints) -> Ints:
     sized = np.where(full, 8, np.where(half, 2, 4))
     out = np.where(np.isin(first, _BYTE), 1, sized)
     two = first == 0x0F
-    out = np.where(two, np.where(np.isin(second, _PLAIN), sized, 16), out)
+    number = _scalar(second, full, (half, among(c, starts, at, 0xF2), among(c, starts, at, 0xF3)))
+    out = np.where(two, np.where(np.isin(second, _PLAIN), sized, number), out)
     out = np.where(two & np.isin(second, _BYTES), 1, out)
     out = np.where(two & np.isin(second, _PAIRS), 2, out)
     out = np.where(first == 0x63, 4, out)
@@ -92,6 +99,20 @@ def _widths(c: U8, starts: Ints, at: Ints) -> Ints:
     out = np.where((first == 0xFF) & (c[at + 1] >> 3 & 7 > 1), 8, out)
     other: Ints = np.where(np.isin(first, (0xC4, 0xC5, 0x62)), 16, out)
     return other
+
+
+def _scalar(second: U8, full: Flags, prefixes: tuple[Flags, Flags, Flags]) -> Ints:
+    """How many bytes an instruction behind 0F that has one number, no vector, has in memory; 16 for all others.
+    ``full``: it has REX.W; ``prefixes``: 66, F2, F3, of which only one says it."""
+    half, double, single = prefixes
+    one = half.astype(np.int64) + double + single == 1
+    narrow, wide = single & one, double & one
+    number = np.isin(second, _SCALAR)
+    out = np.where(narrow & (number | np.isin(second, _RECIPROCAL)), 4, 16)
+    out = np.where(wide & number, 8, out)
+    out = np.where((narrow | wide) & (second == _INTEGER), np.where(full, 8, 4), out)
+    ordered: Ints = np.where(np.isin(second, _ORDERED) & ~(double | single), np.where(half, 8, 4), out)
+    return ordered
 
 
 @dataclass(frozen=True)
