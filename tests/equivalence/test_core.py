@@ -32,6 +32,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_moved_fixed_risc,
     pairs_moved_flows,
     pairs_moved_hidden,
+    pairs_moved_kept,
     pairs_moved_lengths,
     pairs_moved_objects,
     pairs_moved_order,

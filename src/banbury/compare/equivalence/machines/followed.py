@@ -16,6 +16,7 @@ from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.elf_pair import span
 from banbury.compare.equivalence.machines.contract import CodePair, Mask, Sides
+from banbury.compare.equivalence.machines.framed import Framed
 from banbury.compare.equivalence.machines.liveness import live
 from banbury.compare.equivalence.machines.operations import (
     ADDI,
@@ -29,13 +30,13 @@ from banbury.compare.equivalence.machines.operations import (
     NAMED,
     OTHER,
     PART,
-    PLACES,
     SHIFTED,
     SLOTS,
     STALE,
     STORE,
     WHOLE,
     Ops,
+    is_half,
 )  # fmt: skip
 from banbury.compare.equivalence.machines.tracking import Tracking
 from banbury.compare.equivalence.model import Range
@@ -44,6 +45,7 @@ from banbury.compare.equivalence.relayout_map import AddressMap
 
 Load = Callable[[Ints, Ints], tuple[Ints, Ints, Ints]]
 _ROUNDS = 8
+_REACH = (0x8000, 0xFFFF)  # bytes before and behind a part of an address that an immediate completes it to
 
 
 def nothing(a: Ints, b: Ints) -> tuple[Ints, Ints, Ints]:
@@ -59,6 +61,7 @@ class Followed:
         self.starts = np.zeros(0, np.int64)  # of functions, by address
         self.final: set[int] = set()  # numbers of imported functions that do not return
         self.bare: list[tuple[str, int, int, bool]] = []  # incomplete addresses that are used as they stand
+        self.kept: list[tuple[str, int, int, int]] = []  # those kept where they are not followed, with where
 
     def functions(self, addresses: Ints) -> None:
         """Addresses at which functions begin."""
@@ -78,6 +81,10 @@ class Followed:
             made = the_map.one(a)
             if fixed or (made != b and (made is not None or (a != b and not only))):
                 raise Refused(name, f"a part of an address, {a:#x}, is used in a way that is not known")
+        for name, row, a, b in self.kept:  # whatever reads it again may complete it
+            near = (p for p in the_map.pieces if p.start <= a + _REACH[1] and p.end > a - _REACH[0])
+            if any(p.shift != b - a for p in near):
+                raise Refused(name, f"at {row:#x}, a part of an address, {a:#x}, is kept where it is not followed")
 
 
 class Section:
@@ -130,15 +137,20 @@ class Section:
         self.ops.writes[rows] |= np.uint64(1) << np.maximum(places, 0).astype(np.uint64)
         good = places >= 0
         known: dict[int, Ints] = {}
+        self.frames = Framed(self.ops)
         for turn in range(_ROUNDS):
             everything = np.full(self.ops.count, (1 << SLOTS) - 1, np.uint64)
+            self.frames.enter(known)
             alive = live(self.ops, known) if turn else everything  # first all tables are found
             self.flow = Tracking(self.ops, self.shared.load, self._targets, alive)
             self.flow.absolute = self._absolute
             self.flow.start(rows[good], places[good], kinds[good], a[good], b[good])
             bounds = self._labels()
             foreign = self._foreign()
-            done = turn > 1 and _same(self.flow.extra, known) and not len(np.setdiff1d(bounds, self._bounds))
+            more = self.frames.more(self._stored())
+            done = (
+                turn > 1 and not more and _same(self.flow.extra, known) and not len(np.setdiff1d(bounds, self._bounds))
+            )
             known = self.flow.extra
             if done and not (foreign & ~self.ops.foreign).any():
                 break
@@ -149,6 +161,15 @@ class Section:
             raise NotDecoded(0, "tables of jumps that lead to ever more tables")
         self._uses()
         self._tables()
+
+    def _stored(self) -> Ints:
+        """Stores of parts of addresses to what is no known place."""
+        ops = self.ops
+        rows = np.flatnonzero((ops.kind == STORE) & (ops.slots < 0) & (ops.rt >= 0))
+        state = self.flow.state[rows * self.flow.places + ops.rt[rows]]
+        rows, state = rows[state >= 0], state[state >= 0].astype(np.int64)
+        out: Ints = rows[is_half(*self.flow.values.table[state].T)]
+        return out
 
     def _labels(self) -> Ints:
         """All addresses that the code makes up, if it reads tables of jumps: no table goes on behind another label."""
@@ -164,7 +185,7 @@ class Section:
         nothing, and kept nothing in a register that a function may change."""
         ops = self.ops
         rows = np.flatnonzero(ops.via >= 0)
-        state = self.flow.state[rows * PLACES + ops.via[rows]]
+        state = self.flow.state[rows * self.flow.places + ops.via[rows]]
         out: Mask = np.zeros(ops.count, bool)
         kinds = np.full(len(rows), STALE, np.int64)
         kinds[state >= 0] = self.flow.values.table[state[state >= 0].astype(np.int64), 0]
@@ -175,7 +196,7 @@ class Section:
         """Nothing follows calls of imported functions that do not return."""
         ops = self.ops
         rows = np.flatnonzero(ops.via >= 0)
-        state = self.flow.state[rows * PLACES + ops.via[rows]]
+        state = self.flow.state[rows * self.flow.places + ops.via[rows]]
         rows, state = rows[state >= 0], state[state >= 0].astype(np.int64)
         kind, name, _ = self.flow.values.table[state].T if len(state) else np.zeros((3, 0), np.int64)
         over = rows[(kind == NAMED) & np.isin(name, list(self.shared.final))] + ops.delayed
@@ -185,7 +206,7 @@ class Section:
         ops, name = self.ops, self.one.name
         row, place, value, doubt = self.flow.held()
         kind, a, b = self.flow.values.table[value].T if len(value) else np.zeros((3, 0), np.int64)
-        kind = kind % STALE
+        half, kind = is_half(kind, a, b), kind % STALE
         does = ops.kind[row]
         based = (place == ops.rs[row]) & np.isin(does, [ADDI, LOAD, STORE])
         lost = np.flatnonzero(based & (kind == MIXED_PART))
@@ -211,9 +232,13 @@ class Section:
             if len(lost):
                 raise NotDecoded(4 * int(row[lost[0]]), "an upper half that changed is used alone")
         escaped = (place < SLOTS) & (bits != 0) & (kind == PART) & np.isin(does, [OTHER, MERGE])
-        stored = (kind == PART) & (does == STORE) & (place == ops.rt[row]) & (ops.rs[row] != ops.stack)
-        for at in np.flatnonzero(escaped | stored).tolist():
+        stored = (does == STORE) & (place == ops.rt[row]) & ((ops.slots[row] < 0) | self.frames.mixed[row])
+        for at in np.flatnonzero(escaped | (stored & (kind == PART))).tolist():
             self.shared.bare.append((name, int(a[at]), int(b[at]), False))
+        for at in np.flatnonzero((stored | (place == ops.put[row])) & half).tolist():
+            if kind[at] == MIXED_PART:
+                raise NotDecoded(4 * int(row[at]), "an address of two possible upper halves is kept")
+            self.shared.kept.append((name, self.one.addr + 4 * int(row[at]), int(a[at]), int(b[at])))
 
     def _before(self, row: Ints, value: Ints, indexed: Mask) -> None:
         """In a file for a fixed address, an address with an index that lies in code is one before its object."""
@@ -234,7 +259,7 @@ class Section:
 
     def _at(self, rows: Ints, place: int) -> list[int]:
         """The values that a place has at some rows."""
-        state = self.flow.state[rows * PLACES + place]
+        state = self.flow.state[rows * self.flow.places + place]
         return list(state[state >= 0].tolist())
 
     def halves(self, rows: Ints, a: Ints, b: Ints, registers: tuple[int, ...]) -> None:

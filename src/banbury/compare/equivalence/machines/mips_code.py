@@ -83,7 +83,7 @@ def decode(words: Words, other: Words, address: int) -> tuple[Ops, Ints, Ints]:
     with a relative or absolute target, and these targets. Raises :class:`NotDecoded`."""
     f, ops = Fields(words), Ops(len(words))
     known = np.zeros(len(words), bool)
-    ops.stack, ops.delayed = SP, 1
+    ops.stack, ops.frame, ops.delayed = SP, FP, 1
     ops.volatile = np.uint64(sum(1 << r for r in (*range(1, 16), 24, 25)))
     ops.idle = words == 0
     ops.arguments = np.uint64(sum(1 << r for r in (2, 3, 4, 5, 6, 7, 15, 25)))

@@ -23,23 +23,26 @@ STALE = 8
 
 COUNT, LINK = 32, 33  # PowerPC's CTR and LR
 SLOTS: Final = 34  # the first of the words on the stack
-PLACES: Final = 96
 
 
 class Ops:
     """The instructions of a section, as arrays: one row each.
 
     ``rd``, ``rs``, ``rt``: written register, base, second operand (-1: none). ``imm``: immediates of both files.
-    ``reads`` and ``writes``: registers as bits. ``next``: rows that may follow (-1: none). ``call``: behind this row
-    another function has run; ``callee`` its row; ``foreign``: one whose compiler knew nothing of it. ``jump``: the
-    register that a jump leads to, which takes effect ``delayed`` rows later; ``via``: the register that a call leads
-    to. ``field``: the bits of the word that an immediate occupies. ``word``: a load or store of a whole register.
-    ``update``: the base register takes the address. ``entry``: functions begin here. ``idle``: does nothing. ``stack``:
-    the stack's register. ``volatile``: registers that a call may change. ``through``: a register that calls hand on
-    (-1: none). ``arguments``, ``results``: registers that a function reads, and that its caller does; ``returns``: rows
-    of returns, ``leaves``: of branches out of the section. ``tabled``: the kind of value that a jump through a table
+    ``reads`` and ``writes``: registers as bits. ``next``: rows that may follow (-1: none). ``call``: behind this
+    row another function has run; ``callee`` its row; ``foreign``: one whose compiler knew nothing of it. ``jump``:
+    the register that a jump leads to, which takes effect ``delayed`` rows later; ``via``: the register that a call
+    leads to. ``field``: the bits of the word that an immediate occupies. ``word``: a load or store of a whole
+    register. ``update``: the base register takes the address. ``put``: the register that a store to a sum of
+    registers stores. ``entry``: functions begin here. ``idle``: does nothing. ``stack``: the stack's register.
+    ``volatile``: registers that a call may change. ``through``: a register that calls hand on (-1: none).
+    ``arguments``, ``results``: registers that a function reads, and that its caller does; ``returns``: rows of
+    returns, ``leaves``: of branches out of the section. ``tabled``: the kind of value that a jump through a table
     leads to. ``absolute``: tables may also hold addresses; ``linked``: the register that tail calls go through (-1:
-    none).
+    none). ``frame``: the register that may hold the frame's address (-1: none); ``slots``: the place of the word on
+    the stack that a load or store of a whole register means (-1: none), ``places`` how many there are with the
+    registers, ``framed`` those that are found by ``frame``, ``far`` those of which only parts of addresses are kept
+    (see :mod:`framed`).
     """
 
     def __init__(self, count: int) -> None:
@@ -53,7 +56,7 @@ class Ops:
         self.call, self.foreign, self.update, self.word, self.entry, self.idle = (
             np.zeros(count, bool) for _ in range(6)
         )
-        self.callee, self.jump, self.via = (np.full(count, -1, np.int64) for _ in range(3))
+        self.callee, self.jump, self.via, self.put = (np.full(count, -1, np.int64) for _ in range(4))
         self.field = np.zeros(count, np.uint32)
         self.delayed = 0
         self.stack = 0
@@ -63,19 +66,22 @@ class Ops:
         self.through = self.linked = -1
         self.tabled = BASED
         self.absolute = False
+        self.frame = -1
+        self.slots = np.full(count, -1, np.int64)
+        self.places = SLOTS
+        self.framed = self.far = np.zeros(SLOTS, bool)
 
-    def slot(self, row: Ints) -> Ints:
-        """The place of the word on the stack that a load or store of a whole register means; -1: none."""
-        offset = self.imm[0][row]
-        good = (self.rs[row] == self.stack) & self.word[row] & (offset >= 0) & (offset % 4 == 0) & ~self.update[row]
-        good &= offset == self.imm[1][row]
-        out: Ints = np.where(good & (offset < 4 * (PLACES - SLOTS)), SLOTS + offset // 4, -1)
-        return out
+    def loses(self, row: Ints, place: Ints) -> Flags:
+        """Whether a row changes the register by which a word on the stack is found."""
+        base = np.where(self.framed[place], max(self.frame, 0), self.stack).astype(np.uint64)
+        out: Flags = ((self.writes[row] >> base) & np.uint64(1)) != 0
+        return out & (place >= SLOTS)
 
-    def moves_stack(self, row: Ints) -> Flags:
-        """Whether a row changes the stack's register."""
-        out: Flags = ((self.writes[row] >> np.uint64(self.stack)) & np.uint64(1)) != 0
-        return out
+
+def is_half(kind: Ints, a: Ints, b: Ints) -> Flags:
+    """Whether values are parts of addresses, perhaps with an index, which no call has put in doubt."""
+    out: Flags = (kind == PART) | (kind == MIXED_PART) | ((kind == INDEXED) & (a & 0xFFFF == 0) & (b & 0xFFFF == 0))
+    return out
 
 
 class Values:

@@ -28,7 +28,7 @@ from banbury.compare.equivalence.machines.operations import (
     Words,
 )
 
-SP, SMALL, PIC = 1, 13, 30
+SP, SMALL, PIC, FRAME = 1, 13, 30, 31
 _ONE: Final = np.uint64(1)
 _LOADS = {32, 33, 34, 35, 40, 41, 42, 43, 46}
 _STORES = {36, 37, 38, 39, 44, 45, 47}
@@ -88,7 +88,7 @@ def decode(words: Words, other: Words, address: int) -> tuple[Ops, Ints, Ints]:
     """The instructions of a section at ``address``, with the immediates of ``other`` too; the rows of branches, and
     where these lead. Raises :class:`NotDecoded`."""
     f, ops = Fields(words), Ops(len(words))
-    ops.stack, ops.through = SP, PIC
+    ops.stack, ops.frame, ops.through = SP, FRAME, PIC
     ops.volatile = np.uint64(sum(1 << r for r in (0, *range(3, 13), COUNT)))
     ops.idle = words == 0x60000000
     ops.arguments = np.uint64(sum(1 << r for r in (*range(3, 13), PIC)))
@@ -180,6 +180,7 @@ def _extended(f: Fields, ops: Ops) -> Flags:
     ops.word |= words
     floats, cache = extended & _in(number, _INDEXED_FLOATS), extended & _in(number, _CACHE)
     _use(ops, stores, None, f.base, f.b, f.d)
+    ops.put[stores] = f.d[stores]
     _use(ops, floats | cache, None, f.base, f.b)
     _use(ops, extended & _in(number, _INDEXED_UPDATES), f.a)
     compared, plain = extended & _in(number, _COMPARE), extended & _in(number, _PLAIN)

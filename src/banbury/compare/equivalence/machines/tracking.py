@@ -36,7 +36,6 @@ from banbury.compare.equivalence.machines.operations import (
     MIXED_PART,
     MOVE,
     PART,
-    PLACES,
     SHIFTED,
     SLOTS,
     STALE,
@@ -45,6 +44,7 @@ from banbury.compare.equivalence.machines.operations import (
     Flags,
     Ops,
     Values,
+    is_half,
 )  # fmt: skip
 
 Triple = tuple[Ints, Ints, Ints]
@@ -71,7 +71,8 @@ class Tracking:
     ) -> None:
         self.ops, self.load, self.targets, self.live = ops, load, targets, live
         self.values = Values()
-        self.state = np.full(ops.count * PLACES, -1, np.int32)
+        self.places = ops.places
+        self.state = np.full(ops.count * self.places, -1, np.int32)
         self.extra: dict[int, Ints] = {}  # rows that a jump through a table leads to
         self.labels: set[tuple[int, int]] = set()  # of the tables
         self.jumps: set[int] = set()  # rows of jumps whose table is known
@@ -87,7 +88,7 @@ class Tracking:
             steps += 1
             if steps > _STEPS:
                 raise NotDecoded(0, "the flow of addresses does not end")
-            row, place = np.divmod(frontier, PLACES)
+            row, place = np.divmod(frontier, self.places)
             frontier = self._arrive(*self._step(row, place, self.state[frontier].astype(np.int64)))
         self._doubts()
 
@@ -96,10 +97,10 @@ class Tracking:
     def _step(self, row: Ints, place: Ints, value: Ints) -> Triple:
         ops = self.ops
         kind = ops.kind[row]
-        slot = ops.slot(row)
+        slot = ops.slots[row]
         on_stack = place >= SLOTS
         stays = ~has(ops.writes[row], place)
-        stays &= ~(on_stack & (ops.moves_stack(row) | ((kind == STORE) & (slot == place))))
+        stays &= ~(ops.loses(row, place) | (on_stack & (kind == STORE) & (slot == place)))
         merged = (kind == MERGE) & (place == ops.rd[row])
         stays &= ~merged
         based = (place == ops.rs[row]) & ~on_stack
@@ -117,6 +118,7 @@ class Tracking:
         out += self._produced(row, value, based & ops.update[row], ops.rs, self._added)
         same = based & (kind == MOVE)
         spilled = (kind == STORE) & (place == ops.rt[row]) & (slot >= 0) & ~on_stack
+        spilled[spilled] &= ~ops.far[slot[spilled]] | is_half(*self.values.table[value[spilled]].T)
         filled = (kind == LOAD) & (place == slot) & on_stack
         out += [(row[m], to[m], value[m]) for m, to in ((same, ops.rd[row]), (spilled, slot), (filled, ops.rd[row]))]
         jumps = np.flatnonzero(ops.jump[row] == place)
@@ -200,8 +202,8 @@ class Tracking:
         if not len(fresh):
             return none, none, none
         self.extra[source] = np.concatenate((known, fresh))
-        here = np.flatnonzero(self.state[source * PLACES : (source + 1) * PLACES] >= 0)
-        held = self.state[source * PLACES + here].astype(np.int64)
+        here = np.flatnonzero(self.state[source * self.places : (source + 1) * self.places] >= 0)
+        held = self.state[source * self.places + here].astype(np.int64)
         return self._step(np.full(len(here), source, np.int64), here, held)
 
     # Where values arrive
@@ -216,26 +218,26 @@ class Tracking:
             good = to >= 0
             good &= ~ops.entry[np.maximum(to, 0)] | ((place == ops.through) & bool(branch))
             good &= ~(ops.foreign[row] & volatile)
-            keys.append(to[good] * PLACES + place[good])
+            keys.append(to[good] * self.places + place[good])
             values.append(value[good])
             froms.append(row[good])
             calls.append(ops.call[row[good]] & volatile[good])
         if ops.through >= 0:
             good = (ops.callee[row] >= 0) & (place == ops.through)
-            keys.append(ops.callee[row[good]] * PLACES + place[good])
+            keys.append(ops.callee[row[good]] * self.places + place[good])
             values.append(value[good])
             froms.append(row[good])
             calls.append(np.zeros(int(good.sum()), bool))
         for source in set(row.tolist()) & self.extra.keys() if self.extra else ():
             here = np.flatnonzero(row == source)
             to = self.extra[source]
-            keys.append((to[:, None] * PLACES + place[here]).ravel())
+            keys.append((to[:, None] * self.places + place[here]).ravel())
             values.append(np.broadcast_to(value[here], (len(to), len(here))).ravel())
             froms.append(np.full(len(to) * len(here), source, np.int64))
             calls.append(np.zeros(len(to) * len(here), bool))
         values = [self._aged(v, c) for v, c in zip(values, calls, strict=True)]
         key, new, source_row, called = (np.concatenate(x) for x in (keys, values, froms, calls))
-        to_row, to_place = np.divmod(key, PLACES)
+        to_row, to_place = np.divmod(key, self.places)
         alive = (to_place >= SLOTS) | has(self.live[to_row], to_place)
         key, new, source_row, called = (x[alive] for x in (key, new, source_row, called))
         self._edges.append(np.stack((source_row, key, called.astype(np.int64))))
@@ -309,9 +311,9 @@ class Tracking:
         arrived = np.sort(keys)
         first, end = runs(arrived)
         self.doubt = np.zeros(len(self.state), bool)
-        self.doubt[arrived[first][end - first < into[arrived[first] // PLACES]]] = True
+        self.doubt[arrived[first][end - first < into[arrived[first] // self.places]]] = True
         if ops.through >= 0:
-            self.doubt[np.flatnonzero(ops.entry) * PLACES + ops.through] = False
+            self.doubt[np.flatnonzero(ops.entry) * self.places + ops.through] = False
         held = np.flatnonzero(self.state >= 0)
         stale = self.values.table[self.state[held].astype(np.int64), 0] >= STALE if len(held) else held > 0
         self.doubt[held[stale]] = True
@@ -341,22 +343,27 @@ class Tracking:
         begin = np.searchsorted(rows, np.arange(self.ops.count + 1))
         frontier = np.flatnonzero(self.doubt)
         while len(frontier):
-            row, place = np.divmod(frontier, PLACES)
+            row, place = np.divmod(frontier, self.places)
             count = begin[row + 1] - begin[row]
             owner = np.repeat(np.arange(len(row)), count)
             at = np.repeat(begin[row] - (np.cumsum(count) - count), count) + np.arange(len(owner))
             to = keys[at]
-            kept = (to % PLACES == place[owner]) & ~has(self.ops.writes[row[owner]], place[owner])
-            heir = kept | self._copied(row[owner], place[owner], to % PLACES)
+            heir = self._inherited(row[owner], place[owner], to % self.places)
             fresh = distinct(to[heir])
             fresh = fresh[~self.doubt[fresh]]
             self.doubt[fresh] = True
             frontier = fresh
 
-    def _copied(self, row: Ints, place: Ints, to: Ints) -> Flags:
+    def _inherited(self, row: Ints, place: Ints, to: Ints) -> Flags:
+        """Whether what is in one place before a row is what is in another behind it, or goes into that."""
         ops = self.ops
-        read = (place == ops.rs[row]) | (place == ops.rt[row]) | (place >= SLOTS)
-        out: Flags = read & ((to == ops.rd[row]) | (to >= SLOTS) | (ops.update[row] & (to == ops.rs[row])))
+        kind, slot = ops.kind[row], ops.slots[row]
+        kept = (to == place) & ~has(ops.writes[row], place) & ~((kind == STORE) & (place == slot))
+        made = ((place == ops.rs[row]) | (place == ops.rt[row])) & (
+            (to == ops.rd[row]) | (ops.update[row] & (to == ops.rs[row]))
+        )
+        stored = (kind == STORE) & (place == ops.rt[row]) & (to == slot)
+        out: Flags = kept | made | stored | ((kind == LOAD) & (place == slot) & (to == ops.rd[row]))
         return out
 
     # What was found
@@ -364,5 +371,5 @@ class Tracking:
     def held(self) -> tuple[Ints, Ints, Ints, Flags]:
         """Rows, places, values and doubts of everything that is known."""
         at = np.flatnonzero(self.state >= 0)
-        row, place = np.divmod(at, PLACES)
+        row, place = np.divmod(at, self.places)
         return row, place, self.state[at].astype(np.int64), self.doubt[at]

@@ -1,0 +1,78 @@
+"""Labelled pairs of programs that keep parts of addresses on the stack: far from the stack pointer, and by the frame
+pointer."""
+
+from __future__ import annotations
+
+from tests.equivalence import build
+from tests.equivalence.pairs import Sample, harmless, tampered
+from tests.equivalence.pairs_moved_objects import LONG, RECORDS, SHORT
+
+_SOURCE = r"""
+#include <stdio.h>
+#include <string.h>
+extern const volatile int limit[] __attribute__((visibility("hidden")));
+extern const char door[] __attribute__((visibility("hidden")));
+static volatile int seen;
+__attribute__((noinline, noipa)) int fill(char *b, int n) { memset(b, n, 300); return n; }
+__attribute__((noinline, noipa)) int put(int n) {
+  FRAME; int r = 0;
+  for (int i = 0; i < n; i++) {
+    fill(b, i); __asm__ volatile("" ::: CLOBBERS);
+    if (limit[0] + i > 1000) r += 7;
+    fill(b, i + 1); seen = limit[0];
+  }
+  fill(b, 3); __asm__ volatile("" ::: CLOBBERS); return limit[0] > 1000 ? 7 : r; }
+int main(int c, char **v) {
+  puts(door);
+  puts("a second text of some length"); puts("a third one of the same"); puts("and so on");
+  return printf("%d %d\n", put(c), seen) < 0; }
+__asm__(".section .rodata,\"a\"\n.globl door\n.hidden door\n.type door,@object\n"
+"door: .asciz \"door of the north side of the house that stands alone " VERSION "\"\n.size door,.-door\n"
+".balign 8\n.globl limit\n.hidden limit\n.type limit,@object\n"
+"limit: .long 309,2000,3000,4,5,6\n.size limit,24\n.text\n");
+"""
+_FRAMES = {
+    "far": "char b[300]",
+    "deep": "char b[40000]",
+    "frame": "char *b = __builtin_alloca(300 + n)",
+}
+_CLOBBERED = {"mips": range(16, 24), "mipsel": range(16, 24), "powerpc": range(14, 30)}
+_NAMES = {"mips": "${}", "mipsel": "${}", "powerpc": "r{}"}
+_KINDS = {"fixed": ("-fno-pie", "-no-pie"), "pie": ("-fPIE", "-pie")}
+
+
+def _built(arch: str, form: str, kind: str, version: str, *flags: str) -> bytes:
+    clobbers = ", ".join(f'"{_NAMES[arch].format(k)}"' for k in _CLOBBERED[arch])
+    source = _SOURCE.replace("FRAME", _FRAMES[form]).replace("CLOBBERS", clobbers)
+    return build.program(arch, f'-DVERSION="{version}"', *_KINDS[kind], *flags, source=source)
+
+
+def _changed(arch: str, form: str, kind: str) -> tuple[bytes, bytes, list[tuple[int, int]]]:
+    """The program of both versions, and where their words of the function differ."""
+    a, b = (_built(arch, form, kind, version) for version in (SHORT, LONG))
+    (at, size), (there, _) = (build.symbol(raw, "put") for raw in (a, b))
+    places = [(at + k, there + k) for k in range(0, size, 4)]
+    return a, b, [(x, y) for x, y in places if a[x : x + 4] != b[y : y + 4]]
+
+
+for _arch in _CLOBBERED:
+    for _form in _FRAMES:
+        _kind = "fixed" if _arch == "powerpc" else "pie"
+
+        @tampered(f"moved-kept-{_form}-{_arch}")
+        def _(arch: str = _arch, form: str = _form, kind: str = _kind) -> Sample:
+            """The last lower half is left behind: its upper half was kept on the stack."""
+            a, b, places = _changed(arch, form, kind)
+            x, y = places[-1]
+            return Sample(a, build.strip(build.put(b, y, a[x : x + 4]), arch), *RECORDS)
+
+
+for _arch in _CLOBBERED:
+    for _form in ("far", "frame"):
+        for _kind in _KINDS:
+
+            @harmless(f"moved-kept-{_form}-{_kind}-{_arch}")
+            def _(arch: str = _arch, form: str = _form, kind: str = _kind) -> Sample:
+                """The same with nothing left behind."""
+                a, b, _ = _changed(arch, form, kind)
+                return Sample(a, build.strip(b, arch), *RECORDS)
