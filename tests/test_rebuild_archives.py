@@ -26,7 +26,7 @@ def _workers() -> Iterator[None]:
     shut_down()
 
 
-def archive(entries: list[Entry], form: int = tarfile.USTAR_FORMAT, **common: object) -> bytes:
+def archive(entries: list[Entry], form: int = tarfile.USTAR_FORMAT, /, **common: object) -> bytes:
     """A tar archive of entries in their order; each, after ``common``, with its own fields of :class:`TarInfo`."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=form) as writer:

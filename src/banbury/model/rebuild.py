@@ -21,8 +21,9 @@ class ComparedFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``how`` says what it was compared with: the file of that ``path``, a file of that ``content`` elsewhere in the
     rebuild (which a change of ``path`` says), ``nothing``, or none of the ``several`` that the rebuild has of its path.
-    ``counterpart`` is that file's place. ``content`` is the verdict on the contents alone. ``rebuilt_by`` says whose
-    rebuild the counterpart is of, as :class:`Rebuilt` has it.
+    ``counterpart`` is that file's place. ``content`` is the verdict on the contents alone. ``code`` are the bytes of
+    program code in it and in what came out of it, ``proved_code`` the same where all of it is equivalent.
+    ``rebuilt_by`` says whose rebuild the counterpart is of, as :class:`Rebuilt` has it.
     """
 
     node: int
@@ -85,9 +86,11 @@ class FileSystem(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RebuildTotals(Struct, frozen=True, kw_only=True):
-    """``files`` by verdict; bytes of program code in shipped ELF files, and those shown to do the same as the rebuild;
+    """``files`` by verdict; bytes of program code in shipped ELF files, each content once, and those of the contents
+    that were shown to do the same as the rebuild at every place that they have;
     ``proved_share`` is their ratio, 0 to 1 and never rounded up, null without code. ``source_code`` are those of them
-    that come from a rebuild of the laboratory's own whose source was handed in, ``source_share`` likewise."""
+    that come from a rebuild of the laboratory's own whose source was handed in, ``source_share`` likewise.
+    ``unmeasured`` counts programs that were not shown and whose code could not be measured: it is in no figure."""
 
     files: dict[str, int]
     code: int
@@ -95,6 +98,7 @@ class RebuildTotals(Struct, frozen=True, kw_only=True):
     proved_share: float | None
     source_code: int
     source_share: float | None
+    unmeasured: int = 0
 
 
 class Rebuilt(Struct, frozen=True, kw_only=True, omit_defaults=True):

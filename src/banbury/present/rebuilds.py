@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from banbury.compare.equivalence.model import Verdict
 from banbury.model.evaluation import Evaluation
-from banbury.model.rebuild import ComparedFile, Rebuilt
+from banbury.model.rebuild import ComparedFile, RebuildTotals, Rebuilt
 from banbury.present.text import clip, counted, grouped, human, percent
 from banbury.present.verdicts import said
 
@@ -103,7 +103,7 @@ def _view(evaluation: Evaluation, row: Rebuilt, number: int) -> RebuildView:
         claim=_claim(row),
         method=_METHODS[row.method],
         share=_share(row),
-        code=human(totals.code) if totals else "",
+        code=_code(totals) if totals else "",
         counts=[(v, grouped(n)) for v, n in totals.files.items() if n] if totals else [],
         premises=[
             f"{'Source version' if p.kind == 'version' else 'Toolchain'} of {clip(p.subject)} differs: "
@@ -145,7 +145,8 @@ def _systems(evaluation: Evaluation, row: Rebuilt) -> list[SystemRow]:
 def told(row: Rebuilt) -> list[str]:
     """What a terminal says of an image beside the verdict."""
     totals = row.totals
-    code = [f"{_claim(row)}: {_share(row)} of {human(totals.code)}"] if totals and totals.code else []
+    measured = totals and (totals.code or totals.unmeasured)
+    code = [f"{_claim(row)}: {_share(row)} of {_code(totals)}"] if totals and measured else []
     return [*_notes(row), *code]
 
 
@@ -192,6 +193,12 @@ def _share(row: Rebuilt) -> str:
     if totals is None:
         return "–"
     return percent(totals.source_code if row.tied or totals.source_code else totals.proved_code, totals.code)
+
+
+def _code(totals: RebuildTotals) -> str:
+    """Of how much code the share is, and what is not in it."""
+    more = f"; {counted(totals.unmeasured, 'more program')} could not be measured" if totals.unmeasured else ""
+    return f"{human(totals.code)}{more}"
 
 
 def file_reason(file: ComparedFile) -> str:

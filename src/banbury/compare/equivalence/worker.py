@@ -86,7 +86,7 @@ def run(payload: bytes, data: mmap.mmap | bytes, spool: int, step: Callable[[str
 _TASKS: Final[dict[str, Callable[[Work, Asked], object]]] = {
     "compare": lambda work, asked: compare(work),
     "explain": lambda work, asked: explain(work, asked.functions),
-    "measure": lambda work, asked: _code(work, work.place_b),
+    "measure": lambda work, asked: _executable(work, work.place_b),
     "read": lambda work, asked: read(work),
 }
 
@@ -207,18 +207,34 @@ def _with_size(work: Work, verdict: FileVerdict) -> FileVerdict:
 def _code(work: Work, place: Place) -> int:
     """Bytes of program code of a member, 0 where it is no ELF file. Of one that is not understood to the last byte,
     what its segments mark as executable: code that nothing was shown of is code."""
-    if work.read(place, 0, 4) != _ELF or place.length > 256 << 20:
+    view = _program(work, place)
+    if view is None:
         return 0
-    view = View(work.all_of(place, 256 << 20))
     try:
         return OwnedElf(view).code_bytes
     except (Refused, Malformed):
-        pass
+        return _marked(view)
+
+
+def _executable(work: Work, place: Place) -> int:
+    """Bytes of program code of a file of which nothing may have been shown: what its segments mark, if that is more
+    than its sections do, for what loads a program looks at no section."""
+    view = _program(work, place)
+    return max(_code(work, place), _marked(view)) if view is not None else 0
+
+
+def _program(work: Work, place: Place) -> View | None:
+    if work.read(place, 0, 4) != _ELF or place.length > 256 << 20:
+        return None
+    return View(work.all_of(place, 256 << 20))
+
+
+def _marked(view: View) -> int:
     try:
         marked = sum(s.filesz for s in ElfFile(view).segments if s.type == t.PT_LOAD and s.flags & t.PF_X)
     except Malformed:
         return 0
-    return min(marked, place.length)
+    return min(marked, len(view))
 
 
 def _by_bytes(work: Work, why: str, verdict: Verdict) -> FileVerdict:

@@ -80,32 +80,47 @@ class Contents:
         return out
 
     def measure(self, image: int, rows: list[Row]) -> None:
-        """The size of the program code of files that no comparison has opened."""
+        """Note of each row the size of the program code in it and in what came out of it: as the comparison found it,
+        where it has shown it, or else measured; 0 where it could not be."""
         missing: dict[str, list[Row]] = {}
         for row in rows:
             own = row.outcome.content.own if row.outcome.content else None
-            if row.unit.node.sha256 and not (own and own.code) and self._is_program(row.unit.node):
-                missing.setdefault(row.unit.node.sha256, []).append(row)
-        if not missing:
-            return
-        run, cache = self._run(image, image)
-        known = cache.get([(digest, digest) for digest in missing])
-        fresh = [found[0] for digest, found in missing.items() if (digest, digest) not in known]
-        sizes = {digest: content.own.code for (digest, _), (content, _) in known.items()}
-        for batch in _batches(fresh):
-            with ExitStack() as opened:
-                files = [opened.enter_context(self._open(row.unit.node)) for row in batch]
-                for row, size in zip(batch, run.code_bytes(files), strict=True):
-                    digest = row.unit.node.sha256
-                    sizes[digest] = size
-                    own = FileVerdict(verdict=Verdict.IDENTICAL, code=size, proved_code=size)
-                    cache.put((digest, digest), Content(format="elf", own=own), [])
-        for digest, found in missing.items():
-            for row in found:
-                row.outcome.code = sizes[digest]
+            digest = row.unit.node.sha256
+            if own and own.code and own.verdict.equivalent:
+                row.programs[digest] = own.code
+            for wanted in (digest, *row.unit.programs):
+                if wanted and wanted not in row.programs:
+                    missing.setdefault(wanted, []).append(row)
+        for digest, size in self._sizes(image, [d for d in missing if self._is_program(d)]).items():
+            for row in missing[digest]:
+                row.programs[digest] = size
+                if digest == row.unit.node.sha256:
+                    row.outcome.code = size
 
-    def _is_program(self, node: Node) -> bool:
-        handle = self._store.open(node.sha256)
+    def _sizes(self, image: int, digests: list[str]) -> dict[str, int]:
+        """The size of the program code of some contents."""
+        if not digests:
+            return {}
+        run, cache = self._run(image, image)
+        sizes = {digest: content.own.code for (digest, _), (content, _) in cache.get([(d, d) for d in digests]).items()}
+        waiting = [digest for digest in digests if digest not in sizes]
+        while waiting:
+            batch: dict[str, IO[bytes]] = {}
+            with ExitStack() as opened:
+                room = _BATCH_BYTES
+                while waiting and len(batch) < _BATCH and room > 0:
+                    file = os.fdopen(self._store.open(waiting[-1]), "rb")
+                    batch[waiting.pop()] = opened.enter_context(file)
+                    room -= os.fstat(file.fileno()).st_size
+                measured = run.code_bytes(list(batch.values()))
+            for digest, size in zip(batch, measured, strict=True):
+                sizes[digest] = size
+                own = FileVerdict(verdict=Verdict.IDENTICAL, code=size, proved_code=size)
+                cache.put((digest, digest), Content(format="elf", own=own), [])
+        return sizes
+
+    def _is_program(self, digest: str) -> bool:
+        handle = self._store.open(digest)
         try:
             return os.pread(handle, 4, 0) == b"\x7fELF"
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec import structs
 
@@ -14,6 +15,8 @@ from banbury.compare.rebuilds.trees import Tree, describe, formed, grown, nest
 from banbury.model.evaluation import File, Node
 from banbury.model.release import ArtefactRole, Release
 from banbury.model.tree import Kind
+
+_PROGRAMS: Final = ("elf", "")
 
 
 class Gathered:
@@ -68,8 +71,15 @@ class Gathered:
             if artefact.tree:
                 first = self._trees.roots[next(i for i, a in enumerate(self._artefacts) if a.tree == artefact.tree)]
                 found = (structs.replace(unit, tree=first.id) for unit in found)
-            self._found[index] = _linked(list(found))
+            units = _linked(list(found))
+            self._found[index] = units if rebuilt else [self._with_programs(unit) for unit in units]
         return self._found[index]
+
+    def _with_programs(self, unit: Unit) -> Unit:
+        """A shipped unit with what may be program code in it: what was told to be ELF, or was not looked at."""
+        digests = dict.fromkeys(node.sha256 for node in self._trees.inside(unit.node) if node.sha256)
+        programs = tuple(d for d in digests if d not in self._files or self._files[d].kind in _PROGRAMS)
+        return structs.replace(unit, programs=programs) if programs else unit
 
 
 def _linked(units: list[Unit]) -> list[Unit]:

@@ -45,7 +45,8 @@ class Unit(Struct, frozen=True):
     """One file or folder of a tree, or one piece of an image that nothing came out of; ``path`` of a piece is for
     people, that of a tree's root is ``.``. ``tree`` is the node that holds the tree, -1 of a piece; ``archive``: the
     tree is an archive that does not look like a file system; ``opened``: it is a member of one that holds nothing but
-    what was taken out of it, and that is compared as well."""
+    what was taken out of it, and that is compared as well. ``programs`` are the contents (SHA-256) that came out of a
+    file, however deep, and that may be program code: they are no units of their own."""
 
     node: Node
     path: str
@@ -54,6 +55,7 @@ class Unit(Struct, frozen=True):
     tree: int = -1
     archive: bool = False
     opened: bool = False
+    programs: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -105,6 +107,14 @@ class Trees:
     def below(self, root: Node) -> list[Node]:
         """An artefact's node and all below it: nodes are numbered depth first."""
         return self.nodes[root.id : self._ends[root.id]]
+
+    def inside(self, node: Node) -> Iterator[Node]:
+        """What came out of a file of a tree, however deep; nothing where that is units of its own."""
+        todo = [] if self._payload[node.id] else [*self._below.get(node.id, [])]
+        while todo:
+            number = todo.pop()
+            yield self.nodes[number]
+            todo += self._below.get(number, [])
 
     def units(self, root: Node, place: str = "", *, rebuilt: bool = False) -> Iterator[Unit]:
         """What is compared of an artefact: the files, links and folders of every tree in it, and pieces that hold no

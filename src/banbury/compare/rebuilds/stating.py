@@ -22,7 +22,9 @@ from banbury.model.tree import Kind
 
 
 class Row(Struct, kw_only=True):
-    """One shipped unit, how it was matched, its counterpart, of which artefact and by whom that is, and the outcome."""
+    """One shipped unit, how it was matched, its counterpart, of which artefact and by whom that is, and the outcome.
+    ``programs`` are the contents of program code in it and in what came out of it: SHA-256, and bytes of code, 0 where
+    that could not be measured."""
 
     unit: Unit
     how: str
@@ -30,6 +32,7 @@ class Row(Struct, kw_only=True):
     outcome: Outcome
     artefact: int = -1
     builder: str = ""
+    programs: dict[str, int] = {}
 
 
 def compared(row: Row) -> bool:
@@ -60,9 +63,11 @@ def stated(
     said = [Environment(kind=p.kind, subject=p.subject, a=p.rebuilt, b=p.shipped) for p in found]
     whole = structs.replace(whole, records=records, environment=said)
     files = [file for file in map(_file, rows) if file is not None]
-    code, proved = sum(f.code for f in files), sum(f.proved_code for f in files)
+    code = program_code(rows)
+    proved, own = share(code.shown, code.size), code.own if source else 0
+    totals = structs.replace(whole.totals, code=code.size, proved_code=code.shown, proved_share=proved)
+    whole = structs.replace(whole, totals=totals)
     counts = Counter(f.verdict for f in files)
-    own = sum(f.proved_code for f in files if f.rebuilt_by == OWN) if source else 0
     return Rebuilt(
         image=image.id,
         method=method,
@@ -71,8 +76,8 @@ def stated(
         rebuilds=[n.id for n in rebuilds],
         records=records,
         totals=RebuildTotals(
-            files={str(v): counts[str(v)] for v in Verdict}, code=code, proved_code=proved,
-            proved_share=share(proved, code), source_code=own, source_share=share(own, code),
+            files={str(v): counts[str(v)] for v in Verdict}, code=code.size, proved_code=code.shown,
+            proved_share=proved, source_code=own, source_share=share(own, code.size), unmeasured=len(code.unmeasured),
         ),
         premises=found,
         reliances=_reliances(whole),
@@ -90,11 +95,13 @@ def _file(row: Row) -> ComparedFile | None:
     """A shipped unit; links and devices that are the same on both sides are not listed."""
     outcome, node = row.outcome, row.unit.node
     _, _, verdict = flatten(outcome)[0]
-    if node.kind not in (Kind.FILE, Kind.CHUNK) and not outcome.changes:
+    if not _listed(row):
         return None
     content = worst(*(v for _, _, v in flatten(_without_changes(outcome)))) if outcome.content else None
     inside = [file_report(*item) for item in flatten(outcome)]
     why = [f"{u.where}: {u.why}" for f in inside for u in f.unexplained[:3]][:3]
+    shown = _shown(row)
+    code = sum(row.programs.values()) + (0 if shown else _beside(row))
     return ComparedFile(
         node=node.id,
         path=row.unit.path,
@@ -107,10 +114,68 @@ def _file(row: Row) -> ComparedFile | None:
         rules=sorted({u.rule for f in inside for u in f.rules}),
         functions=sum(len(f.functions) for f in inside),
         unexplained_bytes=sum(f.unexplained_bytes for f in inside),
-        code=sum(f.code for f in inside),
-        proved_code=sum(f.proved_code for f in inside),
+        code=code,
+        proved_code=code if shown else 0,
         rebuilt_by=row.builder,
     )
+
+
+class ProgramCode(Struct, frozen=True, kw_only=True):
+    """Bytes of the program code of an image, each content once: of all of it, of what was shown to do the same, and of
+    what of that is a rebuild of the laboratory's own; and the places of contents that were neither shown nor measured.
+    """
+
+    size: int
+    shown: int
+    own: int
+    unmeasured: list[Row]
+
+
+class _Program(Struct):
+    """One content of program code: its size, the row of its first place, and what holds of all of them."""
+
+    size: int
+    first: Row
+    shown: bool = True
+    own: bool = True
+
+
+def program_code(rows: list[Row]) -> ProgramCode:
+    """The program code of an image. A content is shown where every place of it is: no copy of it adds to what is shown,
+    and one that the rebuild does not have in that place takes it away. It is the laboratory's where every place is."""
+    found: dict[str, _Program] = {}
+    beside = 0
+    for row in rows:
+        if not _listed(row):
+            continue
+        shown = _shown(row)
+        beside += 0 if shown else _beside(row)
+        for digest, size in row.programs.items():
+            program = found.setdefault(digest, _Program(size=size, first=row))
+            program.size = max(program.size, size)
+            program.shown &= shown
+            program.own &= shown and row.builder == OWN
+    return ProgramCode(
+        size=sum(p.size for p in found.values()) + beside,
+        shown=sum(p.size for p in found.values() if p.shown),
+        own=sum(p.size for p in found.values() if p.own),
+        unmeasured=[p.first for p in found.values() if not p.size and not p.shown],
+    )
+
+
+def _listed(row: Row) -> bool:
+    """Whether a row is of a file, or of a link or device that is not the same on both sides."""
+    return row.unit.node.kind in (Kind.FILE, Kind.CHUNK) or bool(row.outcome.changes)
+
+
+def _shown(row: Row) -> bool:
+    """Whether a file, with all that is in it, was shown to be equivalent to what the rebuild has in its place."""
+    return row.outcome.content is not None and flatten(row.outcome)[0][2].equivalent
+
+
+def _beside(row: Row) -> int:
+    """Bytes of code in what the comparison alone has opened; what a reader has is among the programs."""
+    return 0 if row.unit.node.format else sum(file_report(*item).code for item in flatten(row.outcome)[1:])
 
 
 def _without_changes(outcome: Outcome) -> Outcome:

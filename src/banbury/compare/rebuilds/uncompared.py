@@ -8,7 +8,7 @@ from typing import Final
 from banbury.compare.equivalence.model import Verdict
 from banbury.compare.equivalence.recurse import Outcome
 from banbury.compare.rebuilds.matching import Match
-from banbury.compare.rebuilds.stating import Row, compared
+from banbury.compare.rebuilds.stating import Row, compared, program_code
 from banbury.model.evaluation import Node
 from banbury.model.rebuild import LeftOut, NotCompared
 from banbury.model.tree import Kind
@@ -37,6 +37,10 @@ def uncompared(
     if bare and not match.whole:
         why = f"modes and owners of {len(bare)} files: what was handed in as a folder or alone has none"
         yield NotCompared(node=root.id, why=why)
+    if found := program_code(rows).unmeasured:
+        named = ", ".join(row.unit.path for row in found[:_NAMED])
+        why = f"{len(found)} programs whose code could not be measured, and is not in the share of it: {named}"
+        yield NotCompared(node=found[0].unit.node.id, why=why)
     for row in rows:
         if row.how == "nothing":
             folder = row.unit.node.kind is Kind.DIR
