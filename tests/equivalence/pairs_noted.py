@@ -1,5 +1,5 @@
-"""Labelled pairs of programs that read what a rule lets differ, by its address: their own build-id; and of programs
-whose symbols are counted by other tables."""
+"""Labelled pairs of programs that read what a rule lets differ, by its address: their own build-id, or the number of
+sections in MIPS' dynamic table; and of programs whose symbols are counted by other tables."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from elftools.elf.sections import SymbolTableSection
 
 from tests.equivalence import build
 from tests.equivalence.pairs import Sample, harmless, tampered
+from tests.equivalence.pairs_bare import bare
+from tests.equivalence.pairs_moved import LONG, RECORDS, SHORT
+from tests.equivalence.pairs_moved_risc import built
 
 _READER = r"""
 #include <stdio.h>
@@ -126,3 +129,80 @@ def _() -> Sample:
 def _() -> Sample:
     raw = build.program("x86_64", source=_CALLED)
     return Sample(raw, _exchanged(raw, "good", "evil"))
+
+
+# --- the number of sections that MIPS linkers note down ---------------------------------------------------------------
+
+#: The program, one of whose functions reads the number at its place.
+_NOTED = (
+    '#include <elf.h>\nextern const Elf32_Dyn _DYNAMIC[] __attribute__((visibility("hidden")));\n'
+    + build.SOURCE.replace('return puts("denied");', 'return puts(_DYNAMIC[ROW].d_un.d_val & 4 ? "open" : "denied");')
+)
+_DROPPED = ("mips", "mipsel")
+
+
+def _number(raw: bytes, arch: str) -> int:
+    """Where the number stands in the file."""
+    at, size = build.place(raw, ".dynamic")
+    tag = 0x70000012.to_bytes(4, "big" if arch == "mips" else "little")
+    return next(at + n for n in range(0, size, 8) if raw[at + n : at + n + 4] == tag) + 4
+
+
+def _both(arch: str, source: str = build.SOURCE) -> tuple[bytes, bytes]:
+    """A program with debug information and without it, both stripped."""
+    one, other = (build.program(arch, *f, "-Wl,--build-id=none", source=source) for f in (("-g",), ()))
+    return build.strip(one, arch), build.strip(other, arch)
+
+
+for _arch in _DROPPED:
+
+    @harmless(f"{_arch}-section-count-stripped")
+    def _(arch: str = _arch) -> Sample:
+        return Sample(*_both(arch))
+
+    @harmless(f"{_arch}-section-count-bare")
+    def _(arch: str = _arch) -> Sample:
+        rebuilt, shipped = _both(arch)
+        return Sample(rebuilt, bare(shipped))
+
+    @harmless(f"{_arch}-section-count-bare-both")
+    def _(arch: str = _arch) -> Sample:
+        rebuilt, shipped = _both(arch)
+        return Sample(bare(rebuilt), bare(shipped))
+
+    @harmless(f"moved-{_arch}-section-count")
+    def _(arch: str = _arch) -> Sample:
+        return Sample(built(arch, SHORT, "-g"), build.strip(built(arch, LONG), arch), *RECORDS)
+
+    @tampered(f"moved-{_arch}-section-count-wrong")
+    def _(arch: str = _arch) -> Sample:
+        """A number that no linker writes."""
+        shipped = build.strip(built(arch, LONG), arch)
+        at = _number(shipped, arch) + (2 if arch == "mips" else 1)
+        return Sample(built(arch, SHORT, "-g"), build.flip(shipped, at), *RECORDS)
+
+
+def _noted() -> str:
+    """A program that reads the number at its place."""
+    first = build.program("mips", "-DROW=0", source=_NOTED)
+    row = (_number(first, "mips") - build.place(first, ".dynamic")[0]) // 8
+    return f"#define ROW {row}\n{_NOTED}"
+
+
+@tampered("mips-section-count-read")
+def _() -> Sample:
+    return Sample(*_both("mips", _noted()))
+
+
+@tampered("mips-section-count-read-bare")
+def _() -> Sample:
+    one, other = _both("mips", _noted())
+    return Sample(bare(one), bare(other))
+
+
+@tampered("moved-mips-section-count-read")
+def _() -> Sample:
+    flags = "-rdynamic", "-fno-ipa-icf"
+    rebuilt = build.program("mips", f'-DVERSION="{SHORT}"', *flags, "-g", source=_noted())
+    shipped = build.program("mips", f'-DVERSION="{LONG}"', *flags, source=_noted())
+    return Sample(rebuilt, build.strip(shipped, "mips"), *RECORDS)

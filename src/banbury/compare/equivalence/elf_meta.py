@@ -106,41 +106,6 @@ def observes_build_id(elf: OwnedElf, note: Part) -> bool:
     return False
 
 
-# The number of sections that MIPS linkers note down
-
-
-def compare_section_count(pair: Pair, one: Part, other: Part) -> bool:
-    """The dynamic table, where only DT_MIPS_UNREFEXTNO differs and is in each file what its own sections make it."""
-    if pair.a.header.machine != t.EM_MIPS or one.size != other.size:
-        return False
-    places = [_section_count(elf, part) for elf, part in ((pair.a, one), (pair.b, other))]
-    if places[0] is None or places[0] != places[1]:
-        return False
-    start, end = places[0]
-    raw, raw_b = pair.a.bytes(one), pair.b.bytes(other)
-    if raw[:start] + raw[end:] != raw_b[:start] + raw_b[end:]:
-        return False
-    where = [[Range(p.offset + start, p.offset + end)] for p in (one, other)]
-    pair.account.explain("elf.mips-section-count", where[0], where[1])
-    return True
-
-
-def _section_count(elf: OwnedElf, part: Part) -> tuple[int, int] | None:
-    """Where the value of DT_MIPS_UNREFEXTNO stands, if it is one more than the sections that are no symbol tables."""
-    word = 8 if elf.elf.is64 else 4
-    order = (">" if elf.elf.big else "<") + ("QQ" if word == 8 else "II")
-    apart = {0, elf.header.shstrndx}
-    for table in (p for p in elf.sections if p.type == SHT_SYMTAB):
-        apart |= {table.index, table.link}
-    raw = elf.bytes(part)
-    rows = list(struct.iter_unpack(order, raw[: len(raw) // (2 * word) * 2 * word]))
-    found = [n for n, (tag, value) in enumerate(rows) if tag == 0x70000012]
-    if len(found) != 1 or rows[found[0]][1] != len(elf.sections) - len(apart) + 1:
-        return None
-    at = found[0] * 2 * word + word
-    return at, at + word
-
-
 # What is not loaded
 
 

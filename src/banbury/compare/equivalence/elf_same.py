@@ -93,6 +93,7 @@ def _compare_with_notes(pair: Pair, key: str, start: int, end: int) -> None:
     """A segment of a file without sections: only the build-id in a PT_NOTE may differ."""
     from banbury.compare.equivalence.elf_bare import explain_texts
     from banbury.compare.equivalence.elf_meta import build_id_of_note
+    from banbury.compare.equivalence.elf_mips_count import explain_count
     from banbury.compare.equivalence.elf_noted import refers
 
     free: set[int] = set()
@@ -107,6 +108,9 @@ def _compare_with_notes(pair: Pair, key: str, start: int, end: int) -> None:
             if found[0] and found[0] == found[1] and not named and not refers(pair.a, *noted):
                 free |= set(range(where[0] + found[0][0], where[0] + found[0][1]))
     positions = differences(pair.a.data[start:end], pair.b.data[start:end]) + start
+    count = explain_count(pair, start, end)
+    if count is not None:
+        positions = positions[(positions < count.start) | (positions >= count.end)]
     taken = [Range(p, p + 1) for p in positions.tolist() if p in free]
     left = [Range(p, p + 1) for p in positions.tolist() if p not in free] if len(positions) < 4096 else runs(positions)
     if taken:
@@ -118,7 +122,7 @@ def _compare_with_notes(pair: Pair, key: str, start: int, end: int) -> None:
 
 def compare_loaded(pair: Pair) -> None:
     """Every loaded section, in order: equal, or a build-id, or declared texts."""
-    from banbury.compare.equivalence.elf_meta import compare_build_id, compare_section_count
+    from banbury.compare.equivalence.elf_meta import compare_build_id
 
     loaded = [(x, y) for x, y in zip(_loaded(pair.a), _loaded(pair.b), strict=True)]
     for one, other in loaded:
@@ -127,9 +131,21 @@ def compare_loaded(pair: Pair) -> None:
             continue
         if one.type == SHT_NOTE and compare_build_id(pair, one, other):
             continue
-        if one.type == SHT_DYNAMIC and compare_section_count(pair, one, other):
+        if one.type == SHT_DYNAMIC and _only_count(pair, one, other):
             continue
         _compare_texts(pair, one, other)
+
+
+def _only_count(pair: Pair, one: Part, other: Part) -> bool:
+    """Whether two dynamic tables differ in the number of sections alone, which is then entered."""
+    from banbury.compare.equivalence.elf_mips_count import explain_count
+
+    where = explain_count(pair, one.offset, one.end)
+    if where is None:
+        return False
+    for edge in ((one.offset, where.start), (where.end, one.end)):
+        refuse_difference(pair, one.name, "loaded bytes differ", edge, edge)
+    return True
 
 
 def _loaded(elf: OwnedElf) -> list[Part]:

@@ -26,6 +26,7 @@ from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHF_WRITE, SHT_DYNAMIC, SHT_NOBITS, OwnedElf, Part
 from banbury.compare.equivalence.elf_meta import compare_build_id, compare_unloaded
+from banbury.compare.equivalence.elf_mips_count import explain_count
 from banbury.compare.equivalence.elf_pair import SHT_PROGBITS, Pair, compare_links, may_hold_literals, span
 from banbury.compare.equivalence.elf_same import compare_header
 from banbury.compare.equivalence.literals import runs
@@ -317,6 +318,8 @@ class _Proof:
         if one.type == _NOTES:
             self._note(one, other)
             return
+        if one.type == SHT_DYNAMIC:
+            explain_count(self.pair, one.offset, one.end, self.refs.old)
         if split is not None:
             self._items(one, other, raw, raw_b, split)
             return

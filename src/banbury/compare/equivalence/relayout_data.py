@@ -17,6 +17,7 @@ import numpy.typing as npt
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
+from banbury.compare.equivalence.elf_mips_count import TAG, places_of
 from banbury.compare.equivalence.machines.contract import Machine, Mask, Sides
 from banbury.compare.equivalence.relayout_map import References
 from banbury.compare.equivalence.relayout_sizes import grown
@@ -54,11 +55,12 @@ def same_words(
 
 
 def dynamic_table(sides: Sides, machine: Machine, one: Part, other: Part) -> Mask:
-    """``.dynamic``: the same tags in the same order; addresses are references, numbers equal. Past the end: zero."""
+    """``.dynamic``: the same tags in the same order; addresses are references, numbers equal, but for the
+    one of sections (see :mod:`elf_mips_count`), which is left to the caller. Past the end: zero."""
     a, b, refs = sides.a, sides.b, sides.refs
     addresses, numbers = _ADDRESSES | machine.addresses, _NUMBERS | machine.numbers
     tables = [list(t.DYN[e.elf.key].iter_unpack(e.data[p.offset : p.end])) for e, p in ((a, one), (b, other))]
-    ended = False
+    ended, counted = False, places_of(sides.pair) is not None
     for index, ((tag, value), (tag_b, value_b)) in enumerate(zip(*tables, strict=True)):
         if tag != tag_b or (ended and (tag or value or value_b)):
             raise Refused(".dynamic", "the tags are not the same, or something stands behind the last")
@@ -68,7 +70,7 @@ def dynamic_table(sides: Sides, machine: Machine, one: Part, other: Part) -> Mas
         elif tag in machine.distances:
             at = 2 * sides.word * index
             refs.one(f".dynamic tag {tag:#x}", value + one.addr + at, value_b + other.addr + at)
-        elif value != value_b or (tag and tag not in numbers):
+        elif (value != value_b and not (counted and tag == TAG)) or (tag and tag not in numbers):
             raise Refused(".dynamic", f"tag {tag:#x} differs or is not known")
     return np.ones(one.size, bool)
 
