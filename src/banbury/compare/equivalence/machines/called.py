@@ -2,10 +2,12 @@
 knows a function keeps values across its calls in registers that the conventions let it change, where it does not (GCC
 manual, -fipa-ra; LLVM's regmask of known functions).
 
-A call of a function of the section leaves what some path through that may leave; one of another section's function all;
-one of another file's function, or by a word of memory that holds none of this file, nothing but what the conventions
-say. One by a register may be of a function that the compiler knows (a long call): it leaves all but the registers that
-results are in. A function that is never seen to return leaves all, and so does a thunk through which one returns. A
+A call of a function of the section leaves what some path through that may leave; one of another section's function all.
+One by a register may be of a function that the compiler knows (a long call): it leaves all but the registers that
+results are in. One of another file's function, or by a word of memory that holds none of this file, may stand in inline
+assembly that says what it changes (``get_user`` of Linux, descriptors of thread-local variables): it lends (bits from
+:data:`LENT` on) all but the register that its result is in, to where branches lead, which is nothing that a compiler
+reads without writing it before. A function that is never seen to return leaves all, and so does a thunk through which one returns. A
 call within a site of the tables of exceptions may go on at its landing pad.
 
 Sources: GCC manual, -fipa-ra; the calling conventions (System V ABI supplements, AAPCS64).
@@ -22,6 +24,7 @@ import numpy as np
 
 from banbury.compare.equivalence.code import Code, Ints
 from banbury.compare.equivalence.machines import entered
+from banbury.compare.equivalence.machines.carried import HELD, LENT
 from banbury.compare.equivalence.machines.contract import U8
 from banbury.compare.equivalence.machines.piecewise import Piecewise
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
@@ -35,6 +38,7 @@ _FOREIGN: Final = -2
 _BY_REGISTER: Final = -3
 #: Registers (as bits) in which functions return something.
 _RESULTS: Final = {t.EM_X86_64: 0b101, t.EM_AARCH64: 0b11, t.EM_PPC: 0b11000, t.EM_MIPS: 0b1100}
+_RESULT: Final = {t.EM_X86_64: 0b1, t.EM_AARCH64: 0b1, t.EM_PPC: 0b1000, t.EM_MIPS: 0b100}
 _RETURNS: Final = (0xFC0003FF, 0x4C000020)  # PowerPC: blr and bctr, on a condition too
 _RELATIVE: Final = b"\xff\x15"  # x86-64: a call by a word whose place is relative to the instruction
 _STUB: Final = (0x4E800420, 11)  # PowerPC: bctr, and the register of a stub of the linkage table
@@ -88,13 +92,22 @@ class Called:
         """The registers (as bits) that the call at an offset may leave as they were, besides those that all do.
         ``callee``: the offset that it leads to, if it is a direct one (``NOWHERE``: it may be none)."""
         if callee != NOWHERE and self._place(callee + self.address) is None:
-            return 0
+            return self._lends
         row = self._steps.row(place)
-        return self._left(row, 0) if row >= 0 else self._steps.volatile
+        return self._left(row, 0) if row >= 0 else self._everything
 
     @cached_property
     def _steps(self) -> Piecewise:
         return Piecewise(self.machine, self.big, self.raw, self.address, self.code)
+
+    @cached_property
+    def _everything(self) -> int:
+        return self._steps.volatile | self._steps.volatile << LENT
+
+    @cached_property
+    def _lends(self) -> int:
+        """What a call of another file's function lends."""
+        return (self._steps.volatile & ~_RESULT.get(self.machine, 0)) << LENT
 
     def _left(self, row: int, depth: int) -> int:
         """The registers of those that functions may change that the call in an instruction may leave as they were."""
@@ -102,15 +115,15 @@ class Called:
             self._callees[row] = self._callee(row)
         callee = self._callees[row]
         if callee == _FOREIGN:
-            return 0
+            return self._lends
         if callee == _BY_REGISTER:
-            return self._steps.volatile & ~_RESULTS.get(self.machine, 0)
-        return self._kept(callee, depth) if callee >= 0 else self._steps.volatile
+            return self._steps.volatile & ~_RESULTS.get(self.machine, 0) | self._lends
+        return self._kept(callee, depth) if callee >= 0 else self._everything
 
     def _kept(self, entry: int, depth: int) -> int:
         """The same of the function that an instruction begins: what some path from there to a return leaves. What is
         too deep or too long to follow leaves all."""
-        everything = self._steps.volatile
+        everything = self._everything
         if entry in self._known or depth > _DEEP:
             return self._known.get(entry, everything)
         self._known[entry] = everything  # one that calls itself
@@ -122,8 +135,8 @@ class Called:
             row = waiting.pop()
             now = state[row] & self._through(row, depth)
             after, leaves = self._after(row)
-            out |= now if leaves else 0
-            ends |= leaves or not now or not after  # the last: another file's function goes on
+            out |= now if leaves else 0 if after else now & self._lends  # the last: another file's function goes on
+            ends |= leaves or not now & HELD or not after
             for to in after if now else []:
                 if now & ~state.get(to, 0):
                     state[to] = state.get(to, 0) | now
@@ -133,7 +146,8 @@ class Called:
 
     def _through(self, row: int, depth: int) -> int:
         """The registers that an instruction leaves as they were."""
-        return self._left(row, depth + 1) if self._steps.calls(row) else ~self._steps.kills(row)
+        kills = self._steps.kills(row)
+        return self._left(row, depth + 1) if self._steps.calls(row) else ~(kills | kills << LENT)
 
     def _after(self, row: int) -> tuple[list[int], bool]:
         """The instructions that may follow, and whether the function may be left, or go on where nothing says."""

@@ -34,6 +34,8 @@ from banbury.compare.equivalence.machines.x86_64_carried import taken as x86_tak
 from banbury.compare.equivalence.machines.x86_64_decoded import decode as x86_decode
 from banbury.formats import _elf_types as t
 
+LENT: Final = 32  #: bits from here on: registers that another file's function may have left as they were
+HELD: Final = (1 << LENT) - 1
 _LONGEST: Final = 15  # bytes of an instruction of x86-64
 _NONE: Final = 255
 _RISC: Final = {
@@ -193,21 +195,22 @@ class Function:
         while waiting:
             row = waiting.pop()
             now = state[row]
-            if now & wanted[row]:
+            sure, lent = now & HELD, now >> LENT
+            if (sure | lent) & wanted[row]:
                 out[row] = None
                 if first:
                     break
-            kept = now & ~self._lost(row, now) | (1 << rows.into[row] if now & rows.parts[row] else 0)
+            kept = self._kept(row, sure, lent)
             going = [(to, kept) for to in self._after(row)]
-            if hidden and now & ~anywhere:
-                anywhere |= now
+            if hidden and sure & ~anywhere:
+                anywhere |= sure
                 going += [(to, anywhere) for to in hidden]
-            jumping = now if rows.calls[row] else kept  # the call of a thunk calls no function
+            jumping = sure if rows.calls[row] else kept & HELD  # the call of a thunk calls no function
             if jumping & ~common and self._leaps(row):
                 common |= jumping
                 going += [(to, jumping) for to in self._blocks()]
             if rows.calls[row] and self.calls is not None:
-                saved = now & ~rows.volatile
+                saved = sure & ~rows.volatile
                 pads = [to for pad in self.calls.pads(self._place(row)) for to in self._at(pad)]
                 if self.calls.anywhere and saved & ~common:
                     common |= saved
@@ -219,14 +222,18 @@ class Function:
                     waiting.append(to)
         return list(out)
 
-    def _lost(self, row: int, now: int) -> int:
-        """The registers that hold nothing of what they held (``now``) behind a row."""
+    def _kept(self, row: int, sure: int, lent: int) -> int:
+        """The registers that hold behind a row what some held before it, with those that they were ``lent``."""
         kills: int = self.rows.kills[row]
-        if self.rows.calls[row] and self.calls is not None and now & kills & self.rows.volatile:
+        parts, into = self.rows.parts[row], 1 << self.rows.into[row]
+        left = 0
+        if self.rows.calls[row] and self.calls is not None and (sure | lent) & kills & self.rows.volatile:
             place, callee = self._place(row), self.rows.callee[row]
             to = callee + place - self.rows.starts[row] if callee != NOWHERE else NOWHERE
-            kills &= ~(self.calls.left(place, to) & self.rows.volatile)
-        return kills
+            left = self.calls.left(place, to)
+        kept = sure & (~kills | left & self.rows.volatile) | (into if sure & parts else 0)
+        late = (sure | lent) & kills & self.rows.volatile & left >> LENT | lent & ~kills | (into if lent & parts else 0)
+        return kept | late << LENT
 
     def _place(self, row: int) -> int:
         """Where a row stands in the section."""
