@@ -6,8 +6,8 @@ from __future__ import annotations
 import struct
 
 from tests.equivalence.pairs import Sample, harmless, tampered
-from tests.equivalence.pairs_moved_eased import EIGHT, unaligned
-from tests.equivalence.pairs_moved_objects import SHORT
+from tests.equivalence.pairs_moved_eased import ARCHES, EIGHT, honest, unaligned
+from tests.equivalence.pairs_moved_objects import SHORT, left_behind
 
 # --- x86-64: how much of its alignment a constant needs ---------------------------------------------------------------
 
@@ -71,3 +71,48 @@ for _name, _use in WRITES.items():
         """All is loaded as what can be written."""
         sample = unaligned(use)
         return Sample(_writable(sample.a), _writable(sample.b), *sample[2:])
+
+
+# --- Numbers beside an address that are another object's --------------------------------------------------------------
+
+#: A text in a table, in front of other data, or a member of one structure with its length or with another number.
+BESIDE = """
+#define TEXT "some gadget of " VERSION
+@
+int main(int c, char **v) { puts("first"); puts(OWN[c & 1]); puts("the last of them"); return OTHER[c & 3]; }
+"""
+_TABLE = 'const char *texts[] = {TEXT, "a second text"};'
+_ODD = "__attribute__((aligned(1)))"
+_NUMBERS = f"long more[6] = {{20, 21, 22}}; {_TABLE}", "texts", "more"
+_LEFT = {
+    "number": (f"{_TABLE} unsigned char more[4] = {{sizeof TEXT}};", "texts", "more"),
+    "behind": (
+        f"{_TABLE} {_ODD} char kept[23] = {{1}}; {_ODD} unsigned char more[4] = {{sizeof TEXT}};",
+        "texts",
+        "more",
+    ),
+    "member": (
+        'struct { const char *texts[2]; long more[4]; } all = {{TEXT, "a second text"}, {2, sizeof TEXT, 1, 0}};',
+        "all.texts",
+        "all.more",
+    ),
+}
+
+
+def _beside(text: str, own: str, other: str) -> str:
+    source = f"#include <stdio.h>\n{BESIDE.replace('@', text)}"
+    return source.replace("OWN", own).replace("OTHER", other)
+
+
+for _arch in ARCHES:
+
+    @harmless(f"moved-beside-another-{_arch}")
+    def _(arch: str = _arch) -> Sample:
+        """Another object, a large one, holds what the text's length was."""
+        return honest(arch, _beside(*_NUMBERS), "-fno-toplevel-reorder", "-fno-section-anchors")
+
+    for _name, _form in _LEFT.items():
+
+        @tampered(f"moved-beside-{_name}-{_arch}")
+        def _(arch: str = _arch, form: tuple[str, str, str] = _form) -> Sample:
+            return left_behind(arch, _beside(*form), "-fno-toplevel-reorder")

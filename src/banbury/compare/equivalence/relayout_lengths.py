@@ -27,7 +27,7 @@ from banbury.compare.equivalence.machines.contract import Mask, Sides
 from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.machines.stretches import Bounds, Stretches
 from banbury.compare.equivalence.model import Range
-from banbury.compare.equivalence.relayout_fields import fields
+from banbury.compare.equivalence.relayout_fields import Apart, fields
 from banbury.compare.equivalence.relayout_functions import Functions
 from banbury.compare.equivalence.relayout_objects import Objects
 from banbury.compare.equivalence.relayout_uses import Element, Extents, constants, holders, pointers
@@ -98,7 +98,7 @@ class _Check:
         index, found = _of(self.starts, self.sizes, addresses)
         if len(found):
             self._held(words[found], index)
-            _beside(self.sides, words, (index, found), self.lengths)
+            _beside(self.sides, self.objects, words, (index, found), self.lengths)
         parts = {one.index: one for one, _, _, _ in self.made}
         for number, group in groupby(sorted(self.functions), key=lambda x: x[0]):
             self._section(parts[number], [(low, high) for _, low, high in group])
@@ -241,11 +241,14 @@ def _unknown(one: Part, where: Bounds) -> Refused:
     return Refused(one.name, why, [Range(where[0] + one.offset, where[1] + one.offset)])
 
 
-def _beside(sides: Sides, places: Ints, texts: tuple[Ints, Ints], lengths: list[set[int]]) -> None:
+def _beside(
+    sides: Sides, objects: Objects, places: Ints, texts: tuple[Ints, Ints], lengths: list[set[int]]
+) -> None:
     """Fields of data beside a word that holds a text's address. ``places``: of words that hold addresses; ``texts``:
     numbers of texts, and of the words that hold their addresses."""
     index, found = texts
     held: dict[int, set[int]] = {}
+    apart = Apart(objects.starts, objects.ends, sides.word)
     for text, place in zip(index.tolist(), places[found].tolist(), strict=True):
         part = sides.a.section_at(place)
         if part is None or part.index not in sides.raw or part.name.startswith(".got"):
@@ -253,7 +256,7 @@ def _beside(sides: Sides, places: Ints, texts: tuple[Ints, Ints], lengths: list[
         if part.index not in held:
             own = places[(places >= part.addr) & (places < part.addr + part.size)]
             held[part.index] = set((own - part.addr).tolist())
-        at = place - part.addr
-        if fields(sides.raw[part.index][0], at, sides.word, sides.big, held[part.index]) & lengths[text]:
+        at, known = place - part.addr, held[part.index] | {x - part.addr for x in apart.around(place)}
+        if fields(sides.raw[part.index][0], at, sides.word, sides.big, known) & lengths[text]:
             where = [Range(at + part.offset, at + part.offset + sides.word)]
             raise Refused(part.name, "the length of a text that changed may stand beside its address", where)
