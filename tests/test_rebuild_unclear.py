@@ -135,6 +135,15 @@ def test_a_file_that_may_not_be_changed_is_a_doubt(tmp_path: Path) -> None:
     assert "has etc/text (inode flags 16), which no file of a rebuild states" in whys(evaluation)
 
 
+@pytest.mark.parametrize(("mode", "said"), [(0o777, ["mode"]), (0o1777, []), (0o755, [])])
+def test_a_folder_that_all_may_write_is_said(tmp_path: Path, mode: int, said: list[str]) -> None:
+    """The rebuild states no modes of folders."""
+    shipped = banks(tree(folders={"etc": mode}))
+    rebuilt, _ = against(tmp_path, shipped, **{"built.tar": bare(FILES)})
+
+    assert [[c.what for c in f.changes] for f in rebuilt.files if f.changes] == [said] * bool(said)
+
+
 def test_an_archive_that_is_a_script_as_well(tmp_path: Path) -> None:
     """Its first header is for readers that know it, and a command for a shell."""
     app = {f"app/{n}.lua": b"%d" % n for n in range(3)}

@@ -110,8 +110,8 @@ class Doubts:
 
     def _lacking(self, tree: Tree) -> Iterator[str]:
         """What a tree has less of than other parts of the image, though nothing says that it should."""
-        if not tree.regular and tree.names:  # what a kernel brings with it: devices and links
-            return
+        if tree.names and not (tree.regular and self._pairing.sharing(tree)):
+            return  # what a kernel brings with it (devices and links), or nothing of any rebuild
         asked = list(self._asked(tree))
         for part, said in ((False, "has nothing of"), (True, "has only a part of")):
             found = [r for r in asked if (not r.names.isdisjoint(tree.names)) is part]
@@ -172,7 +172,8 @@ class Doubts:
     def _more(self, tree: Tree) -> Iterator[str]:
         """What a tree has beside a rebuilt file system that is whole."""
         stated = frozenset[str]().union(*(r.names for r in self._stated(tree)))
-        wholes = [r for r in self._belonging.get(tree.number, []) if r.form is Form.SYSTEM and r.names <= tree.names]
+        mine = (r for r in self._belonging.get(tree.number, []) if r.form is Form.SYSTEM and r.regular)
+        wholes = [r for r in mine if r.names <= tree.names]
         if not wholes:
             return
         base = max(wholes, key=lambda r: len(r.names))

@@ -20,6 +20,8 @@ from banbury.model.rebuild import NotCompared
 
 _NAMED: Final = 3
 
+_OTHERS, _STICKY = 0o002, 0o1000
+
 
 class Folders:
     """The folders of the shipped trees of one image against those of its rebuilds. ``both``: the rebuilds have extended
@@ -43,6 +45,14 @@ class Folders:
         out = outcome(unit, "nothing", None, self._both)
         out.changes = [Change(what=f"xattr {name}", a="none", b=value) for name, value in _rights(unit)]
         return Row(unit=unit, how="nothing", other=None, outcome=out)
+
+    def _anybodys(self, unit: Unit) -> list[Row]:
+        """A folder of which no rebuild states the mode, and in which all may replace what others have put there."""
+        if unit.node.mode < 0 or unit.node.mode & (_OTHERS | _STICKY) != _OTHERS:
+            return []
+        out = outcome(unit, "nothing", None, self._both)
+        out.changes = [Change(what="mode", a="not stated by what was handed in", b=f"{unit.node.mode & 0o7777:04o}")]
+        return [Row(unit=unit, how="nothing", other=None, outcome=out)]
 
     def _listed(self, tree: Tree, native: list[Tree]) -> tuple[list[Row], list[NotCompared]]:
         if not native or (not tree.folders and not tree.implied):
@@ -68,6 +78,7 @@ class Folders:
                     unclear.append(path)
             elif path == ROOT or not tree.alone(path) or not whole or path in implied:
                 unstated.append(path)
+                rows += self._anybodys(unit)
             else:
                 rows.append(
                     Row(unit=unit, how="nothing", other=None, outcome=outcome(unit, "nothing", None, self._both))
