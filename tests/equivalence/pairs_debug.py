@@ -47,6 +47,42 @@ def _() -> Sample:
     return Sample(raw, build.tool(raw, "x86_64", "strip", "--strip-debug"))
 
 
+@harmless("debug-dropped-early")
+def _() -> Sample:
+    """Link-time optimisation finds early debug information by symbols of its own, which go with it."""
+    raw = _debug("/build/aaaa", "-flto", "-ffat-lto-objects")
+    return Sample(raw, build.tool(raw, "x86_64", "strip", "--strip-debug"))
+
+
+def _marked(where: str, kind: str = "") -> bytes:
+    return build.tool(_debug("/build/aaaa"), "x86_64", "objcopy", "--add-symbol", f"$d.7={where}:0,{kind}local")
+
+
+@harmless("debug-dropped-marks")
+def _() -> Sample:
+    """LLVM marks data in debug information, too."""
+    return Sample(_marked(".debug_info"), build.tool(_marked(".debug_info"), "x86_64", "strip", "--strip-debug"))
+
+
+@tampered("debug-mark-of-code-dropped")
+def _() -> Sample:
+    """The mark stood in code, which is still there."""
+    return Sample(_marked(".text"), build.tool(_debug("/build/aaaa"), "x86_64", "strip", "--strip-debug"))
+
+
+@tampered("debug-mark-dropped")
+def _() -> Sample:
+    """The mark stood in debug information that is still there."""
+    return Sample(_marked(".debug_info"), _debug("/build/aaaa"))
+
+
+@tampered("debug-mark-of-function-dropped")
+def _() -> Sample:
+    """A function that stands in debug information is none of a compiler's."""
+    shipped = build.tool(_debug("/build/aaaa"), "x86_64", "strip", "--strip-debug")
+    return Sample(_marked(".debug_info", "function,"), shipped)
+
+
 @tampered("debug-added")
 def _() -> Sample:
     """The shipped file has debug information that the rebuilt one has not: nobody reads it to the last byte here."""

@@ -31,6 +31,9 @@ def covered(table: bytes, starts: list[int]) -> bool:
 
 
 _THREAD = 6  # STT_TLS, of a local symbol: what GNU objcopy makes of one without a type there
+#: STT_NOTYPE and STT_SECTION: the symbols of a section of debug information. LLVM marks data there (``$d``, ABI for the
+#: Arm 64-bit Architecture), and GCC's early debug information of link-time optimisation is found by a name of its own.
+_MARKS = (0, 3)
 _COLUMNS = ("name", "info", "other", "shndx", "value", "size")
 
 
@@ -79,7 +82,7 @@ def _listed(
     elf: OwnedElf, part: Part, moved: Callable[[int], int | None] | None, dropped: set[str] | None = None
 ) -> tuple[Counter[tuple[object, ...]], list[str]]:
     """Symbols as a multiset (values ``moved``) without those that name source files or stand for sections ``dropped``
-    in the other file, and the names of source files."""
+    in the other file or mark a place there, and the names of source files."""
     raw = elf.bytes(elf.sections[part.link])
     out: Counter[tuple[object, ...]] = Counter()
     files: list[str] = []
@@ -92,7 +95,7 @@ def _listed(
             files.append(name)
             continue
         place = elf.sections[shndx].name if 0 < shndx < len(elf.sections) else shndx
-        if dropped and place in dropped and info == 3:
+        if dropped and place in dropped and info & 15 in _MARKS:
             continue
         place = canonical(place) if isinstance(place, str) else place
         if moved is not None and isinstance(place, str) and info & 15 != 6:
@@ -109,7 +112,7 @@ def _is_thread(elf: OwnedElf, shndx: int) -> bool:
 def _dropped(pair: Pair) -> set[str]:
     """Sections of debug information that only the first file has (rule ``elf.debug-dropped``)."""
     there = {p.name for p in pair.b.sections}
-    return {p.name for p in pair.a.sections if p.name not in there and is_debug(p.name)}
+    return {p.name for p in pair.a.sections if p.name not in there and is_debug(p.name) and not p.loaded}
 
 
 def compare_symbols(pair: Pair, one: Part, other: Part, moved: Callable[[int], int | None] | None) -> None:
