@@ -98,6 +98,7 @@ _MOVES = {
     "vector": '"movq %1,%%xmm0; xor %1,%1; movq %%xmm0,%0":"=d"(r),"+S"(p)::"xmm0"',
     "or": '"xor %%eax,%%eax; or %1,%%rax; xor %1,%1; mov %%rax,%0; xor %%eax,%%eax":"=d"(r),"+S"(p)::"rax"',
     "product": '"imul $1,%1,%%rax; xor %1,%1; mov %%rax,%0; xor %%eax,%%eax":"=d"(r),"+S"(p)::"rax"',
+    "called": '"call 1f; 1: lea 8(%%rsp),%%rsp; mov %1,%0":"=r"(r):"r"(p)',
     "signed": '"movslq %k1,%0; xor %1,%1":"=d"(r),"+S"(p)',
 }
 _FIXED, _PIE = ("-fno-pie", "-no-pie"), ("-fPIE", "-pie")
@@ -151,6 +152,19 @@ _LABELS = {
         int r = limit[0] + k; goto *where;
         c: hidden++; return 9; a: hidden--; if (limit[0] > 1000) return 7; return r * 3; }""",
 }
+#: What a processor goes on behind: calls of what runs below the system, what stops for a debugger, an instruction that
+#: is none, and a call that asks for its own address.
+_BEHIND = """APART int put(char *b, int k) { int r = limit[0] + k; if (k == 55) return seen;
+    __asm__ volatile(#); if (limit[0] > 1000) return 7; return r * 3; }"""
+_PASSED = {
+    "smc-aarch64": '"smc #0" ::: "x0", "x1", "x2", "x3"',
+    "hlt-aarch64": '"hlt #0xf000" ::: "x0"',
+    "udf-aarch64": '".inst 0" ::: "x0"',
+    "own-aarch64": '"bl 1f\\n1:" ::: "x30"',
+    "own-mips": '".set push\\n.set noreorder\\nbal 1f\\nnop\\n1:\\n.set pop" ::: "$31"',
+    "own-mipsel": '".set push\\n.set noreorder\\nbal 1f\\nnop\\n1:\\n.set pop" ::: "$31"',
+}
+_LABELS |= {form: _BEHIND.replace("#", text) for form, text in _PASSED.items()}
 _DOOR = """extern const volatile int limit[] __attribute__((visibility("hidden")));
 APART void show(void) { puts("door of the north side of the house that stands alone in a wide field " VERSION);
   puts("a second text of some length"); puts("a third one of the same"); puts("and so on"); }
@@ -162,12 +176,13 @@ _LIMIT = r"""__asm__(".section .rodata,\"a\"\n.balign 8\n.globl limit\n.hidden l
 
 def _labelled(arch: str, form: str, version: str) -> bytes:
     source = _HEAD + _DOOR + _LABELS[form] + _TAIL.replace("puts(b);", "show();") + _LIMIT
+    source = source.replace("%object", "@object") if arch.startswith("mips") else source
     flags = ("-fno-toplevel-reorder", "-fno-pie", "-no-pie")
     return build.program(arch, f'-DVERSION="{version}"', *flags, source=source)
 
 
 for _arch in ("aarch64", "powerpc"):
-    for _form in _LABELS:
+    for _form in ("volatile", "kept"):
 
         @tampered(f"entered-label-{_form}-{_arch}")
         def _(arch: str = _arch, form: str = _form) -> Sample:
@@ -180,10 +195,31 @@ for _arch in ("aarch64", "powerpc"):
             return Sample(a, build.strip(changed, arch), *RECORDS)
 
 
-for _form in _LABELS:
+for _form in ("volatile", "kept"):
 
     @harmless(f"moved-entered-label-{_form}-aarch64")
     def _(form: str = _form) -> Sample:
         """The same with nothing left behind."""
         a, b = (_labelled("aarch64", form, version) for version in (SHORT, LONG))
         return Sample(a, build.strip(b, "aarch64"), *RECORDS)
+
+
+for _form in _PASSED:
+
+    @tampered(f"entered-behind-{_form}")
+    def _(form: str = _form) -> Sample:
+        """Low bits are left behind that stand behind such an instruction: the high ones were made before it."""
+        arch = form.rpartition("-")[2]
+        a, b = (_labelled(arch, form, version) for version in (SHORT, LONG))
+        (at, size), (there, _) = (build.symbol(raw, "put") for raw in (a, b))
+        words = [k for k in range(0, size, 4) if a[at + k : at + k + 4] != b[there + k : there + k + 4]]
+        assert len(words) > 1
+        changed = build.put(b, there + words[-1], a[at + words[-1] : at + words[-1] + 4])
+        return Sample(a, build.strip(changed, arch), *RECORDS)
+
+    @harmless(f"moved-entered-behind-{_form}")
+    def _(form: str = _form) -> Sample:
+        """The same with nothing left behind."""
+        arch = form.rpartition("-")[2]
+        a, b = (_labelled(arch, form, version) for version in (SHORT, LONG))
+        return Sample(a, build.strip(b, arch), *RECORDS)

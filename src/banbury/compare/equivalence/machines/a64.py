@@ -23,6 +23,7 @@ Flags = npt.NDArray[np.bool_]
 #: What a call by the procedure call standard may change: x0 to x18 and the link register (AAPCS64, 6.1.1).
 CALLER_SAVED = 0x4007FFFF
 NONE = 255
+_OWN = 0x94000001  # BL to the next instruction: it asks for its own address, and goes on
 _APART = 32  # instructions between the two moves that make one number
 
 
@@ -38,7 +39,7 @@ class Decoded:
     falls: Flags
     base: npt.NDArray[np.uint8]
     scale: npt.NDArray[np.uint8]
-    calls: Flags  # BL and BLR
+    calls: Flags  # BL and BLR, but for a BL to the next instruction
     branches: Flags  # direct, no calls
     indirect: Flags  # BR
     pages: Flags  # ADRP
@@ -99,7 +100,6 @@ def decode(w: W) -> Decoded:
     reads: W = d | n | m | a
     writes = np.zeros(len(w), np.uint32)
     falls = np.ones(len(w), bool)
-    falls[is_(w, 0xFFFF0000, 0)] = False  # UDF
     _immediate(w, d, n, m, reads, writes)
     calls, indirect = _branch(w, d, n, m, reads, writes, falls)
     _memory(w, d, n, m, a, reads, writes)
@@ -159,14 +159,15 @@ def _branch(w: W, d: W, n: W, m: W, reads: W, writes: W, falls: Flags) -> tuple[
     _put(is_(w, 0xFFFFFF1F, 0xD503211F), reads, 3 << 16)  # authentication of x17 by x16
     trap = is_(w, 0xFF000000, 0xD4000000)
     _put(trap, reads, 0)
-    falls &= ~(trap & ~is_(w, 0xFFE00003, 0xD4000001) & ~is_(w, 0xFFE00003, 0xD4000002))
+    falls &= ~is_(w, 0xFFE0001F, 0xD4200000)  # BRK
     register = is_(w, 0xFE000000, 0xD6000000)
     kind = field(w, 21, 4)
     _put(register, reads, n | np.where(kind >= 8, d, 0))
     blr = register & ((kind == 1) | (kind == 9))
     falls &= ~(register & ~blr)
-    calls = blr | is_(w, 0xFC000000, 0x94000000)
-    _put(calls, writes, 1 << 30)
+    linked = is_(w, 0xFC000000, 0x94000000)
+    _put(blr | linked, writes, 1 << 30)
+    calls = blr | (linked & (w != _OWN))
     return calls, register & ((kind == 0) | (kind == 8))
 
 

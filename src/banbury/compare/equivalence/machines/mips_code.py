@@ -211,7 +211,8 @@ def _control(f: Fields, ops: Ops, words: Words, address: int) -> tuple[Ints, Int
     target = address + 4 * here + 4 + 4 * f.imm
     region = (address + 4 * here + 4) & ~0xFFFFFFF
     target = np.where(absolute, region | ((words & 0x3FFFFFF).astype(np.int64) << 2), target)
-    calls = linked | (f.op == 3) | (register & (f.function == 9))
+    own = (linked | (f.op == 3)) & (target == address + 4 * here + 8)  # what asks for its own address
+    calls = (linked | (f.op == 3) | (register & (f.function == 9))) & ~own
     likely = (f.op >= 20) & (f.op <= 23) | (first & _in(f.rt, {2, 3, 18, 19}))
     likely |= floats & ((f.rt & 2) != 0)
     certain = (f.op == 4) & (f.rs == f.rt) | (first & (f.rt == 1) & (f.rs == 0)) | (f.op == 2)
@@ -228,9 +229,9 @@ def _control(f: Fields, ops: Ops, words: Words, address: int) -> tuple[Ints, Int
     leads = np.where(inside, (target - address) // 4, -1)
     slot = at + 1
     behind = np.where(slot + 1 < len(words), slot + 1, -1)
-    ops.next[0, slot] = np.where(certain[at] | likely[at] & ~calls[at], -1, behind)
-    ops.next[1, slot] = np.where(calls[at], -1, leads[at])
-    skips = at[likely[at] & ~calls[at]]
+    ops.next[0, slot] = np.where((certain[at] | likely[at] & ~calls[at]) & ~own[at], -1, behind)
+    ops.next[1, slot] = np.where(calls[at] | own[at], -1, leads[at])
+    skips = at[likely[at] & ~calls[at] & ~own[at]]
     ops.next[1, skips] = np.where(skips + 2 < len(words), skips + 2, -1)
     ops.call[slot] = calls[at]
     ops.callee[slot] = np.where(calls[at], leads[at], -1)

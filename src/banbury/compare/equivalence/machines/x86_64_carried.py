@@ -78,11 +78,12 @@ def steps(
     short = (opcode > 0x90) & (opcode < 0x98) | (opcode == 0x90) & (found.low > 0)  # XCHG with the first register
     reads |= np.where(short, 1 | _bit(found.low), 0)
     call = (opcode == 0xE8) | ((opcode == 0xFF) & (kind >> 1 == 1))
+    leads, callee = _targets(raw, code, opcode)
+    call &= callee != np.append(code.starts[1:], len(raw))  # to the next instruction: it asks for its own address
     kills = _bit(found.into) | np.where(_MADE[opcode], _bit(register), 0) | np.where(call, CALLER_SAVED, 0)
     leaps = (opcode == 0xFF) & (kind >> 1 == 2)
     ends = leaps | _ENDS[opcode]
     loads = wide & (second < 0) & _WORDS[opcode]
-    leads, callee = _targets(raw, code, opcode)
     return (
         reads, kills, parts, np.maximum(into, 0), ~ends, leads, leaps, code.starts,
         np.where(loads, memory, 0), np.where(loads, _bit(register), 0), call, callee,
