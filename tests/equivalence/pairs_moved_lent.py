@@ -1,5 +1,5 @@
-"""Labelled pairs in which registers go on over a call that changes next to nothing, though the conventions would let it:
-of a function of another file that inline assembly calls, and of a thread-local variable's descriptor. The rebuilt
+"""Labelled pairs in which registers go on over a call that changes next to nothing, though the conventions let it: of
+a function of another file that inline assembly calls, and of a thread-local variable's descriptor. The rebuilt
 program's own assembly with nothing but the text put in."""
 
 from __future__ import annotations
@@ -20,14 +20,12 @@ void use(const char *); extern volatile int hidden; extern long table[]; registe
 #: kernels of AArch64; a function of PowerPC's libgcc.
 _CALLS = {
     ("get", "x86_64"): """int e; register unsigned long v asm("rdx");
-        asm volatile("call __get_user_%c[size]" : "=a"(e), "=r"(v), "+r"(stack) : "0"(u), [size] "i"(4)); k = v + e;""",
+        asm volatile("call __get_user_4" : "=a"(e), "=r"(v), "+r"(stack) : "0"(u)); k = v + e;""",
     ("put", "x86_64"): """int e; register int v asm("eax") = k;
-        asm volatile("call __put_user_%c[size]" : "=c"(e), "+r"(stack) : "0"(u), "r"(v), [size] "i"(4) : "rbx"); k = e;""",
+        asm volatile("call __put_user_4" : "=c"(e), "+r"(stack) : "0"(u), "r"(v) : "rbx"); k = e;""",
     ("preempt", "x86_64"): """asm volatile("call preempt_schedule_thunk" : "+r"(stack));""",
-    (
-        "word",
-        "x86_64",
-    ): """long f; asm volatile("call *%[p]" : "=a"(f), "+r"(stack) : [p] "m"(*table) : "memory"); k = f;""",
+    ("word", "x86_64"): """long f;
+        asm volatile("call *%[p]" : "=a"(f), "+r"(stack) : [p] "m"(*table) : "memory"); k = f;""",
     ("weight", "x86_64"): """int e; asm("call __sw_hweight32" : "=a"(e), "+r"(stack) : "D"(k)); k = e;""",
     ("atomic", "aarch64"): """asm volatile("bl __ll_sc_atomic_add" ::: "x16", "x17", "x30");""",
     ("shift", "powerpc"): """asm volatile("bl __lshrdi" ::: "r3", "lr");""",
@@ -43,10 +41,8 @@ _COPIES = "__builtin_memcpy(b, p, sizeof ONE)"
 
 @cache
 def _object(arch: str, form: str, version: str, does: str, *options: str) -> bytes:
-    source = (
-        f"{_HEAD.replace('@', _STACK[arch])} int put(char *b, int k, int *u) {{ const char *p = hidden > 5 ? ONE : TWO;"
-    )
-    source += f"{_CALLS[form, arch]} {does}; return k; }}"
+    source = f"""{_HEAD.replace("@", _STACK[arch])} int put(char *b, int k, int *u) {{
+        const char *p = hidden > 5 ? ONE : TWO; {_CALLS[form, arch]} {does}; return k; }}"""
     flags = ("-ffreestanding", "-fno-asynchronous-unwind-tables", *_FLAGS[arch], *options)
     return build.program(arch, f'-DVERSION="{version}"', *flags, source=source)
 
@@ -66,7 +62,8 @@ for _form, _arch in _CALLS:
     @harmless(f"lent-object-{_form}-{_arch}")
     def _(form: str = _form, arch: str = _arch) -> Sample:
         """The text is handed on behind the call."""
-        return Sample(*(_object(arch, form, version, "use(p)", "-c") for version in (SHORT, LONG)), *RECORDS)
+        a, b = (_object(arch, form, version, "use(p)", "-c") for version in (SHORT, LONG))
+        return Sample(a, b, *RECORDS)
 
 
 _LIBRARY = """

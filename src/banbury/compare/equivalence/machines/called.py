@@ -7,8 +7,8 @@ One by a register may be of a function that the compiler knows (a long call): it
 results are in. One of another file's function, or by a word of memory that holds none of this file, may stand in inline
 assembly that says what it changes (``get_user`` of Linux, descriptors of thread-local variables): it lends (bits from
 :data:`LENT` on) all but the register that its result is in, to where branches lead, which is nothing that a compiler
-reads without writing it before. A function that is never seen to return leaves all, and so does a thunk through which one returns. A
-call within a site of the tables of exceptions may go on at its landing pad.
+reads without writing it before. A function that is never seen to return leaves all, and so does a thunk through which
+one returns. A call within a site of the tables of exceptions may go on at its landing pad.
 
 Sources: GCC manual, -fipa-ra; the calling conventions (System V ABI supplements, AAPCS64).
 """
