@@ -144,6 +144,18 @@ def test_a_folder_that_all_may_write_is_said(tmp_path: Path, mode: int, said: li
     assert [[c.what for c in f.changes] for f in rebuilt.files if f.changes] == [said] * bool(said)
 
 
+def test_files_handed_in_alone_do_not_exchange_their_names(tmp_path: Path) -> None:
+    login, shell = b"#!/bin/sh\nread p; check $p\n", b"#!/bin/sh\nexec ash\n"
+    built = {"login": login, "sh": shell}
+    honest, _ = against(tmp_path, banks(bare({"bin/login": login, "bin/sh": shell})), **built)
+    changed, _ = against(tmp_path / "2", banks(bare({"bin/login": shell, "bin/sh": login})), **built)
+    _, started = against(tmp_path / "3", banks(bare({"bin/login": login, "bin/sh": shell, "etc/S9": shell})), **built)
+
+    assert honest.verdict == "identical"
+    assert {f.path: [c.what for c in f.changes] for f in changed.files} == {"bin/login": ["name"], "bin/sh": ["name"]}
+    assert "without a place: etc/S9 is sh" in whys(started)
+
+
 def test_an_archive_that_is_a_script_as_well(tmp_path: Path) -> None:
     """Its first header is for readers that know it, and a command for a shell."""
     app = {f"app/{n}.lua": b"%d" % n for n in range(3)}

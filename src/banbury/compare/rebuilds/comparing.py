@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import cached_property
 from typing import Final
 
 from msgspec import Struct, structs
 
 from banbury.compare.equivalence.accounting import Account
+from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.equivalence.model import FileVerdict, Verdict
 from banbury.compare.equivalence.protocol import Read
 from banbury.compare.equivalence.recurse import Content, Outcome, flatten, unexplained
@@ -220,6 +222,21 @@ class _Comparer:
 
     # Files
 
+    def _named(self, row: Row) -> list[Change]:
+        """Where a file has the content of one that was handed in alone, and the name of another such."""
+        if row.how != "content" or row.other is None or not row.other.piece or row.unit.piece:
+            return []
+        name = row.unit.path.rpartition("/")[2]
+        other = self._alone.get(name, row.unit.node.sha256)
+        return [Change(what="name", a=row.other.node.name, b=name)] if other != row.unit.node.sha256 else []
+
+    @cached_property
+    def _alone(self) -> dict[str, str]:
+        """The contents of what was handed in alone, without a place, by name."""
+        listed = zip(self._release.artefacts, self._roots, strict=True)
+        alone = (r for a, r in listed if a.role is ArtefactRole.REBUILD and not a.place and not a.tree)
+        return {root.name.rpartition("/")[2]: root.sha256 for root in alone}
+
     def _rows(self, image: int, units: list[Unit], counterparts: Counterparts, pairing: Pairing) -> Iterator[Row]:
         """A row for each unit, in order, with contents compared in batches."""
         rows: list[Row] = []
@@ -243,6 +260,7 @@ class _Comparer:
                 artefact=artefact,
                 builder=builder,
             )
+            row.outcome.changes += self._named(row)
             rows.append(row)
             if row.outcome.content is None and other is not None and other.node.sha256 and unit.node.sha256:
                 waiting.setdefault(self._release.artefacts[artefact].record, (artefact, []))[1].append(row)

@@ -41,6 +41,11 @@ def uncompared(
         named = ", ".join(row.unit.path for row in found[:_NAMED])
         why = f"{len(found)} programs whose code could not be measured, and is not in the share of it: {named}"
         yield NotCompared(node=found[0].unit.node.id, why=why)
+    renamed = [row for row in rows if _elsewhere(row)]
+    if renamed:
+        shown = ", ".join(f"{r.unit.path} is {r.other.node.name}" for r in renamed[:_NAMED] if r.other)
+        more = f" and {len(renamed) - _NAMED} more" if len(renamed) > _NAMED else ""
+        yield NotCompared(node=root.id, why=f"the names of files that were handed in without a place: {shown}{more}")
     for row in rows:
         if row.how == "nothing":
             folder = row.unit.node.kind is Kind.DIR
@@ -50,3 +55,9 @@ def uncompared(
             yield NotCompared(node=row.unit.node.id, why=why, length=max(row.unit.node.size, 0))
         elif compared(row) and not row.unit.node.complete:
             yield NotCompared(node=row.unit.node.id, why="its content could not be decoded to its end")
+
+
+def _elsewhere(row: Row) -> bool:
+    """Whether a file has the content of one that was handed in alone under another name."""
+    alone = row.how == "content" and row.other is not None and row.other.piece and not row.unit.piece
+    return alone and row.other is not None and row.unit.path.rpartition("/")[2] != row.other.node.name
