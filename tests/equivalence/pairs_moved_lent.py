@@ -87,3 +87,38 @@ def _() -> Sample:
     link = ("-shared", "-Wl,-z,now", "-Wl,-z,norelro", "-x", "assembler")
     a, b = (build.program("x86_64", *link, source=text) for text in (first, first.replace(SHORT, LONG)))
     return Sample(a, build.strip(b), *RECORDS)
+
+
+_LOCAL = r"""
+extern const int limit[]; extern const char door[]; __thread int local = 5;
+#define SHOWN __attribute__((noinline, noipa, visibility("default")))
+SHOWN const char *named(void) { return door; } const void *volatile held[2] = {door, limit};
+SHOWN int put(int n) {
+  int r = ((const volatile int *)limit)[0] + n; if (n == 55) return 1;
+  local += r; if (((const volatile int *)limit)[0] > 1000) return 7; return local * 0; }
+__asm__(".section .rodata,\"a\"\n.globl door\n.hidden door\n.type door,%object\n"
+"door: .asciz \"door of the north side of the house that stands alone " VERSION "\"\n.size door,.-door\n"
+".balign 8\n.globl limit\n.hidden limit\n.type limit,%object\n"
+"limit: .long 309,2000,3000,4,5,6\n.size limit,24\n.text\n");
+"""
+
+
+def _local(version: str) -> bytes:
+    """A library that keeps a page's address over the call of a thread-local variable's descriptor."""
+    flags = ("-Os", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-z,now", "-Wl,-z,norelro")
+    return build.program("aarch64", f'-DVERSION="{version}"', *flags, source=_LOCAL)
+
+
+@harmless("moved-lent-page-aarch64")
+def _() -> Sample:
+    return Sample(_local(SHORT), build.strip(_local(LONG), "aarch64"), *RECORDS)
+
+
+@tampered("lent-page-aarch64")
+def _() -> Sample:
+    """The low bits behind the call are left behind."""
+    a, b = _local(SHORT), _local(LONG)
+    (at, size), (there, _) = (build.symbol(raw, "put") for raw in (a, b))
+    changed = [k for k in range(0, size, 4) if a[at + k : at + k + 4] != b[there + k : there + k + 4]]
+    t = build.put(b, there + changed[-1], a[at + changed[-1] : at + changed[-1] + 4])
+    return Sample(a, build.strip(t, "aarch64"), *RECORDS)

@@ -25,6 +25,7 @@ from banbury.compare.equivalence.elf_map import SHF_WRITE, SHT_NOBITS, Part
 from banbury.compare.equivalence.machines import a64, returned
 from banbury.compare.equivalence.machines.a64_frame import Frame, frame_of
 from banbury.compare.equivalence.machines.a64_labels import Labels
+from banbury.compare.equivalence.machines.a64_linkage import CHANGED, descriptor_calls, descriptors, stubs
 from banbury.compare.equivalence.machines.a64_strides import Made, strides
 from banbury.compare.equivalence.machines.a64_switch import Switches
 from banbury.compare.equivalence.machines.calls import ALL, Paths, kept, never_slots
@@ -77,7 +78,7 @@ class AArch64(Machine):
             raise Refused(one.name, "code that is not made of whole instructions")
         code = _Section(self.sides, one, other, self.stubs)
         if one.name.startswith(".plt"):
-            self.stubs |= code.stubs_of(self.never)
+            self.stubs |= stubs(code.words, one.addr, self.never)
         self.fixed_pages += [(one.name, page) for page in code.fixed_pages]
         self.made.append((one, code.made))
         self.unread |= code.unread
@@ -170,17 +171,6 @@ class _Section:
         high = self.words[np.minimum(places + 1, len(self.words) - 1)].astype(np.int64)
         return np.concatenate((low.astype(np.uint32).astype(np.int32).astype(np.int64), low | high << 32))
 
-    def stubs_of(self, slots: set[int]) -> set[int]:
-        """The addresses of the stubs of a linkage table that load one of ``slots``: where each begins (a landing pad
-        before it counts)."""
-        out = set[int]()
-        at = np.flatnonzero(self.all.pages[:-1] & a64.is_(self.words[1:], 0xFFC003FF, 0xF9400211))
-        targets = self._page(self.words, at, self.one) + (a64.field(self.words[at + 1], 10, 12).astype(np.int64) << 3)
-        for index, slot in zip(at.tolist(), targets.tolist(), strict=True):
-            if slot in slots:
-                out |= {self.one.addr + 4 * index, self.one.addr + 4 * index - 4}
-        return out
-
     # References of several
 
     def _pages(self) -> None:
@@ -267,7 +257,7 @@ class _Section:
         some = self.words[found.users] != self.words_b[found.users]
         at = self.moved = found.users[some]
         unknown = np.append(self.functions if self.described else self.starts, False)
-        writes = np.where(self.all.calls, a64.CALLER_SAVED, self.writes).astype(np.uint32)
+        writes = np.where(self.all.calls & ~self.local, a64.CALLER_SAVED, self.writes).astype(np.uint32)
         graph = replace(self.graph, writes=writes)
         bad = unproved(graph, at, self.all.base[at].astype(np.int64), found.labels[some], defines, unknown)
         if len(bad):
@@ -325,6 +315,11 @@ class _Section:
         return np.where(good & self.all.calls, to, -1)
 
     @cached_property
+    def local(self) -> Mask:
+        """Calls of the descriptors of thread-local variables."""
+        return descriptor_calls(self.words, self.one.addr, descriptors(self.sides.a.elf))
+
+    @cached_property
     def never(self) -> Mask:
         """Calls and branches to functions of libraries that do not return."""
         out = np.zeros(len(self.words), bool)
@@ -341,6 +336,7 @@ class _Section:
         _, good = self.inside
         external = self.all.calls & (self.called < 0)
         passing = np.where(self.elsewhere, everything, np.uint32(~a64.CALLER_SAVED & ALL))
+        passing = np.where(self.local, np.uint32(~CHANGED & ALL), passing)
         leaves = self.all.branches & ~good
         ends = np.where(a64.is_(self.words, 0xFE000000, 0xD6000000) & ~self.all.falls, everything, 0).astype(np.uint32)
         ends = np.where(leaves & ~self.never, passing, ends).astype(np.uint32)
@@ -361,7 +357,9 @@ class _Section:
     @cached_property
     def writes(self) -> a64.W:
         """What each instruction certainly writes; a call what its function never leaves as it was."""
-        unknown = np.where(self.elsewhere, np.uint32(ALL), np.uint32(0))
+        unknown = np.where(
+            self.elsewhere, np.uint32(ALL), np.where(self.local, np.uint32(~CHANGED & ALL), np.uint32(0))
+        )
         callee = np.where(self.called >= 0, self.kept[np.maximum(self.called, 0)], unknown)
         calls = ~callee & np.uint32(a64.CALLER_SAVED) | np.uint32(1 << 30)
         return np.where(self.all.calls, calls, self.all.writes).astype(np.uint32)
