@@ -97,6 +97,18 @@ def _() -> Sample:
     return _update(tar.write, "SHA256SUMS", lambda digest: digest.hex().upper())
 
 
+@tampered("tar-stale-detached-signature")
+def _() -> Sample:
+    signed = {"rootfs.gz.sig": Node(data=bytes(range(64)))}
+    return pair(tar.write({**signed, "rootfs.gz": Node(data=_packed(time))}) for time in (1, 2))
+
+
+@harmless("tar-signature-of-another")
+def _() -> Sample:
+    signed = {"kernel.sig": Node(data=bytes(range(64))), "kernel": Node(data=TEXT)}
+    return pair(tar.write({**signed, "rootfs.gz": Node(data=_packed(time))}) for time in (1, 2))
+
+
 @harmless("tar-sums-of-others")
 def _() -> Sample:
     return _update(tar.write, "SHA256SUMS", lambda digest: digest[::-1].hex())

@@ -176,7 +176,7 @@ def compare_trees(
     for rule, (ours, theirs) in freed.items():
         work.account.explain(rule, ours, theirs)
     for listing, name in listed.stale():
-        why = f"the same on both sides, and states a digest of {clean_name(name)[0]}, which differs"
+        why = f"the same on both sides, and vouches for {clean_name(name)[0]}, which differs"
         work.account.refuse(clean_name(listing)[0], why)
 
 

@@ -27,6 +27,8 @@ _LISTS: Final = re.compile(
     rb"|[^/]*(?:md5|sha-?\d+)[^/]*|[^/]*\.(?:sum|hash|mf|json|xml|raucm))$",
     re.IGNORECASE,
 )
+#: Signatures in files of their own: of the file whose name they have, or (debsigs) of the package that they lie in.
+_DETACHED: Final = re.compile(rb"(.+)\.(?:sig|sign|asc|gpg|p7s|cms|minisig|sha256sig)|(?:.*/)?_gpg\w+", re.IGNORECASE)
 _WRITTEN: Final = re.compile(rb"[0-9a-z+/_-]{22,128}")
 _LARGEST: Final = 1 << 20  # bytes of a list
 _WORK: Final = 1 << 30  # bytes that are counted
@@ -58,6 +60,7 @@ class Listed:
         self._read = read
         self._differ: list[tuple[bytes, tuple[Place | None, Place | None]]] = []
         self._lists: list[tuple[bytes, Place]] = []
+        self._signatures: list[tuple[bytes, bytes | None]] = []  # with what each is of, where its name says that
 
     def add(self, name: bytes, places: tuple[Place | None, Place | None], *, equal: bool) -> None:
         """Enter a member of both sides."""
@@ -65,6 +68,8 @@ class Listed:
             self._differ.append((name, places))
         elif places[0] and places[0].length <= _LARGEST and _LISTS.search(name):
             self._lists.append((name, places[0]))
+        if equal and (of := _DETACHED.fullmatch(name)):
+            self._signatures.append((name, of[1]))
 
     def _stated(self, place: Place) -> set[bytes]:
         """What may be digests in a list; lines of a manifest of Java go on behind a blank."""
@@ -72,7 +77,12 @@ class Listed:
         return set(_WRITTEN.findall(re.sub(rb"\r?\n ", b"", text)))
 
     def stale(self) -> Iterator[tuple[bytes, bytes]]:
-        """The lists that state a digest of a file that differs, each with the first such file."""
+        """The lists that state a digest of a file that differs, and the signatures of one, each with the first such
+        file."""
+        differ = [name for name, _ in self._differ]
+        for name, of in self._signatures if differ else []:
+            if of is None or of in differ:
+                yield name, of or differ[0]
         left = _WORK
         stated = {name: self._stated(place) for name, place in self._lists}
         if not any(stated.values()):
