@@ -1,5 +1,5 @@
 """Labelled pairs of programs that keep parts of addresses on the stack: far from the stack pointer, and by the frame
-pointer."""
+pointer; and in registers, over a call that leaves them alone."""
 
 from __future__ import annotations
 
@@ -76,3 +76,40 @@ for _arch in _CLOBBERED:
                 """The same with nothing left behind."""
                 a, b, _ = _changed(arch, form, kind)
                 return Sample(a, build.strip(b, arch), *RECORDS)
+
+
+_DESCRIBED = """
+extern const char door[] __attribute__((visibility("hidden")));
+extern const volatile int limit[] __attribute__((visibility("hidden")));
+__thread int own = 5; const void *volatile held[2] = {door, (const void *)limit};
+const char *named(void) { return door; }
+__attribute__((noinline, noipa)) int put(int n) {
+  int r = limit[0] + n; if (n == 55) return 1;
+  own += r; if (limit[0] > 1000) return 7; return own * 0; }
+"""
+
+
+def _library(version: str) -> bytes:
+    text = _DESCRIBED + _SOURCE[_SOURCE.index("__asm__(") :].replace("@object", "%object")
+    return build.program("aarch64", f'-DVERSION="{version}"', "-Os", "-fPIC", "-shared", "-Wl,-z,now", source=text)
+
+
+def _libraries() -> tuple[bytes, bytes, list[tuple[int, int]]]:
+    a, b = _library(SHORT), _library(LONG)
+    (at, size), (there, _) = (build.symbol(raw, "put") for raw in (a, b))
+    places = [(at + k, there + k) for k in range(0, size, 4)]
+    return a, b, [(x, y) for x, y in places if a[x : x + 4] != b[y : y + 4]]
+
+
+@tampered("moved-kept-descriptor-aarch64")
+def _() -> Sample:
+    """Low bits are left behind that stand behind a call by which a thread-local variable is found."""
+    a, b, places = _libraries()
+    x, y = places[-1]
+    return Sample(a, build.strip(build.put(b, y, a[x : x + 4]), "aarch64"), *RECORDS)
+
+
+@harmless("moved-kept-descriptor-aarch64")
+def _() -> Sample:
+    a, b, _ = _libraries()
+    return Sample(a, build.strip(b, "aarch64"), *RECORDS)

@@ -39,7 +39,7 @@ from banbury.compare.equivalence.relayout_map import AddressMap
 from banbury.compare.equivalence.relayout_tables import jump_tables
 
 _PAGE = 4096
-_FUNCTION = 2  # a symbol's kind
+_FUNCTION, _DESCRIPTOR = 2, 1031  # a symbol's kind; R_AARCH64_TLSDESC
 _ROUNDS = 8  # of labels whose addresses are made behind labels
 _SOON = 24  # instructions behind an addition within which a copy of fixed length begins
 
@@ -141,7 +141,7 @@ class _Section:
         self.sides, self.one, self.other, self.stubs = sides, one, other, stubs
         raw, raw_b = sides.raw[one.index]
         self.words, self.words_b = (np.frombuffer(r.tobytes(), "<u4").astype(np.uint32) for r in (raw, raw_b))
-        self.all = a64.decode(self.words)
+        self.all = a64.decode(self.words, described=sides.relocates(_DESCRIPTOR))
         self.here = np.arange(len(self.words)) * 4
         self.bits = a64.relative_bits(self.words)
         self.fixed_pages: list[int] = []
