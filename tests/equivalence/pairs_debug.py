@@ -6,6 +6,7 @@ import struct
 
 from tests.equivalence import build
 from tests.equivalence.pairs import Sample, harmless, roots, tampered
+from tests.equivalence.pairs_moved import LONG, RECORDS, SHORT
 
 #: Where the two sides were built: roots of other lengths.
 _ROOTS = "/build/aaaa", "/srv/vendor/release/work"
@@ -213,6 +214,66 @@ def _() -> Sample:
     at = raw.index(b"\5\0") + 1  # a definition before line 1
     grown = _updated(shipped, ".debug_macro", raw[:at] + b"\x80\0" + raw[at + 1 :])
     return Sample(_debug(_ROOTS[0], "-gdwarf-4", "-g3"), grown, *roots(*_ROOTS))
+
+
+# --- lists of locations where the layout moved -----------------------------------------------------------------------
+
+_INLINED = r"""
+static inline int folded(int a, int b) {
+  int c = a + b, d = c * 3, e = d ^ a, f = e + 7, g = f - b, h = g, i = h, j = i, k = j, l = k, m = l + 1;
+  return c + d + e + f + g + m;
+}
+__attribute__((noinline)) int spread(int x, int y) {
+  int s = 0;
+  for (int n = 0; n < y; n++) { s += folded(x, n); if (s & 8) s += folded(s, counter); else s ^= folded(y, s); }
+  return s;
+}
+"""
+
+
+def _viewed(version: str) -> bytes:
+    """A program of MIPS whose lists of locations have views, which are no entries of lists. (Two symbols of its linker
+    that stand in no section are left out.)"""
+    flags = "-rdynamic", "-fno-ipa-icf", "-g", "-gno-record-gcc-switches", f"-fdebug-prefix-map={build.folder()}=/b"
+    raw = build.program("mips", f'-DVERSION="{version}"', *flags, source=build.SOURCE + _INLINED)
+    return build.tool(raw, "mips", "objcopy", "-N", "_gp", "-N", "_GLOBAL_OFFSET_TABLE_")
+
+
+def _listed() -> int:
+    """Where a list of locations of the shipped program begins, with a base and two distances from it."""
+    raw = _viewed(LONG)
+    info = build.elf(raw).get_dwarf_info()
+    for unit in info.iter_CUs():
+        for die in unit.iter_DIEs():
+            found = die.attributes.get("DW_AT_location")
+            if found is not None and found.form == "DW_FORM_sec_offset":
+                at = build.place(raw, ".debug_loclists")[0] + found.value
+                if raw[at] == 6 and raw[at + 5] == 4:
+                    return at
+    raise AssertionError("no such list")
+
+
+@harmless("debug-views-moved")
+def _() -> Sample:
+    return Sample(_viewed(SHORT), _viewed(LONG), *RECORDS)
+
+
+@tampered("debug-views-moved-entry")
+def _() -> Sample:
+    """An entry of a list of locations holds for other code."""
+    return Sample(_viewed(SHORT), build.flip(_viewed(LONG), _listed() + 6), *RECORDS)
+
+
+@tampered("debug-views-moved-base")
+def _() -> Sample:
+    """The base of a list is the address of other code."""
+    return Sample(_viewed(SHORT), build.flip(_viewed(LONG), _listed() + 4, 8), *RECORDS)
+
+
+@tampered("debug-views-moved-view")
+def _() -> Sample:
+    """A view, which stands before the list."""
+    return Sample(_viewed(SHORT), build.flip(_viewed(LONG), _listed() - 1), *RECORDS)
 
 
 # --- objects ---------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from banbury.compare.equivalence.dwarf.shape import (
     I64,
     LINE_STRING,
     LINES,
+    LIST,
     LOCAL,
     NAMES,
     STRING,
@@ -190,12 +191,14 @@ class _Comparison:
             ".debug_gnu_pubnames": tables.gnu_names,
             ".debug_gnu_pubtypes": tables.gnu_names,
         }
-        for name, section in self.sections.items():
+        for name, section in sorted(self.sections.items(), key=lambda item: item[0] != ".debug_info"):
             if name not in _STRINGS:
                 walk = by_name.get(section.kind, tables.plain)
                 if section.equal and section.kind in (".debug_loclists", ".debug_frame"):
                     walk = tables.plain
                 section.walks = walked(name, walk, section.a.raw, section.b.raw)
+            if name == ".debug_info" and section.walks:
+                tables.located = section.walks[0].value[section.walks[0].kind == LIST]
         info = self.sections.get(".debug_info")
         names: set[str] = set()
         for section in self.sections.values():
@@ -218,6 +221,9 @@ class _Comparison:
             rows = one.kind == kind
             if rows.any():
                 self._lead_alike(section, kind, (one.value[rows], other.value[rows]), target, units=units)
+        rows = one.kind == LIST
+        if not np.array_equal(one.value[rows], other.value[rows]):
+            raise Refused(section.name, "a list of locations stands elsewhere")
         rows = one.kind == ADDRESS
         self._addresses(section, one.value[rows], other.value[rows])
 

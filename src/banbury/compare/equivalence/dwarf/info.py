@@ -19,6 +19,7 @@ from banbury.compare.equivalence.dwarf.shape import (
     I64,
     LINE_STRING,
     LINES,
+    LIST,
     LOCAL,
     STRING,
     TEXT,
@@ -30,6 +31,8 @@ from banbury.compare.equivalence.dwarf.shape import (
 MOST_ENTRIES: Final = 12_000_000
 _LEB, _TEXT, _BLOCK1, _BLOCK2, _BLOCK4, _BLOCK, _EXPRESSION = range(7)
 _STMT_LIST: Final = 0x10
+#: Attributes whose value may be a list of locations (DWARF 5, table 7.5, class loclist).
+_LOCATED: Final = frozenset((0x02, 0x19, 0x2A, 0x38, 0x40, 0x46, 0x48, 0x4A, 0x4D))
 #: Forms of a size of their own, in bytes, whose bytes are compared as they stand.
 _PLAIN: Final = {0x0B: 1, 0x05: 2, 0x06: 4, 0x07: 8, 0x1E: 16, 0x0C: 1, 0x19: 0, 0x21: 0, 0x20: 8,
                  0x25: 1, 0x26: 2, 0x27: 3, 0x28: 4, 0x29: 1, 0x2A: 2, 0x2B: 3, 0x2C: 4, 0x1C: 4, 0x24: 8}  # fmt: skip
@@ -48,6 +51,7 @@ class Head(Struct, frozen=True):
     version: int
     offset: int
     address: int
+    lists: bool = False  # whether lists of locations are to be found
 
 
 def abbreviations(raw: bytes, at: int, head: Head) -> tuple[dict[int, tuple[Stretch, ...]], int]:
@@ -100,6 +104,8 @@ def _fixed(name: int, form: int, head: Head) -> tuple[int, int]:
         return ENTRY, head.address if head.version == 2 else head.offset
     if form in _LOCALS:
         return LOCAL, _LOCALS[form]
+    if head.lists and head.version == 5 and form == 0x17 and name in _LOCATED:
+        return LIST, head.offset
     lines = name == _STMT_LIST and (form == 0x17 or (form in (0x06, 0x07) and head.version < 4))
     size = head.offset if form in (0x17, 0x1D, 0x1F20, 0x1F21) else _PLAIN.get(form, -1)
     if size >= 0:
@@ -120,7 +126,8 @@ def _enter(walk: Walk, begin: int, bases: list[int], fields: tuple[tuple[int, in
 
 
 class InfoWalker:
-    """Walks one side's section. ``moved``: whether addresses in expressions are to be found too."""
+    """Walks one side's section. ``moved``: whether addresses in expressions, and lists of locations, are to be found
+    too."""
 
     def __init__(self, abbrev: bytes, order: str, *, types: bool, moved: bool) -> None:
         self.abbrev, self.order, self.types, self.moved = abbrev, order, types, moved
@@ -162,7 +169,7 @@ class InfoWalker:
         elif kind in (2, 6):
             walk.add(at + 8, offset, LOCAL, begin)
             at += 8 + offset
-        head = Head(version, offset, address)
+        head = Head(version, offset, address, self.moved)
         self._address = address
         plans = self._tables.get((table, head))
         if plans is None:

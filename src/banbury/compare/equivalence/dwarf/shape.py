@@ -19,8 +19,9 @@ from banbury.compare.equivalence.accounting import Refused
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 
-#: Kinds of fields. LENGTH is derived (its walk has checked it); UNIT and ENTRY lead into .debug_info.
-LENGTH, STRING, LINE_STRING, TEXT, ADDRESS, ENTRY, LOCAL, LINES = range(8)
+#: Kinds of fields. LENGTH is derived (its walk has checked it); UNIT and ENTRY lead into .debug_info; LIST is the place
+#: of a list of locations, the same in both files.
+LENGTH, STRING, LINE_STRING, TEXT, ADDRESS, ENTRY, LOCAL, LINES, LIST = range(9)
 NAMES: Final = (
     "length",
     "string",
@@ -30,6 +31,7 @@ NAMES: Final = (
     "reference",
     "reference",
     "line program",
+    "list of locations",
 )
 _SIZES: Final = (1, 2, 3, 4, 8, 16)
 

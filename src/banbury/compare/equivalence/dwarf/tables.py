@@ -13,6 +13,7 @@ from banbury.compare.equivalence.dwarf.reader import after_leb, number, text_end
 from banbury.compare.equivalence.dwarf.shape import (
     ADDRESS,
     ENTRY,
+    I64,
     LINES,
     STRING,
     TEXT,
@@ -23,10 +24,11 @@ from banbury.compare.equivalence.dwarf.shape import (
 
 class Tables:
     """Walkers of one side's tables. ``order``: byte order; ``width``: size of an address; ``moved``: whether addresses
-    are to be found."""
+    are to be found. ``located``: where .debug_info says that lists of locations begin."""
 
     def __init__(self, order: str, width: int, *, moved: bool) -> None:
         self.order, self.width, self.moved = order, width, moved
+        self.located: I64 = np.zeros(0, np.int64)
 
     def plain(self, raw: bytes) -> Walk:
         """A section whose bytes are compared as they stand."""
@@ -164,15 +166,8 @@ class Tables:
 
     def lists(self, raw: bytes) -> Walk:
         """.debug_rnglists: the operands of each entry."""
-        return self._lists(raw, {1: "u", 2: "uu", 3: "uu", 4: "uu", 5: "a", 6: "aa", 7: "au"}, frozenset())
-
-    def locations(self, raw: bytes) -> Walk:
-        """.debug_loclists, with GCC's pairs of views."""
-        forms = {1: "u", 2: "uu", 3: "uu", 4: "uu", 5: "", 6: "a", 7: "aa", 8: "au", 9: "uu"}
-        return self._lists(raw, forms, frozenset((2, 3, 4, 5, 7, 8)))
-
-    def _lists(self, raw: bytes, forms: dict[int, str], located: frozenset[int]) -> Walk:
         walk = Walk(raw, self.order)
+        forms = {1: "u", 2: "uu", 3: "uu", 4: "uu", 5: "a", 6: "aa", 7: "au"}
         at = 0
         while at < len(raw) and self.moved:
             at, end, offset = unit(walk, at)
@@ -180,9 +175,36 @@ class Tables:
             count = number(raw, at + 4, 4, self.order)
             at += 8 + count * offset
             while at < end:
-                at = self._entry(walk, at, width, forms, located)
+                at = self._entry(walk, at, width, forms, frozenset())
             if at != end or width not in (4, 8):
                 raise Malformed("a list runs out of its unit", at)
+        return walk.done()
+
+    def locations(self, raw: bytes) -> Walk:
+        """.debug_loclists: the operands of each entry of the lists that .debug_info or the unit's own table of offsets
+        lead to. What stands between lists is compared as it stands: before one of its own GCC puts a pair of numbers
+        (views) for each entry, to which DW_AT_GNU_locviews leads."""
+        walk = Walk(raw, self.order)
+        forms = {1: "u", 2: "uu", 3: "uu", 4: "uu", 5: "", 6: "a", 7: "aa", 8: "au", 9: "uu"}
+        known = np.unique(self.located)
+        at = 0
+        while at < len(raw) and self.moved:
+            at, end, offset = unit(walk, at)
+            width = raw[at + 2]
+            base = at + 8
+            at = base + number(raw, at + 4, 4, self.order) * offset
+            own = [base + number(raw, place, offset, self.order) for place in range(base, min(at, end), offset)]
+            first, last = np.searchsorted(known, (at, end)).tolist()
+            for start in sorted({*own, *known[first:last].tolist()}):
+                if start < at or width not in (4, 8):
+                    raise Malformed("two lists overlap, or addresses are of another size", at)
+                at = start
+                while at < end and raw[at]:
+                    at = self._entry(walk, at, width, forms, frozenset((2, 3, 4, 5, 7, 8)))
+                at += 1
+                if at > end:
+                    raise Malformed("a list runs out of its unit", at)
+            at = end
         return walk.done()
 
     def _entry(self, walk: Walk, at: int, width: int, forms: dict[int, str], located: frozenset[int]) -> int:
