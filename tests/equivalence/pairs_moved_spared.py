@@ -4,13 +4,16 @@ tampered pairs beside it that a careless version of the same would accept."""
 from __future__ import annotations
 
 import struct
+from functools import cache
 
+from tests.equivalence import build, pairs_moved_arm
 from tests.equivalence.pairs import Sample, harmless, tampered
 from tests.equivalence.pairs_moved_eased import ARCHES, EIGHT, honest, unaligned
 from tests.equivalence.pairs_moved_objects import SHORT, left_behind
 
 # --- x86-64: how much of its alignment a constant needs ---------------------------------------------------------------
 
+LONGER = pairs_moved_arm.LONG
 _BY = {n: EIGHT[: len(SHORT) + n] for n in (2, 4, 8)}  # a version that is longer by so many characters
 #: Instructions that have one number in memory, and no vector, with its bytes.
 SCALAR = {
@@ -116,3 +119,79 @@ for _arch in ARCHES:
         @tampered(f"moved-beside-{_name}-{_arch}")
         def _(arch: str = _arch, form: tuple[str, str, str] = _form) -> Sample:
             return left_behind(arch, _beside(*form), "-fno-toplevel-reorder")
+
+
+# --- 32-bit Arm: which instruction set stands at a label --------------------------------------------------------------
+
+#: Labels of T32 code that a table of the function names, by even addresses.
+LABELS = r"""
+#include <stdio.h>
+__attribute__((noinline)) int walk(const unsigned char *p, int n) {
+  static const void *const next[] = {&&one, &&two, &&three, &&four};
+  goto *next[*p++ & 3];
+one: n += puts("the first of all that is walked"); goto *next[*p++ & 3];
+two: n -= printf("a gadget of " VERSION " at %d", n); goto *next[*p++ & 3];
+three: n ^= puts("the third of them, and the last of those"); goto *next[*p++ & 3];
+four: return n;
+}
+int main(int c, char **v) { return walk((const unsigned char *)v[c - 1], c); }
+"""
+
+
+#: Functions that nothing calls: of A32, with a constant, and of T32, which begins like one of A32.
+UNCALLED = """
+asm(".arm\\n.type first, %function\\nfirst: ldr r0, 1f\\nadd r0, r0, r0\\nbx lr\\n1: .word 0xe1a0f00e");
+asm(".thumb\\n.type second, %function\\nsecond: .rept 4\\nnop\\nb .+2\\n.endr\\nmovs r0, #7\\nbx lr");
+asm(".size second, .-second");
+"""
+
+
+@cache
+def _labelled(version: str, *flags: str, source: str = LABELS) -> bytes:
+    return build.program("arm", f'-DVERSION="{version}"', "-mthumb", *flags, source=source)
+
+
+def _uncalled() -> tuple[bytes, bytes]:
+    source = UNCALLED + pairs_moved_arm.HARD
+    return _labelled(LONGER, source=source), _labelled(SHORT, source=source)
+
+
+@harmless("moved-uncalled-arm")
+def _() -> Sample:
+    return pairs_moved_arm.sample("arm", *_uncalled())
+
+
+@tampered("moved-uncalled-arm-code")
+def _() -> Sample:
+    new, old = _uncalled()
+    return pairs_moved_arm.sample("arm", build.flip(new, build.symbol(new, "second")[0] + 15), old)
+
+
+for _level in ("-O1", "-O2"):
+
+    @harmless(f"moved-labels-arm{_level.lower()}")
+    def _(level: str = _level) -> Sample:
+        return pairs_moved_arm.sample("arm", _labelled(LONGER, level), _labelled(SHORT, level))
+
+    @tampered(f"moved-labels-arm{_level.lower()}-swapped")
+    def _(level: str = _level) -> Sample:
+        """Two entries of the table change places."""
+        new, old = (_labelled(version, level) for version in (LONGER, SHORT))
+        at = build.place(new, ".data.rel.ro")[0]
+        new = build.put(new, at, new[at + 4 : at + 8] + new[at : at + 4])
+        return pairs_moved_arm.sample("arm", new, old)
+
+    @tampered(f"moved-labels-arm{_level.lower()}-left-behind")
+    def _(level: str = _level) -> Sample:
+        """A literal of what only the table leads to keeps its old distance."""
+        new, old = (_labelled(version, level) for version in (LONGER, SHORT))
+        return pairs_moved_arm.sample(
+            "arm", pairs_moved_arm.put(new, *pairs_moved_arm.within(new, old, "walk")[-1]), old
+        )
+
+    @tampered(f"moved-labels-arm{_level.lower()}-code")
+    def _(level: str = _level) -> Sample:
+        """An instruction there."""
+        new, old = (_labelled(version, level) for version in (LONGER, SHORT))
+        at = new.index(bytes.fromhex("7844"), build.symbol(new, "walk")[0])  # add r0, pc
+        return pairs_moved_arm.sample("arm", build.flip(new, at), old)

@@ -158,6 +158,7 @@ class _Section:
         self.fixed = sides.image is not None
         self.body = Body(one, self.raw, fixed=self.fixed)
         self.other_body = Body(other, self.raw_b, fixed=self.fixed)
+        self.marks = arm_roots.Marks(sides.a, self.body)
         al = self.body.all
         self.body.close(np.flatnonzero(al.calls & (al.target != -1) & np.isin(al.target + one.addr, never)))
         self.body.throw([(start - one.addr, stop - one.addr, pad - one.addr) for start, stop, pad in sides.pads])
@@ -218,14 +219,15 @@ class _Section:
             if where == INDEX:
                 guesses.append(inside)
             elif where != PADS:  # pads are of the calls' instruction set
-                roots.append(self.body.node(inside & ~1, inside & 1 == 1))
+                roots.append(self.body.node(inside & ~1, self.marks.thumb(inside)))
         known = arm_roots.described(self.sides.a, self.body) if self.fixed else np.zeros(0, np.int64)
         self.described = bool(len(known))
         roots.append(known)
         return distinct(np.concatenate(roots)), distinct(np.concatenate(guesses))
 
     def _guess(self, places: Ints) -> Ints:
-        return arm_roots.guessed(self.body, self.nodes, places, self.sides.a.header.entry & 1 == 1)
+        entry = self.sides.a.header.entry & 1 == 1
+        return arm_roots.guessed(self.body, self.nodes, places, entry, self.marks)
 
     # Literals and the program counter
 

@@ -1,11 +1,12 @@
 """Where functions of 32-bit Arm code may begin that no table of the file says: nothing rests on that but how much of
 the code is understood, for whatever is reached is held to the same.
 
-Source: ELF for the Arm Architecture (AAELF32) 4.5 (the low bit of a function's address).
+Source: ELF for the Arm Architecture (AAELF32) 4.5 (the low bit of a function's address), 4.5.5 (mapping symbols).
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,9 @@ from banbury.compare.equivalence.machines import arm_absolute
 from banbury.compare.equivalence.machines.arm_code import Body, Flags
 
 _FUNCTION: Final = 2  # STT_FUNC
+_MARK: Final = re.compile(rb"\$[atd](?:\.[^\0]*)?\0")
+_A32, _T32, _DATA, _UNKNOWN = range(4)
+_KINDS: Final = {b"a": _A32, b"t": _T32, b"d": _DATA}
 _LOOKED: Final = 4  # words of a function that nothing calls
 
 
@@ -34,9 +38,41 @@ def described(elf: OwnedElf, body: Body) -> Ints:
     return known[known >= 0]
 
 
-def guessed(body: Body, nodes: Ints, places: Ints, entry: bool) -> Ints:
-    """Functions at some places that nothing calls: taken to be of the instruction set of what stands before them
-    (``entry``: T32 where nothing does), if their first words do not look like A32 code."""
+class Marks:
+    """What a file's table of symbols says of a section, if it has one: from where on there is code of which instruction
+    set, or data."""
+
+    def __init__(self, elf: OwnedElf, body: Body) -> None:
+        first, size = body.part.addr, body.size
+        known: dict[int, bytes] = {}
+        for part in elf.sections:
+            if part.type == SHT_SYMTAB and not check_symbols(elf, part):
+                table, strings = symbols_of(elf, part), elf.bytes(elf.sections[part.link])
+                own = (table["info"] == 0) & (table["shndx"] == body.part.index) & (table["size"] == 0)
+                value, name = table["value"][own].astype(np.int64) - first, table["name"][own].tolist()
+                rows = zip(value.tolist(), name, strict=True)
+                known |= {at: strings[x + 1 : x + 2] for at, x in rows if _MARK.match(strings, x) and 0 <= at < size}
+        self.places = np.array(sorted(known), np.int64)
+        kinds = np.array([_KINDS[known[at]] for at in sorted(known)], np.int64)
+        self.kinds = np.append(kinds, _UNKNOWN)
+
+    def kind(self, places: Ints) -> Ints:
+        """Of each place which code it is, or data."""
+        index = np.searchsorted(self.places, places, "right") - 1
+        out: Ints = self.kinds[index]
+        return out
+
+    def thumb(self, addresses: Ints) -> Flags:
+        """Which addresses of code (from the section's start) are of T32 code: those that say so, and those of labels
+        within a function, which C programs have in tables (GCC manual, Labels as Values) and do not say so."""
+        out: Flags = (addresses & 1 == 1) | (self.kind(addresses) == _T32)
+        return out
+
+
+def guessed(body: Body, nodes: Ints, places: Ints, entry: bool, marks: Marks) -> Ints:
+    """Functions at some places that nothing calls: of the instruction set that ``marks`` say, or else taken to be of
+    that of what stands before them (``entry``: T32 where nothing does), if their first words do not look like A32
+    code."""
     index = np.searchsorted(body.place[nodes], places) - 1
     thumb = np.append(body.thumb[nodes], entry)[np.maximum(index, 0)]
     likely = _looks(body, places)
@@ -44,6 +80,9 @@ def guessed(body: Body, nodes: Ints, places: Ints, entry: bool) -> Ints:
         likely |= body.words[np.minimum(places // 4, len(body.words) - 1)] >> 16 == 0xE92D
     begins = (places % 4 == 0) | ~body.taken(nodes)[places // 4 * 2]  # a word may begin with zeros
     thumb &= ~(begins & likely)
+    kind = marks.kind(places)
+    places, begins = places[kind != _DATA], begins[kind != _DATA]
+    thumb = np.where(kind == _UNKNOWN, thumb, kind == _T32)[kind != _DATA]
     return body.node(np.where(~thumb & begins, places // 4 * 4, places), thumb)
 
 
