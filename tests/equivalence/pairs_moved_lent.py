@@ -89,36 +89,49 @@ def _() -> Sample:
     return Sample(a, build.strip(b), *RECORDS)
 
 
-_LOCAL = r"""
-extern const int limit[]; extern const char door[]; __thread int local = 5;
+_PAGE = r"""
+#define HIDDEN __attribute__((visibility("hidden")))
+extern const int limit[] HIDDEN; extern const char door[] HIDDEN;
 #define SHOWN __attribute__((noinline, noipa, visibility("default")))
-SHOWN const char *named(void) { return door; } const void *volatile held[2] = {door, limit};
+SHOWN const char *named(void) { return door; } const void *volatile held[2] = {door, limit}; static volatile int seen;
+BEFORE
 SHOWN int put(int n) {
   int r = ((const volatile int *)limit)[0] + n; if (n == 55) return 1;
-  local += r; if (((const volatile int *)limit)[0] > 1000) return 7; return local * 0; }
+  BETWEEN; if (((const volatile int *)limit)[0] > 1000) return 7; return r * 0; }
 __asm__(".section .rodata,\"a\"\n.globl door\n.hidden door\n.type door,%object\n"
 "door: .asciz \"door of the north side of the house that stands alone " VERSION "\"\n.size door,.-door\n"
 ".balign 8\n.globl limit\n.hidden limit\n.type limit,%object\n"
 "limit: .long 309,2000,3000,4,5,6\n.size limit,24\n.text\n");
 """
+_APART = '__attribute__((noinline, section("{}"))) static void tick(void) {{ seen++; }}'
+#: What a function keeps a page's address over: the call of a thread-local variable's descriptor, and calls of its own
+#: functions in sections whose names begin as those of linkage tables, and in one of start code.
+_BETWEEN = {
+    "descriptor": ("__thread int local = 5;", "local += r"),
+    "linkage": (_APART.format(".plt.fast"), "tick()"),
+    "start": (_APART.format(".fini"), "tick()"),
+}
 
 
-def _local(version: str) -> bytes:
-    """A library that keeps a page's address over the call of a thread-local variable's descriptor."""
+def _page(form: str, version: str) -> bytes:
+    source = _PAGE.replace("BEFORE", _BETWEEN[form][0]).replace("BETWEEN", _BETWEEN[form][1])
     flags = ("-Os", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-z,now", "-Wl,-z,norelro")
-    return build.program("aarch64", f'-DVERSION="{version}"', *flags, source=_LOCAL)
+    return build.program("aarch64", f'-DVERSION="{version}"', *flags, source=source)
 
 
-@harmless("moved-lent-page-aarch64")
+@harmless("moved-lent-descriptor-aarch64")
 def _() -> Sample:
-    return Sample(_local(SHORT), build.strip(_local(LONG), "aarch64"), *RECORDS)
+    a, b = (_page("descriptor", version) for version in (SHORT, LONG))
+    return Sample(a, build.strip(b, "aarch64"), *RECORDS)
 
 
-@tampered("lent-page-aarch64")
-def _() -> Sample:
-    """The low bits behind the call are left behind."""
-    a, b = _local(SHORT), _local(LONG)
-    (at, size), (there, _) = (build.symbol(raw, "put") for raw in (a, b))
-    changed = [k for k in range(0, size, 4) if a[at + k : at + k + 4] != b[there + k : there + k + 4]]
-    t = build.put(b, there + changed[-1], a[at + changed[-1] : at + changed[-1] + 4])
-    return Sample(a, build.strip(t, "aarch64"), *RECORDS)
+for _form in _BETWEEN:
+
+    @tampered(f"lent-{_form}-aarch64")
+    def _(form: str = _form) -> Sample:
+        """The low bits behind the call are left behind."""
+        a, b = (_page(form, version) for version in (SHORT, LONG))
+        (at, size), (there, _) = (build.symbol(raw, "put") for raw in (a, b))
+        changed = [k for k in range(0, size, 4) if a[at + k : at + k + 4] != b[there + k : there + k + 4]]
+        t = build.put(b, there + changed[-1], a[at + changed[-1] : at + changed[-1] + 4])
+        return Sample(a, build.strip(t, "aarch64"), *RECORDS)

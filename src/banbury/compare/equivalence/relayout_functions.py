@@ -15,7 +15,7 @@ from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.called import Called
-from banbury.compare.equivalence.machines.contract import Mask, Sides
+from banbury.compare.equivalence.machines.contract import LINKAGE, Mask, Sides
 from banbury.compare.equivalence.machines.joined import Bounds, Jumps, called, called_x86, leads
 from banbury.compare.equivalence.relayout_exceptions import PADS
 from banbury.compare.equivalence.relayout_objects import Objects
@@ -37,6 +37,7 @@ class Functions:
         self.begins = None if objects.known else self._begins().data
         self._jumps: dict[int, Jumps | None] = {}
         self._called: dict[int, Called] = {}
+        self._apart: dict[int, list[tuple[int, int]]] = {}
         self._known_own: dict[tuple[int, int], int | None] = {}
         self._begun_at: dict[int, list[int]] = {}
 
@@ -143,7 +144,7 @@ class Functions:
     @cached_property
     def _linkage(self) -> list[tuple[Part, Ints, Ints]]:
         """What the stubs of linkage tables load, by their places."""
-        found = [(part, places, targets) for part, places, targets, _ in self.sides.at if part.name.startswith(".plt")]
+        found = [(part, places, targets) for part, places, targets, _ in self.sides.at if part.name in LINKAGE]
         orders = [np.argsort(places, kind="stable") for _, places, _ in found]
         return [(part, x[order], y[order]) for (part, x, y), order in zip(found, orders, strict=True)]
 
@@ -176,11 +177,9 @@ class Functions:
         return -1 if self._elsewhere(one, address) else None
 
     def _elsewhere(self, one: Part, address: int) -> bool:
-        return any(part is not one and part.addr <= address < part.addr + part.size for part in self._compiled)
-
-    @cached_property
-    def _compiled(self) -> list[Part]:
-        return self.sides.compiled
+        if one.index not in self._apart:
+            self._apart[one.index] = self.sides.apart(one)
+        return any(low <= address < high for low, high in self._apart[one.index])
 
     # Without symbols
 

@@ -29,7 +29,7 @@ from banbury.compare.equivalence.machines.a64_linkage import CHANGED, descriptor
 from banbury.compare.equivalence.machines.a64_strides import Made, strides
 from banbury.compare.equivalence.machines.a64_switch import Switches
 from banbury.compare.equivalence.machines.calls import ALL, Paths, kept, never_slots
-from banbury.compare.equivalence.machines.contract import U8, CodePair, Kinds, Machine, Mask, Sides
+from banbury.compare.equivalence.machines.contract import LINKAGE, U8, CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.displaced import a64 as added
 from banbury.compare.equivalence.machines.displaced import distances
 from banbury.compare.equivalence.machines.flow import MIXED, Found, Graph, follow, unproved
@@ -77,7 +77,7 @@ class AArch64(Machine):
         if one.size % 4 or one.addr % 4 or other.addr % 4:
             raise Refused(one.name, "code that is not made of whole instructions")
         code = _Section(self.sides, one, other, self.stubs)
-        if one.name.startswith(".plt"):
+        if one.name in LINKAGE:
             self.stubs |= stubs(code.words, one.addr, self.never)
         self.fixed_pages += [(one.name, page) for page in code.fixed_pages]
         self.made.append((one, code.made))
@@ -349,9 +349,8 @@ class _Section:
         """Branches and calls to another section of the file's code: what is left there in registers is not known."""
         to = self.here + self.step + self.one.addr
         out = np.zeros(len(self.words), bool)
-        for part in self.sides.compiled:
-            if part is not self.one:
-                out |= self.all.relative & (to >= part.addr) & (to < part.addr + part.size)
+        for low, high in self.sides.apart(self.one):
+            out |= self.all.relative & (to >= low) & (to < high)
         return out
 
     @cached_property

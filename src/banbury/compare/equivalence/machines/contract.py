@@ -26,9 +26,10 @@ U8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 #: Bytes below the image that an index may make up for: compilers let indices begin elsewhere than at 0.
 BELOW = 1 << 16
-#: Sections of code that linkers and C libraries write, which hold no part of a compiled function.
-_LINKAGE = (".plt", ".iplt", ".MIPS.stubs")
+#: Sections of code that linkers and C libraries write, which hold no part of a compiled function if no symbol says so.
+LINKAGE = (".plt", ".plt.got", ".plt.sec", ".plt.bnd", ".iplt", ".MIPS.stubs")
 _START = (".init", ".fini")
+_FUNCTIONS = (2, 10)  # kinds of symbols: a function, and one that resolves another
 
 
 class Words:
@@ -149,8 +150,18 @@ class Sides:
     @property
     def compiled(self) -> list[Part]:
         """The first file's sections of code that compilers write."""
-        found = (one for one, _ in self.pairs if one.code and one.size)
-        return [one for one in found if not one.name.startswith(_LINKAGE) and one.name not in _START]
+        found = [one for one, _ in self.pairs if one.code and one.size]
+        if any(one.name in (*LINKAGE, *_START) for one in found):
+            named = {s.section for s in self.a.elf.symbols if s.info & 15 in _FUNCTIONS and s.size}
+            found = [one for one in found if one.index in named or one.name not in (*LINKAGE, *_START)]
+        return found
+
+    def apart(self, one: Part) -> list[tuple[int, int]]:
+        """From and to where addresses of the first file are of compiled code in another section than one: all of that,
+        and what C libraries write behind its beginning, which is where they call it."""
+        out = [(part.addr, part.addr + part.size) for part in self.compiled if part is not one]
+        start = (part for part, _ in self.pairs if part.name in _START and part.code and part is not one)
+        return out + [(part.addr + 1, part.addr + part.size) for part in start]
 
     @property
     def big(self) -> bool:
