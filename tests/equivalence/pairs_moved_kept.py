@@ -89,27 +89,43 @@ __attribute__((noinline, noipa)) int put(int n) {
 """
 
 
-def _library(version: str) -> bytes:
-    text = _DESCRIBED + _SOURCE[_SOURCE.index("__asm__(") :].replace("@object", "%object")
-    return build.program("aarch64", f'-DVERSION="{version}"', "-Os", "-fPIC", "-shared", "-Wl,-z,now", source=text)
+#: A library's own function of the name of one of the C library that does not return.
+_NAMED = """
+extern const char door[] __attribute__((visibility("hidden")));
+extern const volatile int limit[] __attribute__((visibility("hidden")));
+const void *volatile held[2] = {door, (const void *)limit}; int err(const char *, ...);
+__attribute__((noinline, noipa)) int put(int n) {
+  int r = limit[0] + n; if (n == 55) return 1;
+  err("hello %d", r); if (limit[0] > 1000) return 7; return r * 0; }
+"""
+_LIBRARIES = {"descriptor": (_DESCRIBED, ()), "own-failure": (_NAMED, ("-nostdlib", "-fno-builtin"))}
 
 
-def _libraries() -> tuple[bytes, bytes, list[tuple[int, int]]]:
-    a, b = _library(SHORT), _library(LONG)
+def _library(form: str, version: str) -> bytes:
+    text, flags = _LIBRARIES[form]
+    text += _SOURCE[_SOURCE.index("__asm__(") :].replace("@object", "%object")
+    flags = ("-Os", "-fPIC", "-shared", "-Wl,-z,now", *flags)
+    return build.program("aarch64", f'-DVERSION="{version}"', *flags, source=text)
+
+
+def _libraries(form: str) -> tuple[bytes, bytes, list[tuple[int, int]]]:
+    a, b = _library(form, SHORT), _library(form, LONG)
     (at, size), (there, _) = (build.symbol(raw, "put") for raw in (a, b))
     places = [(at + k, there + k) for k in range(0, size, 4)]
     return a, b, [(x, y) for x, y in places if a[x : x + 4] != b[y : y + 4]]
 
 
-@tampered("moved-kept-descriptor-aarch64")
-def _() -> Sample:
-    """Low bits are left behind that stand behind a call by which a thread-local variable is found."""
-    a, b, places = _libraries()
-    x, y = places[-1]
-    return Sample(a, build.strip(build.put(b, y, a[x : x + 4]), "aarch64"), *RECORDS)
+for _form in _LIBRARIES:
 
+    @tampered(f"moved-kept-{_form}-aarch64")
+    def _(form: str = _form) -> Sample:
+        """Low bits are left behind that stand behind the call of such a function."""
+        a, b, places = _libraries(form)
+        x, y = places[-1]
+        return Sample(a, build.strip(build.put(b, y, a[x : x + 4]), "aarch64"), *RECORDS)
 
-@harmless("moved-kept-descriptor-aarch64")
-def _() -> Sample:
-    a, b, _ = _libraries()
-    return Sample(a, build.strip(b, "aarch64"), *RECORDS)
+    @harmless(f"moved-kept-{_form}-aarch64")
+    def _(form: str = _form) -> Sample:
+        """The same with nothing left behind."""
+        a, b, _ = _libraries(form)
+        return Sample(a, build.strip(b, "aarch64"), *RECORDS)

@@ -28,6 +28,9 @@ NEVER = frozenset({
     "err", "errx", "verr", "verrx", "__cxa_throw", "__cxa_rethrow", "__cxa_bad_cast", "_Unwind_Resume",
     "__cxa_throw_bad_array_new_length", "__cxa_end_cleanup", "_ZSt9terminatev",
 })  # fmt: skip
+#: Of these names, and of those of MIPS, those that other libraries give to functions of their own, which return.
+_COMMON = frozenset({"err", "errx", "verr", "verrx", "__assert"})
+_OWN_VERSIONS = ("GLIBC_", "GCC_", "GLIBCXX_", "CXXABI_")
 _MOST_STEPS = 20_000
 _FEW = 8  # edges for each of these
 NARROW = 32  # nodes of a graph that are looked at one by one rather than by array operations
@@ -151,13 +154,26 @@ def _solved(paths: Paths, first: Ints, last: Ints, block: Ints, clean: W, value:
     return out
 
 
+def never_symbols(elf: ElfFile, names: frozenset[str] = NEVER) -> set[int]:
+    """The numbers of undefined symbols of functions that do not return. One of a common name is the C library's where
+    it has a version, and the file asks for no versions but those of GNU's libraries."""
+    versions = elf.section_data(".gnu.version")
+    known = all(name.startswith(_OWN_VERSIONS) for _, asked in elf.versions_needed for name in asked)
+    out = set[int]()
+    for index, symbol in enumerate(elf.dynamic_symbols):
+        if symbol.name in names and not symbol.section:
+            number = int.from_bytes(versions[2 * index : 2 * index + 2], "big" if elf.big else "little") & 0x7FFF
+            if symbol.name not in _COMMON or (known and number > 1):
+                out.add(index)
+    return out
+
+
 def never_slots(elf: ElfFile) -> set[int]:
     """The places of the global offset table that hold functions of other files that do not return."""
-    symbols, out = elf.dynamic_symbols, set[int]()
+    symbols, out = never_symbols(elf), set[int]()
     for table in elf.sections:
         rows = elf.section_relocations(table)
         if rows is not None:
-            for place, index in zip(rows.offsets.tolist(), rows.symbols.tolist(), strict=True):
-                if index < len(symbols) and symbols[index].name in NEVER and not symbols[index].section:
-                    out.add(place)
+            some = np.isin(rows.symbols.astype(np.int64), list(symbols))
+            out |= set(rows.offsets[some].tolist())
     return out

@@ -19,6 +19,7 @@ from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.elf_pair import span
 from banbury.compare.equivalence.machines import mips_code as decoder
+from banbury.compare.equivalence.machines.calls import never_symbols
 from banbury.compare.equivalence.machines.contract import BELOW, CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.followed import Followed, Section
 from banbury.compare.equivalence.machines.mips_code import FP, GP, RA, SP, T9
@@ -36,10 +37,10 @@ Started = tuple[Ints, Ints, Ints, Ints, Ints]  # rows, places, kinds, both numbe
 _PROLOGUE = 32  # rows between the parts of what sets the global pointer
 
 #: Functions of the C library that do not return (ISO C 7.22.4, POSIX; GNU and musl for those with two underscores).
-_FINAL = {
+_FINAL = frozenset({
     "abort", "exit", "_exit", "_Exit", "longjmp", "siglongjmp", "__longjmp_chk", "pthread_exit", "__assert_fail",
     "__assert", "__stack_chk_fail", "__chk_fail", "__fortify_fail", "__libc_fatal", "err", "errx", "verr", "verrx",
-}  # fmt: skip
+})  # fmt: skip
 
 
 class Mips(Machine):
@@ -59,8 +60,7 @@ class Mips(Machine):
         if flags & _ABI != _O32 or flags & _UNKNOWN_FLAGS or flags >> 28 in (9, 10) or sides.a.header.bits != 32:
             raise Refused("ELF header", "of MIPS, only O32 without compressed code or release 6 is read here")
         self.followed = Followed(sides)
-        imports = enumerate(sides.a.elf.dynamic_symbols)
-        self.followed.final = {n for n, s in imports if s.section == 0 and s.name in _FINAL}
+        self.followed.final = never_symbols(sides.a.elf, _FINAL)
         self.order = ">u4" if sides.big else "<u4"
         self.read: tuple[set[int], set[int]] = set(), set()  # words of the table that code reads, by number
         self.local, self.pointer = 0, (0, 0)  # without a table: register 28 may not occur
