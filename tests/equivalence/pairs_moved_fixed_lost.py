@@ -120,3 +120,37 @@ def _() -> Sample:
     """Data hold the address of a number among the code, which begins no instruction of the sweep."""
     a, _, left = _pair("x86_64", _HEAD + _CONSTANT, "pointer", (0,), 8)
     return Sample(a, left, *_RECORDS)
+
+
+_FAR = r"""
+#include <stdio.h>
+extern const char door[]; extern const volatile int limit[];
+const void *volatile held[2] = {door, (const void *)limit};
+__attribute__((noinline, noipa)) int put(int n) {
+  const volatile int *p; __asm__("MOVES" : "=r"(p)); if (p[0] + n > 1000) return 7; return 0; }
+int main(int c, char **v) {
+  puts(door); puts("a second text of some length"); puts("a third one of the same"); puts("and so on");
+  return printf("%d\n", put(c)) < 0; }
+__asm__(".section .rodata,\"a\"\n.globl door\n.type door,%object\n"
+"door: .asciz \"door of the north side of the house that stands alone " VERSION "\"\n.size door,.-door\n"
+".balign 8\n.globl limit\n.type limit,%object\nlimit: .long 309,2000,3000,4,5,6\n.size limit,24\n.text\n");
+"""
+_MOVES = {
+    "first": "movz %0,#:abs_g0_nc:limit\\n movk %0,#:abs_g1_nc:limit\\n movk %0,#:abs_g2:limit",
+    "last": "movz %0,#:abs_g2:limit\\n movk %0,#:abs_g1_nc:limit\\n movk %0,#:abs_g0_nc:limit",
+    "literal": "ldr %0,=limit",
+}
+_ABOVE = "-Wl,-Ttext-segment=0x500000000"
+
+for _form, _far in (("last", ()), *((form, (_ABOVE,)) for form in _MOVES)):
+
+    @tampered(f"moved-fixed-moves-{_form}{'-above' if _far else ''}")
+    def _(form: str = _form, far: tuple[str, ...] = _far) -> Sample:
+        """Moves of the parts of an address, in both orders, and a literal, also above 4 GiB: left behind."""
+        flags = ("-fno-pie", "-no-pie", "-Wl,-z,norelro", *far)
+        source = _FAR.replace("MOVES", _MOVES[form])
+        a, b = (build.program("aarch64", f'-DVERSION="{v}"', *flags, source=source) for v in (SHORT, _LONG))
+        (at, size), (there, _) = (build.symbol(raw, "put") for raw in (a, b))
+        left = build.put(b, there, a[at : at + size + 24])  # with its literal
+        assert left != b
+        return Sample(a, build.strip(left, "aarch64"), *_RECORDS)

@@ -25,6 +25,7 @@ from banbury.compare.equivalence.machines.contract import Mask, Sides, Spread
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_data import same_words
 from banbury.compare.equivalence.relayout_items import labels
+from banbury.compare.equivalence.relayout_lost import has_top
 from banbury.compare.equivalence.relayout_map import AddressMap, is_template
 from banbury.formats import _elf_types as t
 
@@ -161,10 +162,10 @@ class Fixed:
             if len(raw) < 8:
                 continue
             count = len(raw) - 7
-            likely = np.ones(count, bool)
-            for k in range(4, 8):
-                likely &= raw[k : k + count] == 0
-            likely &= raw[3 : 3 + count] <= self.high >> 24
+            likely = np.zeros(count, bool)
+            for top in {self.low >> 32, self.high >> 32}:  # no image is of more than 4 GiB
+                found = has_top(raw, top, range(4, 8))
+                likely |= found & (raw[3 : 3 + count] <= self.high >> 24 & 255) if top == self.high >> 32 else found
             at = np.flatnonzero(likely)
             mask = self.sides.masks.get(one.index, np.zeros(len(raw), bool))
             at = at[(one.code | ((at + one.addr) % 8 != 0)) & ((at + one.addr) % 4 == 0) & ~mask[at] & ~mask[at + 7]]

@@ -9,6 +9,7 @@ Sources: gABI (2013), chapter 5; Xen ``public/elfnote.h``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ from banbury.compare.equivalence.relayout_objects import Objects
 U8 = npt.NDArray[np.uint8]
 _NOTE: Final = 7
 _LARGEST: Final = 1 << 20  # bytes of notes
+_TOPS: Final = 4  # upper halves that addresses may have
 _BUILD_ID: Final = ".note.gnu.build-id"
 
 
@@ -76,15 +78,24 @@ def _whole(raw: U8, mask: Mask, moved: Ints, *, big: bool) -> Ints:
     count = len(raw) - 7
     if count <= 0:
         return np.zeros(0, np.int64)
-    ends = range(4, 8) if not big else range(4)
-    likely = np.ones(count, bool)
-    for k in ends:
-        likely &= raw[k : k + count] == 0
-    low = 7 if big else 0
-    likely &= raw[low : low + count] != 0
+    likely = np.zeros(count, bool)
+    for top in distinct(moved >> 32).tolist()[:_TOPS]:
+        found = has_top(raw, top, range(3, -1, -1) if big else range(4, 8))
+        low = 7 if big else 0
+        likely |= found if top else found & (raw[low : low + count] != 0)
     at = np.flatnonzero(likely)
     at = at[~mask[at] & ~mask[at + 7]]
     return at[np.isin(same_words(raw, raw, at, 8, big)[0], moved)]
+
+
+def has_top(raw: U8, top: int, places: Iterable[int]) -> Mask:
+    """Which 64-bit words, wherever they stand, have ``top`` for their upper half, whose bytes stand at ``places`` (the
+    lowest one first)."""
+    count = len(raw) - 7
+    out: Mask = np.ones(count, bool)
+    for number, place in enumerate(places):
+        out &= raw[place : place + count] == top >> 8 * number & 255
+    return out
 
 
 def _note(sides: Sides, one: Part, the_map: AddressMap) -> None:

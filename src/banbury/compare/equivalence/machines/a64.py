@@ -24,7 +24,6 @@ Flags = npt.NDArray[np.bool_]
 CALLER_SAVED = 0x4007FFFF
 NONE = 255
 _OWN = 0x94000001  # BL to the next instruction: it asks for its own address, and goes on
-_APART = 32  # instructions between the two moves that make one number
 
 
 @dataclass(frozen=True)
@@ -250,22 +249,3 @@ def _vector(w: W, d: W, n: W, reads: W, writes: W) -> None:
     lane = field(w, 11, 4)
     _put(copy & ((lane == 1) | (lane == 3)), reads, n)
     _put(copy & ((lane == 5) | (lane == 7)), writes, d)
-
-
-def wide_numbers(words: W) -> Ints:
-    """The numbers of 32 bits that a move of one half (MOVZ) and of the other (MOVK) make close together."""
-    at = np.flatnonzero(is_(words, 0x7F800000, 0x72800000))
-    out = [np.zeros(0, np.int64)]
-    going = np.ones(len(at), bool)
-    for back in range(1, _APART):
-        before = words[np.maximum(at - back, 0)]
-        same = going & (at >= back) & (field(before, 0, 5) == field(words[at], 0, 5))
-        same &= is_(before, 0x7F800000, 0x52800000)
-        one, two = before[same], words[at][same]
-        value = sum(
-            (field(w, 5, 16).astype(np.int64) << 16 * field(w, 21, 2).astype(np.int64) for w in (one, two)),
-            start=np.zeros(len(one), np.int64),
-        )
-        out.append(value[field(one, 21, 2) + field(two, 21, 2) == 1])
-        going &= ~same
-    return np.concatenate(out)

@@ -28,6 +28,7 @@ from banbury.compare.equivalence.machines.a64_labels import Labels
 from banbury.compare.equivalence.machines.a64_linkage import CHANGED, descriptor_calls, descriptors, stubs
 from banbury.compare.equivalence.machines.a64_strides import Made, strides
 from banbury.compare.equivalence.machines.a64_switch import Switches
+from banbury.compare.equivalence.machines.a64_wide import left_behind, wide_numbers
 from banbury.compare.equivalence.machines.calls import ALL, Paths, kept, never_slots
 from banbury.compare.equivalence.machines.contract import LINKAGE, U8, CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.displaced import a64 as added
@@ -86,7 +87,7 @@ class AArch64(Machine):
         self.literals.append((one, other, code.literal_words()))
         self.returned.append((one.name, *returned.a64(code.words, one.addr)))
         if self.sides.image is not None:
-            self.wide.append((one, a64.wide_numbers(code.words)))
+            self.wide.append((one, wide_numbers(code.words)))
         entries = np.zeros(one.size + 1, bool)
         entries[::4] = True
         if len(code.moved):
@@ -117,8 +118,7 @@ class AArch64(Machine):
         """Pages that are used in ways that cannot be followed may not have moved, nor anything on them; literals may
         not be distances to what moved against the code."""
         for one, values in self.wide:
-            made = the_map.many(values)
-            if ((made >= 0) & (made != values)).any():
+            if left_behind(the_map, values):
                 raise Refused(one.name, "a number of several moves may be an address that moved")
         for name, page in self.fixed_pages:
             if any(p.shift and p.start < page + _PAGE and p.end > page for p in the_map.pieces):
