@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from banbury.compare.corpus.writers import signed
 from banbury.compare.equivalence import BuildRecord
 from tests.equivalence import build
-from tests.equivalence.pairs import Sample, harmless, tampered
+from tests.equivalence.pairs import Sample, harmless, roots, tampered
 from tests.inspect import elf_builder
 
 # --- signed ----------------------------------------------------------------------------------------------------------
@@ -161,3 +161,98 @@ def _() -> Sample:
     at = table["sh_offset"] + 24 * rows[-1] + 16
     other = table.get_relocation(rows[0])["r_addend"]
     return Sample(_driver(_NUMBERS[0]), build.put(shipped, at, struct.pack("<q", other)), *_versions(*_NUMBERS))
+
+
+# --- where warnings were written, and debug information --------------------------------------------------------------
+
+#: A driver whose warning shows the path of its source; ``TABLE`` is the section, ``LINE`` the line, ``MORE`` code,
+#: ``BEHIND`` where the text behind the path begins.
+_WARNS = """
+.text
+.globl init_module
+.type init_module,@function
+init_module: MORE
+xor %eax,%eax
+1: ud2
+ret
+.size init_module,.-init_module
+.section .rodata.str1.1,"aMS",@progbits,1
+first: .asciz "a driver"
+.asciz "PATH/driver.c"
+.asciz "what follows"
+.section TABLE,"aw"
+.balign 4
+own: .long 1b-., first+9-.
+.short LINE, 0
+.long 1b-., first+BEHIND-.
+.short 7, 0
+"""
+_PATHS = "/build/a", "/srv/vendor/release"
+_PLACES = roots(*_PATHS)
+
+
+def _warns(path: str, table: str = "__bug_table", line: int = 5, more: str = "") -> bytes:
+    text = _WARNS.replace("TABLE", table).replace("PATH", path).replace("LINE", str(line)).replace("MORE", more)
+    text = text.replace("BEHIND", str(9 + len(path) + len("/driver.c") + 1))
+    return build.assembled(text, "x86_64", "-c")
+
+
+@harmless("module-warning-longer")
+def _() -> Sample:
+    """Its line is a length of the path by chance."""
+    return Sample(*(_warns(path, line=len(_PATHS[0]) + 9) for path in _PATHS), *_PLACES)
+
+
+@tampered("module-warning-left-behind")
+def _() -> Sample:
+    """The file of a warning is where it was before the texts moved."""
+    raws = [_warns(path) for path in _PATHS]
+    tables = [build.elf(raw).get_section_by_name(".rela__bug_table") for raw in raws]
+    old = tables[0].get_relocation(3)["r_addend"]
+    assert old != tables[1].get_relocation(3)["r_addend"]
+    at = tables[1]["sh_offset"] + 24 * 3 + 16
+    return Sample(raws[0], build.put(raws[1], at, struct.pack("<q", old)), *_PLACES)
+
+
+@tampered("module-warning-of-its-own")
+def _() -> Sample:
+    """A table of the driver's own: what its distances count from is not known."""
+    return Sample(*(_warns(path, ".data.warnings") for path in _PATHS), *_PLACES)
+
+
+@tampered("module-warning-read")
+def _() -> Sample:
+    """The driver itself reads the number beside the path's address."""
+    line = len(_PATHS[0]) + len("/driver.c")
+    return Sample(*(_warns(path, line=line, more="mov own+8,%ecx") for path in _PATHS), *_PLACES)
+
+
+_SAID = """
+extern int _printk(const char *, ...);
+int init_module(void) { return _printk("loading") + _printk("driver " VERSION " is up") + _printk("done"); }
+void cleanup_module(void) { _printk("gone"); }
+"""
+
+
+def _said(version: str) -> bytes:
+    flags = "-c", "-fno-pic", "-mcmodel=kernel", "-g", "-gno-record-gcc-switches"
+    return build.program("x86_64", *flags, f'-DVERSION="{version}"', source=_SAID)
+
+
+@harmless("module-debug-texts")
+def _() -> Sample:
+    """What a call is given, debug information says by the text's address."""
+    return Sample(*(_said(version) for version in _NUMBERS), *_versions(*_NUMBERS))
+
+
+@tampered("module-debug-texts-left-behind")
+def _() -> Sample:
+    raws = [_said(version) for version in _NUMBERS]
+    tables = [build.elf(raw).get_section_by_name(".rela.debug_info") for raw in raws]
+    rows = zip(*(table.iter_relocations() for table in tables), strict=True)
+    index, old = next(
+        (n, x["r_addend"]) for n, (x, y) in enumerate(rows)
+        if x["r_info_type"] == 1 and x["r_addend"] != y["r_addend"]
+    )  # fmt: skip
+    at = tables[1]["sh_offset"] + 24 * index + 16
+    return Sample(raws[0], build.put(raws[1], at, struct.pack("<q", old)), *_versions(*_NUMBERS))

@@ -27,7 +27,7 @@ def check_site(code: ObjectCode, part: Part, at: int, lengths: Set[int]) -> None
     where = [Range(part.offset + at, part.offset + at + 4)]
     machine, big = elf.header.machine, elf.elf.big
     if part.index not in code.base:
-        found = fields(raw, at, 8 if elf.elf.is64 else 4, big, ())
+        found = fields(raw, at, 8 if elf.elf.is64 else 4, big, ()) | fields(raw, at, 4, big, ())  # of either size
         if part.name == ".got2":  # PowerPC: code finds its own texts by addresses in it
             for one in (p for p in elf.sections if p.code and p.size):
                 found |= set(numbers(machine, big, np.frombuffer(elf.data[one.offset : one.end], np.uint8)).tolist())

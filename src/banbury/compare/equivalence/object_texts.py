@@ -24,6 +24,11 @@ _SECTION, _STRINGS = 3, 0x30
 #: Types of relocations (with addends) whose symbol plus addend is the place meant, whatever instruction holds them.
 _PLAIN: Final = {20: {1, 4, 5, 6, 24}, 62: {1, 10, 11}, 183: {257, 258, 275, 277}}
 
+#: The same where the place itself is taken off: in the kernel's table of warnings, which holds ``file - .`` (Linux
+#: include/linux/bug.h, GENERIC_BUG_RELATIVE_POINTERS), and no instruction behind whose end an address would count.
+_FROM_PLACE: Final = {20: {26}, 62: {2}, 183: {261}}
+WARNINGS: Final = "__bug_table"
+
 #: What of a module's description only people read (include/linux/module.h).
 _DESCRIBED: Final = (b"version=", b"description=", b"author=", b"parm=")
 
@@ -92,9 +97,12 @@ class Texts:
             raise Refused(self.name, "a symbol that is not one whole text")
         return end_b + 1 - start_b
 
-    def addend(self, machine: int, symbol: tuple[str, int, int, object, int, int], kind: int, addend: int) -> int:
-        """The addend that the other file must have for the same text."""
-        if kind not in _PLAIN.get(machine, ()):
+    def addend(
+        self, machine: int, symbol: tuple[str, int, int, object, int, int], kind: int, addend: int, *, warns: bool
+    ) -> int:
+        """The addend that the other file must have for the same text. ``warns``: in the kernel's table of warnings."""
+        known = _PLAIN.get(machine, set()) | (_FROM_PLACE.get(machine, set()) if warns else set())
+        if kind not in known:
             raise Refused(self.name, f"a text that moved is referred to by a relocation of type {kind}")
         if symbol[1] & 15 == _SECTION:
             return self.place(addend)

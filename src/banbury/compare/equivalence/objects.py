@@ -23,12 +23,13 @@ from banbury.compare.equivalence.dwarf.sections import relocation_rows
 from banbury.compare.equivalence.elf_debug_names import canonical, is_debug, numbered
 from banbury.compare.equivalence.elf_map import SHT_STRTAB, SHT_SYMTAB, OwnedElf, Part
 from banbury.compare.equivalence.elf_meta import compare_build_id, compare_section_names, compare_toolchain
+from banbury.compare.equivalence.elf_noted import related
 from banbury.compare.equivalence.elf_pair import Pair, span
 from banbury.compare.equivalence.elf_same import compare_header
 from banbury.compare.equivalence.elf_symbols import check_symbols, files_agree, symbols_of
 from banbury.compare.equivalence.object_code import ObjectCode
 from banbury.compare.equivalence.object_lengths import check_site
-from banbury.compare.equivalence.object_texts import Texts, texts_of
+from banbury.compare.equivalence.object_texts import WARNINGS, Texts, texts_of
 from banbury.formats import _elf_types as t
 
 _GROUP, _NOTE, _NOBITS = 17, 7, 8
@@ -41,7 +42,7 @@ _UNNUMBERED: Final = frozenset(
 _OBJECT, _FUNCTION, _SECTION, _FILE = 1, 2, 3, 4
 _RELOCATIONS: Final = (t.SHT_RELA, t.SHT_REL)
 #: Tables of which only people read the texts: where a warning was written, and what a debug message says.
-_SHOWN: Final = ("__bug_table", "__dyndbg")
+_SHOWN: Final = (WARNINGS, "__dyndbg")
 #: What a symbol is: name, type and binding, visibility, section (its number among those compared), value, size.
 Identity = tuple[str, int, int, object, int, int]
 
@@ -74,8 +75,12 @@ class _Objects:
         if _kind(one.table) != _kind(other.table):
             raise Refused(one.table.name, "its header differs")
         compare_header(self.pair, loaded=True)
+        parts = list(zip(one.parts, other.parts, strict=True))
+        for x, y in (pair for pair in parts if pair[0].type != _GROUP):
+            self._links(x, y)
+            self._content(x, y)
         self._debug()
-        for x, y in zip(one.parts, other.parts, strict=True):
+        for x, y in (pair for pair in parts if pair[0].type == _GROUP):  # their members may be dropped
             self._links(x, y)
             self._content(x, y)
         self._symbols()
@@ -88,7 +93,8 @@ class _Objects:
 
     def _debug(self) -> None:
         one, other = self.sides
-        done = compare_debug(self.pair, one.debug, other.debug, None)
+        shifted = any(texts.shifted for texts in self.texts.values())
+        done = compare_debug(self.pair, one.debug, other.debug, None, self._text if shifted else None)
         left, left_b = ([n for n in s.debug if n not in done] for s in self.sides)
         if left_b:
             where = [span(other.debug[n]) for n in left_b]
@@ -96,6 +102,13 @@ class _Objects:
         if left:
             self.pair.account.explain("elf.debug-dropped", [span(one.debug[n]) for n in left], [])
         one.dropped = {one.debug[n].index for n in left}
+
+    def _text(self, symbol: int, addend: int) -> int | None:
+        """Where the text that a symbol of the first file plus an addend leads to stands in the second; ``None``: that
+        is none of a section whose texts moved."""
+        found = self.sides[0].identity(symbol)
+        texts = self.texts.get(found[3]) if isinstance(found[3], int) else None
+        return texts.place(found[4] + addend) if texts is not None and texts.shifted else None
 
     # Sections
 
@@ -246,7 +259,8 @@ class _Objects:
             self.pair.account.explain("elf.object-symbols", *where)
 
     def _addends(self, one: Part, other: Part, rows: np.typing.NDArray[np.int64]) -> None:
-        """Move the addends of relocations against sections whose texts moved."""
+        """Move the addends of relocations against sections whose texts moved. Beside the name of a file, the kernel's
+        table of warnings has a line and flags, which only the kernel reads, and shows."""
         a = self.sides[0]
         target = a.number(one.info)
         if target in self.texts:
@@ -261,11 +275,11 @@ class _Objects:
                 continue
             if one.type != t.SHT_RELA:
                 raise Refused(one.name, "it refers to a text that moved, in a way that is not read here")
-            old = int(rows[row, 3])
-            rows[row, 3] = texts.addend(a.elf.header.machine, found, int(rows[row, 1]), old)
+            held, old = a.elf.sections[one.info], int(rows[row, 3])
+            warns = held.name == WARNINGS and not held.code
+            rows[row, 3] = texts.addend(a.elf.header.machine, found, int(rows[row, 1]), old, warns=warns)
             lengths = texts.changed(old if found[1] & 15 == _SECTION else found[4] + old)
-            if lengths:
-                held = a.elf.sections[one.info]
+            if lengths and not (warns and not related(a.elf, held)):
                 check_site(self._code, held, int(rows[row, 0]), lengths)
 
     @cached_property

@@ -15,7 +15,7 @@ from msgspec import Struct
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.dwarf.info import InfoWalker
 from banbury.compare.equivalence.dwarf.line import LineWalker
-from banbury.compare.equivalence.dwarf.sections import LARGEST, Debug, read_debug
+from banbury.compare.equivalence.dwarf.sections import LARGEST, Debug, Placed, read_debug
 from banbury.compare.equivalence.dwarf.shape import (
     ADDRESS,
     ENTRY,
@@ -60,10 +60,17 @@ class _Section(Struct):
         return self.a.raw == self.b.raw
 
 
-def compare_debug(pair: Pair, ours: dict[str, Part], theirs: dict[str, Part], moved: Moved | None) -> set[str]:
+def compare_debug(
+    pair: Pair,
+    ours: dict[str, Part],
+    theirs: dict[str, Part],
+    moved: Moved | None,
+    placed: Placed | None = None,
+) -> set[str]:
     """Compare the sections of debug information that both files have, as far as they differ.
 
-    ``ours`` and ``theirs``: the sections that are not loaded, by name. Returns the names that are dealt with, of both
+    ``ours`` and ``theirs``: the sections that are not loaded, by name. ``placed``: what says where the texts of an
+    object went that its relocations lead to. Returns the names that are dealt with, of both
     files. Differences go into the account; what is no debug information as DWARF says is refused there.
     """
     named_a, named_b = ({canonical(n): n for n in side if n.startswith(PREFIXES)} for side in (ours, theirs))
@@ -81,9 +88,9 @@ def compare_debug(pair: Pair, ours: dict[str, Part], theirs: dict[str, Part], mo
         _ordered(common, [n for n in named_b if n in named_a])
         for row in both.values():
             _linked(pair, *row)
-        if all(_untouched(pair, *row) for row in both.values()) and moved is None:
+        if all(_untouched(pair, *row) for row in both.values()) and moved is None and placed is None:
             return done
-        _Comparison(pair, both, moved).run()
+        _Comparison(pair, both, moved, placed).run()
     except Refused as answer:
         whole = [span(r[0]) for r in both.values()], [span(r[1]) for r in both.values()]
         pair.account.refuse(answer.where, answer.why, answer.a or whole[0], answer.b or whole[1])
@@ -142,7 +149,11 @@ def _untouched(pair: Pair, one: Part, other: Part, table: Part | None, table_b: 
 
 class _Comparison:
     def __init__(
-        self, pair: Pair, both: dict[str, tuple[Part, Part, Part | None, Part | None]], moved: Moved | None
+        self,
+        pair: Pair,
+        both: dict[str, tuple[Part, Part, Part | None, Part | None]],
+        moved: Moved | None,
+        placed: Placed | None,
     ) -> None:
         self.pair, self.moved = pair, moved
         self.sections: dict[str, _Section] = {}
@@ -150,7 +161,8 @@ class _Comparison:
         for name, (one, other, table, table_b) in both.items():
             if (table is None) != (table_b is None):
                 raise Refused(one.name, "only one of the two is relocated", [span(one)], [span(other)])
-            a, b = read_debug(pair.a, one, table, rooms[0]), read_debug(pair.b, other, table_b, rooms[1])
+            a = read_debug(pair.a, one, table, rooms[0], placed)
+            b = read_debug(pair.b, other, table_b, rooms[1])
             rooms = [rooms[0] - len(a.raw), rooms[1] - len(b.raw)]
             heads = [(d.part.type, d.flags, d.align, d.part.addr, d.part.entsize) for d in (a, b)]
             if heads[0] != heads[1]:

@@ -7,6 +7,7 @@ Sources: gABI (2013 draft), chapter 4, "Compressed Sections" (with ELFCOMPRESS_Z
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,8 @@ from banbury.formats.view import View
 #: Unpacked bytes of one side's debug information that are looked at.
 LARGEST: Final = 256 << 20
 _RELA, _REL = 4, 9
+#: What gives the place in the other file of what a symbol plus an addend lead to, if that moved.
+Placed = Callable[[int, int], int | None]
 I64 = npt.NDArray[np.int64]
 #: Types of relocations that store a symbol's address (or its place in thread-local memory) plus an addend: the size.
 _WORDS: Final[dict[int, dict[int, int]]] = {
@@ -46,13 +49,14 @@ class Debug(Struct, kw_only=True):
     table: Part | None
 
 
-def read_debug(elf: OwnedElf, part: Part, table: Part | None, room: int) -> Debug:
-    """A section, unpacked, with the relocations of ``table`` applied. Raises :class:`Refused`."""
+def read_debug(elf: OwnedElf, part: Part, table: Part | None, room: int, placed: Placed | None = None) -> Debug:
+    """A section, unpacked, with the relocations of ``table`` applied: with ``placed``, as they are in the other file.
+    Raises :class:`Refused`."""
     raw, align = _unpacked(elf, part, room)
     relocations = np.zeros((0, 4), np.int64)
     if table is not None:
         relocations = _relocations(elf, table, len(raw))
-        raw = _applied(elf, part, table, raw, relocations)
+        raw = _applied(elf, part, table, raw, relocations, placed)
     flags = part.flags & ~SHF_COMPRESSED
     return Debug(part=part, align=align, flags=flags, raw=raw, relocations=relocations, table=table)
 
@@ -149,7 +153,7 @@ def _relocations(elf: OwnedElf, table: Part, size: int) -> I64:
     return rows[order]
 
 
-def _applied(elf: OwnedElf, part: Part, table: Part, raw: bytes, rows: I64) -> bytes:
+def _applied(elf: OwnedElf, part: Part, table: Part, raw: bytes, rows: I64, placed: Placed | None) -> bytes:
     """The section with each relocation's symbol and addend in its place."""
     if not 0 < table.link < len(elf.sections):
         raise Refused(table.name, "has no table of symbols")
@@ -169,7 +173,13 @@ def _applied(elf: OwnedElf, part: Part, table: Part, raw: bytes, rows: I64) -> b
             kept = total & np.uint64((1 << 8 * width) - 1)
             if (stored[(stored != 0) & (stored != kept)]).any():
                 raise Refused(part.name, "bytes are stored where a relocation puts others")
+            if placed is not None:
+                moved = [placed(symbol, addend) for symbol, addend in rows[pick, 2:].tolist()]
+                there = [int(old) if new is None else new for old, new in zip(total, moved, strict=True)]
+                total = np.array(there, np.uint64)
         else:
+            if placed is not None:
+                raise Refused(table.name, "texts moved, and it refers to them in a way that is not read here")
             total = values[pick] + stored
         for n in range(width):
             shift = np.uint64(8 * (width - 1 - n if elf.elf.big else n))
