@@ -32,9 +32,9 @@ _FIXED = ("-no-pie", "-fno-pie")
 _ARCHES = ("x86_64", "aarch64", "arm", "mips", "powerpc")
 
 
-def _at(arch: str, byte: str) -> bytes:
+def _at(arch: str, byte: str, size: int = 20) -> bytes:
     """A stripped program that reads its build-id by an address that the linker was told."""
-    options = (*_FIXED, f"-Wl,--build-id=0x{byte * 20}")
+    options = (*_FIXED, f"-Wl,--build-id=0x{byte * size}")
     first = build.program(arch, *options, "-Wl,--defsym=own=0", source=_READER)
     note = ELFFile(io.BytesIO(first)).get_section_by_name(".note.gnu.build-id")["sh_addr"]
     raw = build.program(arch, *options, f"-Wl,--defsym=own={note + 16:#x}", source=_READER)
@@ -51,6 +51,31 @@ for _arch in _ARCHES:
     def _(arch: str = _arch) -> Sample:
         raw = build.tool(build.program(arch, *_FIXED), arch, "strip")
         return Sample(raw, build.other_build_id(raw))
+
+
+_LENGTHS = "sha1", "md5"
+for _arch in ("x86_64", "aarch64"):
+
+    @harmless(f"build-id-length-{_arch}")
+    def _(arch: str = _arch) -> Sample:
+        """Another kind of build-id, of another length: what stands behind it moved."""
+        return Sample(*(build.program(arch, f"-Wl,--build-id={kind}") for kind in _LENGTHS))
+
+    @tampered(f"build-id-length-read-{_arch}")
+    def _(arch: str = _arch) -> Sample:
+        return Sample(_at(arch, "00"), _at(arch, "41", 16))
+
+    @tampered(f"build-id-length-code-{_arch}")
+    def _(arch: str = _arch) -> Sample:
+        """Who is refused elsewhere is let in: a word is compared with another one."""
+        one, other = (build.program(arch, f"-Wl,--build-id={kind}") for kind in _LENGTHS)
+        return Sample(one, other.replace(b"correct horse", b"corrupt horse"))
+
+    @tampered(f"build-id-length-wrong-{_arch}")
+    def _(arch: str = _arch) -> Sample:
+        """Its header says that it is shorter than its section."""
+        one, other = (build.program(arch, f"-Wl,--build-id={kind}") for kind in _LENGTHS)
+        return Sample(one, build.flip(other, build.place(other, ".note.gnu.build-id")[0] + 4, 24))
 
 
 _WALKER = r"""

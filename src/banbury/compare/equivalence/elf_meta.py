@@ -73,14 +73,21 @@ def compare_build_id(pair: Pair, one: Part, other: Part) -> bool:
     if one.name != ".note.gnu.build-id":
         return False
     raw = [pair.a.bytes(one), pair.b.bytes(other)]
-    where = [build_id_of_note(x, pair.a.elf.big) for x in raw]
-    if where[0] is None or where[0] != where[1]:
+    found, found_b = (build_id_of_note(x, pair.a.elf.big) for x in raw)
+    if found is None or found_b is None or (found != found_b and pair.a.header.type == t.ET_REL):
         return False
-    start, end = where[0]
-    if raw[0][:start] != raw[1][:start] or raw[0][end:] != raw[1][end:]:
-        return False
+    (start, end), (start_b, end_b) = found, found_b
+    if (
+        start != start_b
+        or raw[0][:4] + raw[0][8:start] != raw[1][:4] + raw[1][8:start]
+        or raw[0][end:]
+        or raw[1][end_b:]
+    ):
+        return False  # of another length, the header says so: each fills its section
     here = [Range(one.offset + start, one.offset + end)]
-    there = [Range(other.offset + start, other.offset + end)]
+    there = [Range(other.offset + start, other.offset + end_b)]
+    if one.size != other.size:
+        here, there = [span(one)], [span(other)]
     if any(observes_build_id(x, part) for x, part in ((pair.a, one), (pair.b, other))):
         pair.account.refuse("elf.build-id", "the program names its own build-id: withdrawn", here, there)
     elif related(pair.a, one) if pair.a.header.type == t.ET_REL else read(pair.a, one):
