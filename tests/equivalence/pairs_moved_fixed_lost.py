@@ -9,7 +9,7 @@ from tests.equivalence import build
 from tests.equivalence.pairs import Sample, harmless, tampered
 from tests.equivalence.pairs_moved_exported import _LONG, _RECORDS, _texts_first
 from tests.equivalence.pairs_moved_objects import SHORT
-from tests.equivalence.pairs_moved_segments import scripted
+from tests.equivalence.pairs_moved_segments import before, scripted
 
 _HEAD = """
 #include <stdio.h>
@@ -154,3 +154,37 @@ for _form, _far in (("last", ()), *((form, (_ABOVE,)) for form in _MOVES)):
         left = build.put(b, there, a[at : at + size + 24])  # with its literal
         assert left != b
         return Sample(a, build.strip(left, "aarch64"), *_RECORDS)
+
+
+_SIZED = r"""
+#include <stdio.h>
+extern const char door[], spans[]; const char *volatile held = door;
+__asm__(".data\n.balign 8\n.globl span\n.type span,%object\nspan: WORD\n.size span,8\n.text\n"); extern long span;
+__attribute__((noinline, noipa)) int sum(void) {
+  int s = 0; long n = SPAN; const char *p = held; for (long k = 0; k < n; k++) s += p[k] != 0; return s; }
+int main(int c, char **v) {
+  puts(door); puts("a second text of some length"); puts("a third one of the same"); puts("and so on");
+  return printf("%d\n", sum()) < 0; }
+__asm__(".section .rodata,\"a\"\n.globl door\n.type door,%object\n"
+"door: .asciz \"door of the north side of the house that stands alone " VERSION "\"\n.size door,.-door\n.text\n");
+"""
+
+for _arch, _does in (("x86_64", "(long)spans"), ("x86_64", "span"), ("aarch64", "span")):
+
+    @tampered(f"sized-{'data' if _does == 'span' else 'code'}-{_arch}")
+    def _(arch: str = _arch, does: str = _does) -> Sample:
+        """The size of a section, which the linker's script makes, is left behind."""
+        source = (
+            _SIZED.replace("SPAN", does)
+            .replace("WORD", ".quad spans" if does == "span" else ".quad 0")
+            .replace("%object", _MARKS[arch] + "object")
+        )
+        flags = "-fno-pie", "-Wl,-z,norelro"
+        edit = before(".eh_frame_hdr", "spans = SIZEOF(.rodata);")
+        a, b = (scripted(arch, source, edit, *flags, f'-DVERSION="{v}"', kind="-no-pie") for v in (SHORT, _LONG))
+        there, size = build.symbol(b, "span" if does == "span" else "sum")
+        old, new = (build.place(raw, ".rodata")[1] for raw in (a, b))
+        held = b[there : there + size]
+        assert held.count(new.to_bytes(4, "little")) == 1
+        left = build.put(b, there, held.replace(new.to_bytes(4, "little"), old.to_bytes(4, "little")))
+        return Sample(a, build.strip(left, arch), *_RECORDS)

@@ -56,6 +56,8 @@ OURS = sorted(name for name, rule in rules().items() if rule.format in {"elf", "
 ONE_WAY = {"debug-added", "debuglink-added-payload", "moved-tail-cut", "stripped-moved-tail-cut"}
 #: What only the shipped file's symbols say is no object of the reviewed source.
 ONE_WAY |= {"order-member"}
+#: Only the rebuilt file's symbols say that a number is the size of a section.
+ONE_WAY |= {"sized-code-x86_64", "sized-data-x86_64", "sized-data-aarch64"}
 #: A number above the length of the rebuilt file's text is no length of it.
 ONE_WAY |= {f"{how}moved-length-shrunk-{arch}" for how in ("", "stripped-") for arch in ("x86_64", "aarch64")}
 

@@ -50,6 +50,7 @@ from banbury.compare.equivalence.relayout_lost import check_lost
 from banbury.compare.equivalence.relayout_map import AddressMap, Piece, is_template, paired
 from banbury.compare.equivalence.relayout_objects import Objects, boundary
 from banbury.compare.equivalence.relayout_pools import Pool
+from banbury.compare.equivalence.relayout_spans import check_spans
 from banbury.compare.equivalence.relayout_strayed import (
     Gone,
     Strayed,
@@ -134,6 +135,7 @@ class _Proof:
         the_map = self._map(split)
         the_map.check(self.refs)
         self.machine.finish(the_map)
+        check_spans(self.sides)
         if self.fixed is not None:
             self.fixed.finish(the_map)
             check_lost(self.sides, self.fixed.plain, self.bits, self.objects, the_map)
