@@ -1,8 +1,10 @@
 """Labelled pairs of programs that keep parts of addresses on the stack: far from the stack pointer, and by the frame
-pointer; and in registers, over a call that leaves them alone."""
+pointer; and in registers, over a call that leaves them alone, or over a table of
+jumps in the midst of which code makes an address."""
 
 from __future__ import annotations
 
+from banbury.compare.equivalence import BuildRecord
 from tests.equivalence import build
 from tests.equivalence.pairs import Sample, harmless, tampered
 from tests.equivalence.pairs_moved_objects import LONG, RECORDS, SHORT
@@ -129,3 +131,55 @@ for _form in _LIBRARIES:
         """The same with nothing left behind."""
         a, b, _ = _libraries(form)
         return Sample(a, build.strip(b, "aarch64"), *RECORDS)
+
+
+_LONGER = f"{SHORT}-r123456789abcde"  # sixteen more: what is aligned moves as much
+_RECORDS = RECORDS[0], BuildRecord(versions={"p": _LONGER})
+#: What stands behind the table of jumps is found from one before it.
+_TABLE = """
+#include <stdio.h>
+extern const char door[] __attribute__((visibility("hidden")));
+extern const volatile int limit[] __attribute__((visibility("hidden")));
+static volatile int seen; static const TYPE behind[12] = {5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 0};
+__attribute__((noinline, noipa)) int sum(void) {
+  const TYPE *p = behind - 1; int s = 0; __asm__ volatile("" : "+r"(p)); while (*++p) s += *p; return s; }
+__attribute__((noinline, noipa)) int put(int n) {
+  int r = limit[0] + n;
+  switch (n) {
+  case 1: seen++; return 11; case 2: seen = 5; return 12; case 3: seen = r; break; case 4: seen--; return 14;
+  case 5: seen = 77; break; case 6: seen = r * 3; break; case 7: if (limit[0] > 1000) return 7; return 8;
+  }
+  return seen; }
+int main(int c, char **v) {
+  puts(door); puts("a second text of some length"); puts("a third one"); return printf("%d %d\\n", put(c + 6), sum()); }
+"""
+
+
+def _switch(arch: str, kind: str, version: str) -> bytes:
+    text = _SOURCE[_SOURCE.index("__asm__(") :].replace(".globl door", ".balign 8\\n.globl door")
+    source = _TABLE.replace("TYPE", kind).replace("static", text + "static", 1)
+    return build.program(arch, f'-DVERSION="{version}"', *_KINDS["fixed"], source=source)
+
+
+def _switches(arch: str, kind: str) -> tuple[bytes, bytes, list[tuple[int, int]]]:
+    a, b = (_switch(arch, kind, version) for version in (SHORT, _LONGER))
+    (at, size), (there, _) = (build.symbol(raw, "put") for raw in (a, b))
+    places = [(at + k, there + k) for k in range(0, size, 4)]
+    return a, b, [(x, y) for x, y in places if a[x : x + 4] != b[y : y + 4]]
+
+
+for _arch in ("mips", "mipsel"):
+    for _type in ("char", "int"):
+
+        @tampered(f"moved-kept-switch-{_type}-{_arch}")
+        def _(arch: str = _arch, kind: str = _type) -> Sample:
+            """A lower half of the last case is left behind."""
+            a, b, places = _switches(arch, kind)
+            x, y = places[2]
+            return Sample(a, build.strip(build.put(b, y, a[x : x + 4]), arch), *_RECORDS)
+
+        @harmless(f"moved-kept-switch-{_type}-{_arch}")
+        def _(arch: str = _arch, kind: str = _type) -> Sample:
+            """The same with nothing left behind."""
+            a, b, _ = _switches(arch, kind)
+            return Sample(a, build.strip(b, arch), *_RECORDS)

@@ -45,6 +45,7 @@ from banbury.compare.equivalence.relayout_map import AddressMap
 
 Load = Callable[[Ints, Ints], tuple[Ints, Ints, Ints]]
 _ROUNDS = 8
+_BEYOND = 3  # words of a table of jumps behind an address within it: as many as make no table of their own
 _REACH = (0x8000, 0xFFFF)  # bytes before and behind a part of an address that an immediate completes it to
 
 
@@ -97,7 +98,7 @@ class Section:
         self._new: list[Ints] = []
         everything = np.zeros(ops.count, np.uint64)
         self.flow = Tracking(ops, shared.load, self._targets, everything)
-        self._bounds = np.zeros(0, np.int64)
+        self._bounds = self._begun = np.zeros(0, np.int64)  # all labels, and those of tables
         self._absolute: set[int] = set()  # labels of tables of addresses
         self._base: tuple[int, int] | None = None
         self._order = ">u4" if shared.sides.big else "<u4"
@@ -157,6 +158,8 @@ class Section:
             self.ops.foreign |= foreign
             self._end()
             self._bounds = np.union1d(bounds, self._bounds)
+            tables = [label for label, _ in self.flow.labels]
+            self._begun = np.union1d(np.array(tables, np.int64), self._begun)
         else:
             raise NotDecoded(0, "tables of jumps that lead to ever more tables")
         self._uses()
@@ -300,14 +303,28 @@ class Section:
     # Jump tables
 
     def _words(self, label: int) -> tuple[Part, Part, Ints] | None:
-        """The section that a table stands in, and its words up to the next table."""
+        """The section that a table stands in, and its words up to the next table, or up to another label: not one
+        with few words behind it that lead to where the table's own do, for code makes addresses before objects too."""
         for one, other in self.shared.sides.pairs:
             if one.index in self.shared.sides.masks and one.addr <= label < one.addr + one.size and not one.code:
-                after = self._bounds[self._bounds > label]
+                after = self._begun[self._begun > label]
                 end = min(int(after[0]) if len(after) else one.addr + one.size, one.addr + one.size)
                 raw = self.shared.sides.raw[one.index][0][label - one.addr : end - one.addr]
-                return one, other, raw[: len(raw) // 4 * 4].view(self._order).astype(np.int64)
+                words = raw[: len(raw) // 4 * 4].view(self._order).astype(np.int64)
+                return one, other, words[: self._length(label, words)]
         return None
+
+    def _length(self, label: int, words: Ints) -> int:
+        """How many of the words behind a label may be the table's."""
+        after = self._bounds[self._bounds > label]
+        least = min(-(-(int(after[0]) - label) // 4), len(words)) if len(after) else len(words)
+        rows = self._rows(words[: least + _BEYOND + 1], self._from(label, label)[0])
+        if len(rows) <= least:
+            return least
+        owner = np.searchsorted(np.flatnonzero(self.ops.entry), rows, "right")
+        other = ~np.isin(owner[least:], owner[:least]) | self.ops.entry[rows[least:]]
+        more = int(np.argmax(other)) if other.any() else len(other)
+        return least + more if more <= _BEYOND else least
 
     def _targets(self, label: int) -> Ints:
         """The rows that a table's words lead to: as many as lead to an instruction of this section."""
