@@ -93,19 +93,18 @@ def relative_bits(w: W) -> W:
     return out
 
 
-def decode(w: W, *, described: bool = False) -> Decoded:
-    """Decode a section's words. ``described``: of a file with descriptors of thread-local variables, whose functions
-    change what they return and the link register alone: their calls are none, then."""
+def decode(w: W, described: Flags | None = None) -> Decoded:
+    """Decode a section's words. ``described``: which of them call the functions of thread-local variables' descriptors,
+    which change the first two registers and the link register alone: such a call is none, then."""
     d, n, m, a = (_BIT[field(w, at, 5)] for at in (0, 5, 16, 10))
     reads: W = d | n | m | a
     writes = np.zeros(len(w), np.uint32)
     falls = np.ones(len(w), bool)
     _immediate(w, d, n, m, reads, writes)
     calls, indirect = _branch(w, d, n, m, reads, writes, falls)
-    if described:
-        some = _asks(w)
-        _put(some, writes, 1 << 30 | 0b11)
-        calls &= ~some
+    if described is not None:
+        _put(described, writes, 1 << 30 | 0b11)
+        calls &= ~described
     _memory(w, d, n, m, a, reads, writes)
     _register(w, d, n, m, a, reads, writes)
     _vector(w, d, n, reads, writes)
@@ -173,15 +172,6 @@ def _branch(w: W, d: W, n: W, m: W, reads: W, writes: W, falls: Flags) -> tuple[
     _put(blr | linked, writes, 1 << 30)
     calls = blr | (linked & (w != _OWN))
     return calls, register & ((kind == 0) | (kind == 8))
-
-
-def _asks(w: W) -> Flags:
-    """Calls of a descriptor's function (ELF for the Arm 64-bit Architecture, TLS descriptors): ``ldr xN, [x0, #low]``,
-    ``add x0, x0, #low``, ``blr xN``."""
-    before, first = (np.concatenate((np.zeros(k, np.uint32), w))[: len(w)] for k in (1, 2))
-    out = is_(w, 0xFFFFFC1F, 0xD63F0000) & is_(before, 0xFFC003FF, 0x91000000) & is_(first, 0xFFC003E0, 0xF9400000)
-    out &= field(w, 5, 5) == field(first, 0, 5)
-    return out
 
 
 def _memory(w: W, d: W, n: W, m: W, a: W, reads: W, writes: W) -> None:

@@ -1,5 +1,5 @@
 """AArch64: code that goes by words of the table of addresses: stubs of a linkage table, and calls of the descriptors of
-thread-local variables, which change the first two registers and the link register alone.
+thread-local variables.
 
 Sources: System V ABI for the Arm 64-bit Architecture, 9 (procedure linkage table); ELF for the Arm 64-bit Architecture
 (AAELF64), 5.7.11.6; GCC, gcc/config/aarch64/aarch64.md (tlsdesc_small).
@@ -13,23 +13,10 @@ import numpy as np
 
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines import a64
-from banbury.compare.equivalence.machines.contract import Mask
 from banbury.formats.elf import ElfFile
 
-#: What a call of a descriptor may change: x0, x1 and the link register.
-CHANGED: Final = 0x40000003
 _DESCRIPTOR: Final = 1031  # R_AARCH64_TLSDESC
 _PAGE: Final = 4096
-
-
-def descriptors(elf: ElfFile) -> list[int]:
-    """The places of the table of addresses that hold descriptors."""
-    out: list[int] = []
-    for table in elf.sections:
-        rows = elf.section_relocations(table)
-        if rows is not None:
-            out += rows.offsets[rows.types == _DESCRIPTOR].tolist()
-    return out
 
 
 def _targets(words: a64.W, at: Ints, addr: int) -> Ints:
@@ -38,10 +25,12 @@ def _targets(words: a64.W, at: Ints, addr: int) -> Ints:
     return page + (a64.field(words[at + 1], 10, 12).astype(np.int64) << 3)
 
 
-def descriptor_calls(words: a64.W, addr: int, slots: list[int]) -> Mask:
-    """The calls of descriptors of a section at an address, as compilers write them (linkers rewrite them as a whole):
-    ADRP x0; LDR x1, [x0]; ADD x0, x0; BLR x1."""
+def descriptor_calls(words: a64.W, addr: int, elf: ElfFile) -> a64.Flags:
+    """The calls of a section at an address by words of the table that relocations say are descriptors, as compilers
+    write them (linkers rewrite them as a whole): ADRP x0; LDR x1, [x0]; ADD x0, x0; BLR x1."""
     out = np.zeros(len(words), bool)
+    tables = (elf.section_relocations(table) for table in elf.sections)
+    slots = [x for rows in tables if rows is not None for x in rows.offsets[rows.types == _DESCRIPTOR].tolist()]
     if slots and len(words) > 3:
         found = a64.is_(words[:-3], 0x9F00001F, 0x90000000) & a64.is_(words[1:-2], 0xFFC003FF, 0xF9400001)
         found &= a64.is_(words[2:-1], 0xFFC003FF, 0x91000000) & (words[3:] == 0xD63F0020)
@@ -51,8 +40,8 @@ def descriptor_calls(words: a64.W, addr: int, slots: list[int]) -> Mask:
 
 
 def stubs(words: a64.W, addr: int, slots: set[int]) -> set[int]:
-    """The addresses of the stubs of a linkage table that load one of ``slots``: where each begins (a landing pad before
-    it counts)."""
+    """The addresses of the stubs of a linkage table at an address that load one of ``slots``: where each begins (a
+    landing pad before it counts)."""
     at = np.flatnonzero(a64.is_(words[:-1], 0x9F000000, 0x90000000) & a64.is_(words[1:], 0xFFC003FF, 0xF9400211))
     begin = 4 * at[np.isin(_targets(words, at, addr), list(slots))] + addr
     return {*begin.tolist(), *(begin - 4).tolist()}

@@ -25,7 +25,7 @@ from banbury.compare.equivalence.elf_map import SHF_WRITE, SHT_NOBITS, Part
 from banbury.compare.equivalence.machines import a64, returned
 from banbury.compare.equivalence.machines.a64_frame import Frame, frame_of
 from banbury.compare.equivalence.machines.a64_labels import Labels
-from banbury.compare.equivalence.machines.a64_linkage import CHANGED, descriptor_calls, descriptors, stubs
+from banbury.compare.equivalence.machines.a64_linkage import descriptor_calls, stubs
 from banbury.compare.equivalence.machines.a64_strides import Made, strides
 from banbury.compare.equivalence.machines.a64_switch import Switches
 from banbury.compare.equivalence.machines.a64_wide import left_behind, wide_numbers
@@ -40,7 +40,7 @@ from banbury.compare.equivalence.relayout_map import AddressMap
 from banbury.compare.equivalence.relayout_tables import jump_tables
 
 _PAGE = 4096
-_FUNCTION, _DESCRIPTOR = 2, 1031  # a symbol's kind; R_AARCH64_TLSDESC
+_FUNCTION = 2  # a symbol's kind
 _ROUNDS = 8  # of labels whose addresses are made behind labels
 _SOON = 24  # instructions behind an addition within which a copy of fixed length begins
 
@@ -141,7 +141,7 @@ class _Section:
         self.sides, self.one, self.other, self.stubs = sides, one, other, stubs
         raw, raw_b = sides.raw[one.index]
         self.words, self.words_b = (np.frombuffer(r.tobytes(), "<u4").astype(np.uint32) for r in (raw, raw_b))
-        self.all = a64.decode(self.words, described=sides.relocates(_DESCRIPTOR))
+        self.all = a64.decode(self.words, descriptor_calls(self.words, one.addr, sides.a.elf))
         self.here = np.arange(len(self.words)) * 4
         self.bits = a64.relative_bits(self.words)
         self.fixed_pages: list[int] = []
@@ -257,7 +257,7 @@ class _Section:
         some = self.words[found.users] != self.words_b[found.users]
         at = self.moved = found.users[some]
         unknown = np.append(self.functions if self.described else self.starts, False)
-        writes = np.where(self.all.calls & ~self.local, a64.CALLER_SAVED, self.writes).astype(np.uint32)
+        writes = np.where(self.all.calls, a64.CALLER_SAVED, self.writes).astype(np.uint32)
         graph = replace(self.graph, writes=writes)
         bad = unproved(graph, at, self.all.base[at].astype(np.int64), found.labels[some], defines, unknown)
         if len(bad):
@@ -315,11 +315,6 @@ class _Section:
         return np.where(good & self.all.calls, to, -1)
 
     @cached_property
-    def local(self) -> Mask:
-        """Calls of the descriptors of thread-local variables."""
-        return descriptor_calls(self.words, self.one.addr, descriptors(self.sides.a.elf))
-
-    @cached_property
     def never(self) -> Mask:
         """Calls and branches to functions of libraries that do not return."""
         out = np.zeros(len(self.words), bool)
@@ -336,7 +331,6 @@ class _Section:
         _, good = self.inside
         external = self.all.calls & (self.called < 0)
         passing = np.where(self.elsewhere, everything, np.uint32(~a64.CALLER_SAVED & ALL))
-        passing = np.where(self.local, np.uint32(~CHANGED & ALL), passing)
         leaves = self.all.branches & ~good
         ends = np.where(a64.is_(self.words, 0xFE000000, 0xD6000000) & ~self.all.falls, everything, 0).astype(np.uint32)
         ends = np.where(leaves & ~self.never, passing, ends).astype(np.uint32)
@@ -356,9 +350,7 @@ class _Section:
     @cached_property
     def writes(self) -> a64.W:
         """What each instruction certainly writes; a call what its function never leaves as it was."""
-        unknown = np.where(
-            self.elsewhere, np.uint32(ALL), np.where(self.local, np.uint32(~CHANGED & ALL), np.uint32(0))
-        )
+        unknown = np.where(self.elsewhere, np.uint32(ALL), np.uint32(0))
         callee = np.where(self.called >= 0, self.kept[np.maximum(self.called, 0)], unknown)
         calls = ~callee & np.uint32(a64.CALLER_SAVED) | np.uint32(1 << 30)
         return np.where(self.all.calls, calls, self.all.writes).astype(np.uint32)

@@ -141,12 +141,6 @@ class Sides:
     def b(self) -> OwnedElf:
         return self.pair.b
 
-    def relocates(self, kind: int) -> bool:
-        """Whether the first file has a dynamic relocation of a kind."""
-        elf = self.a.elf
-        found = (elf.section_relocations(elf.sections[p.index]) for p in self.a.sections if p.loaded)
-        return any(rows is not None and bool((rows.types == kind).any()) for rows in found)
-
     @property
     def compiled(self) -> list[Part]:
         """The first file's sections of code that compilers write."""
