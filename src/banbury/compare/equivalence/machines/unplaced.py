@@ -9,7 +9,7 @@ Sources: Arm ARM DDI 0487, C4; DDI 0406C, A5 and A6; MIPS MD00086; Power ISA 2.0
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +69,9 @@ def _x86(raw: bytes, image: tuple[int, int] | None) -> bytes:
     return out.tobytes()
 
 
-def _near(words: Words, makes: npt.NDArray[np.bool_], into: Words, base: Words) -> npt.NDArray[np.bool_]:
+def _near(
+    words: Words, makes: npt.NDArray[np.bool_], into: npt.NDArray[Any], base: npt.NDArray[Any]
+) -> npt.NDArray[np.bool_]:
     """Which words use a register (``base``) that one close before puts the upper part of an address ``into``."""
     out = np.zeros(len(words), bool)
     for back in range(1, min(_NEAR, len(words) - 1) + 1):
@@ -127,4 +129,5 @@ def _thumb(raw: bytes) -> bytes:
     _literals(words, (short + 2) // 2 + (halves[short] & 0xFF))
     _literals(words, ((long + 2) // 2 * 4 + distance) // 4)
     keep = ~np.frombuffer(words.astype("<u4").tobytes(), "<u2")[: len(out)]
-    return (out & keep).tobytes() + raw[len(out) * 2 :]
+    left: bytes = (out & keep).tobytes()
+    return left + raw[len(out) * 2 :]
