@@ -241,9 +241,7 @@ def _unknown(one: Part, where: Bounds) -> Refused:
     return Refused(one.name, why, [Range(where[0] + one.offset, where[1] + one.offset)])
 
 
-def _beside(
-    sides: Sides, objects: Objects, places: Ints, texts: tuple[Ints, Ints], lengths: list[set[int]]
-) -> None:
+def _beside(sides: Sides, objects: Objects, places: Ints, texts: tuple[Ints, Ints], lengths: list[set[int]]) -> None:
     """Fields of data beside a word that holds a text's address. ``places``: of words that hold addresses; ``texts``:
     numbers of texts, and of the words that hold their addresses."""
     index, found = texts
