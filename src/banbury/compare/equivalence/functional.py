@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 from msgspec import Struct
@@ -27,6 +28,10 @@ OTHER_ENVIRONMENT = 0.25
 _LEAST = 8
 
 
+_Code = dict[int, tuple[Part, bytes]]
+_Found = dict[tuple[int, int], tuple[int, str]]
+
+
 class _Function(Struct, frozen=True):
     name: str
     address: int
@@ -37,9 +42,12 @@ class _Function(Struct, frozen=True):
 def changed_functions(a: OwnedElf, b: OwnedElf) -> tuple[list[ChangedFunction], str]:
     """The functions that differ (in order of the second file's addresses), and a sentence on how sure that is."""
     moved = not same_layout(a, b)
-    ours, theirs = _functions(a, moved), _functions(b, moved)
-    if not ours or not theirs:
-        return [], "no functions are marked in one of the files: changes were not located"
+    for how in (_from_symbols, _from_unwinding):  # the same in both: they draw the borders otherwise
+        ours, theirs = _functions(a, moved, how), _functions(b, moved, how)
+        if ours and theirs:
+            break
+    else:
+        return [], "no functions are marked in the same way in both files: changes were not located"
     named = all(f.name for f in ours) and all(f.name for f in theirs)
     pairs = _by_name(ours, theirs) if named else _by_content(ours, theirs)
     changed = [_changed(x, y) for x, y in pairs if x is None or y is None or x.digest != y.digest]
@@ -99,22 +107,18 @@ def _changed(a: _Function | None, b: _Function | None) -> ChangedFunction:
 _NONE = _Function("", 0, 0, b"")
 
 
-def _functions(elf: OwnedElf, moved: bool) -> list[_Function]:
+def _functions(elf: OwnedElf, moved: bool, how: Callable[[OwnedElf, _Code], _Found]) -> list[_Function]:
     """The functions of a file, by address, each with a digest of its bytes, without references where they ``moved``."""
     code = {p.index: (p, _plain(elf, p, moved)) for p in elf.sections if p.code and p.type == 1}
     arm = elf.header.machine == t.EM_ARM
     thumb = {n: _plain(elf, p, moved, thumb=True) for n, (p, _) in code.items()} if arm else {}
-    found = _from_symbols(elf, code) or _from_unwinding(elf, code)
+    found = how(elf, code)
     out = []
     for (index, start), (size, name) in sorted(found.items()):
         part, raw = code[index]
         body = thumb[index][start - 1 : start - 1 + size] if thumb and start & 1 else raw[start : start + size]
         out.append(_Function(name, part.addr + start, size, hashlib.blake2b(body, digest_size=16).digest()))
     return out
-
-
-_Code = dict[int, tuple[Part, bytes]]
-_Found = dict[tuple[int, int], tuple[int, str]]
 
 
 def _plain(elf: OwnedElf, part: Part, moved: bool, *, thumb: bool = False) -> bytes:
