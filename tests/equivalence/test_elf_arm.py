@@ -12,8 +12,11 @@ import pytest
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
+from banbury.compare.equivalence.leaf import compare_elf
 from banbury.compare.equivalence.machines import a32, a64, t32
+from banbury.compare.equivalence.machines.arm_attributes import attributes
 from banbury.compare.equivalence.machines.flow import MIXED, Graph, follow, unproved
+from banbury.formats.view import View
 from tests.equivalence import build, pairs_moved_arm
 
 _LINE = re.compile(r"^ *([0-9a-f]+):\t[0-9a-f]{8} *\t(\S+)(?:\s+(.*))?$")
@@ -159,3 +162,31 @@ def test_following_anything_ends() -> None:
         except Refused:
             continue
     a64.decode(np.frombuffer(rnd.randbytes(40000), "<u4").astype(np.uint32))
+
+
+@pytest.mark.parametrize(
+    ("attribute", "why"),
+    [(b"\x0f\2", "a static base"), (b"\x0e\1", "a static base"), (b"\6\x0c", "byte by byte"), (b"\x0f\0", "")],
+)
+def test_code_that_makes_addresses_in_other_ways_is_not_decided(attribute: bytes, why: str) -> None:
+    """As the build attributes of the file say."""
+    made = []
+    for version in (pairs_moved_arm.SHORT, pairs_moved_arm.LONG):
+        raw = pairs_moved_arm.built("arm", version)
+        at, size = build.place(raw, ".ARM.attributes")
+        old = b"\6\x0a" if attribute[0] == 6 else b"\x18\1"
+        made.append(build.put(raw, raw.index(old, at, at + size), attribute))
+    found = compare_elf(View(made[0]), View(build.strip(made[1], "arm")), *pairs_moved_arm.RECORDS)
+
+    assert found.verdict.equivalent is not bool(why)
+    assert not why or any(why in u.why for u in found.unexplained)
+
+
+def test_build_attributes_are_read() -> None:
+    raw = build.program("arm")
+    at, size = build.place(raw, ".ARM.attributes")
+    whole = raw[at : at + size]
+
+    assert attributes(whole, False)[6] == 10  # Armv7
+    for cut in range(size):
+        attributes(whole[:cut], False)

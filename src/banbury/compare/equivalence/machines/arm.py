@@ -23,7 +23,7 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.machines import arm_absolute, arm_roots, returned
+from banbury.compare.equivalence.machines import arm_absolute, arm_attributes, arm_roots, returned
 from banbury.compare.equivalence.machines.a32 import NONE, NOWHERE
 from banbury.compare.equivalence.machines.arm_code import Body
 from banbury.compare.equivalence.machines.arm_exceptions import EXIDX, INDEX, TABLE, Unwinding, unwinding
@@ -73,6 +73,8 @@ class Arm(Machine):
 
     def __init__(self, sides: Sides) -> None:
         super().__init__(sides)
+        for elf in (sides.pair.a, sides.pair.b):
+            arm_attributes.check(elf)
         self.numbers_loaded: list[tuple[Part, Ints]] = []
         self.returned: list[tuple[Part, Ints, Ints]] = []  # places behind calls, and words that may be distances
         self.never: list[int] = []  # stubs of functions that do not return
