@@ -119,6 +119,12 @@ def test_a_folder_out_of_order_is_not_what_a_kernel_sees(tmp_path: Path) -> None
     assert (rebuilt.files_verdict, rebuilt.verdict) == ("identical", "unexplained")
     assert "is not one that is read strictly (directory: a name that is none, or out of order)" in whys(evaluation)
 
+    for number, behind in enumerate((b"\xff" * 4096, b"\xff" * 4000 + b"more" * 24)):  # fill, and what is none
+        rebuilt, _ = against(tmp_path / f"3{number}", image(shipped + behind, system(RECOVERY)), **{
+            "root.tar": bare(files), "recovery.squashfs": system(RECOVERY),
+        })  # fmt: skip
+        assert any("is not one that is read strictly" in d for s in rebuilt.file_systems for d in s.doubts), behind
+
 
 def test_a_file_that_may_not_be_changed_is_a_doubt(tmp_path: Path) -> None:
     need("debugfs")

@@ -52,6 +52,7 @@ from banbury.formats.view import View
 from banbury.model.errors import BudgetExceeded, Malformed
 
 _ELF: Final = b"\x7fELF"
+_SQUASHFS: Final = b"hsqs"
 _LOOKED_AT: Final = 256 << 20  # bytes of unknown files in which the first and last difference are found
 
 
@@ -141,6 +142,14 @@ def _leaf(
 def read(work: Work) -> Read:
     """How the strict reader of its format takes a container, given as both sides of a pair."""
     comparator = claimed(work.b)
+    if comparator is None and work.b.startswith(_SQUASHFS) and len(work.b) > 96 and work.b.u16(28) == 4:
+        used = work.b.u64(40)
+        filled = 96 < used < len(work.b) and work.b.u8(used) in (0, 255) and work.b.run(used) == len(work.b) - used
+        if not filled:
+            return Read(format="squashfs", why="what stands behind it is no fill")
+        place = Place(work.place_b.start, used, work.place_b.spool)
+        work = Work(work.data, place, place, work.spool)
+        comparator = claimed(work.b)
     if comparator is None:
         return Read(format="")
     name, undecided = _opened(work, comparator)

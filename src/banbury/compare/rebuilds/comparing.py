@@ -182,8 +182,9 @@ class _Comparer:
         for place, system in enumerate(systems):
             if system.node in known:
                 tree, read = pairing.shipped[system.node], reads.get(system.node, Read(format=""))
-                systems[place] = structs.replace(system, doubts=[*strictly.doubts(tree, read), *system.doubts])
-                left += [NotCompared(node=system.node, why=why) for why in strictly.unread(tree, read)]
+                form = known[system.node].format
+                systems[place] = structs.replace(system, doubts=[*strictly.doubts(tree, read, form), *system.doubts])
+                left += [NotCompared(node=system.node, why=why) for why in strictly.unread(tree, read, form)]
         return systems, left
 
     def _whole(self, match: Match, rows: list[Row], missing: list[Missing], systems: list[FileSystem]) -> Outcome:

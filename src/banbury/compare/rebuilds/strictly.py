@@ -16,10 +16,14 @@ from banbury.compare.rebuilds.matching import plain_path
 from banbury.compare.rebuilds.trees import ROOT, Tree
 
 _NAMED: Final = 5
+#: Formats of which every form has a strict reader.
+_READ: Final = frozenset({"ar", "cpio", "cramfs", "ext", "jffs2", "romfs", "tar", "ubifs", "zip"})
 
 
-def doubts(tree: Tree, read: Read) -> list[str]:
-    """What makes a tree another one to a kernel than to who compared its files."""
+def doubts(tree: Tree, read: Read, form: str) -> list[str]:
+    """What makes a tree another one to a kernel than to who compared its files. ``form``: what was found to hold it."""
+    if not read.format and form in _READ:
+        return [f"{tree.place} is not one that is read strictly (it does not begin, or end, as {form} does)"]
     if read.undecided or not read.format:
         return []
     if read.why:
@@ -34,9 +38,9 @@ def doubts(tree: Tree, read: Read) -> list[str]:
     return out
 
 
-def unread(tree: Tree, read: Read) -> list[str]:
+def unread(tree: Tree, read: Read, form: str) -> list[str]:
     """What the ledger has to say of a tree that no strict reader knows."""
-    if read.format and not read.undecided:
+    if (read.format and not read.undecided) or (not read.format and form in _READ):
         return []
     return [
         f"{tree.place} was read by one reader alone, which forgives more than a kernel: no strict one knows its form"
