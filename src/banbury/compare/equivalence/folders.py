@@ -18,8 +18,7 @@ from banbury.compare.equivalence.model import FileVerdict, Verdict
 from banbury.compare.equivalence.places import Entry, Files
 from banbury.compare.equivalence.recurse import Content, Outcome, Recursion, unexplained
 from banbury.compare.equivalence.times import differences, told
-from banbury.compare.equivalence.vouched import change as wrong
-from banbury.compare.equivalence.vouched import is_signature
+from banbury.compare.equivalence.vouched import is_signature, wrong
 from banbury.formats.contract import clean_name
 from banbury.model.errors import InputError
 

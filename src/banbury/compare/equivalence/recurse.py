@@ -328,16 +328,18 @@ def checked(data: bytes, pairs: list[Pair], spooled: int) -> list[Answer]:
 
 
 #: What says that a result came of the run and not of the files: it is not kept for another.
-_OF_THE_RUN: Final = ("of output in one step", "members in all", "the process that compared it ended", "MemoryError")
+_OF_THE_RUN: Final = ("of output in one step", "members in all", "the process that ", "MemoryError")
 
 
 def _lasting(outcome: Outcome) -> bool:
     """Whether a result depends on nothing but the contents: no process died of it and no limit of the run was hit."""
-    for _, found, _ in flatten(outcome):
-        own = found.content.own if found.content else None
-        if own and any(text in u.why for u in own.unexplained for text in _OF_THE_RUN):
-            return False
-    return True
+    found = (item.content.own.unexplained for _, item, _ in flatten(outcome) if item.content)
+    return all(lasts(u.why) for listed in found for u in listed)
+
+
+def lasts(why: str) -> bool:
+    """Whether what is said of a file comes of the file, and not of the run."""
+    return not any(text in why for text in _OF_THE_RUN)
 
 
 def _plain(place: Place) -> Place:

@@ -45,10 +45,10 @@ def stale(a: Mapping[str, object], b: Mapping[str, object], contents: Iterable[P
     if likely:
         forms = [form for pieces in contents for form in _forms(pieces())]
         out += [name for name, value in likely.items() if name not in out and any(form in value for form in forms)]
-    return [change(name) for name in out]
+    return [wrong(name) for name in out]
 
 
-def change(name: str) -> Change:
+def wrong(name: str) -> Change:
     """What is to be said of such an attribute."""
     return Change(what=name, a="over this content", b="the same, over another: it is wrong on one side")
 

@@ -29,7 +29,7 @@ from banbury.compare.equivalence.containers.contract import (
     Work,
 )
 from banbury.compare.equivalence.containers.image import compare_image
-from banbury.compare.equivalence.containers.registry import claimed, comparators
+from banbury.compare.equivalence.containers.registry import claimed, comparators, ended
 from banbury.compare.equivalence.containers.streams import ANY
 from banbury.compare.equivalence.elf_map import OwnedElf
 from banbury.compare.equivalence.explain import explain
@@ -52,7 +52,6 @@ from banbury.formats.view import View
 from banbury.model.errors import BudgetExceeded, Malformed
 
 _ELF: Final = b"\x7fELF"
-_SQUASHFS: Final = b"hsqs"
 _LOOKED_AT: Final = 256 << 20  # bytes of unknown files in which the first and last difference are found
 
 
@@ -142,12 +141,13 @@ def _leaf(
 def read(work: Work) -> Read:
     """How the strict reader of its format takes a container, given as both sides of a pair."""
     comparator = claimed(work.b)
-    if comparator is None and work.b.startswith(_SQUASHFS) and len(work.b) > 96 and work.b.u16(28) == 4:
-        used = work.b.u64(40)
-        filled = 96 < used < len(work.b) and work.b.u8(used) in (0, 255) and work.b.run(used) == len(work.b) - used
-        if not filled:
-            return Read(format="squashfs", why="what stands behind it is no fill")
-        place = Place(work.place_b.start, used, work.place_b.spool)
+    if comparator is None:
+        name, end = ended(work.b)
+        if not name:
+            return Read(format="")
+        if end >= len(work.b) or work.b.u8(end) not in (0, 255) or work.b.run(end) < len(work.b) - end:
+            return Read(format=name, why="what stands behind it is no fill")
+        place = Place(work.place_b.start, end, work.place_b.spool)
         work = Work(work.data, place, place, work.spool)
         comparator = claimed(work.b)
     if comparator is None:
@@ -217,19 +217,21 @@ def _code(work: Work, place: Place) -> int:
     """Bytes of program code of a member, 0 where it is no ELF file. Of one that is not understood to the last byte,
     what its segments mark as executable: code that nothing was shown of is code."""
     view = _program(work, place)
-    if view is None:
-        return 0
-    try:
-        return OwnedElf(view).code_bytes
-    except (Refused, Malformed):
-        return _marked(view)
+    return _stated(view) if view is not None else 0
 
 
 def _executable(work: Work, place: Place) -> int:
     """Bytes of program code of a file of which nothing may have been shown: what its segments mark, if that is more
     than its sections do, for what loads a program looks at no section."""
     view = _program(work, place)
-    return max(_code(work, place), _marked(view)) if view is not None else 0
+    return max(_stated(view), _marked(view)) if view is not None else 0
+
+
+def _stated(view: View) -> int:
+    try:
+        return OwnedElf(view).code_bytes
+    except (Refused, Malformed):
+        return _marked(view)
 
 
 def _program(work: Work, place: Place) -> View | None:

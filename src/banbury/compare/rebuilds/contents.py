@@ -10,7 +10,7 @@ from typing import IO, Final
 from banbury.compare.equivalence.decide import EXPLAINED
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Unexplained, Verdict
 from banbury.compare.equivalence.protocol import TASK, Read
-from banbury.compare.equivalence.recurse import Content, Outcome, Recursion
+from banbury.compare.equivalence.recurse import Content, Outcome, Recursion, lasts
 from banbury.compare.rebuilds.cache import VerdictCache
 from banbury.compare.rebuilds.stating import Row
 from banbury.lab.blobs import BlobStore
@@ -74,7 +74,8 @@ class Contents:
             if found is None:
                 with self._open(node) as file:
                     out.append(run.readings([file])[0])
-                cache.put((_READ, node.sha256), _kept(out[-1]), [])
+                if lasts(out[-1].why):
+                    cache.put((_READ, node.sha256), _kept(out[-1]), [])
             else:
                 out.append(_recalled(found[0]))
         return out

@@ -110,8 +110,8 @@ class Doubts:
 
     def _lacking(self, tree: Tree) -> Iterator[str]:
         """What a tree has less of than other parts of the image, though nothing says that it should."""
-        if tree.names and not (tree.regular and self._pairing.sharing(tree)):
-            return  # what a kernel brings with it (devices and links), or nothing of any rebuild
+        if not (tree.regular and self._pairing.sharing(tree)):
+            return  # what a kernel brings with it (devices and links), nothing of any rebuild, or nothing at all
         asked = list(self._asked(tree))
         for part, said in ((False, "has nothing of"), (True, "has only a part of")):
             found = [r for r in asked if (not r.names.isdisjoint(tree.names)) is part]
@@ -212,6 +212,8 @@ class Doubts:
         """What a tree shares with a rebuilt one of links and devices alone, which makes it no copy."""
         if self._own(tree):
             return
+        if not tree.names:
+            yield f"no file is in {tree.place}"
         for rebuilt in self._pairing.sharing(tree):
             shared = rebuilt.names & tree.names
             lacked = rebuilt.names - tree.names

@@ -12,15 +12,14 @@ from typing import Final
 from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.rebuilds.counterparts import thing
 from banbury.compare.rebuilds.matching import Unit
-from banbury.compare.rebuilds.outcomes import LABELS, changes, outcome
+from banbury.compare.rebuilds.outcomes import LABELS, OTHERS, changes, outcome, special
 from banbury.compare.rebuilds.pairing import Pairing
 from banbury.compare.rebuilds.stating import Row
 from banbury.compare.rebuilds.trees import ROOT, Tree
 from banbury.model.rebuild import NotCompared
 
 _NAMED: Final = 3
-
-_OTHERS, _STICKY = 0o002, 0o1000
+_STICKY: Final = 0o1000
 
 
 class Folders:
@@ -48,11 +47,9 @@ class Folders:
 
     def _anybodys(self, unit: Unit) -> list[Row]:
         """A folder of which no rebuild states the mode, and in which all may replace what others have put there."""
-        if unit.node.mode < 0 or unit.node.mode & (_OTHERS | _STICKY) != _OTHERS:
-            return []
         out = outcome(unit, "nothing", None, self._both)
-        out.changes = [Change(what="mode", a="not stated by what was handed in", b=f"{unit.node.mode & 0o7777:04o}")]
-        return [Row(unit=unit, how="nothing", other=None, outcome=out)]
+        out.changes = [] if unit.node.mode & _STICKY else list(special(unit.node, OTHERS))
+        return [Row(unit=unit, how="nothing", other=None, outcome=out)] if out.changes else []
 
     def _listed(self, tree: Tree, native: list[Tree]) -> tuple[list[Row], list[NotCompared]]:
         if not native or (not tree.folders and not tree.implied):

@@ -8,14 +8,13 @@ from typing import Final
 from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.equivalence.model import FileVerdict, Verdict
 from banbury.compare.equivalence.recurse import Content, Outcome, unexplained
-from banbury.compare.equivalence.vouched import change as wrong
-from banbury.compare.equivalence.vouched import is_signature
+from banbury.compare.equivalence.vouched import is_signature, wrong
 from banbury.compare.rebuilds.matching import Unit, misnamed
 from banbury.model.evaluation import Node
 from banbury.model.tree import Kind
 
 _PERMISSIONS: Final = 0o7777
-_RIGHTS, _GROUP, _OTHERS = 0o6000, 0o020, 0o002  # setuid and setgid; who may write beside the owner
+_RIGHTS, _GROUP, OTHERS = 0o6000, 0o020, 0o002  # setuid and setgid; who may write beside the owner
 _ALONE: Final = "not stated by what was handed in"
 #: Extended attributes that say what the system or a person makes of a file, not who may do what by it.
 LABELS: Final = ("security.selinux", "security.SMACK64", "user.")
@@ -38,7 +37,7 @@ def outcome(unit: Unit, how: str, other: Unit | None, both: bool, *, stray: bool
         return out
     out.changes = list(changes(found, node, both) if how == "path" else _moved(other, unit, both))
     if how == "path" and found.mode < 0:
-        out.changes += _special(node, _RIGHTS | _OTHERS)
+        out.changes += special(node, _RIGHTS | OTHERS)
     if stray:
         out.changes.append(Change(what="file system", a=_holder(found), b=_holder(node)))
     files = [n.kind in (Kind.FILE, Kind.CHUNK) for n in (found, node)]
@@ -103,7 +102,7 @@ def _owner(a: Node, b: Node) -> Iterator[Change]:
             yield Change(what=what, a=one or stated, b=other)
 
 
-def _special(node: Node, rights: int) -> Iterator[Change]:
+def special(node: Node, rights: int) -> Iterator[Change]:
     """The mode of a shipped file that has some of these rights, where its rebuild states no mode."""
     if node.kind is not Kind.SYMLINK and node.mode >= 0 and node.mode & rights:
         yield Change(what="mode", a=_ALONE, b=f"{node.mode & _PERMISSIONS:04o}")
@@ -128,7 +127,7 @@ def _moved(other: Unit, unit: Unit, both: bool) -> Iterator[Change]:
         return
     node = unit.node
     yield from _attributes(other.node, node, both)
-    yield from _special(node, _RIGHTS | _OTHERS | (_GROUP if node.gid > 0 else 0))
+    yield from special(node, _RIGHTS | OTHERS | (_GROUP if node.gid > 0 else 0))
     if node.uid > 0:  # whoever owns a program may replace it
         yield Change(what="uid", a=_ALONE, b=str(node.uid))
     if misnamed(node.user, node.uid):

@@ -192,8 +192,10 @@ def zero(view: View, start: int, end: int, where: str) -> None:
 
 
 class Comparator(Struct, frozen=True, kw_only=True):
-    """One format: its name, whether bytes claim to be it, and how a pair is compared."""
+    """One format: its name, whether bytes claim to be it, and how a pair is compared. ``ends``: where it says itself
+    that it ends, which may be before the view does; 0 of what is not of the format."""
 
     name: str
     claims: Callable[[View], bool]
     compare: Callable[[Work], None]
+    ends: Callable[[View], int] | None = None

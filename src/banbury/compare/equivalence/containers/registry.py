@@ -38,6 +38,14 @@ def comparators() -> tuple[Comparator, ...]:
     return tuple(c for module in (*archives, *systems, *images) for c in module.COMPARATORS)
 
 
+def ended(view: View) -> tuple[str, int]:
+    """The format of what does not fill the view, by what says itself where it ends, and that place; ``""`` for none."""
+    for comparator in comparators():
+        if comparator.ends is not None and (end := comparator.ends(view)):
+            return comparator.name, end
+    return "", 0
+
+
 def claimed(view: View) -> Comparator | None:
     """The first comparator whose format the bytes claim to be."""
     for comparator in comparators():

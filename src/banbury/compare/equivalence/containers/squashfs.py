@@ -490,4 +490,9 @@ def _claims(view: View) -> bool:
     return used >= len(view) or (view.u8(used) == 0 and view.run(used) == len(view) - used)
 
 
-COMPARATORS: Final = [Comparator(name="squashfs", claims=_claims, compare=_compare)]
+def _ends(view: View) -> int:
+    """``bytes_used``, of version 4."""
+    return view.u64(40) if len(view) > 96 and view.startswith(b"hsqs") and view.u16(28) == 4 else 0
+
+
+COMPARATORS: Final = [Comparator(name="squashfs", claims=_claims, compare=_compare, ends=_ends)]
