@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import cast
 
 from banbury.compare.equivalence import BuildRecord
-from banbury.compare.equivalence.recurse import Outcome, Recursion
+from banbury.compare.equivalence.outcome import Outcome
+from banbury.compare.equivalence.recurse import Recursion
 from banbury.compare.equivalence.worker import run
 from banbury.lab.supervisor import Reply, Supervisor
 

@@ -331,3 +331,23 @@ def _() -> Sample:
     """Two functions in sections of their own, which a linker lays out in the object's order."""
     one, other = (f'__attribute__((section(".text.{n}"))) int {n}(void) {{ return {v}; }}\n' for n, v in ("a1", "b2"))
     return Sample(*(build.program("x86_64", "-c", source=text) for text in (one + other, other + one)))
+
+
+_WITH_DEBUG = "int first(int n) { return n + 1; } int other(int n) { return first(n) * 3; }"
+
+
+@tampered("debug-addend-upper-half")
+def _() -> Sample:
+    """A word of 32 bits holds the lower half alone of what the relocation states."""
+    raw = build.program("x86_64", "-g", "-O1", "-c", source=_WITH_DEBUG)
+    at, size = build.place(raw, ".rela.debug_info")
+    narrow = next(n for n in range(at, at + size, 24) if raw[n + 8] == 10)  # R_X86_64_32
+    return Sample(raw, build.put(raw, narrow + 20, b"EVIL"))
+
+
+@tampered("debug-header-address")
+def _() -> Sample:
+    """The header of debug information says where it is loaded, which it is not."""
+    raw = _debug("/build/aaaa")
+    index = [s.name for s in build.elf(raw).iter_sections()].index(".debug_info")
+    return Sample(raw, build.header_field(raw, index, 16, "<Q", 0x4C495645))

@@ -141,16 +141,127 @@ def _() -> Sample:
     return sample(build.flip(raw, raw.index(b"\x67\x45\x23\x01", at, at + size)), built(SHORT, source=source))
 
 
-@tampered("moved-fixed-index")
-def _() -> Sample:
-    """A displacement that lies before its table, in something that did not move, is left behind."""
-    body = SOURCE + "__attribute__((noinline, used)) int far(long k) { return letters[k - 2000]; }"
+def _displaced(code: str, table: str, distance: int, *, left: bool) -> tuple[int, Sample]:
+    """A function ``far`` whose displacement is ``distance`` bytes from a table; it may be ``left`` behind. And what it
+    was."""
+    body = SOURCE + "__attribute__((noinline, used)) " + code
     old, new = built(SHORT, source=body), built(LONG, source=body)
-    was, is_ = (address(raw, "letters") - 4000 for raw in (old, new))
+    was, is_ = (address(raw, table) + distance for raw in (old, new))
     at, size = build.symbol(new, "far")
-    assert was != is_
     place = new.index(struct.pack("<I", is_), at, at + size)
-    return sample(build.put(new, place, struct.pack("<I", was)), old)
+    assert left == (was != is_)
+    return was, sample(build.put(new, place, struct.pack("<I", was)), old)
+
+
+#: How far from what moved a displacement of them lies, and where the table stands.
+INDEXED = {
+    "": ("int far(long k) { return letters[k - 2000]; }", -4000),
+    "-below": ("int far(long k) { return letters[k - 1000000]; }", -2000000),
+    "-below-made": ("const short *far(long k) { return &letters[k - 1000000]; }", -2000000),
+    "-behind": ("int far(long k) { return letters[k + 1500]; }", 3000),
+}
+
+for _name, (_code, _distance) in INDEXED.items():
+
+    @tampered(f"moved-fixed-index{_name}")
+    def _(code: str = _code, distance: int = _distance) -> Sample:
+        """A displacement that lies before its table or behind it, in something that did not move, is left behind."""
+        return _displaced(code, "letters", distance, left=True)[1]
+
+
+@harmless("moved-fixed-index-above")
+def _() -> Sample:
+    """What lies behind a displacement between two sections did not move, nor what lies closely before it."""
+    code = "long far(long k) { extern long counts[40]; return counts[k - 200]; } long counts[40];"
+    was, out = _displaced(code, "counts", -1600, left=False)
+    parts = [(p["sh_addr"], p["sh_size"]) for p in build.elf(out.a).iter_sections() if p["sh_addr"]]
+    assert max(start + size for start, size in parts if start < was) + 4096 < was
+    return out
+
+
+@harmless("moved-fixed-sum")
+def _() -> Sample:
+    """A number that LEA adds, far below the image."""
+    body = SOURCE + "__attribute__((noinline, used)) long far(long k) { return k + 500000; }"
+    new = built(LONG, source=body)
+    assert b"\x48\x8d\x87\x20\xa1\x07\x00" in new  # lea 0x7a120(%rdi), %rax
+    return sample(new, built(SHORT, source=body))
+
+
+def _unwinding(distance: int) -> Sample:
+    """The code has a number that lies in the unwinding table."""
+    body = SOURCE + "__attribute__((noinline, used)) long far(long k) { return k ^ NUMBER; }"
+    first = built(SHORT, "-DNUMBER=0x41234567", source=body)
+    number = int(build.elf(first).get_section_by_name(".eh_frame")["sh_addr"]) + distance
+    return sample(*(built(version, f"-DNUMBER={number:#x}", source=body) for version in (LONG, SHORT)))
+
+
+@harmless("moved-fixed-unwinding")
+def _() -> Sample:
+    return _unwinding(33)
+
+
+@tampered("moved-fixed-unwinding-begins")
+def _() -> Sample:
+    """It may be the address at which the table begins, which C libraries' start files have."""
+    return _unwinding(0)
+
+
+@tampered("moved-fixed-unwinding-entry")
+def _() -> Sample:
+    """It may be the address of an entry, which they have too."""
+    return _unwinding(24)
+
+
+#: Texts of which one ends in three characters that are an address as well, and addresses behind such.
+_ENDS = r"""
+#include <stdio.h>
+#include <string.h>
+struct named { char name[8]; const char *text; };
+__attribute__((noinline, noipa)) void show(const struct named *t, int n) { while (n--) puts(t[n].text); }
+void list(void);
+int main(int c, char **v) { puts("a " VERSION " qz"); puts("thirty-two characters before it LOT");
+  puts("and another one, which is long as well"); list(); return 0; }
+void list(void) { struct named all[] = {@}; show(all, 40); }
+"""
+
+
+def _ended(version: str, name: str) -> bytes:
+    source = _ENDS.replace("@", ", ".join(f'{{"{name}", "one of the many: {k}"}}' for k in range(40)))
+    return built(version, "-fno-toplevel-reorder", "-Wl,--section-start=.rodata=0x544c40", source=source)
+
+
+@harmless("moved-fixed-text-ends")
+def _() -> Sample:
+    new = _ended(LONG, "ABCDEFG")
+    assert (of_text(new, b"thirty-two characters before it LOT") + 32) % 8 == 0
+    return sample(new, _ended(SHORT, "ABCDEFG"))
+
+
+@tampered("moved-fixed-text-ends-left-behind")
+def _() -> Sample:
+    """An address that looks like the end of a text stays where it was."""
+    old, new = _ended(SHORT, "ABCDEFG"), _ended(LONG, "ABCDEFG")
+    (at, _), (there, _) = (build.place(raw, ".rodata") for raw in (old, new))
+    was, place = old.index(b"ABCDEFG\0", at) + 8, new.index(b"ABCDEFG\0", there) + 8
+    assert old[was : was + 8] != new[place : place + 8]
+    return sample(build.put(new, place, old[was : was + 8]), old)
+
+
+@harmless("moved-fixed-half")
+def _() -> Sample:
+    """A number that LEA adds, and makes 32 bits of."""
+    body = SOURCE + "__attribute__((noinline, used)) int far(int k) { return k + 0x24000; }"
+    new = built(LONG, source=body)
+    assert b"\x8d\x87\x00\x40\x02\x00" in new  # lea 0x24000(%rdi), %eax
+    return sample(new, built(SHORT, source=body))
+
+
+@tampered("moved-fixed-half-number")
+def _() -> Sample:
+    body = SOURCE + "__attribute__((noinline, used)) int far(int k) { return k + 0x24000; }"
+    new = built(LONG, source=body)
+    return sample(build.flip(new, new.index(b"\x8d\x87\x00\x40\x02\x00") + 4), built(SHORT, source=body))
 
 
 @cache

@@ -169,10 +169,28 @@ __asm__(".section .rodata,\"a\"\n.globl door\n.type door,%object\n"
 "door: .asciz \"door of the north side of the house that stands alone " VERSION "\"\n.size door,.-door\n.text\n");
 """
 
-for _arch, _does in (("x86_64", "(long)spans"), ("x86_64", "span"), ("aarch64", "span")):
 
-    @tampered(f"sized-{'data' if _does == 'span' else 'code'}-{_arch}")
-    def _(arch: str = _arch, does: str = _does) -> Sample:
+def _addresses(raw: bytes) -> tuple[int, int, int]:
+    """The address and size of read-only data, and the address of what follows it."""
+    data, following = (build.elf(raw).get_section_by_name(name) for name in (".rodata", ".eh_frame_hdr"))
+    return data["sh_addr"], data["sh_size"], following["sh_addr"]
+
+
+_PLAIN = "SIZEOF(.rodata)"
+_SIZES = {
+    "": (_PLAIN, lambda at, size, following: size),
+    "-words": (f"{_PLAIN} / 4", lambda at, size, following: size // 4),
+    "-rounded": (f"({_PLAIN} + 15) & ~15", lambda at, size, following: -(-size // 16) * 16),
+    "-to-next": ("ADDR(.eh_frame_hdr) - ADDR(.rodata)", lambda at, size, following: following - at),
+}
+
+for _arch, _does, _form in (
+    ("x86_64", "(long)spans", ""), ("x86_64", "span", ""), ("aarch64", "span", ""), ("x86_64", "span", "-words"),
+    ("x86_64", "span", "-rounded"), ("x86_64", "span", "-to-next"),
+):  # fmt: skip
+
+    @tampered(f"sized-{'data' if _does == 'span' else 'code'}{_form}-{_arch}")
+    def _(arch: str = _arch, does: str = _does, form: str = _form) -> Sample:
         """The size of a section, which the linker's script makes, is left behind."""
         source = (
             _SIZED.replace("SPAN", does)
@@ -180,10 +198,10 @@ for _arch, _does in (("x86_64", "(long)spans"), ("x86_64", "span"), ("aarch64", 
             .replace("%object", _MARKS[arch] + "object")
         )
         flags = "-fno-pie", "-Wl,-z,norelro"
-        edit = before(".eh_frame_hdr", "spans = SIZEOF(.rodata);")
+        edit = before(".eh_frame_hdr", f"spans = {_SIZES[form][0]};")
         a, b = (scripted(arch, source, edit, *flags, f'-DVERSION="{v}"', kind="-no-pie") for v in (SHORT, _LONG))
         there, size = build.symbol(b, "span" if does == "span" else "sum")
-        old, new = (build.place(raw, ".rodata")[1] for raw in (a, b))
+        old, new = (_SIZES[form][1](*_addresses(raw)) for raw in (a, b))
         held = b[there : there + size]
         assert held.count(new.to_bytes(4, "little")) == 1
         left = build.put(b, there, held.replace(new.to_bytes(4, "little"), old.to_bytes(4, "little")))

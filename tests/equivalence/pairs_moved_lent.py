@@ -108,6 +108,10 @@ _APART = '__attribute__((noinline, section("{}"))) static void tick(void) {{ see
 #: functions in sections whose names begin as those of linkage tables, and in one of start code.
 _BETWEEN = {
     "descriptor": ("__thread int local = 5;", "local += r"),
+    "descriptor-beside": (  # its address in another register, for the second is taken
+        "__thread int local = 5;",
+        'register int kept __asm__("x1") = n; __asm__ volatile("" : "+r"(kept)); local += r + kept',
+    ),
     "linkage": (_APART.format(".plt.fast"), "tick()"),
     "start": (_APART.format(".fini"), "tick()"),
 }
@@ -119,10 +123,12 @@ def _page(form: str, version: str) -> bytes:
     return build.program("aarch64", f'-DVERSION="{version}"', *flags, source=source)
 
 
-@harmless("moved-lent-descriptor-aarch64")
-def _() -> Sample:
-    a, b = (_page("descriptor", version) for version in (SHORT, LONG))
-    return Sample(a, build.strip(b, "aarch64"), *RECORDS)
+for _form in ("descriptor", "descriptor-beside"):
+
+    @harmless(f"moved-lent-{_form}-aarch64")
+    def _(form: str = _form) -> Sample:
+        a, b = (_page(form, version) for version in (SHORT, LONG))
+        return Sample(a, build.strip(b, "aarch64"), *RECORDS)
 
 
 for _form in _BETWEEN:

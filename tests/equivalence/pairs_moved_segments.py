@@ -148,13 +148,14 @@ int main(int c, char **v) {
 """
 
 
-def _sets(source: str, section: str, behind: str, first: str, second: str, *flags: str) -> Sample:
-    """Two programs with a set in front of ``section``, which begins behind what the script of each adds to it."""
+def _sets(source: str, section: str, behind: str, first: str, second: str, *flags: str, keep: bool = False) -> Sample:
+    """Two programs with a set in front of ``section``, which begins behind what the script of each adds to it. The
+    rebuilt one has its symbols if ``keep`` says so."""
     out = []
     for gap in (first, second):
         edit, last = before(section, ".cmds : { *(.cmds) }"), before(behind, f"{gap} cmds_end = .;")
-        out.append(build.strip(scripted("x86_64", source, lambda s, e=edit, g=last: g(e(s)), *flags)))
-    return Sample(out[0], out[1], *NONE)
+        out.append(scripted("x86_64", source, lambda s, e=edit, g=last: g(e(s)), *flags))
+    return Sample(out[0] if keep else build.strip(out[0]), build.strip(out[1]), *NONE)
 
 
 @tampered("set-of-code-gap")
@@ -167,6 +168,13 @@ def _() -> Sample:
 def _() -> Sample:
     """The same where what aligns the next section was between already."""
     return _sets(_CODE, ".fini", ".fini", ". = ALIGN(4);", ". = ALIGN(4) + 16;", '-DSIZE="30"')
+
+
+@tampered("set-of-code-gap-symbols")
+def _() -> Sample:
+    """The same where symbols say that a function begins behind the set, and where the set ends."""
+    code = _CODE.replace('"one: .fill', '".type one, @function\\n.size one, " SIZE "\\none: .fill')
+    return _sets(code, ".text", ".text", "", ". = . + 16;", '-DSIZE="32"', keep=True)
 
 
 @tampered("set-before-templates-gap")
@@ -217,3 +225,20 @@ def _() -> Sample:
     left = build.put(b, at, a[was : was + size])
     assert left != b
     return Sample(a, left, *NONE)
+
+
+# --- sections of code that meet in one of the files only ------------------------------------------------------------
+
+#: A program whose first function is where its code begins, and a library whose functions are called by slots.
+_MET = {
+    "program": ("-O2", "-fPIE", "-pie"),
+    "library": ("-O2", "-fPIC", "-shared", "-Wl,-z,lazy"),
+}
+for _arch in ("arm", "aarch64", "powerpc"):
+    for _kind, _flags in _MET.items():
+
+        @harmless(f"moved-met-{_kind}-{_arch}")
+        def _(arch: str = _arch, flags: tuple[str, ...] = _flags) -> Sample:
+            """A build-id of another length: padding between sections of code changed."""
+            a, b = (build.program(arch, *flags, f"-Wl,--build-id={kind}") for kind in ("sha1", "md5"))
+            return Sample(a, b)

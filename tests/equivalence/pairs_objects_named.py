@@ -150,3 +150,17 @@ def _() -> Sample:
 def _() -> Sample:
     raw = assembled(_LOCALS)
     return Sample(raw, build.tool(raw, "x86_64", "strip", "-g", "-x"))
+
+
+for _place in (0, 0xFFF2, 1):
+
+    @tampered(f"object-section-symbol-{_place:x}")
+    def _(place: int = _place) -> Sample:
+        """The symbol of a section that no relocation needs is of none, of one without a place, or of another's."""
+        raw = build.linked(
+            assembled(_CODE + '.section .note.x,"a"\n.long 1\n.data\n.long 2\n'), "x86_64", "-r", "-nostdlib"
+        )
+        table = build.elf(raw).get_section_by_name(".symtab")
+        found = [n for n, s in enumerate(table.iter_symbols()) if s["st_info"]["type"] == "STT_SECTION"]
+        at = table["sh_offset"] + 24 * found[-1] + 6
+        return Sample(raw, build.put(raw, at, place.to_bytes(2, "little")))

@@ -21,7 +21,7 @@ from banbury.compare.corpus.writers.boxes import fdt
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers.contract import Place, Spool, Work
 from banbury.compare.equivalence.containers.kernel import KERNEL
-from banbury.compare.equivalence.recurse import flatten
+from banbury.compare.equivalence.outcome import flatten
 from tests.equivalence.container_pairs import ar, tar
 from tests.equivalence.decider import decided
 from tests.equivalence.test_container_mutation import EVERY, Case, accepted, chosen, within

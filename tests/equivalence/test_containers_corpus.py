@@ -9,7 +9,7 @@ import pytest
 
 from banbury.compare import corpus
 from banbury.compare.equivalence import BuildRecord, Verdict
-from banbury.compare.equivalence.recurse import Outcome, flatten
+from banbury.compare.equivalence.outcome import Outcome, flatten
 from banbury.compare.equivalence.rules import rules
 from tests.equivalence import (  # noqa: F401 - they enter their pairs
     consumer_pairs,
@@ -18,6 +18,7 @@ from tests.equivalence import (  # noqa: F401 - they enter their pairs
     consumer_pairs_images,
     consumer_pairs_jffs2,
     consumer_pairs_libraries,
+    consumer_pairs_mounted,
     consumer_pairs_names,
     consumer_pairs_parts,
     consumer_pairs_streams,

@@ -20,12 +20,15 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_moved,
     pairs_moved_apart,
     pairs_moved_arm,
+    pairs_moved_behind,
+    pairs_moved_callees,
     pairs_moved_counted,
     pairs_moved_eased,
     pairs_moved_entered,
     pairs_moved_exceptions,
     pairs_moved_exceptions_mips,
     pairs_moved_exported,
+    pairs_moved_files,
     pairs_moved_fixed,
     pairs_moved_fixed_arm,
     pairs_moved_fixed_lost,
@@ -37,10 +40,15 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_moved_lent,
     pairs_moved_objects,
     pairs_moved_order,
+    pairs_moved_paired,
     pairs_moved_relr,
     pairs_moved_risc,
     pairs_moved_segments,
     pairs_moved_spared,
+    pairs_moved_static,
+    pairs_moved_suffix,
+    pairs_moved_symbols,
+    pairs_moved_words,
     pairs_noted,
     pairs_objects_named,
     pairs_pool,
@@ -57,7 +65,7 @@ ONE_WAY = {"debug-added", "debuglink-added-payload", "moved-tail-cut", "stripped
 #: What only the shipped file's symbols say is no object of the reviewed source.
 ONE_WAY |= {"order-member"}
 #: Only the rebuilt file's symbols say that a number is the size of a section.
-ONE_WAY |= {"sized-code-x86_64", "sized-data-x86_64", "sized-data-aarch64"}
+ONE_WAY |= {name for name in TAMPERED if name.startswith("sized-")}
 #: A number above the length of the rebuilt file's text is no length of it.
 ONE_WAY |= {f"{how}moved-length-shrunk-{arch}" for how in ("", "stripped-") for arch in ("x86_64", "aarch64")}
 

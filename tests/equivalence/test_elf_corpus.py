@@ -9,7 +9,7 @@ import pytest
 from banbury.compare import corpus
 from banbury.compare.equivalence import Verdict
 from banbury.compare.equivalence.leaf import compare_elf
-from banbury.compare.equivalence.recurse import flatten
+from banbury.compare.equivalence.outcome import flatten
 from banbury.formats.view import View
 from tests.equivalence.decider import decided
 from tests.equivalence.test_containers_corpus import record

@@ -23,7 +23,7 @@ from banbury.formats.view import View
 from tests.equivalence import build, pairs_moved_risc
 
 #: Libraries whose code is not understood yet.
-_REFUSED = {("mips", "libgomp.so.1"), ("powerpc", "libgomp.so.1")}
+_REFUSED = {("powerpc", "libgomp.so.1")}
 _LINE = re.compile(r"^ *([0-9a-f]+):\t([0-9a-f]{8}|(?:[0-9a-f]{2} ){4}) *\t(\S+)(?:\s+(.*))?$")
 _TARGET = re.compile(r"(?:^|,)(?:0x)?([0-9a-f]+)(?: <|$)")
 _MIPS_BRANCH = re.compile(r"^(?:b|bal|(?:beqz?|bnez?|bgez|bltz|blez|bgtz|bc1[ft])l?|bgezal|bltzal|j|jal)$")

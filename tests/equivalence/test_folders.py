@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
+import hashlib
 import os
 import struct
 from pathlib import Path
@@ -160,3 +162,18 @@ def test_where_times_decide_something_strict_says_so(tmp_path: Path) -> None:
     for options, code in (((), 0), (("--strict",), 1), (2 * ("--record", str(tmp_path / "r.toml")), 1)):
         result = CliRunner().invoke(main, ["equivalence", *folders, *options])
         assert result.exit_code == code, result.output
+
+
+def test_a_list_of_digests_beside_what_differs(tmp_path: Path) -> None:
+    """The same on both sides, it is wrong on one; what states digests of other files is not."""
+    stated = hashlib.sha256(gzip.compress(b"x" * 99, 1, mtime=1)).hexdigest()
+    for side, time in (("a", 1), ("b", 2)):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "root.gz").write_bytes(gzip.compress(b"x" * 99, 1, mtime=time))
+        (tmp_path / side / "other").write_text(stated[::-1])
+    assert decide(tmp_path / "b", tmp_path / "a").verdict.equivalent
+    for side in "ab":
+        (tmp_path / side / "notes").write_text(f"root.gz is {stated}\n")
+    report = decide(tmp_path / "b", tmp_path / "a")
+    assert report.verdict is Verdict.FUNCTIONAL
+    assert [f.path.rpartition("/")[2] for f in report.files if f.changes] == ["notes"]

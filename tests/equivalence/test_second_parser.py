@@ -18,6 +18,7 @@ from tests.equivalence import (  # noqa: F401 - they enter their pairs
     consumer_pairs_ext,
     consumer_pairs_images,
     consumer_pairs_jffs2,
+    consumer_pairs_mounted,
     consumer_pairs_names,
     consumer_pairs_parts,
     consumer_pairs_streams,

@@ -17,8 +17,9 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers.contract import Change, Member, Place
 from banbury.compare.equivalence.decide import decide
 from banbury.compare.equivalence.model import FileVerdict
+from banbury.compare.equivalence.outcome import Outcome, flatten
 from banbury.compare.equivalence.protocol import Answer
-from banbury.compare.equivalence.recurse import Allowance, Outcome, Pair, Recursion, checked, flatten
+from banbury.compare.equivalence.recurse import Allowance, Pair, Recursion, checked
 from banbury.compare.equivalence.tree import Node, Tree, plain_name
 from banbury.lab.supervisor import Reply, Supervisor
 from tests.equivalence.container_pairs import tar

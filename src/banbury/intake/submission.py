@@ -15,11 +15,11 @@ from banbury.formats.contract import clean_name
 from banbury.lab.blobs import BlobStore
 from banbury.lab.regular import read_regular
 from banbury.model.errors import InputError
-from banbury.model.release import Artefact, ArtefactRole, Builder, Release
+from banbury.model.release import Artefact, ArtefactRole, Builder, Release, below
 
 MANIFEST = "release.toml"
 _MANIFEST_LIMIT = 1 << 20
-_PLACES = 64  # file systems that one rebuild belongs into
+_PLACES = 64  # file systems that one rebuild belongs into, and rebuilds that it goes over
 
 
 class _Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,7 +41,8 @@ class _Listed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ``record`` is the file of its build record. Of a rebuild: ``rebuild_of`` is the path of the image that it should
     equal, ``place`` the path within that image's file system, ``built_by`` who built it; ``file_systems`` are the
     file systems of images (as the reports name their places) that all of it belongs into, ``partly_in`` those that a
-    part of it does. A rebuild may be a folder: then all files in it are.
+    part of it does; ``over`` are the rebuilds (their paths) that it goes over, where both have something at one path.
+    A rebuild may be a folder: then all files in it are.
     """
 
     path: str
@@ -53,6 +54,7 @@ class _Listed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     built_by: Builder | None = None
     file_systems: list[str] = []
     partly_in: list[str] = []
+    over: list[str] = []
 
 
 class _Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,6 +76,7 @@ class Handed(Struct, frozen=True, kw_only=True):
     built_by: Builder | None = None
     file_systems: list[str] = []
     partly_in: list[str] = []
+    over: list[str] = []
     link: str = ""
 
 
@@ -154,7 +157,21 @@ def _from_manifest(path: Path) -> Submission:
             raise InputError(
                 f"{path}: {handed.name} is a rebuild of {handed.rebuild_of!r}, which is no image listed here"
             )
+    _ordered(path, files)
     return Submission(header=manifest.release, files=files, manifest=raw)
+
+
+def _ordered(path: Path, files: list[Handed]) -> None:
+    """:class:`InputError` where something is said to go over what is no rebuild listed here, or over itself."""
+    names = {f.tree or f.name for f in files if f.role is ArtefactRole.REBUILD}
+    stated = {f.tree or f.name: f.over for f in files if f.over}
+    for name, lower in stated.items():
+        for one in lower:
+            if one not in names:
+                raise InputError(f"{path}: {name} is said to go over {one!r}, which is no rebuild listed here")
+    for name in stated:
+        if name in below(name, stated):
+            raise InputError(f"{path}: {name} is said to go over itself")
 
 
 def _hint(problem: str) -> str:
@@ -166,7 +183,8 @@ def _hint(problem: str) -> str:
 
 
 def _of_rebuilds(listed: _Listed) -> bool:
-    return bool(listed.rebuild_of or listed.place or listed.built_by or listed.file_systems or listed.partly_in)
+    homes = listed.file_systems or listed.partly_in
+    return bool(listed.rebuild_of or listed.place or listed.built_by or homes or listed.over)
 
 
 def _listed(path: Path, listed: _Listed) -> list[Handed]:
@@ -174,10 +192,13 @@ def _listed(path: Path, listed: _Listed) -> list[Handed]:
     name, target = _inside(path, listed.path)
     rebuild = listed.role is ArtefactRole.REBUILD
     if _of_rebuilds(listed) and not rebuild:
-        keys = "rebuild_of, place, built_by, file_systems and partly_in"
+        keys = "rebuild_of, place, built_by, file_systems, partly_in and over"
         raise InputError(f"{path}: {listed.path!r}: only a rebuild has {keys}")
     if len(listed.file_systems) + len(listed.partly_in) > _PLACES:
         raise InputError(f"{path}: {listed.path!r}: more than {_PLACES} file systems that it belongs into")
+    if len(listed.over) > _PLACES:
+        raise InputError(f"{path}: {listed.path!r}: more than {_PLACES} rebuilds that it goes over")
+    over = [_shown(PurePosixPath(lower).as_posix()) for lower in listed.over]
     record = _usable(_inside(path, listed.record)[1]) if listed.record else None
     if not (rebuild and target.is_dir()):
         one = Handed(
@@ -191,6 +212,7 @@ def _listed(path: Path, listed: _Listed) -> list[Handed]:
             built_by=listed.built_by,
             file_systems=listed.file_systems,
             partly_in=listed.partly_in,
+            over=over,
         )
         return [one]
     if listed.sha256 or listed.place:
@@ -211,6 +233,7 @@ def _listed(path: Path, listed: _Listed) -> list[Handed]:
             built_by=listed.built_by,
             file_systems=listed.file_systems,
             partly_in=listed.partly_in,
+            over=over,
         )
         for p in found
     ]
@@ -263,6 +286,7 @@ def receive(submission: Submission, store: BlobStore) -> Release:
                 built_by=handed.built_by,
                 file_systems=handed.file_systems,
                 partly_in=handed.partly_in,
+                over=handed.over,
             )
         )
     header = submission.header

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from msgspec import Struct
@@ -32,8 +33,8 @@ class Artefact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``record`` is the SHA-256 of its build record. Of a rebuild: ``rebuild_of`` is the artefact that it should equal,
     ``place`` the path in it that it should equal, ``tree`` the listed folder that it was found in, ``built_by`` who
     built it, where the manifest says so; ``file_systems`` are the places in images that all of it belongs into, and
-    ``partly_in`` those that a part of it does. A symbolic link of such a folder has no content (no ``sha256``), but a
-    target (``link``).
+    ``partly_in`` those that a part of it does; ``over`` are the rebuilds that it goes over, where both have something
+    at one path. A symbolic link of such a folder has no content (no ``sha256``), but a target (``link``).
     """
 
     name: str
@@ -47,7 +48,20 @@ class Artefact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     built_by: Builder | None = None
     file_systems: list[str] = []
     partly_in: list[str] = []
+    over: list[str] = []
     link: str = ""
+
+
+def below(name: str, stated: Mapping[str, Iterable[str]]) -> frozenset[str]:
+    """All that something goes over, by what is ``stated`` of each name; itself among it where that leads round."""
+    found: set[str] = set()
+    todo = [*stated.get(name, ())]
+    while todo:
+        one = todo.pop()
+        if one not in found:
+            found.add(one)
+            todo += stated.get(one, ())
+    return frozenset(found)
 
 
 class Release(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,7 +9,7 @@ import msgspec
 
 from banbury.compare.equivalence.containers.contract import Place
 from banbury.compare.equivalence.explained import Explanation
-from banbury.compare.equivalence.protocol import Asked, Read, Request
+from banbury.compare.equivalence.protocol import Asked, Looked, Read, Request, Wanted
 from banbury.lab.sandbox import Limits
 from banbury.lab.supervisor import Supervisor
 
@@ -64,3 +64,28 @@ def measured(supervisor: Supervisor, limits: Limits, source: int, spool: int, pl
     if len(places) == 1:
         return [0]
     return [n for place in places for n in measured(supervisor, limits, source, spool, [place])]
+
+
+def looked(
+    supervisor: Supervisor, limits: Limits, source: int, spool: int, places: list[Place], wanted: list[Wanted],
+    room: int,
+) -> list[Looked]:  # fmt: skip
+    """What of ``wanted`` the contents at places of an open file tell of, with ``room`` bytes of output."""
+    kept: list[Looked] = []
+
+    def accept(data: bytes) -> None:
+        kept[:] = msgspec.msgpack.decode(data, type=list[Looked])
+        if len(kept) != len(places) or any(
+            not 0 <= n < len(wanted) for one in kept for n in (*(n // 2 for n in one.found), *one.named)
+        ):
+            raise ValueError("not what was asked for")
+
+    asked = [Asked(a=place, b=place) for place in places]
+    request = Request(pairs=asked, record_a=None, record_b=None, room=room, task="look", wanted=wanted)
+    os.ftruncate(spool, 0)
+    reply = supervisor.run(msgspec.msgpack.encode(request), source, spool, limits=limits, accept=accept)
+    if not reply.death:
+        return kept
+    if len(places) == 1:
+        return [Looked(why=f"the process that looked through it ended: {reply.death}")]
+    return [one for place in places for one in looked(supervisor, limits, source, spool, [place], wanted, room)]

@@ -8,8 +8,9 @@ from typing import Final
 
 from banbury.compare.equivalence.folders import compare_folders
 from banbury.compare.equivalence.model import BuildRecord
+from banbury.compare.equivalence.outcome import Outcome
 from banbury.compare.equivalence.protocol import TASK
-from banbury.compare.equivalence.recurse import Allowance, Catch, Outcome, Recursion
+from banbury.compare.equivalence.recurse import Allowance, Catch, Recursion
 from banbury.compare.equivalence.report import EquivalenceReport, report
 from banbury.formats.contract import clean_name
 from banbury.lab.regular import read_regular

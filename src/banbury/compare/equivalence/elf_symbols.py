@@ -34,6 +34,10 @@ _THREAD = 6  # STT_TLS, of a local symbol: what GNU objcopy makes of one without
 #: STT_NOTYPE and STT_SECTION: the symbols of a section of debug information. LLVM marks data there (``$d``, ABI for the
 #: Arm 64-bit Architecture), and GCC's early debug information of link-time optimisation is found by a name of its own.
 _MARKS = (0, 3)
+#: Pointers to small data, which lie at a distance from their section, often behind all sections; what GNU ld marks as
+#: absolute on MIPS though it is the address of a section (bfd elfxx-mips.c, _bfd_mips_elf_finish_dynamic_symbol).
+_POINTERS = {t.EM_MIPS: ("_gp",), t.EM_PPC: ("_SDA_BASE_", "_SDA2_BASE_")}
+_TABLES, _ABSOLUTE = ("_DYNAMIC", "_GLOBAL_OFFSET_TABLE_"), 0xFFF1
 _COLUMNS = ("name", "info", "other", "shndx", "value", "size")
 
 
@@ -90,7 +94,8 @@ def _listed(
         *(symbols_of(elf, part)[c].tolist() for c in _COLUMNS), strict=True
     ):
         name = raw[name_at : raw.index(b"\0", name_at)].decode("latin-1")
-        info = _THREAD if moved is None and size == 0 and stated == 0 and _is_thread(elf, shndx) else stated
+        bare = size == 0 and stated == 0 and _is_thread(elf, shndx)
+        info = _THREAD if bare else stated
         if info & 15 == 4 and (value, size, shndx, other) == (0, 0, 0xFFF1, 0) and info >> 4 == 0:
             files.append(name)
             continue
@@ -98,11 +103,19 @@ def _listed(
         if dropped and place in dropped and info & 15 in _MARKS:
             continue
         place = canonical(place) if isinstance(place, str) else place
-        if moved is not None and isinstance(place, str) and info & 15 != 6:
+        fixed = info & 15 == _THREAD and not bare
+        if name in _POINTERS.get(elf.header.machine, ()) and isinstance(place, str):
+            out[name, info, other, place, value - elf.sections[shndx].addr, size] += 1
+        elif moved is not None and not fixed and (isinstance(place, str) or _is_address(elf, name, shndx)):
             out[name, info, other, place, moved(value), size] += 1
         else:
             out[name, info, other, place, value, size] += 1
     return out, files
+
+
+def _is_address(elf: OwnedElf, name: str, shndx: int) -> bool:
+    """Whether a symbol that is marked as absolute is the linker's, for a section."""
+    return elf.header.machine == t.EM_MIPS and shndx == _ABSOLUTE and name in _TABLES
 
 
 def _is_thread(elf: OwnedElf, shndx: int) -> bool:

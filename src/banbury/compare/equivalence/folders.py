@@ -9,14 +9,16 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
 from banbury.compare.equivalence.accounting import Account, Refused
 from banbury.compare.equivalence.containers.contract import Change, shown
 from banbury.compare.equivalence.model import FileVerdict, Verdict
+from banbury.compare.equivalence.outcome import Content, Outcome, unexplained
 from banbury.compare.equivalence.places import Entry, Files
-from banbury.compare.equivalence.recurse import Content, Outcome, Recursion, unexplained
+from banbury.compare.equivalence.recurse import Recursion
 from banbury.compare.equivalence.times import differences, told
 from banbury.compare.equivalence.vouched import is_signature, wrong
 from banbury.formats.contract import clean_name
@@ -106,10 +108,14 @@ def compare_folders(run: Recursion, a: Path, b: Path) -> Outcome:
     for name, changes in decided.items():  # by names that lead through links
         whole.members.append(Outcome(name=clean_name(name)[0], changes=changes))
     _compare_files(run, files)
+    top = Outcome(name=clean_name(os.fsencode(b.name))[0] or ".", content=whole)
+    run.settle(
+        top, ((o, partial(_open, path)) for o, _, path, _ in files if o.sha256_a == o.sha256_b and not o.changes)
+    )
     for outcome, key in signed:
         if outcome.sha256_a != outcome.sha256_b and not any(c.what == key for c in outcome.changes):
             outcome.changes.append(wrong(key))
-    return Outcome(name=clean_name(os.fsencode(b.name))[0] or ".", content=whole)
+    return top
 
 
 def _times(run: Recursion, ours: dict[bytes, _Item], theirs: dict[bytes, _Item]) -> FileVerdict:
@@ -200,10 +206,11 @@ def _compare_files(run: Recursion, files: list[tuple[Outcome, bytes, bytes, int]
 def _compare_batch(run: Recursion, batch: list[tuple[Outcome, bytes, bytes, int]]) -> None:
     with ExitStack() as opened:
         named = [(o.name, opened.enter_context(_open(a)), opened.enter_context(_open(b))) for o, a, b, _ in batch]
-        for (outcome, *_), found in zip(batch, run.files(named), strict=True):
+        for (outcome, *_), found in zip(batch, run.files(named, beside=True), strict=True):
             outcome.content, outcome.samples = found.content, found.samples
             outcome.size_a, outcome.size_b = found.size_a, found.size_b
             outcome.sha256_a, outcome.sha256_b = found.sha256_a, found.sha256_b
+            run.stands(found, outcome)
 
 
 def _open(path: bytes) -> IO[bytes]:

@@ -78,6 +78,8 @@ def compare_elf(
         account.refused(answer)
         if not (answer.a or answer.b):
             account.refuse("file", "differs", *_differing(a, b))
+    if not account.open and not account.uses:
+        account.refuse("file", "the bytes differ and nothing accounts for it", *_differing(a, b))
     verdict = account.verdict(best)
     if locate:
         verdict = _located(verdict, pair)

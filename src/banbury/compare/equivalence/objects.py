@@ -181,6 +181,9 @@ class _Objects:
             raise Refused(one.table.name, "symbols differ", *whole)
         if local - local_b and (not one.dropped or any(_is_mark(name) for name, *_ in local - local_b)):
             raise Refused(one.table.name, "symbols differ", *whole)
+        sections, sections_b = self._of_sections(0), self._of_sections(1)
+        if [place for place in sections if place in set(sections_b)] != sections_b:
+            raise Refused(one.table.name, "symbols of sections differ", *whole)
         if not files_agree(self.pair, files, files_b):
             raise Refused(one.table.name, "names of source files differ and are neither declared nor temporary", *whole)
         if local - local_b and self._some_kept():
@@ -223,6 +226,18 @@ class _Objects:
             elif sort == _SECTION and (found[0], found[2], found[4], found[5]) != ("", 0, 0, 0):
                 raise Refused(side.table.name, "a section's symbol that says more", [span(side.table)])
         return local, named, files
+
+    def _of_sections(self, which: int) -> list[object]:
+        """The sections that have a symbol, in its order, without debug information that the other file has not: what
+        the symbol is of is all that it says. Linux looks for one without a section among what the kernel exports."""
+        side = self.sides[which]
+        found = [self._identity(which, n) for n in range(1, len(side.symbols))]
+        places = [int(n) for n in side.symbols["shndx"][1:]]
+        own = [(x[3], at) for x, at in zip(found, places, strict=True) if x[1] & 15 == _SECTION]
+        numbers = [at for _, at in own]
+        if len(set(numbers)) < len(numbers) or any(not 0 < at < len(side.elf.sections) for at in numbers):
+            raise Refused(side.table.name, "a section's symbol of no section, or a second one", [span(side.table)])
+        return [place for place, at in own if at not in side.dropped]
 
     def _identity(self, which: int, index: int) -> Identity:
         """What a symbol is; the first file's with the place of a text that moved."""

@@ -4,6 +4,7 @@ need not load what answers.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from msgspec import Struct
@@ -26,16 +27,51 @@ class Asked(Struct, frozen=True, kw_only=True):
     functions: list[ChangedFunction] = []
 
 
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What tells of one content that differs: the last part of its name, digests of either side, and what only a text
+    that names it can mean by it: checksums and sizes, in digits."""
+
+    name: bytes
+    digests: tuple[list[bytes], list[bytes]]
+    numbers: list[bytes] = []
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """Pairs to compare, the build records, and how many bytes of output there may be. ``task`` is ``compare``,
-    ``explain`` (the answers are explanations), ``measure`` (they are bytes of program code of each ``b``) or ``read``
-    (they say how the strict readers take each ``b``)."""
+    ``explain`` (the answers are explanations), ``measure`` (they are bytes of program code of each ``b``), ``read``
+    (they say how the strict readers take each ``b``) or ``look`` (they say what of ``wanted`` each ``b`` tells of)."""
 
     pairs: list[Asked]
     record_a: BuildRecord | None
     record_b: BuildRecord | None
     room: int
     task: str = "compare"
+    wanted: list[Wanted] = []
+
+
+#: What sort of content one is by its own bytes, where that matters to what vouches for what; ``""`` of all others.
+SIGNATURE: Final = "signature"
+KEY: Final = "key"
+TEXT: Final = "text"
+PROGRAM: Final = "program"
+#: Files that are signatures by their names, and the name of what each is of.
+SIGNATURES: Final = re.compile(
+    r"(?is)(?:(.+)\.(?:sig|sign|sgn|signature|asc|gpg|p7|p7c|p7s|p7m|cms|minisig|usig|sha256sig|tsr|jws|sigstore|intoto"
+    r"|ed25519|hmac|b64sig)|(.+)[_-](?:sig|signature)|(?:.*/)?\.?(?:sig|signature))"
+    r"(?:\.(?:bin|der|pem|txt|dat|b64|json|jsonl))?|(?:.*/)?_gpg\w+|(?:.*/)?(?:sigs?|signatures?)/([^/]+)"
+)
+
+
+class Looked(Struct, frozen=True, kw_only=True):
+    """What was found in one content: digests of the wanted ones (twice the number, and one more for the second side),
+    the numbers of those that it tells of by name, of what sort it is, the names in it that are those of signatures,
+    and why it could not be looked through (``""``: it could)."""
+
+    found: list[int] = []
+    named: list[int] = []
+    sort: str = ""
+    signatures: list[str] = []
+    why: str = ""
 
 
 class Read(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Final, Protocol
 
@@ -18,10 +18,11 @@ import msgspec
 from msgspec import Struct
 
 from banbury.compare.equivalence.asking import explanation, measured, reading
-from banbury.compare.equivalence.containers.contract import Change, Member, Place
-from banbury.compare.equivalence.explained import Explanation
-from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Unexplained, Verdict, worst
+from banbury.compare.equivalence.containers.contract import Member, Place
+from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Verdict
+from banbury.compare.equivalence.outcome import Content, Outcome, Sample, flatten, unexplained
 from banbury.compare.equivalence.protocol import Answer, Asked, Read, Request
+from banbury.compare.equivalence.vouchers import Vouchers, digest_like
 from banbury.lab.sandbox import Limits
 from banbury.lab.supervisor import Supervisor
 from banbury.model.errors import StoreError
@@ -39,38 +40,6 @@ class Allowance(Struct, frozen=True, kw_only=True):
     step: int = 4 << 30
     output: int = 64 << 30
     members: int = 2_000_000
-
-
-class Content(Struct, kw_only=True):
-    """What was shown of two contents: the verdict on them beside their members, and the members. ``explained`` is for a
-    person, where they were not shown to be equivalent."""
-
-    format: str
-    own: FileVerdict
-    members: list[Outcome] = []
-    explained: Explanation | None = None
-
-
-class Outcome(Struct, kw_only=True):
-    """One name in both trees, or in one: what the container says of it (``changes``) and its content (shared between
-    names with the same content). Sizes in bytes, -1 where there is none; digests of content that differs.
-    ``sample`` holds the differing bytes of both sides that a report may show."""
-
-    name: str
-    size_a: int = -1
-    size_b: int = -1
-    sha256_a: str = ""
-    sha256_b: str = ""
-    changes: list[Change] = []
-    content: Content | None = None
-    code: int = 0
-    samples: list[Sample] = []
-
-    @property
-    def own(self) -> Verdict:
-        """The verdict on this file beside what is in it."""
-        of_content = self.content.own.verdict if self.content else Verdict.IDENTICAL
-        return worst(of_content, Verdict.FUNCTIONAL) if self.changes else of_content
 
 
 class Pair(Struct, frozen=True, kw_only=True):
@@ -94,9 +63,6 @@ class Cache(Protocol):
 
 #: Is shown every pair with its SHA-256 and where both contents stand in an open file.
 Catch = Callable[[tuple[str, str], int, Place, Place], None]
-#: Some bytes of both sides, each with its offset.
-Sample = tuple[int, bytes, int, bytes]
-
 #: What is explained: programs, texts, and what no reader knows.
 _EXPLAINED: Final = ("elf", "text", "rpm", "")
 
@@ -129,9 +95,11 @@ class Recursion:
         self._output = self._allowance.output
         self._members = self._allowance.members
         self._unhashed = 0
+        self._vouchers = Vouchers(supervisor, self._limits, self._allowance.step)
 
-    def files(self, named: list[tuple[str, IO[bytes], IO[bytes]]]) -> list[Outcome]:
-        """Pairs of open files (binary), in order."""
+    def files(self, named: list[tuple[str, IO[bytes], IO[bytes]]], *, beside: bool = False) -> list[Outcome]:
+        """Pairs of open files (binary), in order. ``beside``: they lie beside one another, and :meth:`settle` is called
+        when all of them were compared."""
         with scratch() as source:
             pairs, at = [], 0
             for name, one, other in named:
@@ -139,12 +107,39 @@ class Recursion:
                 place_b = Place(place_a.start + place_a.length, copy_in(other, source, place_a.start + place_a.length))
                 at = place_b.start + place_b.length
                 pairs.append(Pair(name=name, a=place_a, b=place_b, hints=[]))
-            return self._level(source, pairs, 0)
+            found = self._level(source, pairs, 0, beside)
+        if not beside:
+            self._vouchers.clear()
+            self._known = {key: content for key, content in self._known.items() if not content.members}
+        return found
+
+    def settle(self, top: Outcome, same: Iterable[tuple[Outcome, Callable[[], IO[bytes]]]]) -> None:
+        """Say of files below ``top`` that they vouch for what differs; ``same``: files that are the same on both sides
+        and how they are opened."""
+        self._vouchers.settle(top, same)
+        self._vouchers.clear()
+
+    def vouched(
+        self, top: Outcome, differing: Iterable[tuple[Outcome, IO[bytes], IO[bytes]]],
+        same: Iterable[tuple[Outcome, Callable[[], IO[bytes]]]],
+    ) -> None:  # fmt: skip
+        """:meth:`settle` for files that were compared one by one: those that differ and are equivalent, open."""
+        for outcome, one, other in differing:
+            with scratch() as source:
+                a = Place(0, copy_in(one, source, 0))
+                b = Place(a.length, copy_in(other, source, a.length))
+                self._vouchers.differs(outcome, source, a, b, alone=True)
+        self.settle(top, same)
+
+    def stands(self, found: Outcome, outcome: Outcome) -> None:
+        """What was found stands in the tree as another outcome."""
+        self._vouchers.stands(found, outcome)
 
     # One level
 
-    def _level(self, source: int, pairs: list[Pair], depth: int) -> list[Outcome]:
-        """Outcomes of pairs that stand in one open input, in order."""
+    def _level(self, source: int, pairs: list[Pair], depth: int, beside: bool) -> list[Outcome]:
+        """Outcomes of pairs that stand in one open input, in order. ``beside``: something else is known that is the
+        same on both sides, or may be."""
         out: list[Outcome] = []
         waiting: list[_Waiting] = []
         for pair in pairs:
@@ -167,7 +162,7 @@ class Recursion:
         known = self._recalled(waiting) if self._cache and not depth else {}
         fresh = [item for item in waiting if item[2] not in known]
         for batch in _batches(fresh):
-            self._batch(source, batch, depth)
+            self._batch(source, batch, depth, beside)
         self._explained(source, fresh)
         for outcome, pair, key in waiting:
             if key in known:
@@ -175,10 +170,18 @@ class Recursion:
                 continue
             if outcome.content is None:
                 outcome.content = self._known[key]
+            self._vouched(source, outcome, pair, beside=beside, last=not depth)
             outcome.samples = _samples(source, pair, outcome.content.own)
             if self._cache and not depth and _lasting(outcome):
                 self._cache.put((key[0], key[1]), outcome.content, outcome.samples)
         return out
+
+    def _vouched(self, source: int, outcome: Outcome, pair: Pair, *, beside: bool, last: bool) -> None:
+        """Note a pair for what may vouch for it; of the last of all, say what does."""
+        if beside and flatten(outcome)[0][2].equivalent:
+            self._vouchers.differs(outcome, source, pair.a, pair.b)
+        if last and not beside:
+            self._vouchers.settle(outcome)
 
     def _recalled(self, waiting: list[_Waiting]) -> dict[_Key, tuple[Content, list[Sample]]]:
         assert self._cache is not None
@@ -217,7 +220,7 @@ class Recursion:
                 out.append(reading(self._supervisor, self._limits, source, spool, place, self._allowance.step))
         return out
 
-    def _batch(self, source: int, batch: list[_Waiting], depth: int) -> None:
+    def _batch(self, source: int, batch: list[_Waiting], depth: int, beside: bool) -> None:
         fresh: dict[_Key, Pair] = {}
         for _, pair, key in batch:
             if key not in self._known:
@@ -229,13 +232,13 @@ class Recursion:
             answers, why = self._ask(source, spool, pairs)
             if answers is not None:
                 for key, pair, answer in zip(keys, pairs, answers, strict=True):
-                    self._known[key] = self._opened(source, spool, pair, answer, depth)
+                    self._known[key] = self._opened(source, spool, pair, answer, depth, beside)
                 return
         if len(pairs) == 1:
             self._known[keys[0]] = unexplained(f"the process that compared it ended: {why}")
             return
         for key, pair in fresh.items():  # one of them is deadly: each alone
-            self._batch(source, [(Outcome(name=pair.name), pair, key)], depth)
+            self._batch(source, [(Outcome(name=pair.name), pair, key)], depth, beside)
 
     def _ask(self, source: int, spool: int, pairs: list[Pair]) -> tuple[list[Answer] | None, str]:
         self.compared += len(pairs)
@@ -258,7 +261,7 @@ class Recursion:
         self._output -= os.fstat(spool).st_size
         return kept, ""
 
-    def _opened(self, source: int, spool: int, pair: Pair, answer: Answer, depth: int) -> Content:
+    def _opened(self, source: int, spool: int, pair: Pair, answer: Answer, depth: int, beside: bool) -> Content:
         """An answer with its members, each of them opened in its turn."""
         content = Content(format=answer.format, own=answer.verdict)
         self._members -= len(answer.members)
@@ -267,6 +270,7 @@ class Recursion:
         if answer.members:
             self._tell(pair.name)
         deeper: dict[bool, list[tuple[Outcome, Pair]]] = {False: [], True: []}
+        same: list[tuple[Outcome, Place]] = []
         for member in answer.members:
             outcome = _outcome(member)
             content.members.append(outcome)
@@ -276,12 +280,20 @@ class Recursion:
                     continue
                 below = Pair(name=member.path, a=member.a, b=member.b, hints=member.hints)
                 deeper[member.a.spool].append((outcome, below))
+            elif member.b is not None and member.equal:
+                same.append((outcome, member.b))
         for spooled, found in deeper.items():
             if found:
-                done = self._level(spool if spooled else source, [p for _, p in found], depth + 1)
+                near = beside or len(answer.members) > 1 or digest_like(found[0][1].name)
+                inputs = spool if spooled else source
+                done = self._level(inputs, [p for _, p in found], depth + 1, near)
                 for (outcome, _), result in zip(found, done, strict=True):
                     outcome.sha256_a, outcome.sha256_b = result.sha256_a, result.sha256_b
                     outcome.content, outcome.samples = result.content, result.samples
+                    self._vouchers.stands(result, outcome)
+        if same and flatten(Outcome(name="", content=content))[0][2].equivalent:
+            for outcome, place in same:
+                self._vouchers.keep(outcome, spool if place.spool else source, _plain(place))
         return content
 
 
@@ -295,12 +307,6 @@ def _outcome(member: Member) -> Outcome:
         content=same,
         code=member.code,
     )
-
-
-def unexplained(why: str) -> Content:
-    """The content that nothing was shown of."""
-    own = FileVerdict(verdict=Verdict.UNEXPLAINED, unexplained=[Unexplained(where="file", why=why)])
-    return Content(format="", own=own)
 
 
 def checked(data: bytes, pairs: list[Pair], spooled: int) -> list[Answer]:
@@ -416,11 +422,3 @@ def scratch() -> Iterator[int]:
         raise StoreError(f"no place for temporary files: {problem.strerror}", hint="make room, or set TMPDIR") from None
     with file:
         yield file.fileno()
-
-
-def flatten(outcome: Outcome, path: str = "") -> list[tuple[str, Outcome, Verdict]]:
-    """Every outcome with its path and its verdict, members counted in; a container before what is in it."""
-    whole = f"{path}!/{outcome.name}" if path else outcome.name
-    below = [flatten(m, whole) for m in (outcome.content.members if outcome.content else [])]
-    verdict = worst(outcome.own, *(rows[0][2] for rows in below))
-    return [(whole, outcome, verdict), *(row for rows in below for row in rows)]

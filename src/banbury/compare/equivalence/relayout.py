@@ -31,7 +31,7 @@ from banbury.compare.equivalence.elf_pair import SHT_PROGBITS, Pair, compare_lin
 from banbury.compare.equivalence.elf_same import compare_header
 from banbury.compare.equivalence.literals import runs
 from banbury.compare.equivalence.machines import machine_of
-from banbury.compare.equivalence.machines.contract import Mask, Sides
+from banbury.compare.equivalence.machines.contract import LINKAGE, Mask, Sides
 from banbury.compare.equivalence.machines.displaced import KEPT
 from banbury.compare.equivalence.machines.x86_64 import X86
 from banbury.compare.equivalence.machines.x86_64_aligned import aligned
@@ -41,10 +41,11 @@ from banbury.compare.equivalence.machines.x86_64_strides import Strides
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_aligned import Wanted, check_aligned
 from banbury.compare.equivalence.relayout_apart import check_apart, check_entered
+from banbury.compare.equivalence.relayout_before import Before
 from banbury.compare.equivalence.relayout_exceptions import exceptions
 from banbury.compare.equivalence.relayout_fixed import Fixed
 from banbury.compare.equivalence.relayout_headers import check_headers
-from banbury.compare.equivalence.relayout_items import Text, check_meant, compare_items, constant, labels, pieces_of
+from banbury.compare.equivalence.relayout_items import Text, compare_items, constant, labels, pieces_of
 from banbury.compare.equivalence.relayout_lengths import check_lengths
 from banbury.compare.equivalence.relayout_lost import check_lost
 from banbury.compare.equivalence.relayout_map import AddressMap, Piece, is_template, paired
@@ -98,6 +99,7 @@ class _Proof:
             self.sides.strides = Strides(self.sides, self.machine)
         self.refs, self.masks = self.sides.refs, self.sides.masks
         self.caught: list[tuple[int, int, int, int]] = []  # functions with tables of exceptions, and these
+        self.tables: dict[int, Mask] = {}  # of data: the bytes of tables of jumps
         self.bits: dict[int, U8] = {}  # of code: the bits that are references
         self.objects = Objects(self.a)
         self.objects.added = lambda: self._added[:2]
@@ -130,7 +132,10 @@ class _Proof:
         split = {one.index: self._labels(one, other, old, new) for one, other in self.pairs if may_hold_literals(one)}
         for one, other in self.pairs:
             if one.index in split:
+                known = self.masks[one.index].copy() if one.index in self.masks else None
                 self.machine.tables(one, other, *whole(one, other, self.strayed[one.index], split[one.index]))
+                if known is not None:
+                    self.tables[one.index] = self.masks[one.index] & ~known
         check_entered(self.sides, self.objects)
         the_map = self._map(split)
         the_map.check(self.refs)
@@ -140,11 +145,11 @@ class _Proof:
             self.fixed.finish(the_map)
             check_lost(self.sides, self.fixed.plain, self.bits, self.objects, the_map)
         self._boundaries()
-        boundary(self.pairs, self._held())
+        boundary(self.pairs, self._held(), self.objects)
         for one, other in self.pairs:
             self._contents(one, other, split.get(one.index))
         self._objects(the_map, split)
-        check_lengths(self.sides, self.objects, self.texts, lambda: self._added)
+        check_lengths(self.sides, self.objects, self.texts, self._before, lambda: self._added)
         self._distances(the_map)
         check_headers(self.pair, self.pairs, the_map)
         compare_header(self.pair, loaded=False)
@@ -373,7 +378,8 @@ class _Proof:
         parts, mask = (one, other), self.masks[one.index]
         objects = self.objects if self.objects.known else self._pool(parts, (fixed, raw_b), split, mask)
         gone = Gone(one, self.strayed[one.index])
-        self.texts += compare_items(self.pair, parts, (fixed, raw_b), split, self._made(), mask, objects, gone)
+        marks = mask, self.tables.get(one.index, np.zeros(len(mask), bool))
+        self.texts += compare_items(self.pair, parts, (fixed, raw_b), split, self._before, marks, objects, gone)
         self._texts_elsewhere(parts, (raw, raw_b), split, objects)
         free = not (one.flags | other.flags) & SHF_WRITE  # what is written may be shared, by whole words
         free &= not any(x.flags & t.PF_W and x.vaddr <= one.addr < x.vaddr + x.memsz for x in self.a.elf.loads)
@@ -391,14 +397,13 @@ class _Proof:
         texts = self.strayed[one.index]
         if not texts:
             return
-        references, made = np.sort(self.refs.old), np.sort(self._made())
+        references = np.sort(self.refs.old)
         for text in texts:
             compare_strayed(self.pair, one, other, raw, text, mask)
             check_ends(one, *begin, text, references, raw[0])
             behind = min(int(np.searchsorted(begin[0], text.end)), len(begin[0]) - 2)
             where = text.start, int(begin[0][behind]), int(begin[0][behind + 1])
-            low, high = np.searchsorted(made, (one.addr + text.start, one.addr + text.start + 1))
-            check_meant(one, raw[0], where, False, int(high - low))
+            self._before.check_meant(one, raw[0], mask, where, False)
             if isinstance(objects, Pool):
                 objects.strayed(text)
             else:
@@ -445,6 +450,10 @@ class _Proof:
         old, new, reads = (np.concatenate([x[k] for x in found]) for k in (0, 1, 2))
         return old, new, reads == 1
 
+    @cached_property
+    def _before(self) -> Before:
+        return Before(self.objects, self._made())
+
     def _made(self) -> Ints:
         """All addresses that code makes, or that compilers store for it (PowerPC's ``.got2``)."""
         names = {part.name for part, _, _ in self.sides.code}
@@ -455,13 +464,17 @@ class _Proof:
         return np.concatenate(held) if held else np.zeros(0, np.int64)
 
     def _held(self) -> Ints:
-        """All addresses that code makes or data hold: not those of the loader's own tables."""
+        """All addresses that code makes (of position-independent 32-bit Arm code not those that it branches to) or
+        data hold: not those of the loader's own tables, nor of the linkage table in words of slots that are bound when
+        they are first used (System V ABI supplements, procedure linkage table)."""
         names = {part.name for part, _, _ in self.sides.code}
-        held = [self._made()]
+        arm = self.a.header.machine == t.EM_ARM and self.fixed is None
+        held = [targets for _, _, targets, _ in self.sides.at] if arm else [self._made()]
+        linkage = [part.addr for part, _, _ in self.sides.code if part.name in LINKAGE]
         for where, old, _ in self.refs.groups():
             if where not in names and where.endswith((", addends", ", stored words", ", words", ".dynsym")):
-                held.append(old)
-        return np.concatenate(held)
+                held.append(old[~np.isin(old, linkage)] if where == ".got.plt, stored words" else old)
+        return np.concatenate(held) if held else np.zeros(0, np.int64)
 
     def _note(self, one: Part, other: Part) -> None:
         if np.array_equal(*self.raw[one.index]):
@@ -482,4 +495,5 @@ class _Proof:
         self.pair.account.explain(
             "elf.moved-reference", [span(x) for x, _ in changed], [span(y) for _, y in changed], f"{count} references"
         )
+        self._before.enter(self.pair.account)
         self.pair.account.notes.append(f"{count} references were checked against one address map")

@@ -22,11 +22,13 @@ from banbury.compare.equivalence.literals import is_text
 from banbury.compare.equivalence.machines.x86_64_seen import Seen
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_objects import Objects
+from banbury.formats import _elf_types as t
 
 U8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 _MOST_ALIGN = 64
 _WORD = 4  # bytes of the smallest number that any processor wants aligned
+_NARROW, _WIDEST = (t.EM_MIPS, t.EM_PPC), 8  # no instruction that is known there reads more bytes than these
 _OUT = "data that is no text moved out of its alignment"
 
 
@@ -69,6 +71,8 @@ def check_aligned(
     lost = np.flatnonzero(shift % np.minimum(need, _MOST_ALIGN))
     content = raw.tobytes()
     direct = np.isin(old[lost], reads) & (wanted is None)
+    if pair.a.header.machine in _NARROW:  # a text whose words are copied
+        direct &= shift[lost] % np.minimum(need[lost], _WIDEST) != 0
     sizes = {int(x): int(y - x) for x, y in zip(objects.starts, objects.ends, strict=True)} if len(lost) else {}
     texts = [
         _text(content, (one.addr, int(old[x]), int(ends[x])), sizes.get(int(old[x])), int(shift[x]), one.align)

@@ -48,15 +48,21 @@ def check_apart(sides: Sides, objects: Objects) -> None:
 def check_entered(sides: Sides, objects: Objects) -> None:
     """Raises :class:`Refused` where data refer to a place within a function (of which no symbol tells) that has no jump
     by a register: what goes there (a program's own table of fixups) is nothing that is followed, and what registers
-    hold there is not known. On x86-64, whose addresses are of one instruction, only a text's function is asked
-    (:mod:`machines.carried`)."""
+    hold there is not known. In a file for a fixed address, a word that stands :func:`_alone` is a number. On x86-64,
+    whose addresses are of one instruction, only a text's function is asked (:mod:`machines.carried`)."""
     jump = _JUMPS.get(sides.a.header.machine)
     if jump is None or not objects.known:
         return
     groups = sides.refs.groups()
     names = {part.name for part, _ in sides.pairs if part.code}
-    held = [old for where, old, _ in groups if where not in names and not where.startswith(_TABLES)]
-    every = distinct(np.concatenate([_NONE, *held]))
+    held = [
+        (old, where.endswith(_WORDS))
+        for where, old, _ in groups
+        if where not in names and not where.startswith(_TABLES)
+    ]
+    sure = [old for old, words in held if not words or sides.image is None]
+    alone = _alone(sides) if sides.image is not None else _NONE
+    every = distinct(np.concatenate([_NONE, *sure, *(np.setdiff1d(old, alone) for old, words in held if words)]))
     begins = np.array(sorted({x.value for x in sides.a.elf.symbols if x.section} - objects.parts), np.int64)
     for one in sides.compiled:
         old = every[(every >= one.addr) & (every < one.addr + one.size)]
@@ -71,6 +77,25 @@ def check_entered(sides: Sides, objects: Objects) -> None:
         if len(bad):
             ranges = [Range(int(x) + one.offset, int(x) + one.offset + 1) for x in bad[:16]]
             raise Refused(one.name, "data refer to a place within a function that no jump leads to", ranges)
+
+
+def _alone(sides: Sides) -> Ints:
+    """Addresses within code that words of ordinary data hold, of a file for a fixed address, but none that has another
+    address of code within two words beside it: short texts and small numbers have such values (the three characters of
+    a text, two numbers of 16 bits). A table of fixups has pairs of addresses: of what may fail, of where to go on."""
+    places, values = np.array(sorted(sides.pointers), np.int64).reshape(-1, 2).T
+    inside = np.zeros(len(values), bool)
+    for one, _ in sides.pairs:
+        if one.code:
+            inside |= (values >= one.addr) & (values < one.addr + one.size)
+    places, values = places[inside], values[inside]
+    near = np.diff(places) <= 2 * sides.word
+    beside = np.append(near, False) | np.append(False, near)
+    for one, _ in sides.pairs:
+        if one.name not in _PLAIN:
+            beside |= (places >= one.addr) & (places < one.addr + one.size)
+    out: Ints = np.setdiff1d(values[~beside], values[beside])
+    return out
 
 
 def _owner(objects: Objects, places: Ints) -> Ints:
@@ -101,4 +126,7 @@ def _no_stubs(sides: Sides, one: Part, places: Ints) -> Ints:
     return places[[not is_stub(found) for found in words]]
 
 
+#: Words that may be addresses, of data of a file for a fixed address; and the sections in which compilers put data.
+_WORDS: Final = ", words"
+_PLAIN: Final = (".rodata", ".data", ".data.rel.ro", ".sdata")
 _NONE: Final[Ints] = np.zeros(0, np.int64)

@@ -206,7 +206,8 @@ def frame_header(a: OwnedElf, b: OwnedElf, one: Part, other: Part, refs: Referen
 
 def frames(sides: Sides, one: Part, other: Part, tables: list[tuple[int, int, int, int]]) -> Mask:
     """``.eh_frame``: the code, the handler and the language data of each entry; every other byte is equal. Functions
-    with language data are added to ``tables`` (function and data, in both files)."""
+    with language data are added to ``tables`` (function and data, in both files); where entries and language data
+    begin, to ``sides.records``."""
     raw, raw_b = sides.a.bytes(one), sides.b.bytes(other)
     order = ">" if sides.big else "<"
     straight = _absolute(sides)
@@ -216,6 +217,7 @@ def frames(sides: Sides, one: Part, other: Part, tables: list[tuple[int, int, in
     at = 0
     while at + 4 <= len(raw):
         (length,) = struct.unpack_from(order + "I", raw, at)
+        sides.records.append(one.addr + at)
         if length == 0:
             at += 4
             continue
@@ -240,6 +242,7 @@ def frames(sides: Sides, one: Part, other: Part, tables: list[tuple[int, int, in
     )
     sides.refs.add(one.name, old, new)
     tables += [(int(old[x]), int(new[x]), int(old[y]), int(new[y])) for x, y in held]
+    sides.records += [int(old[y]) for _, y in held]
     mask = np.zeros(one.size, bool)
     for k in range(4):
         mask[places + k] = True

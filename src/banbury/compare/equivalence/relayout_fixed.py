@@ -12,6 +12,7 @@ Sources: gABI (2013), chapter 5; System V ABI, AMD64 supplement, 3.5 (absolute a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,9 @@ import numpy.typing as npt
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
-from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.elf_map import SHF_WRITE, Part
 from banbury.compare.equivalence.elf_pair import may_hold_literals, span
+from banbury.compare.equivalence.literals import is_text
 from banbury.compare.equivalence.machines.contract import Mask, Sides, Spread
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_data import same_words
@@ -32,6 +34,9 @@ from banbury.formats import _elf_types as t
 U8 = npt.NDArray[np.uint8]
 Entered = Callable[[Part, Ints, Mask], Mask]
 _ROUNDS = 16
+_UNWINDING = (".eh_frame", ".gcc_except_table")
+_BEFORE = 8  # characters of a text before a word that ends it
+_LONGEST = 65536  # bytes of one text
 
 
 class Fixed:
@@ -46,16 +51,28 @@ class Fixed:
         self.low, self.high = image
 
     def may_be_address(self, values: Ints) -> Mask:
-        """Which numbers may be addresses of the first file: in its sections or where they end, and in code only where
-        one may lead."""
+        """Which numbers may be addresses of the first file: in its sections or where they end, in code only where one
+        may lead, and of unwinding tables, which only refer to each other, where they begin and end, where their entries
+        do (C libraries' start files have the first of their own), and symbols."""
         out: Mask = np.zeros(len(values), bool)
         for part, _ in self.sides.pairs:
-            if not is_template(part):
-                out |= (values >= part.addr) & (values <= part.addr + part.size)
+            if is_template(part):
+                continue
+            end = part.addr + part.size
+            inner = (values >= part.addr) & (values <= end)
+            if part.name in _UNWINDING:
+                inner &= np.isin(values, np.append(self._records, (part.addr, end)))
+            out |= inner
         for part, _, entries in self.sides.code:
             inside = np.flatnonzero((values >= part.addr) & (values < part.addr + part.size))
             out[inside] = self.entered(part, values[inside] - part.addr, entries)
         return out
+
+    @cached_property
+    def _records(self) -> Ints:
+        """Addresses at which something in tables of unwinding may be found."""
+        symbols = [s.value for s in self.sides.a.elf.symbols if s.section and s.value <= self.high]
+        return distinct(np.array([*self.sides.records, *symbols], np.int64))
 
     # Code
 
@@ -121,6 +138,7 @@ class Fixed:
         at = at[~sides.masks[one.index][at]]
         a = same_words(raw, raw, at, width, sides.big)[0]
         good = self.may_be_address(a)
+        good[good] = ~self._texts(one, raw, at[good])
         if not sure:
             self.numbers.append((one, a[~good]))
         at, a = at[good], a[good]
@@ -138,6 +156,51 @@ class Fixed:
         if ((at_b < 0) | (at_b + width > len(raw_b))).any():
             raise Refused(one.name, "a word that may be an address runs out of the section")
         return at, at_b, a, same_words(raw_b, raw_b, at_b, width, sides.big)[0]
+
+    def _texts(self, one: Part, raw: U8, at: Ints) -> Mask:
+        """Which words of data that is not written to are texts, or the ends of texts, and no addresses: no symbol has
+        them, their bytes are characters, then zeros, and code makes the address of where the text begins, and does not
+        read there at once. A text that begins with the word has the end of something before it, and code makes the
+        address of what stands right behind the word; any other has at least eight characters before the word."""
+        out = np.zeros(len(at), bool)
+        if not len(at) or one.flags & SHF_WRITE or self.sides.big:
+            return out
+        width = self.sides.word
+        held, made = self._made
+        byte = raw[at[:, None] + np.arange(width)]
+        letter = (byte >= 0x20) & (byte < 0x7F)
+        shape = letter[:, 0] & ~letter[:, -1] & (letter | (byte == 0)).all(axis=1)
+        shape &= (letter[:, :-1] >= letter[:, 1:]).all(axis=1) & (at >= _BEFORE)
+        rows = np.flatnonzero(shape)
+        whole = np.isin(at[rows] + one.addr, made) & np.isin(at[rows] + one.addr + width, made)
+        whole &= raw[at[rows] - 1] == 0
+        content = raw.tobytes()
+        for row in np.flatnonzero(~whole).tolist():
+            here = int(at[rows[row]])
+            begin = content.rfind(b"\0", max(here - _LONGEST, 0), here) + 1
+            if here - begin >= _BEFORE and is_text(content[begin:here]):
+                whole[row] = begin + one.addr in self._beginnings
+        index = np.searchsorted(held[0], at[rows] + one.addr, "right") - 1
+        named = (index >= 0) & (at[rows] + one.addr < held[1][np.maximum(index, 0)]) if len(held[0]) else whole & False
+        out[rows] = whole & ~named
+        return out
+
+    @cached_property
+    def _beginnings(self) -> set[int]:
+        return set(self._made[1].tolist())
+
+    @cached_property
+    def _made(self) -> tuple[tuple[Ints, Ints], Ints]:
+        """From where to where symbols say that objects lie (as far as any does), and the addresses that code makes and
+        does not read from or write to at once."""
+        found = sorted((s.value, s.value + s.size) for s in self.sides.a.elf.symbols if s.section and s.size)
+        begin, end = np.array(found, np.int64).reshape(-1, 2).T
+        nothing = np.zeros(0, np.int64)
+        made = distinct(np.concatenate([nothing, *(x[~reads] for _, _, x, reads in self.sides.at)]))
+        read = np.concatenate([nothing, *(x[reads] for _, _, x, reads in self.sides.at)])
+        if not len(begin):  # nothing says what is no object
+            made = nothing
+        return (begin, np.maximum.accumulate(end)), np.setdiff1d(made, read)
 
     def _explain(self, one: Part, other: Part, at: Ints, at_b: Ints, width: int, changed: Mask) -> None:
         if not changed.any():

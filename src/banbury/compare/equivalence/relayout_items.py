@@ -19,6 +19,7 @@ from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.elf_pair import Pair
 from banbury.compare.equivalence.literals import declared_texts, is_text
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_before import Before
 from banbury.compare.equivalence.relayout_map import Piece
 from banbury.compare.equivalence.relayout_objects import Objects
 from banbury.compare.equivalence.relayout_pools import Pool
@@ -29,8 +30,6 @@ Mask = npt.NDArray[np.bool_]
 #: A text that changed its length: its address in the first file, and its length with the NUL in both.
 Text = tuple[int, int, int]
 _MOST_ALIGN = 64
-_SCALARS = (1, 2, 4, 8, 16)  # bytes of one element that is no structure
-_ELEMENT = 64  # bytes of one element of an array, of which a compiler may point before the first
 _LONGEST = 65536  # bytes of one text
 _LABELS = 64  # in one text
 _NO_TEXT = re.compile(rb"[^\t\n\r\x20-\x7e]")
@@ -78,17 +77,17 @@ def compare_items(
     parts: tuple[Part, Part],
     sides: tuple[U8, U8],
     split: tuple[Ints, Ints],
-    made: Ints,
-    words: Mask,
+    before: Before,
+    marks: tuple[Mask, Mask],
     objects: Objects | Pool,
     gone: Gone,
 ) -> list[Text]:
     """Compare the contents of a section that moved in pieces. ``sides``: its bytes, the first file's with every
-    reference already replaced by the second file's; ``split``: its labels; ``made``: all addresses that code makes;
-    ``words``: which bytes are references; ``objects``: of the first file, or its pool of texts where it has no symbols;
-    ``gone``: texts that stand elsewhere.
+    reference already replaced by the second file's; ``split``: its labels; ``before``: the addresses that code makes;
+    ``marks``: which bytes are references, and which of these are of tables of jumps; ``objects``: of the first file,
+    or its pool of texts where it has no symbols; ``gone``: texts that stand elsewhere.
     Returns the texts that changed their length: see :data:`Text`. Raises :class:`Refused`."""
-    (one, other), (a, b), (old, new) = parts, sides, split
+    (one, other), (a, b), (old, new), (words, tables) = parts, sides, split, marks
     texts: list[Text] = []
     whole = a.tobytes(), b.tobytes()
     begin = np.append(old - one.addr, one.size)
@@ -116,31 +115,39 @@ def compare_items(
         shift, after = int(new[index] - old[index]), 0 if last else int(new[index + 1] - old[index + 1])
         if not last and (shift != after or lost or came):
             inside = bool(x1 and a[x1 - 1] and not words[x1 - 1])
-            check_meant(one, a, (x1, x2, int(begin[index + 2])), inside, int((made == old[index]).sum()))
-            _check_before(one, a, words, (int(old[index + 1]), one.addr + int(begin[index + 2])), made)
+            before.check_meant(one, a, words, (x1, x2, int(begin[index + 2])), inside)
+            before.check(one, a, words, (int(old[index + 1]), one.addr + int(begin[index + 2])))
         if lost or came:
             gone.check_gap((x1, x2, y1, y2), grown)
             _beside(one, objects, index, (one.addr + x1, one.addr + x2), item if came else None)
         elif last:
             _tail(pair, one, other, len(item_b) - len(item) - grown)
         else:
-            _apart(one, objects, index, (one.addr + x1, one.addr + x2), item, (shift, after, grown))
+            ends = np.flatnonzero(tables[x1:x2])
+            table = item[int(ends[-1]) + 1 :] if len(ends) else None
+            _apart(one, objects, index, (one.addr + x1, one.addr + x2), (item, table), (shift, after, grown))
             _padding(pair, one, other, shift + grown, after, int(old[index + 1]), (x2, y2))
     return texts
 
 
 def _apart(
-    one: Part, objects: Objects | Pool, index: int, item: tuple[int, int], raw: bytes, shifts: tuple[int, int, int]
+    one: Part,
+    objects: Objects | Pool,
+    index: int,
+    item: tuple[int, int],
+    raw: tuple[bytes, bytes | None],
+    shifts: tuple[int, int, int],
 ) -> None:
-    """Whether the padding behind an item (its addresses and bytes) may have changed as it did. ``shifts``: before,
-    behind, and by how much the item is longer. Raises :class:`Refused`."""
+    """Whether the padding behind an item (its addresses and bytes, with what of these is behind a table of jumps in it)
+    may have changed as it did. ``shifts``: before, behind, and by how much the item is longer. Raises
+    :class:`Refused`."""
     shift, after, grown = shifts
     if shift + grown == after:
         return
     if isinstance(objects, Objects):
         objects.apart(one, *item)
         if after < shift + grown:
-            objects.ended(one, item, raw)
+            objects.ended(one, item, *raw)
     elif not grown:
         objects.apart(index)
 
@@ -157,13 +164,13 @@ def _beside(one: Part, objects: Objects | Pool, index: int, item: tuple[int, int
 
 
 def _named(one: Part, whole: tuple[bytes, bytes], begin: tuple[Ints, Ints], at: tuple[int, int]) -> list[Text]:
-    """The text that holds the offsets ``at`` of both files, from where it begins and from each label in it: a linker
-    lets a text that ends as another does be the end of that one. Raises :class:`Refused`."""
+    """The text that holds the offsets ``at`` of both files, from where it begins and from each label in it, up to its
+    NUL: a linker lets a text that ends as another does be the end of that one. Raises :class:`Refused`."""
     low = max(at[0] - _LONGEST, 0)
     before = _NO_TEXT.sub(b"\0", whole[0][low : at[0]])
     start = low + before.rfind(b"\0") + 1
     ends = [side.find(b"\0", x, x + _LONGEST) for side, x in zip(whole, at, strict=True)]
-    rows = np.arange(*np.searchsorted(begin[0], (start, max(ends[0], at[0] + 1)), "left"))
+    rows = np.arange(*np.searchsorted(begin[0], (start, max(ends[0], at[0]) + 1), "left"))
     if min(ends) < 0 or start == low > 0 or len(rows) > _LABELS:
         raise Refused(one.name, "a text that changed its length is too long, or referred to in too many places")
     labelled = len(rows) and int(begin[0][rows[0]]) == start
@@ -172,38 +179,6 @@ def _named(one: Part, whole: tuple[bytes, bytes], begin: tuple[Ints, Ints], at: 
         x, y = int(begin[0][row]), int(begin[1][row])
         out.append((one.addr + x, ends[0] - x + 1, ends[1] - y + 1))
     return out
-
-
-def check_meant(one: Part, a: U8, where: tuple[int, int, int], inside: bool, count: int) -> None:
-    """Whether the label at the item's start means the text there: a compiler may write the address of one element
-    before data (which follows) as well, and that moves with the data. So no label within a text, nor, close before what
-    is no text, one that code makes several times: a text is in a file because something refers to it, so the only
-    reference does. A source may keep a text for its own sake: so no label that code makes one scalar before other data.
-    (Addresses that a source stores in data are those of objects: C has no others, C11 6.5.6 and 6.6.)"""
-    start, end, after = where
-    at = [Range(start + one.offset, end + one.offset)]
-    if is_text(a[end:after].tobytes().replace(b"\0", b"")):
-        return
-    if inside and count and is_text(a[start - 1 : start].tobytes()):
-        raise Refused(one.name, "a reference leads into a text that changed its length", at)
-    near = end - start <= _ELEMENT if count > 1 else count and end - start in _SCALARS
-    if near:
-        raise Refused(one.name, "a text that changed its length may be one element before other data", at)
-
-
-def _check_before(one: Part, a: U8, words: Mask, item: tuple[int, int], made: Ints) -> None:
-    """No address that code makes lies close before a place where the shift changes, but the beginnings of texts and
-    data (before what is no text, those that it makes once): it might be one before the ``item`` behind that place."""
-    label, end = item
-    text = is_text(a[label - one.addr : end - one.addr].tobytes().replace(b"\0", b""))
-    near, count = np.unique(made[(made >= max(label - _ELEMENT, one.addr)) & (made < label)], return_counts=True)
-    at = near - one.addr
-    before = np.maximum(at - 1, 0)
-    inside = (at > 0) & (a[before] >= 0x20) & (a[before] < 0x7F) & (a[at] >= 0x20) & (a[at] < 0x7F) & ~words[before]
-    wrong = at[inside | ((count > 1) & ~words[at] & (not text))]
-    if len(wrong):
-        where = [Range(int(x) + one.offset, int(x) + one.offset + 1) for x in wrong[:16]]
-        raise Refused(one.name, "an address in front of what moved may mean an element before it", where)
 
 
 def _suspects(a: U8, b: U8, begin: Ints, begin_b: Ints) -> list[int]:

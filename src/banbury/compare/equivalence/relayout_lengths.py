@@ -24,9 +24,11 @@ from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
 from banbury.compare.equivalence.machines.contract import Mask, Sides
+from banbury.compare.equivalence.machines.handed import Failures
 from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.machines.stretches import Bounds, Stretches
 from banbury.compare.equivalence.model import Range
+from banbury.compare.equivalence.relayout_before import Before
 from banbury.compare.equivalence.relayout_fields import Apart, fields
 from banbury.compare.equivalence.relayout_functions import Functions
 from banbury.compare.equivalence.relayout_objects import Objects
@@ -39,34 +41,52 @@ _AT_ONCE: Final = 1 << 18  # bytes of code that are looked at together
 
 
 def check_lengths(
-    sides: Sides, objects: Objects, texts: list[tuple[int, int, int]], added: Callable[[], tuple[Ints, Ints, Mask]]
+    sides: Sides,
+    objects: Objects,
+    texts: list[tuple[int, int, int]],
+    before: Before,
+    added: Callable[[], tuple[Ints, Ints, Mask]],
 ) -> None:
     """Raises :class:`Refused` for a text (its address, and its lengths with the NUL) whose length may be a number of
-    the program. ``sides.at`` and ``sides.pointers`` say where addresses stand, ``added`` what is made of them."""
-    if texts:
-        _Check(sides, objects, texts, added()).run()
+    the program, and for an address ``before`` what moved through which something may be read. ``sides.at`` and
+    ``sides.pointers`` say where addresses stand, ``added`` what is made of them."""
+    if texts or before.suffixes:
+        _Check(sides, objects, texts, before, added()).run()
 
 
 @dataclass
 class _Function:
-    """One that uses texts: those ``made`` and those ``loaded`` by a pointer (offsets in it), where it makes the address
-    of ``tables`` that hold one, each text's number with where it is used, and which elements of tables hold one."""
+    """One that uses texts: those ``made`` and those ``loaded`` by a pointer (offsets in it), where it makes an address
+    ``before`` what moved, or that of ``tables`` that hold a text, each text's number with where it is used, and which
+    elements of tables hold one; where each text's address is made (or loaded) that may only name a file (``named``),
+    and the texts that are used ``otherwise``."""
 
     made: set[int] = field(default_factory=set)
+    before: set[int] = field(default_factory=set)
     loaded: set[int] = field(default_factory=set)
     tables: set[int] = field(default_factory=set)
     texts: dict[int, int] = field(default_factory=dict)
     elements: set[Element] = field(default_factory=set)
+    named: dict[int, set[tuple[int, bool]]] = field(default_factory=dict)
+    otherwise: set[int] = field(default_factory=set)
 
 
 class _Check:
     def __init__(
-        self, sides: Sides, objects: Objects, texts: list[tuple[int, int, int]], added: tuple[Ints, Ints, Mask]
+        self,
+        sides: Sides,
+        objects: Objects,
+        texts: list[tuple[int, int, int]],
+        before: Before,
+        added: tuple[Ints, Ints, Mask],
     ) -> None:
-        self.sides, self.objects = sides, objects
-        self.starts, self.sizes, _ = np.array(sorted(set(texts)), np.int64).T
+        self.sides, self.objects, self.before, self.added = sides, objects, before, added
+        self.starts, self.sizes, new = np.array(sorted(set(texts)), np.int64).reshape(-1, 3).T
+        #: Which changed: not the end of a text behind all values that did, to which a reference of its own leads.
+        self.changed = self.sizes != new
         self.addresses = frozenset(self.starts.tolist())
         self.code = Functions(sides, objects)
+        self.failures = Failures(sides)
         self.lengths = [self._measures(*text) for text in sorted(set(texts))]
         self.made = [*sides.at, *_sums(sides, added)]
         self.extents = Extents(sides, objects)
@@ -80,11 +100,13 @@ class _Check:
             at = address - part.addr
             old = self.sides.raw[part.index][0][at : at + size - 1].tobytes()
         new = self.sides.pair.declared.apply(old)[0]
+        if old != new:
+            self.changed[self.starts == address] = True
         return whole(size, size_b) | parts(old, new) | (parts(new, old) if size_b < size else set())
 
     def run(self) -> None:
-        for one, places, targets, reads in self.made:
-            index, found = _of(self.starts, self.sizes, targets)
+        for number, (one, places, targets, reads) in enumerate(self.made):
+            index, found = self._of(targets)
             if reads[found].any():
                 where = [Range(int(x) + one.offset, int(x) + one.offset + 1) for x in places[found][reads[found]][:16]]
                 raise Refused(
@@ -94,14 +116,50 @@ class _Check:
                 function = self._function(one, at)
                 function.made.add(at)
                 function.texts[text] = at
+                if number < len(self.sides.at):
+                    function.named.setdefault(text, set()).add((at, False))
+                else:  # something was added to an address, which may lead into the text
+                    function.otherwise.add(text)
+        if self.before.suffixes:
+            self._in_front()
         words, addresses = pointers(self.sides)
-        index, found = _of(self.starts, self.sizes, addresses)
+        index, found = self._of(addresses)
         if len(found):
             self._held(words[found], index)
             _beside(self.sides, self.objects, words, (index, found), self.lengths)
         parts = {one.index: one for one, _, _, _ in self.made}
         for number, group in groupby(sorted(self.functions), key=lambda x: x[0]):
             self._section(parts[number], [(low, high) for _, low, high in group])
+
+    def _of(self, targets: Ints) -> tuple[Ints, Ints]:
+        """For each target that lies in a text that changed: the text's number and the target's."""
+        index = np.searchsorted(self.starts, targets, "right") - 1
+        safe = np.maximum(index, 0)
+        if not len(self.starts):
+            return index[:0], index[:0]
+        inside = (index >= 0) & (targets < self.starts[safe] + self.sizes[safe]) & self.changed[safe]
+        found = np.flatnonzero(inside)
+        return index[found], found
+
+    def _in_front(self) -> None:
+        """Functions that make an address in front of what moved: each is found, and none adds to it or reads there by
+        itself (what they read through registers, see :meth:`_check`)."""
+        wanted = np.array(sorted(self.before.suffixes), np.int64)
+        count = np.zeros(len(wanted), np.int64)
+        base, total, read = self.added
+        some = np.isin(wanted, base[(total != base) | read])
+        for one, places, targets, reads in self.sides.at:
+            rows = np.flatnonzero(np.isin(targets, wanted))
+            which = np.searchsorted(wanted, targets[rows])
+            np.add.at(count, which, 1)
+            some[which[reads[rows]]] = True
+            for at in places[rows].tolist():
+                self._function(one, at).before.add(at)
+        stored = self.sides.a.header.machine == t.EM_PPC  # several instructions may load one word
+        least = [1 if stored else self.before.count(x) for x in wanted.tolist()]
+        wrong = wanted[some | (count < least)].tolist()
+        if wrong:
+            raise _in_front([self.before.suffixes[x] for x in wrong[:16]])
 
     def _held(self, words: Ints, texts: Ints) -> None:
         """Functions that use a text by a word that holds its address."""
@@ -128,6 +186,10 @@ class _Check:
                 function.tables.add(at)
                 if reads[row] and (made[row] == holder.place or self._indexed(one, at)):
                     function.loaded.add(at)
+                if count == 1 and reads[row] and made[row] == holder.place:
+                    function.named.setdefault(holder.text, set()).add((at, True))
+                else:
+                    function.otherwise.add(holder.text)
 
     def _indexed(self, one: Part, at: int) -> bool:
         """Whether the operand of a load, at an offset, may be of an element that a register says."""
@@ -174,19 +236,44 @@ class _Check:
             raise Refused(one.name, "texts that changed their length are in too many tables to look at")
         known |= constants(self.sides, self.extents, addresses, function.elements, self.addresses)
         for text, at in function.texts.items():
-            if known & self.lengths[text]:
+            if known & self.lengths[text] and not self._names_file(one, bounds, text, stretches):
                 where = [Range(at + one.offset, at + one.offset + 1)]
                 raise Refused(one.name, "the length of a text that changed may be a number of this function", where)
         if code is None:
             return
+        biased = False
         try:
             held = code.function(stretches, self.code.called(one), begun=self.code.begun(one, stretches))
             read = held.read(function.made, function.loaded, function.tables)
+            biased = bool(function.before) and held.read(function.before, ())
         except NotDecoded:
             read = True
+        if not read and biased:
+            raise _in_front([Range(x + one.offset, x + one.offset + 1) for x in sorted(function.before)[:16]])
         if read:
             where = [Range(bounds[0] + one.offset, bounds[1] + one.offset)]
             raise Refused(one.name, "a text that changed its length is read through a register of this function", where)
+
+    def _names_file(self, one: Part, bounds: Bounds, text: int, stretches: list[Bounds]) -> bool:
+        """Whether a function uses a text for nothing but the name of a file in assertions that failed, see
+        :mod:`handed`, and no number of its length stands shortly before such a call."""
+        function, raw, machine = self.functions[one.index, *bounds], self.sides.raw[one.index][0], self.sides.a.header
+        if text in function.otherwise:
+            return False
+        code, thumb = self.sides.instructions.get(one.index), self.objects.is_thumb(one.addr + bounds[0])
+        for at, loads in function.named[text]:
+            end = self.failures.call(raw, one.addr, at, loads=loads, thumb=thumb, code=code)
+            if end is None:
+                return False
+            low = max(low for low, high in stretches if low <= at < high)
+            low = self.failures.before(raw, at, low, code, thumb=thumb)
+            try:
+                found = numbers(machine.machine, self.sides.big, raw[low:end], self.sides.image, thumb=thumb)
+            except NotDecoded:
+                return False
+            if set(found.tolist()) & self.lengths[text]:
+                return False
+        return True
 
     def _addresses(self, one: Part, bounds: tuple[int, int]) -> tuple[Ints, Mask]:
         """The addresses that the code of a function makes, and whether it reads there."""
@@ -212,14 +299,6 @@ def _sums(sides: Sides, added: tuple[Ints, Ints, Mask]) -> Iterator[tuple[Part, 
         yield one, np.repeat(places, count), total[at], reads[at]
 
 
-def _of(starts: Ints, sizes: Ints, targets: Ints) -> tuple[Ints, Ints]:
-    """For each target that lies in a text: the text's number and the target's."""
-    index = np.searchsorted(starts, targets, "right") - 1
-    safe = np.maximum(index, 0)
-    found = np.flatnonzero((index >= 0) & (targets < starts[safe] + sizes[safe]))
-    return index[found], found
-
-
 def _numbers(sides: Sides, one: Part, where: Bounds, code: Stretches | None, thumb: bool | None) -> set[int]:
     """The numbers of a stretch, of those that are looked for; of 32-bit Arm (without ``code``) all."""
     raw = sides.raw[one.index][0]
@@ -234,6 +313,12 @@ def _numbers(sides: Sides, one: Part, where: Bounds, code: Stretches | None, thu
         return set(values.tolist()) if len(values) else set()
     sizes = np.concatenate([sides.strides(one, number) for number in distinct(values).tolist()])
     return set(values[~np.isin(places, sizes)].tolist())
+
+
+def _in_front(where: list[Range]) -> Refused:
+    return Refused(
+        "code", "an address in front of what moved may mean an element before it, and is read through", where
+    )
 
 
 def _unknown(one: Part, where: Bounds) -> Refused:

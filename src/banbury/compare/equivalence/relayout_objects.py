@@ -11,6 +11,7 @@ Sources: gABI (2013 draft), chapter 4, symbol table; GCC manual, -fsection-ancho
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
@@ -33,6 +34,7 @@ _START: Final = (b"all_implied_fbits", b"__dso_handle", b"__TMC_END__", b"data_s
 _PARTS: Final = (b".cold", b".__part.")  # in names of parts of functions (GCC, LLVM)
 _ELEMENT: Final = 64  # bytes of one element of an array, of which a compiler may point before the first
 _NOTYPE, _OBJECT, _FUNCTION, _COMMON = 0, 1, 2, 5
+_ABSOLUTE: Final = 0xFFF1
 #: Processors for which compilers find several objects from the address of one, by distances in the code.
 _ANCHORED: Final = (t.EM_AARCH64, t.EM_ARM)
 
@@ -46,6 +48,7 @@ class Objects:
         self.added: Callable[[], tuple[Ints, Ints]] = lambda: (np.zeros(0, np.int64), np.zeros(0, np.int64))
         self.known = False
         self.starts, self.ends, self.bare = (np.zeros(0, np.int64) for _ in range(3))
+        self.marks = self.bare  # as ``bare``, with those where a section begins, and absolute ones
         self.functions = np.zeros((2, 0), np.int64)
         self.parts: set[int] = set()  # what compilers have put apart of functions
         self.thumb: dict[int, bool] = {}
@@ -71,6 +74,8 @@ class Objects:
         marks = [row for row, name in names.items() if name[:1] == b"$" or name in _START]
         begins = [p.addr for p in elf.sections if p.loaded]
         bare = np.setdiff1d(bare, marks)
+        absolute = (index == _ABSOLUTE) & np.isin(kinds, [_NOTYPE, _OBJECT])
+        self.marks = np.unique(np.concatenate((value[bare], value[absolute])))
         self.bare = np.unique(value[bare][~np.isin(value[bare], begins)])
         code = inside & (kinds == _FUNCTION) & (size > 0)
         order = np.argsort(value[code] & ~1, kind="stable") if self.anchored else np.argsort(value[code], kind="stable")
@@ -80,6 +85,12 @@ class Objects:
         self.parts = set(value[code][np.array(cold, bool)].tolist())
         self.thumb = {x & ~odd: bool(x & odd) for x in value[code].tolist()}
         self.functions = np.stack((value[code] & ~odd, (value[code] & ~odd) + size[code]))[:, order]
+
+    @cached_property
+    def furthest(self) -> Ints:
+        """Where the last of the objects up to each ends."""
+        out: Ints = np.maximum.accumulate(self.ends)
+        return out
 
     def alone(self, one: Part, start: int, length: int, behind: int) -> None:
         """Whether a text of ``length`` bytes (with its NUL) at ``start`` is an object of its own, and what lies between
@@ -121,15 +132,22 @@ class Objects:
         if (self.ends == label).any() or not self.known:
             raise Refused(one.name, "padding changed behind an object, whose end may be meant", where)
 
-    def ended(self, one: Part, item: tuple[int, int], raw: bytes) -> None:
+    def ended(self, one: Part, item: tuple[int, int], raw: bytes, table: bytes | None = None) -> None:
         """Whether padding behind an item (its addresses, up to the next label, and its bytes) may have become smaller:
-        symbols say where the object ends (see :meth:`unbroken`), or it is a text with its NUL and less than an
-        alignment's zeros behind. Raises :class:`Refused`."""
+        symbols say where the object ends that it is of, or of which its last byte is that is not zero (see
+        :meth:`unbroken`), or it is a text with its NUL and less than an
+        alignment's zeros behind, or a table of jumps (distances from its own label to code, of which none is zero) and
+        nothing but such zeros behind that (``table``). Raises :class:`Refused`."""
         start, label = item
         content = raw.rstrip(b"\0")
-        named = ((self.starts <= start) & (self.ends > start)).any()
-        text = is_text(content[content.rfind(b"\0") + 1 :])
-        if not named and not (text and len(raw) - len(content) - 1 < min(label & -label, max(one.align, 1))):
+        last = start + max(len(content) - 1, 0)
+        named = any(((self.starts <= x) & (self.ends > x)).any() for x in (start, last))
+        zeros = -1
+        if is_text(content[content.rfind(b"\0") + 1 :]):
+            zeros = len(raw) - len(content) - 1
+        elif table is not None and not any(table):
+            zeros = len(table)
+        if not named and not 0 <= zeros < min(label & -label, max(one.align, 1)):
             where = [Range(start - one.addr + one.offset, label - one.addr + one.offset)]
             raise Refused(one.name, "padding became smaller behind what has no symbol that says where it ends", where)
 
@@ -160,6 +178,25 @@ class Objects:
                 where = [Range(start - one.addr + one.offset, end - one.addr + one.offset)]
                 raise Refused(one.name, "the end of an object is where something else stands now", where)
 
+    def in_reach(self, address: int, distance: int) -> bool:
+        """Whether an object that begins within ``distance`` behind an address is so large that the address may be that
+        of one element before it (a symbol without a size says nothing of that), or one that begins before it holds
+        it."""
+        low, high = np.searchsorted(self.starts, (address + 1, address + distance + 1))
+        behind, bare = self.starts[low:high], np.searchsorted(self.bare, (address + 1, address + distance + 1))
+        before = int(np.searchsorted(self.starts, address))
+        return bool(
+            (self.ends[low:high] - behind >= behind - address).any()
+            or bare[0] != bare[1]
+            or (before and self.furthest[before - 1] > address)
+        )
+
+    def is_function(self, end: int, start: int) -> bool:
+        """Whether symbols say that an address is the beginning of a function and nothing else, from the ``end`` of what
+        stands before it on."""
+        marks = np.searchsorted(self.marks, (end, start + 1))
+        return self.known and marks[0] == marks[1] and bool((self.functions[0] == start).any())
+
     def is_thumb(self, start: int) -> bool | None:
         """Whether the function at ``start`` is T32 code (32-bit Arm); ``None`` where none starts there."""
         return self.thumb.get(start)
@@ -172,13 +209,16 @@ class Objects:
         return int(self.functions[0, at]), int(self.functions[1, at])
 
 
-def boundary(pairs: list[tuple[Part, Part]], held: Ints) -> None:
+def boundary(pairs: list[tuple[Part, Part]], held: Ints, objects: Objects) -> None:
     """Whether an address of ``held`` means the end of one section or the beginning of the next, where they meet in one
-    of the files only, or are apart by just what aligns the second in one of them only. Raises :class:`Refused`."""
+    of the files only, or are apart by just what aligns the second in one of them only; but for the beginning of a
+    function, if symbols say so: what is no object's end has a symbol of its own. Raises :class:`Refused`."""
     sized = sorted((p for p in pairs if p[0].size and not is_template(p[0])), key=lambda p: p[0].addr)
     for (one, other), (after, after_b) in pairwise(sized):
         kinds = [_apart(x, y) for x, y in ((one, after), (other, after_b))]
-        if kinds[0] != kinds[1] and (held == after.addr).any():
+        if kinds[0] == kinds[1] or not (held == after.addr).any():
+            continue
+        if not (one.code and after.code and objects.is_function(one.addr + one.size, after.addr)):
             raise Refused(after.name, f"an address that may be the end of {one.name}, which stands elsewhere now")
 
 

@@ -26,7 +26,7 @@ def grown(pair: Pair, one: Part, other: Part, ours: npt.NDArray[np.void], theirs
     rows = np.flatnonzero(ours["size"] != theirs["size"]).tolist()
     entry = ours.dtype.itemsize
     where = defaultdict[str, list[list[Range]]](list)
-    library = not _is_program(pair.a)
+    library = not is_program(pair.a)
     for row in rows:
         copied = library and ours["size"][row] < theirs["size"][row]
         text, text_b = (_text(elf, table[row]) for elf, table in ((pair.a, ours), (pair.b, theirs)))
@@ -40,12 +40,18 @@ def grown(pair: Pair, one: Part, other: Part, ours: npt.NDArray[np.void], theirs
     return rows
 
 
-def _is_program(elf: OwnedElf) -> bool:
+def is_program(elf: OwnedElf) -> bool:
     """Whether nothing is linked with the file: it is for a fixed address, says that it is a program, or names an
     interpreter and no name of its own. (The C library names one, and its own name.)"""
-    flags = elf.elf.tag(t.DT_FLAGS_1) or 0
     named = elf.elf.segment(t.PT_INTERP) is not None and elf.elf.tag(t.DT_SONAME) is None
-    return elf.header.type == t.ET_EXEC or bool(flags & _PIE) or named
+    return named or says_program(elf)
+
+
+def says_program(elf: OwnedElf) -> bool:
+    """Whether the file is for a fixed address or says that it is a program. (Linkers let PIEs say so since 2016; a
+    library that can also be run names an interpreter too.)"""
+    flags = elf.elf.tag(t.DT_FLAGS_1) or 0
+    return elf.header.type == t.ET_EXEC or bool(flags & _PIE)
 
 
 def _text(elf: OwnedElf, symbol: np.void) -> bytes | None:

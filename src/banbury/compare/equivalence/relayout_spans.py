@@ -7,6 +7,7 @@ Sources: GNU ld manual, "Builtin Functions"; gABI (2013 draft), chapter 4, SHN_A
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import numpy as np
@@ -18,25 +19,35 @@ from banbury.compare.equivalence.machines.contract import Sides
 
 _ABSOLUTE: Final = 0xFFF1  # SHN_ABS
 _FILE: Final = 4  # STT_FILE
-#: Addresses, which linkers of Arm and AArch64 leave without a section, and a flag of MIPS.
-_LINKERS: Final = (b"_DYNAMIC", b"_GLOBAL_OFFSET_TABLE_", b"_DYNAMIC_LINKING")
-_MOST: Final = 1 << 12  # sections
+#: Addresses, which linkers of Arm and AArch64 leave without a section, a flag of MIPS, and those of glibc
+#: (locale/localeinfo.h, _NL_CURRENT_DEFINE).
+_KNOWN: Final = re.compile(rb"_DYNAMIC|_GLOBAL_OFFSET_TABLE_|_DYNAMIC_LINKING|_nl_current_LC_[A-Z]+_used")
+_MOST: Final = 1 << 9  # sections
+_UNITS: Final = (1, 2, 4, 8, 16, 32, 64, 4096)  # bytes that sizes are rounded up to, or counted in
 _LARGEST: Final = 1 << 62
 
 
 def check_spans(sides: Sides) -> None:
-    """Raises :class:`Refused` where an absolute symbol is the distance from where one section begins to where it or
-    another ends, and that is another one in the second file."""
+    """Raises :class:`Refused` where an absolute symbol is the distance between two borders of sections, rounded up or
+    counted in units as linkers' scripts do, and that is another one in the second file."""
     tables = [part for part in sides.a.sections if part.type == SHT_SYMTAB and not check_symbols(sides.a, part)]
     sizes = sorted({size for part in tables for size in _absolute(sides, part)})
-    if not sizes or len(sides.pairs) > _MOST:
+    if not sizes:
         return
-    begin = {p.addr: q.addr for p, q in sides.pairs if p.size}
-    ends = np.array([(p.addr + p.size, q.addr + q.size) for p, q in sides.pairs if p.size], np.int64).reshape(-1, 2)
-    for low, other in begin.items():
-        span = ends[np.isin(ends[:, 0] - low, sizes)]
-        if (span[:, 1] - other != span[:, 0] - low).any():
-            raise Refused(".symtab", "an absolute symbol may be the size of sections that changed")
+    if len(sides.pairs) > _MOST:
+        raise Refused(".symtab", "absolute symbols in a file of many sections")
+    borders = [
+        (at, to) for p, q in sides.pairs if p.size for at, to in ((p.addr, q.addr), (p.addr + p.size, q.addr + q.size))
+    ]
+    places = np.array(sorted(set(borders)), np.int64).reshape(-1, 2).T
+    first, second = (side[:, None] - side[None, :] for side in places)
+    changed = (first != second) & (first > 0)
+    first, second = first[changed], second[changed]
+    for unit in _UNITS:
+        counted = [((n + unit - 1) // unit * unit, n // unit, (n + unit - 1) // unit) for n in (first, second)]
+        for a, b in zip(*counted, strict=True):
+            if (np.isin(a, sizes) & (a != b)).any():
+                raise Refused(".symtab", "an absolute symbol may be the size of sections that changed")
 
 
 def _absolute(sides: Sides, part: Part) -> set[int]:
@@ -45,4 +56,4 @@ def _absolute(sides: Sides, part: Part) -> set[int]:
     some = (table["shndx"] == _ABSOLUTE) & (table["info"] & 15 != _FILE) & (table["value"] > 0)
     rows = zip(*(table[column][some].tolist() for column in ("name", "value")), strict=True)
     named = ((strings[name : strings.index(b"\0", name)], value) for name, value in rows)
-    return {value for name, value in named if name not in _LINKERS and value < _LARGEST}
+    return {value for name, value in named if not _KNOWN.fullmatch(name) and value < _LARGEST}

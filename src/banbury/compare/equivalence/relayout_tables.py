@@ -61,18 +61,22 @@ def jump_tables(
     code: Codes,
     refs: References,
     mask: Mask,
+    *,
+    unused: bool = False,
 ) -> None:
-    """Find the tables of a section, add their entries to the references and mark their bytes. Raises ``Refused``."""
+    """Find the tables of a section, add their entries to the references and mark their bytes. ``unused``: there may be
+    tables whose first entry, which is never used, is zero; at least two are others. Raises ``Refused``."""
     begin = old - one.addr
     fits = begin + 4 <= len(raw)
     begin, base, base_b = begin[fits], old[fits], new[fits]
     if not len(begin):
         return
     likely = _starts(base + _words(raw, begin), code)
-    tables = np.flatnonzero(likely)
+    behind_zero = _behind_zero(raw, begin, base, code) & ~likely if unused else likely & False
+    tables = np.flatnonzero(likely | behind_zero)
     if not len(tables):
         return
-    at, owner = _runs(begin[tables], len(raw), mask)
+    at, owner = _runs(begin[tables] + 4 * behind_zero[tables], len(raw), mask)
     targets = _words(raw, at) + base[tables][owner]
     keep = _leading(_starts(targets, code), owner, len(tables))
     at, owner, targets = at[keep], owner[keep], targets[keep]
@@ -84,7 +88,7 @@ def jump_tables(
     if len(wrong):
         where = [Range(int(x) + one.offset, int(x) + one.offset + 4) for x in at[wrong[:64]]]
         raise Refused(one.name, "a jump table does not follow the address map", where)
-    behind = begin[tables] + 4 * np.bincount(owner, minlength=len(tables))
+    behind = begin[tables] + 4 * (np.bincount(owner, minlength=len(tables)) + behind_zero[tables])
     _check_ends(one, other, raw_b, behind, base[tables] - one.addr, base_b[tables] - other.addr, code)
     refs.add(f"{one.name}, jump tables", targets, targets_b)
     for k in range(4):
@@ -92,6 +96,16 @@ def jump_tables(
     changed = _words(raw, at) != _words(raw_b, there)
     if changed.any():
         pair.account.explain("elf.moved-table", _spans(at[changed] + one.offset), _spans(there[changed] + other.offset))
+
+
+def _behind_zero(raw: U8, begin: Ints, base: Ints, code: Codes) -> Mask:
+    """Which labels have a word of zero, and behind it two that are distances from the label to instructions."""
+    out: Mask = begin + 12 <= len(raw)
+    begin = np.where(out, begin, 0)
+    out &= _words(raw, begin) == 0
+    for at in (4, 8):
+        out &= _starts(base + _words(raw, begin + at), code)
+    return out
 
 
 def _check_ends(one: Part, other: Part, raw_b: U8, behind: Ints, base: Ints, base_b: Ints, code: Codes) -> None:

@@ -18,7 +18,7 @@ from banbury.compare.equivalence.model import (
     Unexplained,
     Verdict,
 )
-from banbury.compare.equivalence.recurse import Outcome, flatten
+from banbury.compare.equivalence.outcome import Outcome, flatten
 from banbury.compare.equivalence.rules import rules
 
 SCHEMA_VERSION: Final = 1

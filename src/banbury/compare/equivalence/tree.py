@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from itertools import zip_longest
 from typing import Final
 from unicodedata import normalize
@@ -21,13 +20,15 @@ from banbury.compare.equivalence.containers.contract import BYTES, EXACT, Change
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.places import Entry, Files
 from banbury.compare.equivalence.times import differences, interesting, told
-from banbury.compare.equivalence.vouched import Listed, stale
+from banbury.compare.equivalence.vouched import stale
 from banbury.formats.contract import clean_name
 from banbury.formats.view import Buffer
 
 #: What an inode states beside mode and owner, and what chattr sets: whether it may be changed at all.
 INODE_FLAGS: Final = "inode flags"
 _TRAILING: Final = re.compile(r"[ .](?:/|$)")  # what FAT does without at the end of a name
+#: The first members of a Mender artifact (mender-artifact, Documentation/artifact-format-v3.md).
+_STREAMED: Final = {b"version", b"manifest"}
 _LONGEST: Final = 4096  # bytes of a path, PATH_MAX of Linux
 _AHEAD: Final = 500 * 86400  # seconds: ``banbury rebuild`` builds up to 400 days ahead
 _STEP: Final = 1 << 20  # bytes read at once
@@ -147,7 +148,6 @@ def compare_trees(
         f"{clean_name(n)[0]} ({INODE_FLAGS} {v})" for n, x in b.nodes.items() if (v := x.attributes.get(INODE_FLAGS))
     )
     freed: dict[str, tuple[list[Range], list[Range]]] = {}
-    listed = Listed(partial(_read, work))
     inherited = (BYTES,) if EXACT in work.hints else ()
     for name, one in a.nodes.items():
         other = b.nodes.get(name)
@@ -168,16 +168,11 @@ def compare_trees(
             found.changes.extend(
                 stale(one.attributes, other.attributes, (_read(work, p) for p in (one.place, other.place)))
             )
-        if one.place and other.place:
-            listed.add(name, (one.place, other.place), equal=found.equal)
     for name, other in b.nodes.items():
         if name not in a.nodes:
             work.member(name, None, other.place, changes=[Change(what="added", b=_summary(other))])
     for rule, (ours, theirs) in freed.items():
         work.account.explain(rule, ours, theirs)
-    for listing, name in listed.stale():
-        why = f"the same on both sides, and vouches for {clean_name(name)[0]}, which differs"
-        work.account.refuse(clean_name(listing)[0], why)
 
 
 def _read(work: Work, place: Place | None) -> Callable[[], Iterable[Buffer]]:
@@ -282,6 +277,8 @@ def order_matters(a: Tree, b: Tree) -> str:
             return f"differs, and {clean_name(odd)[0]} leads through a member that is no directory"
     if a.chosen() != b.chosen():
         return "differs among members of which a reader takes the first or the last"
+    if all(tree.by_path.keys() >= _STREAMED for tree in (a, b)):
+        return "differs in an archive that is read as it comes (a Mender artifact)"
     return ""
 
 

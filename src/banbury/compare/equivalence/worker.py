@@ -45,6 +45,7 @@ from banbury.compare.equivalence.model import (
 from banbury.compare.equivalence.protocol import Answer, Asked, Read, Request
 from banbury.compare.equivalence.rules import rules
 from banbury.compare.equivalence.text import compare_text, differing, is_text
+from banbury.compare.equivalence.vouching import Patterns, look
 from banbury.formats import _elf_types as t
 from banbury.formats.elf import ElfFile
 from banbury.formats.registry import readers
@@ -53,6 +54,7 @@ from banbury.model.errors import BudgetExceeded, Malformed
 
 _ELF: Final = b"\x7fELF"
 _LOOKED_AT: Final = 256 << 20  # bytes of unknown files in which the first and last difference are found
+_PADDED: Final = 4096  # mksquashfs(1), -nopad
 
 
 def prepare() -> None:
@@ -72,22 +74,24 @@ def run(payload: bytes, data: mmap.mmap | bytes, spool: int, step: Callable[[str
     request = msgspec.msgpack.decode(payload, type=Request)
     out = Spool(spool, request.room)
     answers: list[object] = []
+    patterns = Patterns(request.wanted)
     for number, asked in enumerate(request.pairs):
         step(f"pair {number}")
         work = Work(
             data, asked.a, asked.b, out, hints=asked.hints, record_a=request.record_a, record_b=request.record_b,
             path=asked.path,
         )  # fmt: skip
-        answers.append(_TASKS[request.task](work, asked))
+        answers.append(_TASKS[request.task](work, asked, patterns))
     step("answer")
     return msgspec.msgpack.encode(answers)
 
 
-_TASKS: Final[dict[str, Callable[[Work, Asked], object]]] = {
-    "compare": lambda work, asked: compare(work),
-    "explain": lambda work, asked: explain(work, asked.functions),
-    "measure": lambda work, asked: _executable(work, work.place_b),
-    "read": lambda work, asked: read(work),
+_TASKS: Final[dict[str, Callable[[Work, Asked, Patterns], object]]] = {
+    "compare": lambda work, asked, patterns: compare(work),
+    "explain": lambda work, asked, patterns: explain(work, asked.functions),
+    "measure": lambda work, asked, patterns: _executable(work, work.place_b),
+    "read": lambda work, asked, patterns: read(work),
+    "look": lambda work, asked, patterns: look(work, patterns, _opened),
 }
 
 
@@ -145,7 +149,7 @@ def read(work: Work) -> Read:
         name, end = ended(work.b)
         if not name:
             return Read(format="")
-        if end >= len(work.b) or work.b.u8(end) not in (0, 255) or work.b.run(end) < len(work.b) - end:
+        if not _filled(work.b, end):
             return Read(format=name, why="what stands behind it is no fill")
         place = Place(work.place_b.start, end, work.place_b.spool)
         work = Work(work.data, place, place, work.spool)
@@ -157,6 +161,18 @@ def read(work: Work) -> Read:
     return Read(
         format=name, why=why, undecided=undecided, names=[m.path for m in work.members], odd=list(work.odd)
     )  # fmt: skip
+
+
+def _filled(view: View, end: int) -> bool:
+    """Whether what stands behind ``end`` is fill: zeros, erased flash (0xFF), or zeros to a multiple of 4 KiB, as
+    mksquashfs pads, and then erased flash."""
+    if end >= len(view):
+        return False
+    zeros = 0 if view.u8(end) else view.run(end)
+    start = end + zeros
+    if start == len(view):
+        return True
+    return (not zeros or not start % _PADDED) and view.u8(start) == 0xFF and view.run(start) == len(view) - start
 
 
 def _opened(work: Work, comparator: Comparator | None) -> tuple[str, bool]:

@@ -18,7 +18,7 @@ import msgspec
 
 import banbury
 from banbury.compare.equivalence.model import BuildRecord
-from banbury.compare.equivalence.recurse import Content, Sample
+from banbury.compare.equivalence.outcome import Content, Sample
 from banbury.lab.database import Database
 
 _PARTS: Final = ("compare/equivalence", "formats")

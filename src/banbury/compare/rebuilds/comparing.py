@@ -18,8 +18,8 @@ from msgspec import Struct, structs
 from banbury.compare.equivalence.accounting import Account
 from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.equivalence.model import FileVerdict, Verdict
+from banbury.compare.equivalence.outcome import Content, Outcome, flatten, unexplained
 from banbury.compare.equivalence.protocol import Read
-from banbury.compare.equivalence.recurse import Content, Outcome, flatten, unexplained
 from banbury.compare.rebuilds import strictly
 from banbury.compare.rebuilds.allotting import Seen, allotted
 from banbury.compare.rebuilds.choices import by_times
@@ -30,12 +30,14 @@ from banbury.compare.rebuilds.folders import Folders
 from banbury.compare.rebuilds.gathered import Gathered
 from banbury.compare.rebuilds.leftout import Missing, left_out
 from banbury.compare.rebuilds.matching import Key, Match, Trees, Unit, matches
+from banbury.compare.rebuilds.order import Order
 from banbury.compare.rebuilds.outcomes import outcome as outcome_of
 from banbury.compare.rebuilds.outcomes import removed
 from banbury.compare.rebuilds.pairing import Pairing
 from banbury.compare.rebuilds.premises import premises
 from banbury.compare.rebuilds.provenance import built_by, has_source, strength, untied
 from banbury.compare.rebuilds.stating import Row, stated
+from banbury.compare.rebuilds.trees import Tree
 from banbury.compare.rebuilds.uncompared import uncompared
 from banbury.lab.blobs import BlobStore
 from banbury.lab.database import Database
@@ -95,6 +97,7 @@ class _Comparer:
         self._files, self._builders = files, builders
         self._release, self._trees, self._roots, self._store = release, trees, trees.roots, store
         self._units, self._contents, self._records = gathered.units, contents, records
+        self._order = Order(release.artefacts)
 
     def matched(self, found: list[Match]) -> list[tuple[Match, list[int]]]:
         """Each image with the rebuilds that it is compared with: of equal ones, that which shows the most is first."""
@@ -103,7 +106,7 @@ class _Comparer:
 
     def seen(self, match: Match, used: list[int], pairing: Pairing) -> Seen:
         """The files of one image, each with its counterpart."""
-        counterparts = Counterparts(pairing)
+        counterparts = Counterparts(pairing, self._order)
         for index in used:
             for unit in self._units(index):
                 counterparts.add(unit, index)
@@ -137,14 +140,15 @@ class _Comparer:
             for u in one.counterparts.others
         ]
         left += by_times(root, rows, pairing, match.image, self._store)
-        folders = Folders(pairing, one.counterparts.attributes, self._builders)
+        folders = Folders(pairing, one.counterparts.attributes, self._builders, self._order)
         for tree in pairing.shipped.values():
             if tree.artefact == match.image:
                 differing, unsaid = folders.of(tree)
                 rows += differing
                 left += [] if match.whole else unsaid
         systems = [] if match.whole else doubts.systems(match.image, root)
-        systems, forgiven = self._strictly(match.image, systems, pairing)
+        apart = [] if match.whole else doubts.apart(match.image, systems)
+        systems, forgiven = self._strictly(match.image, systems, pairing, apart)
         outcome = self._whole(match, rows, missing, systems)
         builders = sorted({self._builders[i] for i in used}, key=strength)
         why = untied(builders, has_source(self._release))
@@ -172,20 +176,42 @@ class _Comparer:
         return row, left
 
     def _strictly(
-        self, image: int, systems: list[FileSystem], pairing: Pairing
+        self, image: int, systems: list[FileSystem], pairing: Pairing, apart: list[Tree]
     ) -> tuple[list[FileSystem], list[NotCompared]]:
-        """The file systems of an image with what their strict readers make of them; and what has none."""
-        known = {n: self._trees.nodes[n] for s in systems if (n := s.node) in pairing.shipped}
+        """The file systems of an image with what their strict readers make of them, and those that are made of no
+        rebuild (``apart``) where that is a doubt; and what has none."""
+        every = [*systems, *(FileSystem(node=tree.number) for tree in apart)]
+        known = {n: self._trees.nodes[n] for s in every if (n := s.node) in pairing.shipped}
         nodes = [node for node in known.values() if node.sha256]
         reads = dict(zip((n.id for n in nodes), self._contents.strictly(image, nodes), strict=True))
+        unread = [s for s in every if s.node in known and strictly.unknown(reads.get(s.node), known[s.node].format)]
+        same = self._same_form(image, unread)
+        out: list[FileSystem] = []
         left = []
-        for place, system in enumerate(systems):
+        for place, system in enumerate(every):
+            said = system.doubts
             if system.node in known:
-                tree, read = pairing.shipped[system.node], reads.get(system.node, Read(format=""))
-                form = known[system.node].format
-                systems[place] = structs.replace(system, doubts=[*strictly.doubts(tree, read, form), *system.doubts])
-                left += [NotCompared(node=system.node, why=why) for why in strictly.unread(tree, read, form)]
-        return systems, left
+                tree, node = pairing.shipped[system.node], known[system.node]
+                said = [*strictly.doubts(tree, reads.get(system.node, Read(format="")), node.format), *said]
+                if system in unread:
+                    member = tree.outer >= 0 and tree.outer not in pairing.corresponding
+                    partners = [pairing.rebuilt[n] for n in system.rebuilds]
+                    why, doubt = strictly.unread(tree, node, partners, same[system.node], member=member)
+                    said = [*said, why] if doubt else said
+                    left += [] if doubt else [NotCompared(node=system.node, why=why)]
+            if said or place < len(systems):
+                out.append(structs.replace(system, doubts=said))
+        return out, left
+
+    def _same_form(self, image: int, systems: list[FileSystem]) -> dict[int, list[Node]]:
+        """Of file systems that no strict reader knows, the rebuilt ones of their form, of which none does, either."""
+        nodes, out = self._trees.nodes, {}
+        for system in systems:
+            found = [nodes[n] for n in system.rebuilds if nodes[n].format == nodes[system.node].format]
+            read = self._contents.strictly(image, [n for n in found if n.sha256])
+            unknown = zip((n for n in found if n.sha256), read, strict=True)
+            out[system.node] = [node for node, r in unknown if strictly.unknown(r, node.format)]
+        return out
 
     def _whole(self, match: Match, rows: list[Row], missing: list[Missing], systems: list[FileSystem]) -> Outcome:
         """The outcome for the image. Where it is not taken apart, or has no rebuild of its own, its files are in it,
@@ -257,7 +283,7 @@ class _Comparer:
                 unit=unit,
                 how=how,
                 other=other,
-                outcome=outcome_of(unit, how, other, counterparts.attributes, stray=found.stray),
+                outcome=outcome_of(unit, how, other, counterparts.attributes, stray=found.stray, among=found.among),
                 artefact=artefact,
                 builder=builder,
             )
@@ -266,5 +292,6 @@ class _Comparer:
             if row.outcome.content is None and other is not None and other.node.sha256 and unit.node.sha256:
                 waiting.setdefault(self._release.artefacts[artefact].record, (artefact, []))[1].append(row)
         self._contents.compare(image, waiting)
+        self._contents.vouched(image, rows)
         self._contents.measure(image, rows)
         return iter(rows)

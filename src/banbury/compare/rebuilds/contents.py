@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import IO, Final
 
 from banbury.compare.equivalence.decide import EXPLAINED
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Unexplained, Verdict
+from banbury.compare.equivalence.outcome import Content, Outcome, flatten
 from banbury.compare.equivalence.protocol import TASK, Read
-from banbury.compare.equivalence.recurse import Content, Outcome, Recursion, lasts
+from banbury.compare.equivalence.recurse import Recursion, lasts
 from banbury.compare.rebuilds.cache import VerdictCache
 from banbury.compare.rebuilds.stating import Row
 from banbury.lab.blobs import BlobStore
@@ -54,6 +56,28 @@ class Contents:
             run, _ = self._run(artefact, image)
             for batch in _batches(listed):
                 self._compare(run, batch)
+
+    def vouched(self, image: int, rows: list[Row]) -> None:
+        """Say of files of an image that vouch for others which differ that they do: where they are the same as their
+        counterparts, they are wrong on one side."""
+        good = [row for row in rows if row.other and flatten(row.outcome)[0][2].equivalent]
+        same = [row for row in good if row.outcome.sha256_a == row.outcome.sha256_b != ""]
+        differing = [row for row in good if row.outcome.sha256_a != row.outcome.sha256_b]
+        if not differing:
+            return
+        run, _ = self._run(image, image)
+        own = FileVerdict(verdict=Verdict.IDENTICAL)
+        top = Outcome(name="", content=Content(format="files", own=own, members=[row.outcome for row in good]))
+        each = {row.unit.node.sha256: row for row in reversed(same)}  # what is there twice says the same
+        found = ((row.outcome, partial(self._open, row.unit.node)) for row in each.values())
+        run.vouched(top, self._opened(differing), found)
+
+    def _opened(self, rows: list[Row]) -> Iterator[tuple[Outcome, IO[bytes], IO[bytes]]]:
+        """Outcomes with both contents, open while they are looked at."""
+        for row in rows:
+            if row.other:
+                with self._open(row.other.node) as one, self._open(row.unit.node) as other:
+                    yield row.outcome, one, other
 
     def whole(self, rebuild: int, image: int, nodes: tuple[Node, Node]) -> Outcome:
         """An image compared with its rebuild as a whole: their artefacts, and their nodes (the rebuild first)."""

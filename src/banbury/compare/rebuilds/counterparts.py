@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from banbury.compare.rebuilds.matching import Key, Unit, misnamed
+from banbury.compare.rebuilds.order import Order
 from banbury.compare.rebuilds.pairing import Pairing
 from banbury.model.tree import Kind
 
@@ -19,12 +20,14 @@ _FILES: Final = (Kind.FILE, Kind.HARDLINK, Kind.CHUNK)
 class Found(Struct, frozen=True):
     """How a shipped unit is matched: ``path``, ``content``, ``nothing``, or ``several`` where the rebuild has more than
     one thing of its path and nothing says which of them it should be. ``artefact`` is that of ``unit``; ``stray``: the
-    rebuild has it in a file system that corresponds to another of the image."""
+    rebuild has it in a file system that corresponds to another of the image; ``among``: of two rebuilds that have
+    different things of its path, what a manifest calls them."""
 
     how: str
     unit: Unit | None = None
     artefact: int = -1
     stray: bool = False
+    among: tuple[str, ...] = ()
 
 
 def thing(unit: Unit) -> tuple[object, ...]:
@@ -39,8 +42,8 @@ def thing(unit: Unit) -> tuple[object, ...]:
 class Counterparts:
     """The units of some rebuilds, by path and by content; ``attributes``: any of them has extended attributes."""
 
-    def __init__(self, pairing: Pairing) -> None:
-        self._pairing = pairing
+    def __init__(self, pairing: Pairing, order: Order) -> None:
+        self._pairing, self._order = pairing, order
         self._paths: dict[Key, list[tuple[Unit, int]]] = {}
         self._contents: dict[str, tuple[Unit, int]] = {}
         self._moved: dict[str, str] = {}
@@ -76,24 +79,31 @@ class Counterparts:
     def _by_path(self, unit: Unit, found: list[tuple[Unit, int]], nth: int, count: int) -> Found:
         self._used.update(f.node.id for f, _ in found)
         if len(found) > _MOST:
-            return Found("path", *found[0]) if _one(found) else Found("several", *found[0])
+            return Found("path", *found[0]) if _one(found) else self._several(found)
         native = [(f, a) for f, a in found if not self._pairing.foreign(unit.tree, f.tree)]
-        stray, native = not native, _stating(native or found)
+        stray, native = not native, self._order.uppermost(_stating(native or found))
         if _one(native):
             return Found("path", *native[0], stray)
-        partners = self._pairing.partners(unit.tree)
-        own = [(f, a) for f, a in native if f.tree in partners] if len(partners) == 1 else []
-        if own and len(own) < len(native):  # what a whole system has comes before what its packages have
-            self.others.append(unit)
+        whole = self._pairing.whole(unit.tree)
+        own = [(f, a) for f, a in native if f.tree == whole]
+        if own and all(f.tree == whole or self._pairing.partial(f.tree) for f, _ in native):
+            self.others.append(unit)  # what a whole system has comes before what its packages have
             native = own
         if len({artefact for _, artefact in native}) > 1:
-            return Found("several", *native[0])
+            return self._several(native)
+        partners = self._pairing.partners(unit.tree)
         mine = [(f, a) for f, a in native if f.tree in partners] or native
         if _one(mine):
             return Found("path", *mine[0], stray)
         if not partners or len(mine) != count:
-            return Found("several", *mine[0])
+            return self._several(mine)
         return Found("path", *mine[nth], stray)  # the same trees in the same order: each its own
+
+    def _several(self, found: list[tuple[Unit, int]]) -> Found:
+        first = thing(found[0][0])
+        names = (self._order.name(artefact) for unit, artefact in found if thing(unit) != first)
+        other = next((name for name in names if name != self._order.name(found[0][1])), "")
+        return Found("several", *found[0], among=(self._order.name(found[0][1]), other) if other else ())
 
     def moved(self, unit: Unit) -> str:
         """A shipped path at which a unit's content is, where no path has led to it."""

@@ -16,6 +16,8 @@ from functools import cached_property
 from itertools import groupby
 from typing import Final
 
+from banbury.compare.rebuilds.bare import Bare
+from banbury.compare.rebuilds.labels import exchanged
 from banbury.compare.rebuilds.pairing import Pairing
 from banbury.compare.rebuilds.trees import Form, Tree
 from banbury.model.evaluation import Node
@@ -30,6 +32,7 @@ class Doubts:
 
     def __init__(self, pairing: Pairing, problems: Mapping[int, list[str]]) -> None:
         self._pairing, self._problems = pairing, problems
+        self._bare = Bare(pairing)
         self._unstated = [r for r in pairing.rebuilt.values() if r.number not in pairing.homes and not r.describes]
 
     def systems(self, image: int, root: Node) -> list[FileSystem]:
@@ -37,13 +40,14 @@ class Doubts:
         rebuild, and what cannot be told of each."""
         out = []
         for tree in self._of(image):
-            own, doubts = self._own(tree), self._told(tree)
+            own, doubts = self._own(tree), [*self._told(tree), *self._bare.doubts(tree)]
             if own or doubts:
                 taken = [r.number for r in own]
                 stated = [n for n in taken if n in self._pairing.homes]
                 out.append(FileSystem(node=tree.number, rebuilds=taken, stated=stated, doubts=doubts))
-        beside = [*self._problems.get(image, []), *self._sequence(image)]
-        if any(self._pairing.sharing(t) for t in self._pairing.small if t.artefact == image):
+        beside = [*self._problems.get(image, []), *self._sequence(image), *exchanged(self._pairing, image)]
+        small = [t for t in self._pairing.small if t.artefact == image]
+        if any(self._pairing.sharing(t) or self._bare.doubts(t) for t in small):
             beside.append("the image has too many file systems and archives to tell what the smallest of them lack")
         return [*out, FileSystem(node=root.id, doubts=beside)] if beside else out
 
@@ -53,6 +57,12 @@ class Doubts:
             yield from (NotCompared(node=system.node, why=why) for why in system.doubts)
         for tree in self._of(image):
             yield from (NotCompared(node=tree.number, why=why) for why in (*self._devices(tree), *self._partly(tree)))
+
+    def apart(self, image: int, systems: Iterable[FileSystem]) -> list[Tree]:
+        """The shipped trees of an image that share nothing with a rebuild, and lie in none that is made of one: members
+        of them that are opened have no rows."""
+        known = {system.node for system in systems}
+        return [t for t in self._of(image) if t.names and t.number not in known and not self._within(t)]
 
     def _of(self, image: int) -> list[Tree]:
         return [t for t in self._pairing.shipped.values() if t.artefact == image]

@@ -12,22 +12,25 @@ from typing import Final
 from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.rebuilds.counterparts import thing
 from banbury.compare.rebuilds.matching import Unit
+from banbury.compare.rebuilds.order import Order
 from banbury.compare.rebuilds.outcomes import LABELS, OTHERS, changes, outcome, special
 from banbury.compare.rebuilds.pairing import Pairing
 from banbury.compare.rebuilds.stating import Row
 from banbury.compare.rebuilds.trees import ROOT, Tree
+from banbury.model.evaluation import Node
 from banbury.model.rebuild import NotCompared
 
 _NAMED: Final = 3
 _STICKY: Final = 0o1000
+_RIGHTS: Final = 0o6777
 
 
 class Folders:
     """The folders of the shipped trees of one image against those of its rebuilds. ``both``: the rebuilds have extended
-    attributes; ``builders``: who built each artefact."""
+    attributes; ``builders``: who built each artefact; ``order``: which of them goes over which."""
 
-    def __init__(self, pairing: Pairing, both: bool, builders: list[str]) -> None:
-        self._pairing, self._both, self._builders = pairing, both, builders
+    def __init__(self, pairing: Pairing, both: bool, builders: list[str], order: Order) -> None:
+        self._pairing, self._both, self._builders, self._order = pairing, both, builders, order
 
     def of(self, tree: Tree) -> tuple[list[Row], list[NotCompared]]:
         """The folders of a shipped tree that differ; and what of them nothing could be said of."""
@@ -61,17 +64,20 @@ class Folders:
         main = [r for r in native if r.number in partners]
         stating = [r for r in main or native if len(r.units) > 1 or not r.loose]  # one file speaks of no folder
         whole = all(r.whole for r in stating) and any(r.folders for r in stating)
-        stating_main, stating_any = _by_path(tree, main), _by_path(tree, native)
+        system = self._pairing.whole(tree.number)
+        stating_main = _by_path(tree, [r for r in main if r.number == system])
+        stating_any = _by_path(tree, native)
         implied = frozenset().union(*(r.implied & tree.folders.keys() for r in native))
         rows: list[Row] = []
         unstated, unclear = [], []
         for path, unit in tree.folders.items():
-            stated = stating_main.get(path) or stating_any.get(path, [])
+            stated = self._uppermost(stating_main.get(path) or stating_any.get(path, []))
             if stated:
                 listed = _listed(tree.listings(path))
                 if row := self._compared(listed, stated):
                     rows.append(row)
-                elif any(list(map(thing, us)) != list(map(thing, stated[0][1])) for _, us in stated):
+                elif other := _other(stated):
+                    rows += [] if path == ROOT else self._weaker(unit, listed, stated, other)
                     unclear.append(path)
             elif path == ROOT or not tree.alone(path) or not whole or path in implied:
                 unstated.append(path)
@@ -93,6 +99,21 @@ class Folders:
                 return differing, unit, other
         return None
 
+    def _uppermost(self, stated: list[tuple[Tree, list[Unit]]]) -> list[tuple[Tree, list[Unit]]]:
+        lower = self._order.lower(tree.artefact for tree, _ in stated)
+        return [(tree, units) for tree, units in stated if tree.artefact not in lower]
+
+    def _weaker(
+        self, unit: Unit, listed: list[Unit], stated: list[tuple[Tree, list[Unit]]], other: Tree
+    ) -> Iterator[Row]:
+        """A row where a folder is as one of the rebuilds states it, and another gives fewer rights to it."""
+        if all(_within(u.node, o.node) for u in listed for _, others in stated for o in others):
+            return
+        among = self._order.name(stated[0][0].artefact), self._order.name(other.artefact)
+        known = stated[0][1][0]
+        out = outcome(unit, "several", known, self._both, among=among if among[0] != among[1] else ())
+        yield Row(unit=unit, how="several", other=known, outcome=out, artefact=stated[0][0].artefact)
+
     def _compared(self, listed: list[Unit], stated: list[tuple[Tree, list[Unit]]]) -> Row | None:
         """A row where a folder, each time that it is listed, is as no rebuild states it."""
         found: list[tuple[list[Change], Unit, Tree, Unit]] = []
@@ -112,6 +133,19 @@ class Folders:
             artefact=tree.artefact,
             builder=self._builders[tree.artefact],
         )
+
+
+def _other(stated: list[tuple[Tree, list[Unit]]]) -> Tree | None:
+    """The first rebuilt tree that states something else than the first of all."""
+    first = list(map(thing, stated[0][1]))
+    return next((tree for tree, units in stated if list(map(thing, units)) != first), None)
+
+
+def _within(node: Node, stated: Node) -> bool:
+    """Whether a folder gives no rights that a rebuild does not give, and has its owner."""
+    modes = stated.mode < 0 or not (node.mode & ~stated.mode & _RIGHTS or stated.mode & ~node.mode & _STICKY)
+    owner = all(theirs in (-1, mine) for mine, theirs in ((node.uid, stated.uid), (node.gid, stated.gid)))
+    return node.kind is stated.kind and modes and owner and node.xattrs == stated.xattrs
 
 
 def _rights(unit: Unit) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import structs
 
 from banbury.compare.rebuilds.homes import stated_homes
+from banbury.compare.rebuilds.labels import label
 from banbury.compare.rebuilds.matching import Match, Trees, Unit, plain_path
 from banbury.compare.rebuilds.packages import Packages, packages
 from banbury.compare.rebuilds.pairing import Pairing
@@ -45,6 +46,8 @@ class Gathered:
         nest(shipped, nodes)
         nest(rebuilt, nodes)
         formed(rebuilt, nodes, placed)
+        label(shipped, nodes, handed=False)
+        label(rebuilt, nodes, handed=True)
         homes, problems = stated_homes(listed, shipped, rebuilt, nodes, of)
         return Pairing(shipped, rebuilt, of, homes), problems
 

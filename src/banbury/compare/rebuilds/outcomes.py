@@ -7,7 +7,7 @@ from typing import Final
 
 from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.equivalence.model import FileVerdict, Verdict
-from banbury.compare.equivalence.recurse import Content, Outcome, unexplained
+from banbury.compare.equivalence.outcome import Content, Outcome, unexplained
 from banbury.compare.equivalence.vouched import is_signature, wrong
 from banbury.compare.rebuilds.matching import Unit, misnamed
 from banbury.model.evaluation import Node
@@ -20,9 +20,12 @@ _ALONE: Final = "not stated by what was handed in"
 LABELS: Final = ("security.selinux", "security.SMACK64", "user.")
 
 
-def outcome(unit: Unit, how: str, other: Unit | None, both: bool, *, stray: bool = False) -> Outcome:
+def outcome(
+    unit: Unit, how: str, other: Unit | None, both: bool, *, stray: bool = False, among: tuple[str, ...] = ()
+) -> Outcome:
     """What is known of a shipped unit without opening it: presence, attributes, and contents that are equal. ``both``:
-    the rebuild has extended attributes; ``stray``: it has the unit in a file system that is another's counterpart."""
+    the rebuild has extended attributes; ``stray``: it has the unit in a file system that is another's counterpart;
+    ``among``: the rebuilds of several that state different things of its path."""
     node = unit.node
     out = Outcome(name=unit.path, size_b=node.size if node.sha256 else -1, sha256_b=node.sha256)
     if other is None:
@@ -31,9 +34,7 @@ def outcome(unit: Unit, how: str, other: Unit | None, both: bool, *, stray: bool
     found = other.node
     out.size_a, out.sha256_a = found.size if found.sha256 else -1, found.sha256
     if how == "several":
-        out.content = unexplained(
-            "the rebuild has several files of this path, and nothing says which of them it is: file_systems can"
-        )
+        out.content = unexplained(_undecided(among))
         return out
     out.changes = list(changes(found, node, both) if how == "path" else _moved(other, unit, both))
     if how == "path" and found.mode < 0:
@@ -50,6 +51,18 @@ def outcome(unit: Unit, how: str, other: Unit | None, both: bool, *, stray: bool
     elif found.sha256 == node.sha256:
         out.content = Content(format="", own=FileVerdict(verdict=Verdict.IDENTICAL))
     return out
+
+
+def _undecided(among: tuple[str, ...]) -> str:
+    """Why a unit is compared with nothing, and what to write into the manifest."""
+    said = "the rebuild has several files of this path"
+    if not among:
+        return f"{said}, and nothing says which of them it is: file_systems can"
+    one, other = among
+    return (
+        f"{said}, and nothing says which of them it is ({one} or {other}): in the manifest, under the path of the one "
+        f'that is meant, over = ["{other}"] or over = ["{one}"]; or file_systems, where they belong into two'
+    )
 
 
 def removed(unit: Unit) -> Outcome:

@@ -153,8 +153,24 @@ class Pairing:
         return not rebuilt.files <= shipped.files
 
     def anothers(self, shipped: int, rebuilt: int) -> bool:
-        """Whether another shipped tree is more like a rebuilt one, and it is a partner of it."""
-        return self._first.get(rebuilt, 0.0) > self._likeness.get(shipped, {}).get(rebuilt, 0.0)
+        """Whether another shipped tree is more like a rebuilt one, and it is a partner of it; by contents, where both
+        are as like by their paths."""
+        first, like = self._first.get(rebuilt, 0.0), self._likeness.get(shipped, {}).get(rebuilt, 0.0)
+        return first > like or (0 < first == like and rebuilt not in self._best.get(shipped, ()))
+
+    def whole(self, shipped: int) -> int:
+        """The rebuilt file system that a shipped tree is, with nothing beside it; -1 where there is none, or several.
+        What was built whole says itself what of its packages is in it."""
+        partners, tree = self.partners(shipped), self.shipped.get(shipped)
+        if len(partners) != 1 or tree is None:
+            return -1
+        one = self.rebuilt[partners[0]]
+        return one.number if one.form is Form.SYSTEM and tree.names <= one.names else -1
+
+    def partial(self, rebuilt: int) -> bool:
+        """Whether a rebuilt tree may be a part of a system: a package, an archive or a folder. A file with its place is
+        what the manifest says of that place."""
+        return rebuilt in self.rebuilt and self.rebuilt[rebuilt].form in (Form.PACKAGE, Form.OPEN)
 
     def native(self, tree: Tree) -> list[Tree]:
         """The rebuilt trees that things of a shipped one may come from, its partners first."""

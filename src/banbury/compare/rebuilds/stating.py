@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 
 from banbury.compare.equivalence.explained import Environment
 from banbury.compare.equivalence.model import Verdict, worst
-from banbury.compare.equivalence.recurse import Outcome, flatten
+from banbury.compare.equivalence.outcome import Outcome, flatten
 from banbury.compare.equivalence.report import EquivalenceReport, encode, file_report, report, share
 from banbury.compare.equivalence.rules import FOLDER, rules
 from banbury.compare.rebuilds.matching import Unit
@@ -164,8 +164,9 @@ def program_code(rows: list[Row]) -> ProgramCode:
 
 
 def _listed(row: Row) -> bool:
-    """Whether a row is of a file, or of a link or device that is not the same on both sides."""
-    return row.unit.node.kind in (Kind.FILE, Kind.CHUNK) or bool(row.outcome.changes)
+    """Whether a row is of a file, or of a link, device or folder that is not the same on both sides, or not known to
+    be."""
+    return row.unit.node.kind in (Kind.FILE, Kind.CHUNK) or bool(row.outcome.changes) or row.how == "several"
 
 
 def _shown(row: Row) -> bool:

@@ -8,16 +8,21 @@ understood to the last byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from banbury.compare.equivalence.protocol import Read
 from banbury.compare.rebuilds.matching import plain_path
 from banbury.compare.rebuilds.trees import ROOT, Tree
+from banbury.model.evaluation import Node
 
 _NAMED: Final = 5
 #: Formats of which every form has a strict reader.
 _READ: Final = frozenset({"ar", "cpio", "cramfs", "ext", "jffs2", "romfs", "tar", "ubifs", "zip"})
+#: Forms of which no build makes anything today, and in which archivers see other members than the laboratory's reader.
+_OLD: Final = frozenset({"cpio-binary", "tar-v7"})
+#: Forms without a strict reader that begin with a mark, and so with no program.
+_MARKED: Final = frozenset({"cpio-binary", "squashfs"})
 
 
 def doubts(tree: Tree, read: Read, form: str) -> list[str]:
@@ -38,13 +43,27 @@ def doubts(tree: Tree, read: Read, form: str) -> list[str]:
     return out
 
 
-def unread(tree: Tree, read: Read, form: str) -> list[str]:
-    """What the ledger has to say of a tree that no strict reader knows."""
-    if (read.format and not read.undecided) or (not read.format and form in _READ):
-        return []
-    return [
-        f"{tree.place} was read by one reader alone, which forgives more than a kernel: no strict one knows its form"
-    ]
+def unknown(read: Read | None, form: str) -> bool:
+    """Whether no strict reader knows what was found."""
+    if read is None or not read.format:
+        return form not in _READ
+    return read.undecided
+
+
+def unread(tree: Tree, node: Node, partners: Sequence[Tree], same: Sequence[Node], *, member: bool) -> tuple[str, bool]:
+    """What is to be said of a tree (its holder is ``node``) that no strict reader knows, and whether it is a doubt and
+    not for the ledger alone: whoever ships it chooses the form. ``partners`` are the rebuilt trees that it is taken to
+    be made of, ``same`` what holds those of its form; ``member``: of an archive that is compared as its members, so
+    that its own first bytes may be a program's."""
+    why = f"{tree.place} was read by one reader alone, which forgives more than a kernel: no strict one knows its form"
+    if node.sha256 and any(node.sha256 == other.sha256 for other in same):
+        return why, False
+    if member and node.format not in _MARKED:
+        return why, True
+    other = node.format == "squashfs" or any(r.mounted for r in partners)
+    if node.format in _OLD or (partners and not same and other):
+        return f"{why} ({node.format}), and it is not what a rebuild of that form is", True
+    return why, False
 
 
 def _named(names: Iterable[str]) -> str:

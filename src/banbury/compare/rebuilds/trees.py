@@ -45,6 +45,8 @@ class Tree:
         self.packed = False  # it is what a package installs
         self.complete = True  # it was decoded to its end
         self.outer = -1  # the number of the tree that it is a file of
+        self.mounted = False  # it is a file system, not an archive
+        self.labels: set[str] = set()  # names that it is known by
         self.units: dict[str, list[Unit]] = {}
         self.folders: dict[str, Unit] = {}
         self._listed: dict[str, list[Unit]] = {}  # folders that stand more than once, each time
@@ -171,6 +173,7 @@ def grown(
                 place = folder or node.locator
                 tree = Tree(unit.tree, artefact, place, loose=loose, archive=unit.archive, where=node.where)
                 tree.complete = all(nodes[n].complete for n in _upwards(unit.tree, nodes))
+                tree.mounted = _mounted(node)
                 out[unit.tree] = tree
             out[unit.tree].add(unit)
     return list(out.values())
@@ -188,8 +191,7 @@ def formed(trees: Iterable[Tree], nodes: Sequence[Node], placed: frozenset[int])
         else:
             beside[tree.artefact] += 1
     for tree in trees:
-        reader = readers().get(nodes[tree.number].format)
-        own = reader is not None and reader.holds_files is True
+        own = _mounted(nodes[tree.number])
         own |= any(nodes[n].format in OWN for n in _upwards(nodes[tree.number].parent, nodes))  # a kernel's initramfs
         if tree.form is Form.OPEN and not tree.loose and (own or beside[tree.artefact] > 1):
             tree.form = Form.SYSTEM
@@ -215,6 +217,11 @@ def _describes(tree: Tree, packages: Packages) -> bool:
     """Whether a tree is what a package has beside what it installs: its control archive, the archive around both."""
     about = packages.about | packages.data
     return bool(tree.units) and all(unit.node.id in about for units in tree.units.values() for unit in units)
+
+
+def _mounted(node: Node) -> bool:
+    reader = readers().get(node.format)
+    return reader is not None and reader.holds_files is True
 
 
 def _upwards(number: int, nodes: Sequence[Node]) -> Iterable[int]:

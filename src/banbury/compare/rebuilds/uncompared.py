@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from banbury.compare.equivalence.model import Verdict
-from banbury.compare.equivalence.recurse import Outcome
+from banbury.compare.equivalence.outcome import Outcome
 from banbury.compare.rebuilds.matching import Match
 from banbury.compare.rebuilds.stating import Row, compared, program_code
 from banbury.model.evaluation import Node

@@ -18,10 +18,11 @@ from banbury.model.tree import Entry, Kind, Role
 _MAGIC = b"-rom1fs-"
 _HEADER = struct.Struct(">IIII")
 _HARD, _DIR, _FILE, _LINK, _BLOCK, _CHAR, _SOCKET, _FIFO = range(8)
-#: Kinds and the permissions that Linux gives them (fs/romfs/super.c); the format stores only "executable".
+#: Kinds and the permissions that Linux gives them (romfs_modemap in fs/romfs/super.c); the format stores only whether
+#: a file is executable.
 _SORTS = {
     _DIR: (Kind.DIR, 0o644),
-    _FILE: (Kind.FILE, 0o444),
+    _FILE: (Kind.FILE, 0o644),
     _LINK: (Kind.SYMLINK, 0o777),
     _BLOCK: (Kind.BLOCK, 0o600),
     _CHAR: (Kind.CHAR, 0o600),

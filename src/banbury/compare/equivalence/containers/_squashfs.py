@@ -29,14 +29,16 @@ _KINDS: Final = (
 Needs = set[tuple[tuple[str, ...], int]]
 
 
-def unpack_block(view: View, at: int, size: int, kind: str, limit: int, needs: Needs | None = None) -> Buffer:
+def unpack_block(
+    view: View, at: int, size: int, kind: str, limit: int, needs: Needs | None = None, *, stored: int = 0
+) -> Buffer:
     """A block of ``size`` bytes, unpacked to at most ``limit``; stored as it is where ``kind`` is ``""``. What it asks
     of a decoder is put into ``needs``.
 
     The compressed stream must fill the block to its last bit. Linux reads no block that is stored in more bytes than it
-    has room for (``fs/squashfs/block.c``, squashfs_read_data).
+    has room for (``fs/squashfs/block.c``, squashfs_read_data); for other file systems, in more than ``stored``.
     """
-    if size > limit:
+    if size > (stored or limit):
         raise Refused("block", "stored in more bytes than a block has", [Range(at, at + size)])
     if not kind:
         return view.mem(at, size)

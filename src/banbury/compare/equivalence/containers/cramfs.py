@@ -139,7 +139,7 @@ class _Image:
                 continue
             if not at < end <= self.size or end - at > 2 * _BLOCK:
                 raise Refused(f"inode at {inode.number}", "blocks that are none", [Range(start, at)])
-            out = unpack_block(self.view, at, end - at, "gzip", _BLOCK)
+            out = unpack_block(self.view, at, end - at, "gzip", _BLOCK, stored=2 * _BLOCK)
             if len(out) != size:
                 raise Refused(f"inode at {inode.number}", "a block of another size", [Range(at, end)])
             yield out

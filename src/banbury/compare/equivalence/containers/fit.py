@@ -24,7 +24,8 @@ from banbury.compare.equivalence.model import Range
 from banbury.formats.view import View
 
 Key = tuple[bytes, bytes]
-_NODE: Final = re.compile(rb"(/images|/configurations)/([^/]+)/signature[\w.@-]{0,40}")
+_NODE: Final = re.compile(rb"(/images|/configurations)/([^/]+)/signature[^/]*")
+_PLAIN: Final = re.compile(rb".*/signature[\w.@-]{0,40}", re.DOTALL)  # U-Boot takes any, but a name is no place to hide
 _ALGORITHM: Final = re.compile(rb"(sha1|sha256|sha384|sha512),(rsa|ecdsa|secp)(\d{3,4})(?:r1)?\0")
 _HASHES: Final[dict[bytes, type[hashes.HashAlgorithm]]] = {
     b"sha1": hashes.SHA1, b"sha256": hashes.SHA256, b"sha384": hashes.SHA384, b"sha512": hashes.SHA512,
@@ -94,7 +95,11 @@ def signatures(tree: Tree) -> set[bytes]:
 
 def _verifies(tree: Tree, path: bytes, keys: list[str]) -> bool:
     names = {name for p, name in tree.props if p == path}
-    if not names <= _TEXTS | _OTHERS or any(p.startswith(path + b"/") for p, _ in tree.props):
+    if (
+        not _PLAIN.fullmatch(path)
+        or not names <= _TEXTS | _OTHERS
+        or any(p.startswith(path + b"/") for p, _ in tree.props)
+    ):
         return False
     if not all(_TEXT.fullmatch(tree.value((path, n)) or b"") for n in names & _TEXTS):
         return False

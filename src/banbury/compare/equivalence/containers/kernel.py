@@ -63,7 +63,6 @@ class Things:
             self.texts = list(zip(both[0].texts(), both[1].texts(), strict=True))
         self._starts: list[tuple[int, str]] | None = None
         self._ends: dict[tuple[bool, str, int], int] = {}
-        self._noted = -1  # the one note that is the kernel's own
 
     # Texts
 
@@ -87,14 +86,25 @@ class Things:
             start = self.work.a.find(head, max(done, at - 35), at)
             if start >= 0 and start % 4 == 0 and start + 16 <= at and self.work.b.startswith(head, start):
                 self.work.a.mem(start, 36)
-                if not any(low <= start < high for low, high in self._vdsos):
-                    if self._noted not in (-1, start):
-                        return 0
-                    self._noted = start
+                if start != self._own and not any(low <= start < high for low, high in self._vdsos):
+                    return 0
                 span = [Range(start + 16, start + 36)]
                 self.work.account.explain("kernel.build-id", span, span)
                 return start + 36
         return 0
+
+    @cached_property
+    def _own(self) -> int:
+        """Where the kernel's own note stands: the one that stands in none of those libraries; -1 where there are
+        several, and nothing says which of them it is."""
+        view, out = self.work.a, list[int]()
+        for head in _NOTES:
+            at = view.find(head)
+            while at >= 0 and len(out) < _CANDIDATES:
+                if at % 4 == 0 and not any(low <= at < high for low, high in self._vdsos):
+                    out.append(at)
+                at = view.find(head, at + 4)
+        return out[0] if len(out) == 1 else -1
 
     @cached_property
     def _vdsos(self) -> list[tuple[int, int]]:

@@ -37,6 +37,7 @@ _WORK: Final = 512 << 20
 _LEAST: Final = 1 << 16  # bytes of output of what may be a kernel
 _TRIES: Final = 64
 _FEED: Final = 1 << 11
+_CERTIFICATES: Final = 4  # number of the directory of a PE image
 _EXTRA: Final = 1 << 15  # bytes, the least that any kernel leaves (arch/x86/boot/header.S, ZO_z_extra_bytes)
 _ENGINES: Final[dict[str, Callable[[], Any]]] = {
     "gzip": lambda: zlib.decompressobj(31),
@@ -242,6 +243,19 @@ def _words(view: View, payload: Payload, length: int) -> set[int]:
     return found
 
 
+def _certified(view: View) -> bool:
+    """Whether an image for UEFI has a certificate table (PE format, The Attribute Certificate Table): what is signed is
+    all of it, so that no other image has the same signature."""
+    if not view.startswith(b"MZ") or len(view) < 0x40:
+        return False
+    head = view.u32(0x3C)
+    if head + 192 > len(view) or not view.startswith(b"PE\0\0", head):
+        return False
+    optional = head + 24
+    first = optional + (112 if view.u16(optional) == 0x20B else 96)
+    return view.u32(first - 4) > _CERTIFICATES and view.u32(first + 8 * _CERTIFICATES + 4) > 0
+
+
 def _comparator(reader: Reader, read: Callable[[View], Payload], *, setup: bool = False) -> Comparator:
     def claims(view: View) -> bool:
         if not any(view.startswith(m.pattern, m.at) for m in reader.magics):
@@ -251,6 +265,8 @@ def _comparator(reader: Reader, read: Callable[[View], Payload], *, setup: bool 
 
     def compare(work: Work) -> None:
         one, other = read(work.a), read(work.b)
+        if _certified(work.a) or _certified(work.b):
+            raise Refused("certificate table", "a signature of the whole image, which differs")
         if one.start != other.start:
             raise Refused("payload", "stands at another place: another layout, which is not compared for this format")
         _same_lengths(work, one, other)

@@ -141,7 +141,7 @@ def _untouched(pair: Pair, one: Part, other: Part, table: Part | None, table_b: 
         return False
     rows = [(one, other)] + ([(table, table_b)] if table and table_b else [])
     return all(
-        (x.name, x.type, x.flags, x.align, x.entsize) == (y.name, y.type, y.flags, y.align, y.entsize)
+        x.name == y.name and _header(x) == _header(y)
         and pair.a.data[x.offset : x.end] == pair.b.data[y.offset : y.end]
         for x, y in rows
     )  # fmt: skip

@@ -171,6 +171,8 @@ def _applied(elf: OwnedElf, part: Part, table: Part, raw: bytes, rows: I64, plac
         if table.type == _RELA:
             total = values[pick] + rows[pick, 3].view(np.uint64)
             kept = total & np.uint64((1 << 8 * width) - 1)
+            if (kept != total).any():  # and not the lower half of something else
+                raise Refused(table.name, "an addend that its word does not hold")
             if (stored[(stored != 0) & (stored != kept)]).any():
                 raise Refused(part.name, "bytes are stored where a relocation puts others")
             if placed is not None:

@@ -95,7 +95,7 @@ def relative_bits(w: W) -> W:
 
 def decode(w: W, described: Flags | None = None) -> Decoded:
     """Decode a section's words. ``described``: which of them call the functions of thread-local variables' descriptors,
-    which change the first two registers and the link register alone: such a call is none, then."""
+    which change the first register and the link register alone: such a call is none, then."""
     d, n, m, a = (_BIT[field(w, at, 5)] for at in (0, 5, 16, 10))
     reads: W = d | n | m | a
     writes = np.zeros(len(w), np.uint32)
@@ -103,7 +103,7 @@ def decode(w: W, described: Flags | None = None) -> Decoded:
     _immediate(w, d, n, m, reads, writes)
     calls, indirect = _branch(w, d, n, m, reads, writes, falls)
     if described is not None:
-        _put(described, writes, 1 << 30 | 0b11)
+        _put(described, writes, 1 << 30 | 1)
         calls &= ~described
     _memory(w, d, n, m, a, reads, writes)
     _register(w, d, n, m, a, reads, writes)

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from banbury.compare.equivalence.code import Ints
+from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.machines import a64
 from banbury.formats.elf import ElfFile
 
@@ -27,15 +27,21 @@ def _targets(words: a64.W, at: Ints, addr: int) -> Ints:
 
 def descriptor_calls(words: a64.W, addr: int, elf: ElfFile) -> a64.Flags:
     """The calls of a section at an address by words of the table that relocations say are descriptors, as compilers
-    write them (linkers rewrite them as a whole): ADRP x0; LDR x1, [x0]; ADD x0, x0; BLR x1."""
+    write them (linkers rewrite them as a whole): ADRP x0; LDR Xt, [x0]; ADD x0, x0; BLR Xt, with any register for Xt.
+    Raises :class:`NotDecoded` where a descriptor is loaded otherwise."""
     out = np.zeros(len(words), bool)
     tables = (elf.section_relocations(table) for table in elf.sections)
     slots = [x for rows in tables if rows is not None for x in rows.offsets[rows.types == _DESCRIPTOR].tolist()]
     if slots and len(words) > 3:
-        found = a64.is_(words[:-3], 0x9F00001F, 0x90000000) & a64.is_(words[1:-2], 0xFFC003FF, 0xF9400001)
-        found &= a64.is_(words[2:-1], 0xFFC003FF, 0x91000000) & (words[3:] == 0xD63F0020)
-        at = np.flatnonzero(found)
-        out[at[np.isin(_targets(words, at, addr), slots)] + 3] = True
+        page = a64.is_(words[:-3], 0x9F000000, 0x90000000) & a64.is_(words[1:-2], 0xFFC00000, 0xF9400000)
+        page &= a64.field(words[:-3], 0, 5) == a64.field(words[1:-2], 5, 5)
+        at = np.flatnonzero(page)
+        at = at[np.isin(_targets(words, at, addr), slots)]
+        known = a64.is_(words[at], 0x1F, 0) & a64.is_(words[at + 2], 0xFFC003FF, 0x91000000)
+        known &= words[at + 3] == 0xD63F0000 | a64.field(words[at + 1], 0, 5).astype(np.uint32) << np.uint32(5)
+        if not known.all():
+            raise NotDecoded(4 * int(at[~known][0]), "the descriptor of a thread-local variable is used otherwise")
+        out[at + 3] = True
     return out
 
 

@@ -26,6 +26,7 @@ from banbury.compare.equivalence.machines import a64, returned
 from banbury.compare.equivalence.machines.a64_frame import Frame, frame_of
 from banbury.compare.equivalence.machines.a64_labels import Labels
 from banbury.compare.equivalence.machines.a64_linkage import descriptor_calls, stubs
+from banbury.compare.equivalence.machines.a64_spared import lost_by_calls, returning
 from banbury.compare.equivalence.machines.a64_strides import Made, strides
 from banbury.compare.equivalence.machines.a64_switch import Switches
 from banbury.compare.equivalence.machines.a64_wide import left_behind, wide_numbers
@@ -105,14 +106,16 @@ class AArch64(Machine):
         return np.concatenate(found) if found else np.zeros(0, np.int64)
 
     def tables(self, one: Part, other: Part, old: Ints, new: Ints) -> None:
-        """Tables relative to themselves, which only an indirect branch that was not understood can go by."""
+        """Tables relative to themselves, which only an indirect branch that was not understood can go by. (Those of GNU
+        C library's memcpy for ThunderX2 have no first entry.)"""
         sides = self.sides
         if self.unread:
             left = ~np.isin(old, self.understood)
             mask = sides.masks[one.index]
             jump_tables(
-                sides.pair, one, other, *sides.raw[one.index], old[left], new[left], sides.code, sides.refs, mask
-            )
+                sides.pair, one, other, *sides.raw[one.index], old[left], new[left], sides.code, sides.refs, mask,
+                unused=True,
+            )  # fmt: skip
 
     def finish(self, the_map: AddressMap) -> None:
         """Pages that are used in ways that cannot be followed may not have moved, nor anything on them; literals may
@@ -257,9 +260,13 @@ class _Section:
         some = self.words[found.users] != self.words_b[found.users]
         at = self.moved = found.users[some]
         unknown = np.append(self.functions if self.described else self.starts, False)
-        writes = np.where(self.all.calls, a64.CALLER_SAVED, self.writes).astype(np.uint32)
-        graph = replace(self.graph, writes=writes)
-        bad = unproved(graph, at, self.all.base[at].astype(np.int64), found.labels[some], defines, unknown)
+        way = at, self.all.base[at].astype(np.int64), found.labels[some], defines, unknown
+        graph = replace(self.graph, falls=returning(self.graph, self.all.falls))
+        lost = np.full(len(self.words), a64.CALLER_SAVED, np.uint32)
+        bad = unproved(replace(graph, writes=np.where(self.all.calls, lost, self.writes)), *way)
+        if len(bad) and (self.called >= 0).any():
+            lost = lost_by_calls(self.all, self.called, self.edges, self.inside[1])
+            bad = unproved(replace(graph, writes=np.where(self.all.calls, lost, self.writes)), *way)
         if len(bad):
             where = [Range(int(x) * 4 + self.one.offset, int(x) * 4 + self.one.offset + 4) for x in bad[:16]]
             raise Refused(self.one.name, "an immediate changed that may belong to another address", where)

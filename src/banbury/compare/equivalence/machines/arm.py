@@ -264,7 +264,23 @@ class _Section:
         loads = np.flatnonzero(al.into[nodes] != NONE)
         self.loads = loads
         self.pools = al.literal[nodes[loads]]
-        return follow(self.graph, loads + 1, al.into[nodes[loads]].astype(np.int64), self.pools)
+        return self._paired(follow(self.graph, loads + 1, al.into[nodes[loads]].astype(np.int64), self.pools))
+
+    def _paired(self, found: Found) -> Found:
+        """What is loaded under a condition by one A32 instruction, and added to the program counter by the next one
+        under the same condition, is just that: nothing else comes to it, for a load changes no flags."""
+        body, nodes, al = self.body, self.nodes, self.body.all
+        row = np.maximum(found.users, 1)
+        here, before = nodes[row], nodes[row - 1]
+        good = ~body.thumb[here] & ~body.thumb[before] & (body.place[here] == body.place[before] + 4)
+        good &= (al.joins[here] != NONE) & (al.into[before] == al.joins[here]) & ~np.isin(row, self.graph.targets)
+        condition = [
+            body.words[np.minimum(body.place[x] // 4, len(body.words) - 1)] >> np.uint32(28) for x in (here, before)
+        ]
+        good &= (condition[0] == condition[1]) & (condition[0] < 14) & (found.users > 0)
+        self.paired = found.users[good]
+        labels = np.where(good, al.literal[before], found.labels)
+        return replace(found, labels=labels)
 
     def _runs(self) -> None:
         if len(self.runs):
@@ -369,7 +385,8 @@ class _Section:
         unknown = np.zeros(len(self.nodes) + 1, bool)
         unknown[:-1] = np.isin(self.nodes, self.roots)
         registers = al.joins[self.nodes[users]].astype(np.int64)
-        bad = unproved(self.graph, users[changed], registers[changed], labels[changed], defines, unknown)
+        asked = changed & (~np.isin(users, self.paired) | unknown[users])
+        bad = unproved(self.graph, users[asked], registers[asked], labels[asked], defines, unknown)
         if len(bad):
             raise self.body.refuse("a literal changed that may be a number", self.body.place[self.nodes[bad]])
         if changed.any():

@@ -368,8 +368,10 @@ class Body:
             here, behind = int(self.halves[branch - back]), int(self.halves[branch - back + 1])
             if here >> 8 == 0x28 + index and index < 8:
                 return (here & 0xFF) + 1
-            if here == 0xF1B0 + index and behind >> 8 == 0x0F:
-                return (behind & 0xFF) + 1
+            if here & 0xFBFF == 0xF1B0 + index and behind & 0x8F00 == 0x0F00:
+                limit = _expanded(here >> 10 & 1, behind)
+                if limit < _MOST_ENTRIES:
+                    return limit + 1
             if here >> 6 == 0x10A and here & 7 == index:
                 return self._constant(branch - back, here >> 3 & 7) + 1
         raise self.refuse("a table of branches whose size is not known", self.place[branch : branch + 1])
@@ -447,3 +449,13 @@ class Body:
     def refuse(self, why: str, places: Ints) -> Refused:
         base = self.part.offset
         return Refused(self.part.name, why, [Range(int(p) + base, int(p) + base + 2) for p in places[:16]])
+
+
+def _expanded(top: int, second: int) -> int:
+    """The number that a T32 instruction has in 12 bits, the ``top`` one and those of its second half-word (DDI 0406C,
+    A6.3.2)."""
+    turn, byte = top << 4 | second >> 11 & 14 | second >> 7 & 1, second & 0xFF
+    if turn < 8:
+        return byte * (0x1, 0x10001, 0x1000100, 0x1010101)[turn >> 1]
+    value = 0x80 | byte & 0x7F
+    return (value >> turn | value << (32 - turn)) & 0xFFFFFFFF

@@ -112,6 +112,9 @@ class Sides:
     #: Of code: what says which instructions of a section (offsets) have a number only as the size of an element.
     strides: Callable[[Part, int], Ints] | None = None
 
+    #: Of tables of unwinding: addresses of the first file at which an entry or the table of one begins.
+    records: list[int] = field(default_factory=list)
+
     #: Call sites and landing pads of exceptions: addresses of the first file (start, end, pad).
     pads: list[tuple[int, int, int]] = field(default_factory=list)
 

@@ -8,25 +8,30 @@ one that did not move, or moved under the map. Jump tables are found by the jump
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 
 import numpy as np
+import numpy.typing as npt
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
-from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.elf_map import SHF_WRITE, Part
 from banbury.compare.equivalence.elf_pair import span
+from banbury.compare.equivalence.machines.callees import Calls, after, untouched
 from banbury.compare.equivalence.machines.contract import CodePair, Mask, Sides
 from banbury.compare.equivalence.machines.framed import Framed
 from banbury.compare.equivalence.machines.liveness import live
 from banbury.compare.equivalence.machines.operations import (
     ADDI,
     FETCH,
+    FINAL,
     INDEXED,
     LOAD,
     LOADED,
     MERGE,
     MIXED,
     MIXED_PART,
+    MOVE,
     NAMED,
     OTHER,
     PART,
@@ -38,10 +43,11 @@ from banbury.compare.equivalence.machines.operations import (
     Ops,
     is_half,
 )  # fmt: skip
-from banbury.compare.equivalence.machines.tracking import Tracking
+from banbury.compare.equivalence.machines.tracking import Tracking, has
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_exceptions import rows_of_pads
 from banbury.compare.equivalence.relayout_map import AddressMap
+from banbury.compare.equivalence.relayout_sizes import says_program
 
 Load = Callable[[Ints, Ints], tuple[Ints, Ints, Ints]]
 _ROUNDS = 8
@@ -60,7 +66,8 @@ class Followed:
     def __init__(self, sides: Sides, load: Load = nothing) -> None:
         self.sides, self.load = sides, load
         self.starts = np.zeros(0, np.int64)  # of functions, by address
-        self.final: set[int] = set()  # numbers of imported functions that do not return
+        self.program = says_program(sides.a)  # else another file may replace what it exports
+        self.never: set[int] = set()  # words that hold functions of other files that do not return
         self.bare: list[tuple[str, int, int, bool]] = []  # incomplete addresses that are used as they stand
         self.kept: list[tuple[str, int, int, int]] = []  # those kept where they are not followed, with where
 
@@ -98,6 +105,7 @@ class Section:
         self._new: list[Ints] = []
         everything = np.zeros(ops.count, np.uint64)
         self.flow = Tracking(ops, shared.load, self._targets, everything)
+        self.crossed = np.zeros(0, np.int64)  # calls over which something is kept in a register that they may change
         self._bounds = self._begun = np.zeros(0, np.int64)  # all labels, and those of tables
         self._absolute: set[int] = set()  # labels of tables of addresses
         self._base: tuple[int, int] | None = None
@@ -137,26 +145,34 @@ class Section:
             self.ops.next[1, row] = pad
         self.ops.writes[rows] |= np.uint64(1) << np.maximum(places, 0).astype(np.uint64)
         good = places >= 0
+        self.begun = rows, places, kinds, a, b
         known: dict[int, Ints] = {}
+        falls, stubs = self.ops.next[0].copy(), self.ops.foreign.copy()
+        self.ops.lost[stubs] = self.ops.volatile
         self.frames = Framed(self.ops)
+        steady = False  # what the turn before found is what it was done with
+        everything = np.full(self.ops.count, (1 << SLOTS) - 1, np.uint64)
         for turn in range(_ROUNDS):
-            everything = np.full(self.ops.count, (1 << SLOTS) - 1, np.uint64)
             self.frames.enter(known)
-            alive = live(self.ops, known) if turn else everything  # first all tables are found
+            alive, told = everything, steady
+            if turn:  # first all tables are found
+                alive = live(self.ops, known, self._read(self.flow.live if steady else everything))
             self.flow = Tracking(self.ops, self.shared.load, self._targets, alive)
             self.flow.absolute = self._absolute
             self.flow.start(rows[good], places[good], kinds[good], a[good], b[good])
             bounds = self._labels()
-            foreign = self._foreign()
-            more = self.frames.more(self._stored())
-            done = (
-                turn > 1 and not more and _same(self.flow.extra, known) and not len(np.setdiff1d(bounds, self._bounds))
-            )
-            known = self.flow.extra
-            if done and not (foreign & ~self.ops.foreign).any():
+            calls = self.calls = self._calls(stubs)
+            lost, over = after(self.ops, falls, self.flow.extra, calls)
+            followed = np.where(over, -1, falls)
+            steady = not self.frames.more(*self._stored()) and _same(self.flow.extra, known)
+            steady &= turn > 0 and not len(np.setdiff1d(bounds, self._bounds))
+            spared = self._spared(calls)
+            steady &= np.array_equal(spared, self.ops.spared)
+            steady &= np.array_equal(lost, self.ops.lost) and np.array_equal(followed, self.ops.next[0])
+            if steady and told:
                 break
-            self.ops.foreign |= foreign
-            self._end()
+            known = self.flow.extra
+            self.ops.foreign, self.ops.lost, self.ops.spared, self.ops.next[0] = calls.foreign, lost, spared, followed
             self._bounds = np.union1d(bounds, self._bounds)
             tables = [label for label, _ in self.flow.labels]
             self._begun = np.union1d(np.array(tables, np.int64), self._begun)
@@ -165,14 +181,34 @@ class Section:
         self._uses()
         self._tables()
 
-    def _stored(self) -> Ints:
-        """Stores of parts of addresses to what is no known place."""
+    def _spared(self, calls: Calls) -> npt.NDArray[np.uint64]:
+        """For each row the registers that its call leaves as they are, where something is kept in one over it."""
+        self.crossed = np.union1d(self.crossed, self.flow.crossed())
+        return untouched(self.ops, self.flow.extra, calls, self.crossed)
+
+    def _read(self, live: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """For each row what its call may read: of a function of this section, the arguments that this reads."""
+        ops, own = self.ops, self.calls.own
+        args = np.where(own >= 0, ops.arguments & live[np.maximum(own, 0)], ops.arguments)
+        return np.where(ops.call, args, np.uint64(0)).astype(np.uint64)
+
+    def _stored(self) -> tuple[Ints, Ints]:
+        """Stores of parts of addresses to what is no known place, of addresses too where a jump has no table yet; and
+        of what may be the address of a function, to the stack."""
         ops = self.ops
-        rows = np.flatnonzero((ops.kind == STORE) & (ops.slots < 0) & (ops.rt >= 0))
+        jumps = np.flatnonzero((ops.jump >= 0) & (ops.jump != ops.linked) & (ops.linked >= 0))
+        self.frames.whole |= bool(np.setdiff1d(jumps, list(self.flow.jumps)).size)
+        rows = np.flatnonzero((ops.kind == STORE) & (ops.rt >= 0))
         state = self.flow.state[rows * self.flow.places + ops.rt[rows]]
         rows, state = rows[state >= 0], state[state >= 0].astype(np.int64)
-        out: Ints = rows[is_half(*self.flow.values.table[state].T)]
-        return out
+        kind, a, b = self.flow.values.table[state].T
+        some = is_half(kind, a, b) | (self.frames.whole & (kind == WHOLE))
+        kind = kind % STALE
+        function = (kind == MIXED) & (a > 0)
+        for part in (x for x, _ in self.shared.sides.pairs if x.code):
+            function |= ((kind == WHOLE) | (kind == NAMED)) & (a >= part.addr) & (a < part.addr + part.size)
+        self.frames.note(rows[function])
+        return rows[some & (ops.slots[rows] < 0)], rows[function]
 
     def _labels(self) -> Ints:
         """All addresses that the code makes up, if it reads tables of jumps: no table goes on behind another label."""
@@ -183,27 +219,48 @@ class Section:
         made = table[kind == WHOLE, 1]
         return np.union1d(made, np.array([label for label, _ in self.flow.labels], np.int64))
 
-    def _foreign(self) -> Mask:
-        """Calls through a register that holds no address of this section: of what they call, the compiler knew
-        nothing, and kept nothing in a register that a function may change."""
-        ops = self.ops
+    def _calls(self, stubs: Mask) -> Calls:
+        """What is called, as :mod:`callees` takes it. ``stubs``: direct calls of what binds other files' functions."""
+        ops, one = self.ops, self.one
         rows = np.flatnonzero(ops.via >= 0)
-        state = self.flow.state[rows * self.flow.places + ops.via[rows]]
-        out: Mask = np.zeros(ops.count, bool)
-        kinds = np.full(len(rows), STALE, np.int64)
-        kinds[state >= 0] = self.flow.values.table[state[state >= 0].astype(np.int64), 0]
-        out[rows[(kinds >= STALE) | (kinds == NAMED)] + ops.delayed] = True
-        return out
+        at = rows * self.flow.places + ops.via[rows]
+        state, rows = self.flow.state[at].astype(np.int64), rows + ops.delayed
+        kind, to = np.full(len(rows), LOADED, np.int64), np.full(len(rows), -1, np.int64)
+        kind[state >= 0], to[state >= 0] = self.flow.values.table[state[state >= 0]].T[:2]
+        callee, foreign, final = ops.callee.copy(), stubs.copy(), self._final(stubs)
+        doubt = np.zeros(ops.count, bool)
+        doubt[rows] = self.flow.doubt[at] | (kind >= STALE)
+        kind = kind % STALE
+        final[rows] = (kind == NAMED) & (to == FINAL) & ~doubt[rows]
+        foreign[rows] = ((kind == LOADED) & (not self.frames.short)) | ((kind == NAMED) & (to <= FINAL))
+        inside = ((kind == WHOLE) | (kind == NAMED)) & (to >= one.addr) & (to < one.addr + one.size) & (to % 4 == 0)
+        callee[rows[inside]] = (to[inside] - one.addr) // 4
+        replaced = np.zeros(ops.count, bool)
+        replaced[rows] = (kind == NAMED) & (to > FINAL)
+        either = dict[int, list[int]]()
+        for row, number in zip(*(x[(kind == MIXED) & (to > 0)].tolist() for x in (rows, to)), strict=True):
+            members = self.flow.values.members(number)
+            found = [a for _, a, _ in members]
+            replaced[row] = any(k == NAMED and a > FINAL for k, a, _ in members)
+            final[row] = set(found) == {FINAL} and not doubt[row]
+            foreign[row] |= min(found) <= FINAL
+            if all(one.addr <= a < one.addr + one.size and a % 4 == 0 for a in found):
+                either[row] = [(a - one.addr) // 4 for a in found]
+        return Calls(callee, foreign, final, either, replaced & (not self.shared.program), doubt & ~foreign)
 
-    def _end(self) -> None:
-        """Nothing follows calls of imported functions that do not return."""
-        ops = self.ops
-        rows = np.flatnonzero(ops.via >= 0)
-        state = self.flow.state[rows * self.flow.places + ops.via[rows]]
-        rows, state = rows[state >= 0], state[state >= 0].astype(np.int64)
-        kind, name, _ = self.flow.values.table[state].T if len(state) else np.zeros((3, 0), np.int64)
-        over = rows[(kind == NAMED) & np.isin(name, list(self.shared.final))] + ops.delayed
-        ops.next[0, over] = -1
+    def _final(self, stubs: Mask) -> Mask:
+        """Direct calls of what binds a function of another file that does not return: by the word that it reads."""
+        ops, out = self.ops, np.zeros(self.ops.count, bool)
+        calls = np.flatnonzero(stubs & (ops.callee >= 0)) if self.shared.never else np.zeros(0, np.int64)
+        at = ops.callee[calls]
+        row = np.where(ops.kind[at] == LOAD, at, np.minimum(at + 1, ops.count - 1))
+        base = row * self.flow.places + np.maximum(ops.rs[row], 0)
+        state = self.flow.state[base].astype(np.int64)
+        known = (state >= 0) & (ops.kind[row] == LOAD) & (ops.rs[row] >= 0)
+        kind, a, _ = self.flow.values.table[state[known]].T if known.any() else np.zeros((3, 0), np.int64)
+        read = (a + ops.imm[0][row[known]]) & 0xFFFFFFFF
+        out[calls[known]] = (kind <= WHOLE) & ~self.flow.doubt[base[known]] & np.isin(read, list(self.shared.never))
+        return out
 
     def _uses(self) -> None:
         ops, name = self.ops, self.one.name
@@ -254,9 +311,18 @@ class Section:
                     raise NotDecoded(4 * int(row[lost[0]]), "an address that may lie before its object")
 
     def complete(self, rows: Ints, place: int) -> None:
-        """At these rows a register is read by somebody else: what is in it is complete, if it can be an address."""
-        for value in self._at(rows, place):
-            kind, a, b = self.flow.values.table[value].tolist()
+        """Behind these rows a register is read by somebody else, unless a function of this section is called that does
+        not: what is in it is complete, if it can be an address."""
+        callee = self.calls.own[rows]
+        rows = rows[~((callee >= 0) & ~has(self.flow.live[np.maximum(callee, 0)], np.full(len(rows), place)))]
+        held = [self._at(rows[~has(self.ops.writes[rows], np.full(len(rows), place))], place)]
+        into = rows[self.ops.rd[rows] == place]  # the row of a call or return may itself fill the register
+        for row in into[np.isin(self.ops.kind[into], [MOVE, LOAD])].tolist():
+            there = self.ops.rs[row] if self.ops.kind[row] == MOVE else self.ops.slots[row]
+            held.append(self._at(np.array([row]), int(there)) if there >= 0 else [])
+        found = [self.flow.values.table[value].tolist() for value in sorted(set(chain(*held)))]
+        begun = np.isin(self.begun[0], rows) & (self.begun[1] == place)
+        for kind, a, b in chain(found, zip(*(column[begun].tolist() for column in self.begun[2:]), strict=True)):
             if kind == PART or (self.shared.sides.image is not None and _halved(kind % STALE, a, b)):
                 self.shared.bare.append((self.one.name, a, b, True))
 
@@ -303,10 +369,12 @@ class Section:
     # Jump tables
 
     def _words(self, label: int) -> tuple[Part, Part, Ints] | None:
-        """The section that a table stands in, and its words up to the next table, or up to another label: not one
-        with few words behind it that lead to where the table's own do, for code makes addresses before objects too."""
+        """The section that a table stands in, which nothing writes, and its words up to the next table, or up to
+        another label: not one with few words behind it that lead to where the table's own do, for code makes addresses
+        before objects too."""
         for one, other in self.shared.sides.pairs:
-            if one.index in self.shared.sides.masks and one.addr <= label < one.addr + one.size and not one.code:
+            inside = one.addr <= label < one.addr + one.size
+            if one.index in self.shared.sides.masks and inside and not one.code and not one.flags & SHF_WRITE:
                 after = self._begun[self._begun > label]
                 end = min(int(after[0]) if len(after) else one.addr + one.size, one.addr + one.size)
                 raw = self.shared.sides.raw[one.index][0][label - one.addr : end - one.addr]

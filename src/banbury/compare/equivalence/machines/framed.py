@@ -2,7 +2,8 @@
 
 A word is known by its distance from the stack pointer, or from the frame pointer where that was made of the stack
 pointer (in functions that allocate on the stack, and where compilers are told to keep it). The words next to the stack
-pointer are places from the outset; of the others those become places in which the flow finds that values are kept.
+pointer are places from the outset; of the others those become places in which the flow finds that values are kept:
+parts of addresses, addresses of functions, and any whole ones as well where a jump is found whose table is not known.
 
 Sources: System V ABI, MIPS and PowerPC supplements, "Function Calling Sequence" (frame pointer: registers 30 and 31).
 """
@@ -15,7 +16,7 @@ import numpy as np
 
 from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
-from banbury.compare.equivalence.machines.operations import LOAD, MOVE, SLOTS, STORE, Flags, Ops
+from banbury.compare.equivalence.machines.operations import ADD, LOAD, MOVE, SHIFTED, SLOTS, STORE, Flags, Ops
 
 _NEAR: Final = 248  # bytes
 _MOST: Final = 1 << 25  # places of all rows together, from which on there are no more than
@@ -39,6 +40,9 @@ class Framed:
         self.mixed: Flags = np.zeros(ops.count, bool)  # stores by the stack pointer where there is a frame pointer
         stored = distinct(self.words[(ops.kind == STORE) & (self.words >= 0)])
         self.known: Ints = stored[stored < _NEAR]
+        self.whole = False  # whether whole addresses are kept too in words far from the stack pointer
+        self.full = np.zeros(0, np.int64)  # words that functions' addresses are kept in
+        self.short = False  # whether there are such words that are no places
         self.extra = -1  # rows of tables of jumps that were known when the frames were looked for
 
     def enter(self, extra: dict[int, Ints]) -> None:
@@ -49,16 +53,34 @@ class Framed:
         found = (self.words >= 0) & (np.append(self.known, -1)[places] == self.words)
         ops.slots = np.where(found, SLOTS + places, -1)
         ops.places = SLOTS + len(self.known)
-        ops.far = np.concatenate((np.zeros(SLOTS, bool), self.known >= _NEAR))
+        far = (self.known >= _NEAR) & ~np.isin(self.known, self.full) & (not self.whole)
+        ops.far = np.concatenate((np.zeros(SLOTS, bool), far))
         ops.framed = np.concatenate((np.zeros(SLOTS, bool), self.known >= _BY_FRAME))
 
-    def more(self, rows: Ints) -> bool:
-        """Whether values that are stored at some rows go to words that are no places yet; these become some."""
-        wanted = np.union1d(self.known, self.words[rows][self.words[rows] >= 0])
-        if len(wanted) > self.most or len(wanted) == len(self.known):
+    def more(self, rows: Ints, functions: Ints) -> bool:
+        """Whether values that are stored at some rows, or addresses of functions at others, go to words that are no
+        places for them yet; these become some."""
+        full = np.setdiff1d(self.words[functions][self.words[functions] >= _NEAR], self.full)
+        wanted = np.union1d(self.known, np.append(self.words[rows][self.words[rows] >= 0], full))
+        if len(wanted) > self.most:
+            self.short |= bool(len(full))
             return False
-        self.known = wanted
+        if len(wanted) == len(self.known) and not len(full):
+            return False
+        self.known, self.full = wanted, np.union1d(self.full, full)
         return True
+
+    def note(self, functions: Ints) -> None:
+        """Addresses of functions that are stored at some rows: one whose place is worked out by adding something to the
+        stack pointer (as compilers do in frames of more than 32 KiB) is not followed."""
+        ops = self.ops
+        rows = functions[(self.words[functions] < 0) & (ops.rs[functions] >= 0)]
+        added = (ops.kind == SHIFTED) & (ops.rs == ops.stack)
+        added |= (ops.kind == ADD) & ((ops.rs == ops.stack) | (ops.rt == ops.stack))
+        for register in set(ops.rs[rows].tolist()):
+            writes = np.flatnonzero((ops.writes >> np.uint64(register)) & np.uint64(1))
+            before = np.searchsorted(writes, rows[ops.rs[rows] == register]) - 1
+            self.short |= bool(added[writes[before[before >= 0]]].any())
 
     def _find(self, extra: dict[int, Ints]) -> None:
         """The rows at which the frame pointer holds what the stack pointer was."""

@@ -18,13 +18,13 @@ from banbury.compare.equivalence.machines.operations import SLOTS, Ops
 _ALL = (1 << SLOTS) - 1
 
 
-def live(ops: Ops, extra: dict[int, Ints]) -> npt.NDArray[np.uint64]:
+def live(ops: Ops, extra: dict[int, Ints], calls: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """For each row the registers that may be read from there on; exact where a block begins, all within a block.
-    ``extra``: rows that tables of jumps lead to."""
+    ``extra``: rows that tables of jumps lead to; ``calls``: for each row what its call may read."""
     if not ops.count:
         return np.zeros(0, np.uint64)
     starts = _starts(ops, extra)
-    reads, writes = _summaries(ops, starts)
+    reads, writes = _summaries(ops, starts, calls)
     follows, open_ends = _edges(ops, extra, starts)
     ends = np.append(starts[1:], ops.count) - 1
     leaves = [_leaving(ops, int(end), opened) for end, opened in zip(ends.tolist(), open_ends, strict=True)]
@@ -71,10 +71,10 @@ def _starts(ops: Ops, extra: dict[int, Ints]) -> Ints:
     return out
 
 
-def _summaries(ops: Ops, starts: Ints) -> tuple[list[int], list[int]]:
+def _summaries(ops: Ops, starts: Ints, called: npt.NDArray[np.uint64]) -> tuple[list[int], list[int]]:
     """For each block what it reads before writing it, and what it writes."""
     reads, writes = ops.reads.tolist(), ops.writes.tolist()
-    calls = np.where(ops.call, ops.arguments, np.uint64(0)).astype(np.uint64).tolist()
+    calls = called.tolist()
     first, last = [], []
     bounds = [*starts.tolist(), ops.count]
     for begin, end in pairwise(bounds):

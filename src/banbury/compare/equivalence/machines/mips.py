@@ -23,7 +23,19 @@ from banbury.compare.equivalence.machines.calls import never_symbols
 from banbury.compare.equivalence.machines.contract import BELOW, CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.followed import Followed, Section
 from banbury.compare.equivalence.machines.mips_code import FP, GP, RA, SP, T9
-from banbury.compare.equivalence.machines.operations import ADD, ADDI, LOAD, NAMED, PART, STORE, WHOLE, Ops, Words
+from banbury.compare.equivalence.machines.operations import (
+    ADD,
+    ADDI,
+    FINAL,
+    LOAD,
+    NAMED,
+    PART,
+    RETURNS,
+    STORE,
+    WHOLE,
+    Ops,
+    Words,
+)
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_data import dynamic_symbols
 from banbury.compare.equivalence.relayout_map import AddressMap
@@ -60,7 +72,9 @@ class Mips(Machine):
         if flags & _ABI != _O32 or flags & _UNKNOWN_FLAGS or flags >> 28 in (9, 10) or sides.a.header.bits != 32:
             raise Refused("ELF header", "of MIPS, only O32 without compressed code or release 6 is read here")
         self.followed = Followed(sides)
-        self.followed.final = never_symbols(sides.a.elf, _FINAL)
+        never, symbols = never_symbols(sides.a.elf, _FINAL), sides.a.elf.dynamic_symbols
+        held = [s.value if s.section else FINAL if k in never else RETURNS for k, s in enumerate(symbols)]
+        self.named = np.array(held, np.int64)
         self.order = ">u4" if sides.big else "<u4"
         self.read: tuple[set[int], set[int]] = set(), set()  # words of the table that code reads, by number
         self.local, self.pointer = 0, (0, 0)  # without a table: register 28 may not occur
@@ -191,7 +205,7 @@ class Mips(Machine):
     def _halves(self, ops: Ops, found: Section, words: Words, words_b: Words) -> Started:
         """In a file for a fixed address: the upper halves (``lui``) that an address of the image may begin with."""
         low, high = self.sides.image or (0, 0)
-        ops.absolute, ops.linked = True, T9
+        ops.absolute = True
         lower = words >> 26 == 13  # ori completes a number
         ops.kind[lower] = ADDI
         ops.rd[lower], ops.rs[lower] = ((words[lower] >> s) & 31 for s in (16, 21))
@@ -282,12 +296,14 @@ class Mips(Machine):
         named = np.flatnonzero(
             memory & (ops.kind == LOAD) & ops.word & (slots[0] >= self.local) & (slots[0] == slots[1])
         )
+        symbol = symbol[named]
+        name = np.append(self.named, RETURNS)[np.minimum(symbol, len(self.named))]
         return (
             np.concatenate((rows, begun, named)),
             np.concatenate((ops.rd[rows], ops.rd[begun], ops.rd[named])),
             np.concatenate((np.where(page, PART, WHOLE), np.full(len(begun), WHOLE), np.full(len(named), NAMED))),
-            np.concatenate((a, first[begun], symbol[named])),
-            np.concatenate((b, second[begun], symbol[named])),
+            np.concatenate((a, first[begun], name)),
+            np.concatenate((b, second[begun], name)),
         )
 
     def _prologues(self, one: Part, other: Part, ops: Ops, found: Section, words: Words) -> None:
@@ -310,25 +326,17 @@ class Mips(Machine):
         kinds = np.where(upper, 1, np.where(lower, 2, np.where(summed, 3, 0)))
         starts = np.flatnonzero(kinds == 1)
         after = np.concatenate((kinds, [0, 0]))
-        relative = after[starts + 2] == 3
-        last = np.where(relative, starts + 2, np.minimum(starts + 1, max(len(written) - 1, 0)))
-        if (
-            len(starts) * 2 + int(relative.sum()) != int((kinds != 0).sum())
-            or (after[starts + 1] != 2).any()
-            or (written[last] - written[starts] > _PROLOGUE).any()
-        ):
+        starts = starts[(after[starts + 1] == 2) & (after[starts + 2] == 3)]
+        plain = np.setdiff1d(np.flatnonzero(kinds), starts[:, None] + np.arange(3))
+        if (written[starts + 2] - written[starts] > _PROLOGUE).any() or (kinds[plain] == 3).any():
             raise NotDecoded(0, "the global pointer is set in a way that is not known")
+        self._whole(ops, written[plain], kinds[plain] == 1)
         high, low = written[starts], written[starts + 1]
         found.mark(high)
         found.mark(low)
+        found.mark(written[plain])
         values = [((i[high] & 0xFFFF) << 16) + i[low] for i in ops.imm]
         values = [((v + (1 << 31)) & 0xFFFFFFFF) - (1 << 31) for v in values]
-        plain = ~relative  # in a file for a fixed address: the pointer itself
-        if plain.any() and (
-            self.sides.image is None or any((v[plain] != p).any() for v, p in zip(values, self.pointer, strict=True))
-        ):
-            raise NotDecoded(4 * int(high[plain][0]), "the global pointer is not that of the table of addresses")
-        high, values = high[relative], [v[relative] for v in values]
         begin, begin_b = (p - v for p, v in zip(self.pointer, values, strict=True))
         late = (begin < one.addr) | (begin > one.addr + 4 * high) | (begin % 4 != 0)
         late |= one.addr + 4 * high - begin > 4 * _PROLOGUE
@@ -336,6 +344,20 @@ class Mips(Machine):
             raise NotDecoded(4 * int(high[late][0]), "the global pointer is not made from the function's address")
         found.refer(high, begin, begin_b)
         self._reads(ops, words)
+
+    def _whole(self, ops: Ops, rows: Ints, upper: Mask) -> None:
+        """In a file for a fixed address: each half that is put into register 28 is the pointer's own, and the other is
+        near (compilers put the upper one into the slots behind branches, more than once)."""
+        high, low = rows[upper], rows[~upper]
+        for side, pointer in zip(ops.imm, self.pointer, strict=True):
+            halves = (pointer + 0x8000) >> 16 & 0xFFFF, ((pointer & 0xFFFF) ^ 0x8000) - 0x8000
+            lost = rows[np.where(upper, (side[rows] & 0xFFFF) != halves[0], side[rows] != halves[1])]
+            if len(lost) or (len(rows) and self.sides.image is None):
+                raise NotDecoded(4 * int((*lost, *rows)[0]), "the global pointer is not that of the table of addresses")
+        behind = np.append(low, ops.count + _PROLOGUE)[np.searchsorted(low, high)]
+        before = np.append(-_PROLOGUE - 1, high)[np.searchsorted(high, low)]
+        if (behind - high > _PROLOGUE).any() or (low - before > _PROLOGUE).any():
+            raise NotDecoded(0, "the global pointer is set in a way that is not known")
 
     @staticmethod
     def _given_away(ops: Ops, written: Ints) -> Mask:

@@ -83,7 +83,7 @@ def decode(words: Words, other: Words, address: int) -> tuple[Ops, Ints, Ints]:
     with a relative or absolute target, and these targets. Raises :class:`NotDecoded`."""
     f, ops = Fields(words), Ops(len(words))
     known = np.zeros(len(words), bool)
-    ops.stack, ops.frame, ops.delayed = SP, FP, 1
+    ops.stack, ops.frame, ops.delayed, ops.linked = SP, FP, 1, T9
     ops.volatile = np.uint64(sum(1 << r for r in (*range(1, 16), 24, 25)))
     ops.idle = words == 0
     ops.arguments = np.uint64(sum(1 << r for r in (2, 3, 4, 5, 6, 7, 15, 25)))
@@ -235,6 +235,7 @@ def _control(f: Fields, ops: Ops, words: Words, address: int) -> tuple[Ints, Int
     ops.next[1, skips] = np.where(skips + 2 < len(words), skips + 2, -1)
     ops.call[slot] = calls[at]
     ops.callee[slot] = np.where(calls[at], leads[at], -1)
+    ops.maybe[slot] = (linked & ~(((f.rt == 17) | (f.rt == 19)) & (f.rs == 0)))[at]
     called = leads[calls & (leads >= 0)]
     ops.entry[called] = True
     out = register & (f.function == 8) & (f.rs != RA)

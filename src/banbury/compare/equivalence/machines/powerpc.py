@@ -18,6 +18,7 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
 from banbury.compare.equivalence.machines import powerpc_code as decoder
+from banbury.compare.equivalence.machines.calls import never_slots
 from banbury.compare.equivalence.machines.contract import BELOW, CodePair, Kinds, Machine, Mask, Sides
 from banbury.compare.equivalence.machines.followed import Followed, Section
 from banbury.compare.equivalence.machines.joined import numbered
@@ -64,6 +65,7 @@ class PowerPc(Machine):
         if sides.a.header.flags & 0x80000000:
             raise Refused("ELF header", "of PowerPC, the embedded interface is not read here")
         self.followed = Followed(sides, self._stored)
+        self.followed.never = never_slots(sides.a.elf)
         self.constants = tuple(self._constants(elf) for elf in (sides.a, sides.b))
         self.labels: set[int] = set()
         symbols = [s for s in sides.a.elf.dynamic_symbols if s.info & 15 == 2 and s.section and s.value]

@@ -227,12 +227,13 @@ def _control(f: Fields, ops: Ops, words: Words, address: int) -> tuple[Ints, Int
     ops.next[1] = np.where(calls | own, -1, leads)
     ops.call[:] = calls | system
     ops.callee[:] = np.where(calls, leads, -1)
+    ops.maybe = ((near & f.link) | to_link | to_count) & ~always
     ops.entry[leads[calls & (leads >= 0)]] = True
     ops.via[to_count & f.link] = COUNT
     bound = calls & (leads >= 0)  # calls of stubs, which read the linkage table by register 30 and jump
     at = np.where(bound, leads, 0)
     stub = ((f.op[at] == 32) | (f.op[at] == 15)) & (f.d[at] == 11) & (f.a[at] == PIC)
-    ops.foreign[bound & stub] = True
+    ops.foreign[bound & (stub | _absolute(words)[at])] = True
     ops.returns = to_link & always & ~f.link
     ops.leaves = (far | near) & ~inside & ~calls
     jumps = to_count & ~f.link
@@ -246,6 +247,14 @@ def _control(f: Fields, ops: Ops, words: Words, address: int) -> tuple[Ints, Int
     ops.field[far], ops.field[near] = 0x3FFFFFC, 0xFFFC
     rows = np.flatnonzero((far | near) & ~own)
     return rows, target[rows], far | near | to_link | to_count | conditions | system
+
+
+def _absolute(words: Words) -> Flags:
+    """Rows of stubs of files for a fixed address: "lis r11; lwz r11; mtctr r11; bctr"."""
+    behind = np.append(words, np.zeros(3, np.uint32))
+    out: Flags = (words >> 16 == 0x3D60) & (behind[1:-2] >> 16 == 0x816B)
+    out &= (behind[2:-1] == 0x7D6903A6) & (behind[3:] == 0x4E800420)
+    return out
 
 
 def asks(words: Words) -> Ints:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from banbury.compare.equivalence.arrays import distinct, runs
 from banbury.compare.equivalence.code import Ints, NotDecoded
+from banbury.compare.equivalence.machines.callees import unreached
 from banbury.compare.equivalence.machines.operations import (
     ADD,
     ADDI,
@@ -212,16 +213,19 @@ class Tracking:
         """Send values from their rows to all rows that follow; returns the places that changed."""
         ops = self.ops
         keys, values, froms, calls = [], [], [], []
-        volatile = has(np.full(len(place), ops.volatile), place)
+        volatile, (lost, spared) = (
+            has(np.full(len(place), ops.volatile), place),
+            (has(sets[row], place) for sets in (ops.lost, ops.spared)),
+        )
         for branch, follow in enumerate(ops.next):
             to = follow[row]
             good = to >= 0
             good &= ~ops.entry[np.maximum(to, 0)] | ((place == ops.through) & bool(branch))
-            good &= ~(ops.foreign[row] & volatile)
+            good &= ~(lost & (ops.foreign[row] | (branch == 0)))
             keys.append(to[good] * self.places + place[good])
             values.append(value[good])
             froms.append(row[good])
-            calls.append(ops.call[row[good]] & volatile[good])
+            calls.append((ops.call[row] & volatile & ~(spared & (branch == 0)))[good])
         if ops.through >= 0:
             good = (ops.callee[row] >= 0) & (place == ops.through)
             keys.append(ops.callee[row[good]] * self.places + place[good])
@@ -284,7 +288,10 @@ class Tracking:
             part |= (kind == PART) | (kind == MIXED_PART)
         zero = np.zeros(len(old), np.int64)
         both = np.minimum(known[0][3], known[1][3])
-        out = self.values.of(np.where(part, MIXED_PART, MIXED) + both, zero, zero)
+        sets = zero.copy()
+        for at in np.flatnonzero(~part & (both == 0)).tolist():
+            sets[at] = self.values.either(int(old[at]), int(new[at]))
+        out = self.values.of(np.where(part, MIXED_PART, MIXED) + both, sets, zero)
         same = (known[0][1] == known[1][1]) & (known[0][2] == known[1][2])
         for one, other, chosen in ((0, 1, old), (1, 0, new)):
             out = np.where((kinds[one] == BASED) & (kinds[other] == INDEXED), chosen, out)
@@ -303,12 +310,12 @@ class Tracking:
         packed = distinct(edges[0] * size + edges[1])
         rows, keys = packed // size, packed % size
         into = np.zeros(ops.count, np.int64)
-        alive = ~self._padding()
+        alive, dead = ~self._padding(), unreached(ops, self.extra)
         for follow in ops.next:
-            into += np.bincount(follow[(follow >= 0) & alive], minlength=ops.count)
+            into += np.bincount(follow[(follow >= 0) & alive & ~(dead & ~dead[follow])], minlength=ops.count)
         for targets in self.extra.values():
             into[targets] += 1
-        arrived = np.sort(keys)
+        arrived = np.sort(keys[~(dead[rows] & ~dead[keys // self.places])])
         first, end = runs(arrived)
         self.doubt = np.zeros(len(self.state), bool)
         self.doubt[arrived[first][end - first < into[arrived[first] // self.places]]] = True
@@ -367,6 +374,11 @@ class Tracking:
         return out
 
     # What was found
+
+    def crossed(self) -> Ints:
+        """Rows of calls over which something is in a register that they may change."""
+        edges = np.concatenate(self._edges, axis=1) if self._edges else np.zeros((3, 0), np.int64)
+        return distinct(edges[0][edges[2] > 0])
 
     def held(self) -> tuple[Ints, Ints, Ints, Flags]:
         """Rows, places, values and doubts of everything that is known."""

@@ -28,6 +28,8 @@ U8 = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
 _STRUCTURE: Final = 1 << 16  # bytes; no member of a structure lies further from its beginning
+_FAR: Final = 1 << 21  # bytes below the image from where on nothing begins that LEA makes the address of
+_BEHIND: Final = 1 << 12  # bytes behind an object at which an index that is always negative may begin
 
 
 class X86(Machine):
@@ -45,9 +47,11 @@ class X86(Machine):
         super().__init__(sides)
         self.counted: list[tuple[str, Ints, Ints]] = []  # section, addresses that it makes, what it adds to them
         self.decoded: list[tuple[Part, U8, Code, Operands]] = []
+        self.strange: list[tuple[Part, Ints, Ints]] = []  # displacements that lead to no data, and where they stand
 
     def finish(self, the_map: AddressMap) -> None:
         """Nothing is found by its distance from an address that moved otherwise."""
+        self._outside(the_map)
         for name, base, total in self.counted:
             if moved_apart(the_map, base, total):
                 raise Refused(name, "what is added to an address may be the distance of what moved against it")
@@ -79,9 +83,7 @@ class X86(Machine):
         return CodePair(targets, code.targets(raw_b, other.addr), bits, code.boundaries())
 
     def _absolute(self, one: Part, other: Part, code: Code) -> None:
-        """Enter the fields that may hold an absolute address. Compilers let indices begin elsewhere than at 0, so that
-        a displacement may lie before its table: one that leads to code, to no section or below the image is refused, if
-        it is larger than a structure."""
+        """Enter the fields that may hold an absolute address."""
         raw, raw_b = self.sides.raw[one.index]
         operands_of = self.decoded[-1][3]
         found = absolute(raw, code, operands_of)
@@ -89,22 +91,35 @@ class X86(Machine):
             old, new = same_words(raw, raw_b, at, width, big=False)
             if width == 4:
                 old, new = (x.astype(np.uint32).astype(np.int32).astype(np.int64) for x in (old, new))
-            if at is found.displacements:
-                self._outside(one, at, old)
             rows = np.searchsorted(code.starts, at, "right") - 1
-            reads = (operands_of.opcode[rows] != 0x8D) & (at is found.displacements)  # all but lea
-            self.sides.at.append((one, at, old, reads))
+            leads = operands_of.opcode[rows] == 0x8D
+            if at is found.displacements:
+                self._keep_strange(one, at, old, leads, leads & ~operands_of.whole[rows])
+            self.sides.at.append((one, at, old, ~leads & (at is found.displacements)))  # all but lea
             self.sides.immediates.append((one, other, at, width, old, new))
 
-    def _outside(self, one: Part, at: Ints, value: Ints) -> None:
+    def _keep_strange(self, one: Part, at: Ints, value: Ints, leads: Flags, half: Flags) -> None:
+        """Compilers let indices begin elsewhere than at 0, so that a displacement may lie before its object: note those
+        that lead to code, to no section or below the image, if they are larger than a structure. Below the image, one
+        of a ``half`` LEA is a number: it makes 32 bits, which are no pointer in a file of 64 bits; far below, that of
+        any LEA (``leads``), which reads nothing there."""
         low, high = self.sides.image or (0, 0)
         strange = (value >= min(low - BELOW, _STRUCTURE)) & (value <= high)
+        strange &= ~(half & (value < low)) & ~(leads & (value < low - _FAR))
         for part, _ in self.sides.pairs:
             if not part.code:
                 strange &= (value < part.addr) | (value > part.addr + part.size)
-        if strange.any():
-            where = [Range(int(x) + one.offset, int(x) + one.offset + 4) for x in at[strange][:16]]
-            raise Refused(one.name, "a displacement that may be an address before its object", where)
+        self.strange.append((one, at[strange], value[strange]))
+
+    def _outside(self, the_map: AddressMap) -> None:
+        """Refuse what may be an address before its object (or a little behind it), unless nothing moved that lies
+        behind (or a little before): then it is right whatever its object is, for it is the same in both files."""
+        moved = max((piece.end for piece in the_map.pieces if piece.shift), default=-1 << 62)
+        for one, at, value in self.strange:
+            some = at[value < moved + _BEHIND]
+            if len(some):
+                where = [Range(int(x) + one.offset, int(x) + one.offset + 4) for x in some[:16]]
+                raise Refused(one.name, "a displacement that may be an address before its object", where)
 
     def entered(self, one: Part, offsets: Ints, entries: Mask) -> Mask:
         """A reference may also lead behind a lock prefix, as the C library's own code does."""

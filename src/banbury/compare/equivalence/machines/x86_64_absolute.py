@@ -53,8 +53,8 @@ class Operands:
     ``distance``; whether it is ``relative`` to the instruction pointer, by the ``displacement`` at an offset. ``adds``:
     it adds the distance to the register ``base``. ``into``: the register that it sets whatever was in it.
 
-    ``at``: where the opcode stands, behind prefixes, among which are 66 (``half``) and 67 (``short``); how many bytes
-    it has (``skip``), and whether it ``has`` a ModRM byte."""
+    ``at``: where the opcode stands, behind prefixes, among which are 66 (``half``) and 67 (``short``), and whether
+    REX says that it has 64 bits (``whole``); how many bytes it has (``skip``), and whether it ``has`` a ModRM byte."""
 
     opcode: U8
     low: Ints
@@ -69,6 +69,7 @@ class Operands:
     at: Ints
     half: Flags
     short: Flags
+    whole: Flags
     skip: Ints
     has: Flags
 
@@ -120,7 +121,7 @@ def operands(data: U8, code: Code) -> Operands:
     number, register = number.astype(np.int64), register.astype(np.int64)
     return Operands(
         first, number, register, base, index, distance, none & ~indexed, place + 1, group | plain, into,
-        at, half, short, skip, has,
+        at, half, short, high & 8 != 0, skip, has,
     )  # fmt: skip
 
 

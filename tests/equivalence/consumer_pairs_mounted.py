@@ -1,0 +1,89 @@
+"""Images that Linux does not mount, or mounts otherwise than they look.
+
+See :mod:`tests.equivalence.consumer_pairs`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from unittest import mock
+
+from banbury.compare.corpus.trees import Node, Tree, base
+from banbury.compare.corpus.writers import squashfs
+from tests.equivalence.consumer_pairs_tools import TEXT
+from tests.equivalence.container_pairs import pair, tampered
+from tests.equivalence.pairs import Sample
+
+
+@tampered("squashfs-tables-order")
+def _() -> Sample:
+    """Linux takes one table to end where the next begins, in an order of its own."""
+    tree: Tree = {"a": Node(data=TEXT)}
+    table, rows = squashfs._Image._table, list[bytes]()
+
+    def exchanged(image: squashfs._Image, raw: bytes) -> int:
+        rows.append(raw)
+        if len(rows) == 1:
+            return 0
+        start = table(image, raw)
+        table(image, rows[0])  # the fragments, behind the owners
+        return start
+
+    with mock.patch.object(squashfs._Image, "_table", exchanged):
+        raw = bytearray(squashfs.write(tree))
+    struct.pack_into("<Q", raw, 80, struct.unpack_from("<Q", raw, 40)[0] - 8)
+    return Sample(squashfs.write(tree), bytes(raw))
+
+
+@tampered("squashfs-fragment-too-large")
+def _() -> Sample:
+    """Linux reads no block that is stored in more bytes than a block has."""
+    tree: Tree = {name: Node(data=bytes([65 + i]) * 3000) for i, name in enumerate("abc")}
+    made = []
+    for log in (12, 14):
+        raw = bytearray(squashfs.write(tree, log=log, plain=True))
+        struct.pack_into("<I", raw, 12, 1 << 12)
+        struct.pack_into("<H", raw, 22, 12)
+        made.append(bytes(raw))
+    return pair(made)
+
+
+@tampered("squashfs-xz-odd-dictionary")
+def _() -> Sample:
+    """Linux mounts images with certain sizes alone (``fs/squashfs/xz_wrapper.c``)."""
+    made = []
+    for size in (1 << 16, 100_000):
+        with mock.patch.object(squashfs._Image, "__init__", _with_options(size)):
+            raw = bytearray(squashfs.write(base(), plain=True))
+        struct.pack_into("<H", raw, 20, 4)
+        struct.pack_into("<H", raw, 24, struct.unpack_from("<H", raw, 24)[0] | 0x400)
+        made.append(bytes(raw))
+    return pair(made)
+
+
+def _with_options(size: int) -> Callable[..., None]:
+    plain = squashfs._Image.__init__
+
+    def made(image: squashfs._Image, *more: object) -> None:
+        plain(image, *more)  # type: ignore[arg-type]
+        image.body += struct.pack("<HII", 8 | 0x8000, size, 0)
+
+    return made
+
+
+@tampered("squashfs-lz4-without-options")
+def _() -> Sample:
+    """Linux mounts no such image."""
+    made = []
+    for kind in (1, 5):
+        raw = bytearray(squashfs.write(base(), plain=True))
+        struct.pack_into("<H", raw, 20, kind)
+        made.append(bytes(raw))
+    return pair(made)
+
+
+@tampered("squashfs-no-whole-sectors")
+def _() -> Sample:
+    """A block device ends before the file system does."""
+    return Sample(squashfs.write(base()), squashfs.write(base(), pad=1))

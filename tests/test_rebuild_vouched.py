@@ -1,0 +1,74 @@
+"""Files of an image that vouch for others, which are compared with their rebuilds one by one."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from banbury.intake.tasks import shut_down
+from tests.images import tar_of, uimage
+from tests.test_rebuild_evaluated import FILES, MANIFEST, by_path, only, run, submission
+
+_REBUILD = '[[artefact]]\npath = "root.tar"\nrole = "rebuild"\n'
+_PACKED = [gzip.compress(b"firmware of a radio " * 40, level, mtime=0) for level in (1, 9)]
+_SUMS = hashlib.sha256(_PACKED[0]).hexdigest().encode() + b"  lib/radio.gz\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _workers() -> Iterator[None]:
+    yield
+    shut_down()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "verdict"),
+    [
+        ("lib/sums", _SUMS, "functional"),
+        ("lib/radio.gz.sig", bytes(range(64)), "functional"),
+        ("lib/sums", _SUMS[::-1], "identical"),
+    ],
+)
+def test_what_vouches_for_a_file_that_differs(tmp_path: Path, name: str, content: bytes, verdict: str) -> None:
+    """It is wrong on one side, and so is the image."""
+    sides = [{**FILES, "lib/radio.gz": packed, name: content} for packed in _PACKED]
+    data = {"image.bin": uimage(gzip.compress(tar_of(sides[1]))), "root.tar": tar_of(sides[0])}
+    rebuilt = only(run(submission(tmp_path / "s", MANIFEST + _REBUILD, **data), tmp_path / "w"))
+    found = by_path(rebuilt)
+    assert rebuilt.method == "files"
+    assert found["lib/radio.gz"].verdict == "equivalent/metadata"
+    assert found[name].verdict == verdict
+    assert rebuilt.verdict == ("functional" if verdict == "functional" else "equivalent/metadata")
+
+
+def test_what_vouches_within_several_files(tmp_path: Path) -> None:
+    """Each of two updates in an image has a list of its own that is wrong, and both are found."""
+    names = ("one", "two")
+    sides = [{**FILES, **{f"lib/{name}.tar": _update(name, level) for name in names}} for level in (1, 9)]
+    data = {"image.bin": uimage(gzip.compress(tar_of(sides[1]))), "root.tar": tar_of(sides[0])}
+    rebuilt = only(run(submission(tmp_path / "s", MANIFEST + _REBUILD, **data), tmp_path / "w"))
+    found = by_path(rebuilt)
+    assert {found[f"lib/{n}.tar"].verdict for n in names} == {"functional"}
+
+
+def _update(name: str, level: int) -> bytes:
+    packed = [gzip.compress(name.encode() * 99, n, mtime=0) for n in (1, level)]
+    return tar_of({"radio": packed[1], "sums": hashlib.sha256(packed[0]).hexdigest().encode()})
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_what_vouches_across_files(tmp_path: Path, within: bool) -> None:
+    """A list beside an archive of what is in it, and a list in an archive of what lies beside that."""
+    stated = hashlib.sha256(_PACKED[0]).hexdigest().encode()
+    sides = []
+    for time, packed in enumerate(_PACKED):
+        other = gzip.compress(b"x" * 99, mtime=time)
+        archive = {"other.gz": other, "sums": stated} if within else {"radio.gz": packed}
+        beside = {"lib/radio.gz": packed} if within else {"lib/sums": stated}
+        sides.append({**FILES, "lib/all.tar": tar_of(archive), **beside})
+    data = {"image.bin": uimage(gzip.compress(tar_of(sides[1]))), "root.tar": tar_of(sides[0])}
+    rebuilt = only(run(submission(tmp_path / "s", MANIFEST + _REBUILD, **data), tmp_path / "w"))
+    assert by_path(rebuilt)["lib/all.tar" if within else "lib/sums"].verdict == "functional"
