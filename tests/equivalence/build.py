@@ -95,6 +95,8 @@ def need(*tools: str) -> None:
 @cache
 def program(arch: str = "x86_64", *flags: str, source: str = SOURCE) -> bytes:
     """The program of ``source``, linked for ``arch`` with more options of gcc."""
+    if "-lstdc++" in flags:
+        need(PREFIX[arch] + "g++")
     text = folder() / "gadget.c"  # the name is in the program
     text.write_text(source)
     return compiled(PREFIX[arch] + "gcc", text, "-O2", "-Wno-builtin-macro-redefined", *flags)
