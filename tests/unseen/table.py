@@ -9,7 +9,7 @@ from tests.unseen.plan import VARIATIONS
 
 
 def table(rows: list[Row]) -> str:
-    """Pairs, refused ones and their share by variation, and the causes. Pairs of equal files show nothing and are left
+    """Pairs, refused ones and their share by variation, in Markdown. Pairs of equal files show nothing and are left
     out; so are refused ones of which the compiler made other code (a text or its length is in it)."""
     lines = [
         "| what differs | pairs | refused | share | other code | equal files |",
