@@ -6,13 +6,15 @@ See :mod:`tests.equivalence.consumer_pairs`.
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable
 from unittest import mock
 
 from banbury.compare.corpus.trees import Node, Tree, base
 from banbury.compare.corpus.writers import squashfs
+from tests.equivalence.consumer_pairs_images import made_by_tool
 from tests.equivalence.consumer_pairs_tools import TEXT
-from tests.equivalence.container_pairs import pair, tampered
+from tests.equivalence.container_pairs import harmless, pair, tampered
 from tests.equivalence.pairs import Sample
 
 
@@ -87,3 +89,40 @@ def _() -> Sample:
 def _() -> Sample:
     """A block device ends before the file system does."""
     return Sample(squashfs.write(base()), squashfs.write(base(), pad=1))
+
+
+# --- UBIFS: a journal that the log or the volume has no room for ------------------------------------------------------
+
+_LEB = 126976
+
+
+def _ubifs(journal: int, heads: int = 1) -> tuple[bytes, bytes]:
+    """An image for up to 200 eraseblocks, and one with a journal of ``journal`` eraseblocks. ``heads``: of both."""
+    honest = made_by_tool("mkfs.ubifs", "-m", "2048", "-e", str(_LEB), "-c", "200", "-x", "lzo")
+    made = []
+    for size in (0, journal):
+        raw = bytearray(honest)
+        struct.pack_into("<I", raw, 68, heads)
+        if size:
+            struct.pack_into("<Q", raw, 48, size * _LEB)
+        struct.pack_into("<I", raw, 4, zlib.crc32(raw[8:4096]) ^ 0xFFFFFFFF)
+        made.append(bytes(raw))
+    return made[0], made[1]
+
+
+@tampered("ubifs-journal-log")
+def _() -> Sample:
+    """Linux does not mount an image whose log has no room for a reference to each eraseblock of the journal."""
+    return Sample(*_ubifs(187))
+
+
+@harmless("ubifs-journal-room")
+def _() -> Sample:
+    """Linux mounts it on volumes that have room for the journal, and not on smaller ones."""
+    return Sample(*_ubifs(60))
+
+
+@tampered("ubifs-heads")
+def _() -> Sample:
+    """More heads of the journal than Linux mounts."""
+    return Sample(*_ubifs(10, heads=2))

@@ -189,9 +189,17 @@ class Disk:
             self.claim(start + 1 + size, sb.reserved_gdt)
             if group:
                 self._check_copy(start, size, group)
-        for places, count in ((self.bitmaps, 1), (self.inode_bitmaps, 1), (self.tables, sb.table_blocks)):
-            for place in places:
+        for places, count in self._parts():
+            for group, place in enumerate(places):
+                start = sb.group_start(group)
+                inside = start <= place <= place + count <= start + sb.blocks_per_group
+                if not inside and not sb.has("flex_bg"):  # fs/ext4/super.c, ext4_check_descriptors: not mounted
+                    raise Refused("group descriptors", "bitmaps or inodes outside of their group", [self.where(place)])
                 self.claim(place, count)
+
+    def _parts(self) -> tuple[tuple[list[int], int], ...]:
+        """Where each group's own blocks are, and how many in a row."""
+        return (self.bitmaps, 1), (self.inode_bitmaps, 1), (self.tables, self.sb.table_blocks)
 
     def _check_copy(self, start: int, size: int, group: int) -> None:
         """A copy is the superblock but for its number (genext2fs leaves 0), its state and its checksum; or no copy was
@@ -244,10 +252,10 @@ class Disk:
 
     # Bitmaps
 
-    def _bits(self, block: int, count: int) -> Bytes:
+    def _bits(self, block: int, count: int, *, unwritten: bool) -> Bytes:
         raw = np.frombuffer(self.view.take(block * self.block, self.block), np.uint8)
         bits = np.unpackbits(raw, bitorder="little")
-        if not bits[count:].all() and bits.any():
+        if not bits[count:].all() and (bits.any() or not unwritten):
             raise Refused("bitmap", "bits behind its end that are not set", [self.where(block)])
         return bits[:count]
 
@@ -274,7 +282,11 @@ class Disk:
         if (flags & ~7).any():
             raise Refused("group descriptors", "flags that are not decided")
         self._check_bitmap_sums(0x1A, 0x3A, self.inode_bitmaps, sb.inodes_per_group, _INODE_UNINIT)
-        out = np.vstack([self._bits(block, sb.inodes_per_group) for block in self.inode_bitmaps]).astype(bool)
+        rows = [
+            self._bits(block, sb.inodes_per_group, unwritten=bool(flag & _INODE_UNINIT))
+            for block, flag in zip(self.inode_bitmaps, flags.tolist(), strict=True)
+        ]
+        out = np.vstack(rows).astype(bool)
         unused = self._count(0x1C, 0x32)
         empty = np.argmax(out[:, ::-1], axis=1)
         empty[~out.any(axis=1)] = sb.inodes_per_group
@@ -295,8 +307,12 @@ class Disk:
         if (free != (~grouped).sum(axis=1)).any() or sb.free_blocks != (~full).sum():
             raise Refused("group descriptors", "another number of free blocks than there is")
         for group, block in enumerate(self.bitmaps):
-            found = self._bits(block, per)
-            if not np.array_equal(found, grouped[group]) and not (flags[group] & _BLOCK_UNINIT and not found.any()):
+            unwritten = bool(flags[group] & _BLOCK_UNINIT)
+            edge = group in (0, sb.groups - 1)  # Linux refuses the first so marked, and e2fsck the last
+            if unwritten and (edge or not np.array_equal(grouped[group], self._initial(group))):
+                raise Refused("group descriptors", "blocks in use that are said to be unused", [self.where(block)])
+            found = self._bits(block, per, unwritten=unwritten)
+            if not np.array_equal(found, grouped[group]) and not (unwritten and not found.any()):
                 raise Refused("block bitmap", "not the blocks that are used", [self.where(block)])
         self._check_bitmap_sums(0x18, 0x38, self.bitmaps, per, _BLOCK_UNINIT)
         count = np.bincount((folders - 1) // sb.inodes_per_group, minlength=sb.groups)
@@ -306,6 +322,20 @@ class Disk:
         overhead = int.from_bytes(self.raw[0x248:0x24C], "little")
         if overhead > sb.blocks:
             raise Refused("superblock", "more overhead than blocks")
+
+    def _initial(self, group: int) -> npt.NDArray[np.bool_]:
+        """The blocks of a group that Linux takes for used where the group's bitmap is said not to be written: its copy
+        of the superblock and of the descriptors, and of its own bitmaps and inodes what lies within it. All others it
+        gives away (``fs/ext4/balloc.c``, ext4_init_block_bitmap)."""
+        sb, start = self.sb, self.sb.group_start(group)
+        out = np.zeros(sb.blocks_per_group, bool)
+        out[max(sb.blocks - start, 0) :] = True
+        if sb.has_super(group):
+            out[: 1 + self._table_blocks() + sb.reserved_gdt] = True
+        for places, count in self._parts():
+            first = places[group] - start
+            out[max(first, 0) : max(first + count, 0)] = True
+        return out
 
     def _check_free(self) -> None:
         edges = np.flatnonzero(np.diff(np.concatenate(([True], self.used, [True])).astype(np.int8)))

@@ -150,6 +150,8 @@ class Inodes:
     def runs(self, record: Record) -> tuple[list[Run], int]:
         """The blocks of an inode in the order of its content, claimed, and how many blocks its map takes."""
         self._maps = 0
+        if record.flags & EXTENTS and not self.sb.has("extent"):  # fs/ext2 takes them for numbers of blocks
+            raise Refused(f"inode {record.number}", "extents, and no feature that says so", [record.where])
         seed = crc32c(self.sb.seed, struct.pack("<II", record.number, record.generation))
         pieces = self._tree(record, seed) if record.flags & EXTENTS else self._indirect(record)
         out: list[Run] = []
@@ -190,14 +192,14 @@ class Inodes:
                 raise Refused(f"inode {record.number}", "a node of its extents that is none", where)
             end = 12 + 12 * count
             tail = data[12 + 12 * most :] if block else b""
-            if not count and block:
+            if not count and (block or depth):
                 raise Refused(f"inode {record.number}", "a node of its extents without any", where)
             if data[end : 12 + 12 * most].strip(b"\0") and not depth:
                 raise Refused(f"inode {record.number}", "bytes behind its extents", where)
             self._check_tail(tail, data[: 12 + 12 * most], seed, where)
             if depth:
                 nodes = [struct.unpack_from("<IIHH", data, at) for at in range(12, end, 12)]
-                if any(unused for *_, unused in nodes) or (block and nodes[0][0] < first):
+                if any(unused for *_, unused in nodes) or (block and nodes[0][0] != first):
                     raise Refused(f"inode {record.number}", "an index that contradicts its extents", where)
                 children = [(start, low | high << 32, self._map(low | high << 32)) for start, low, high, _ in nodes]
                 if not _left_over(data[end : 12 + 12 * most], children[0][2][end:] if children else b""):

@@ -102,14 +102,24 @@ class Areas:
         self.master = self._masters()
 
     def _valid(self) -> None:
-        """What Linux asks of a superblock before it mounts (``sb.c``, validate_sb), grown as far as it allows."""
+        """What Linux asks of a superblock before it mounts (``sb.c``, validate_sb; ``super.c``, init_constants_sb),
+        grown as far as it allows."""
         sb = self.sb
         room = sb.leb * max(sb.most - self.first, 0)
-        good = sb.log >= 2 and sb.space >= 2 and sb.most - self.first >= 9 and 1 <= sb.heads <= 64
+        good = sb.log >= 2 and sb.space >= 2 and sb.most - self.first >= 9 and sb.heads == 1
         good = good and 3 * sb.leb <= sb.journal <= room and 28 + 20 * sb.fanout + 4 <= sb.leb
         good = good and sb.reserved <= room and 1 <= sb.grain <= 1_000_000_000
+        # a reference for each eraseblock of the journal, in units that are written, and one eraseblock more
+        references = -(-sb.journal // sb.leb) * (64 + -64 % sb.unit)
+        good = good and sb.log > -(-references // sb.leb)
         if not good:
             raise Refused("superblock", "sizes that Linux does not mount", [Range(24, 108)])
+
+    @property
+    def least(self) -> int:
+        """Eraseblocks of the smallest volume that Linux mounts it on."""
+        sb = self.sb
+        return max(sb.lebs, self.first + max(9, *(-(-size // sb.leb) for size in (sb.journal, sb.reserved))))
 
     def node_size(self, at: int, sort: int) -> int:
         """The size of the node at ``at``, whose header and checksum are right."""

@@ -37,8 +37,11 @@ from banbury.formats.view import Buffer, View
 
 _ORPHANS: Final = 512  # blocks of the file of orphans (fs/ext4/orphan.c)
 _ROOT, _RESIZE, _JOURNAL = 2, 7, 8
+_LINKS: Final = 65000  # of a folder (fs/ext4/ext4.h, EXT4_LINK_MAX); one that has more states one
 _DEVICES: Final = ("character device", "block device")
-_JOURNAL_HEAD: Final = struct.Struct(">12I16s6IB3sII")
+_JOURNAL_HEAD: Final = struct.Struct(">12I16s4IB")
+_LEAST: Final = 1024  # blocks of a journal (include/linux/jbd2.h, JBD2_MIN_JOURNAL_BLOCKS)
+_CHECKS: Final = {0, 0x8, 0x10}  # features for checksums, of which Linux mounts one at most
 
 
 class _Image:
@@ -163,6 +166,8 @@ class _Image:
         count = sum(n for _, _, n in runs)
         if self.sb.journal_inode != _JOURNAL or record.mode != 0o100600 or record.links != 1:
             raise Refused("journal", "is no plain file of the file system", [record.where])
+        if count < _LEAST:
+            raise Refused("journal", f"{count} blocks, fewer than Linux mounts", [record.where])
         if count * self.block != record.size or record.blocks != (count + maps) * (self.block // 512) or not runs:
             raise Refused("journal", "with holes, or of another size than stated", [record.where])
         backup = record.mapping + struct.pack("<II", record.size >> 32, record.size & 0xFFFFFFFF)
@@ -185,13 +190,13 @@ class _Image:
         where = [Range(at, at + 1024)]
         if (magic, kind, unused, size, most, first) != (0xC03B3998, 4, 0, self.block, count, 1):
             raise Refused("journal", "no superblock of version 2", where)
-        if start or error or compat or incompat & ~0x1B or ro_compat:
+        if start or error or compat or incompat & ~0x1B or checked not in _CHECKS or ro_compat:
             raise Refused("journal", "not empty, or with features that are not decided", where)
-        users, rest, check = raw[0x100:0x110], raw[0x50:0xFC], int.from_bytes(raw[0xFC:0x100], "big")
+        users, check = raw[0x100:0x110], int.from_bytes(raw[0xFC:0x100], "big")
         known = (bytes(16), self.sb.uuid)
-        if f[12] not in known or users not in known or f[13] not in (0, 1) or any(f[14:18]) or f[18]:
+        if f[12] not in known or users not in known or f[13] not in (0, 1) or any(f[14:17]):
             raise Refused("journal", "with users or limits", where)
-        if f[19] != (4 if checked else 0) or any(rest[1:]) or any(raw[0x110:]):
+        if f[17] != (4 if checked else 0) or any(raw[_JOURNAL_HEAD.size : 0xFC]) or any(raw[0x110:]):
             raise Refused("journal", "reserved bytes that are not zero", where)
         if check != (crc32c(0xFFFFFFFF, raw[:0xFC] + bytes(4) + raw[0x100:]) if checked else 0):
             raise Refused("journal", "its checksum is wrong", where)
@@ -219,29 +224,36 @@ class _Image:
     # Directories
 
     def _entries(self, folder: Inode) -> Iterator[tuple[bytes, Inode]]:
-        dots: dict[bytes, int] = {}
-        end = 0
+        folders = end = 0
+        # Linux takes the first two entries for them, whatever their names (fs/ext4/namei.c, ext4_get_first_dir_block)
+        dots = [(0, b".", folder.number), (12, b"..", self.parents.get(folder.number, _ROOT))]
         for first, place, count in self.runs[folder.number]:
             if first != end:
                 raise Refused(f"inode {folder.number}", "a directory with holes")
             end = first + count
             for block in range(place, place + count):
-                for name, number, sort in self._listed(folder, block):
-                    if name in (b".", b".."):
-                        if name in dots or sort not in (2, 0):
+                start = (first + block - place) * self.block
+                for at, name, number, sort in self._listed(folder, block):
+                    if dots or name in (b".", b".."):
+                        wanted = self._sort("directory")
+                        if not dots or (start + at, name, number) != dots.pop(0) or sort != wanted:
                             raise Refused(f"inode {folder.number}", "dots that are none", [self.disk.where(block)])
-                        dots[name] = number
                         continue
-                    yield name, self._named(number, sort, folder.number, block)
-        if end * self.block != folder.size:
-            raise Refused(f"inode {folder.number}", "a directory of another size than it states")
-        if dots != {b".": folder.number, b"..": self.parents.get(folder.number, _ROOT)}:
-            raise Refused(f"inode {folder.number}", "dots that lead elsewhere")
+                    inode = self._named(number, sort, folder.number, block)
+                    folders += inode.kind == "directory"
+                    yield name, inode
+        if end * self.block != folder.size or dots:
+            raise Refused(f"inode {folder.number}", "a directory of another size than it states, or without dots")
+        if folder.links == -1 and folders + 2 <= _LINKS:
+            raise Refused(f"inode {folder.number}", "states one link, and has few")
+
+    def _sort(self, kind: str) -> int:
+        """What an entry says of the type of its inode."""
+        return FILE_TYPES[kind] if self.sb.has("filetype") else 0
 
     def _named(self, number: int, sort: int, parent: int, block: int) -> Inode:
         inode = self.described.get(number)
-        wanted = FILE_TYPES[inode.kind] if inode and self.sb.has("filetype") else 0
-        if inode is None or sort != wanted:
+        if inode is None or sort != self._sort(inode.kind):
             raise Refused(
                 f"inode {parent}", "a name of another type than its inode, or of none", [self.disk.where(block)]
             )
@@ -249,8 +261,8 @@ class _Image:
             self.parents[number] = parent
         return inode
 
-    def _listed(self, folder: Inode, block: int) -> Iterator[tuple[bytes, int, int]]:
-        """Names of one block; what is not one is zero."""
+    def _listed(self, folder: Inode, block: int) -> Iterator[tuple[int, bytes, int, int]]:
+        """Names of one block, and where each entry starts; what is not one is zero."""
         data = self.view.take(block * self.block, self.block)
         where = [self.disk.where(block)]
         at, end = 0, self.block
@@ -267,7 +279,7 @@ class _Image:
             if data[at + used : at + length].strip(b"\0") or (not number and (size or sort)):
                 raise Refused(f"inode {folder.number}", "bytes behind a name", where)
             if number:
-                yield data[at + 8 : at + 8 + size], number, sort
+                yield at, data[at + 8 : at + 8 + size], number, sort
             at += length
 
     def _check_sums(self) -> None:

@@ -464,6 +464,8 @@ def _compare(work: Work) -> None:
         work.exactly("blocks", *({"filters": sorted(image.filters)} for image in images))
     if one.made != other.made:
         work.account.explain("squashfs.time", [Range(8, 12)], [Range(8, 12)], "superblock")
+    if one.block != other.block:  # Linux mounts no blocks smaller than its pages (fs/squashfs/super.c)
+        work.account.explain("squashfs.pages", [Range(12, 16)], [Range(12, 16)], f"{one.block} against {other.block}")
     if one.compressor != other.compressor:
         names = f"{images[0].kind} against {images[1].kind}"
         work.account.explain("squashfs.compressor", [Range(20, 22)], [Range(20, 22)], names)

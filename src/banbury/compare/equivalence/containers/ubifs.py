@@ -418,6 +418,8 @@ def _compare(work: Work) -> None:
     trees = [image.tree() for image in (one, other)]
     work.account.explain("ubifs.layout", *whole(work))
     compare_room(work, *((i.sb.most, {}) for i in (one, other)))
+    if one.least != other.least:
+        work.account.explain("ubifs.volume", *whole(work), f"{one.least} against {other.least} eraseblocks")
     if one.forms != other.forms:
         names = [", ".join(sorted(COMPRESSORS[f] or "none" for f in i.forms)) for i in (one, other)]
         work.account.explain("ubifs.compressor", *whole(work), " against ".join(names))
