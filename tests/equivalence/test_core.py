@@ -35,6 +35,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_moved_fixed_risc,
     pairs_moved_flows,
     pairs_moved_hidden,
+    pairs_moved_inside,
     pairs_moved_kept,
     pairs_moved_lengths,
     pairs_moved_lent,

@@ -104,6 +104,7 @@ class _Proof:
         self.objects = Objects(self.a)
         self.objects.added = lambda: self._added[:2]
         self.texts: list[Text] = []  # that changed their length
+        self.apart: set[int] = set()  # sections whose parts moved otherwise, by number
         self.strayed: dict[int, list[Strayed]] = {}  # texts that stand elsewhere, by the section's number
         self.fixed = Fixed(self.sides, self.machine.entered) if header.type == t.ET_EXEC else None
 
@@ -149,6 +150,7 @@ class _Proof:
         for one, other in self.pairs:
             self._contents(one, other, split.get(one.index))
         self._objects(the_map, split)
+        self._beside()
         check_lengths(self.sides, self.objects, self.texts, self._before, lambda: self._added)
         self._distances(the_map)
         check_headers(self.pair, self.pairs, the_map)
@@ -384,6 +386,9 @@ class _Proof:
         free = not (one.flags | other.flags) & SHF_WRITE  # what is written may be shared, by whole words
         free &= not any(x.flags & t.PF_W and x.vaddr <= one.addr < x.vaddr + x.memsz for x in self.a.elf.loads)
         old, new = whole(one, other, gone.texts, split)
+        if not constant(one, other, old, new):
+            self._before.within(one, raw, mask)
+            self.apart.add(one.index)
         if (old != new).any():
             check_aligned(self.pair, parts, raw, (old, new), self._wanted if free else None, self._read, self.objects)
 
@@ -450,15 +455,40 @@ class _Proof:
         old, new, reads = (np.concatenate([x[k] for x in found]) for k in (0, 1, 2))
         return old, new, reads == 1
 
+    def _beside(self) -> None:
+        """Addresses in sections that moved as a whole, where others moved otherwise."""
+        sized = [(x, y) for x, y in self.pairs if x.size and not is_template(x)]
+        if not self.apart and len({y.addr - x.addr for x, y in sized}) < 2:
+            return
+        for one, _ in sized:
+            if one.index not in self.apart:
+                plain = self.fixed is None and self.a.header.machine in (t.EM_X86_64, t.EM_AARCH64)
+                self._before.beside(one, self.raw[one.index][0], plain)
+
     @cached_property
     def _before(self) -> Before:
-        return Before(self.objects, self._made())
+        return Before(self.objects, self._made(), self._put())
 
-    def _made(self) -> Ints:
-        """All addresses that code makes, or that compilers store for it (PowerPC's ``.got2``)."""
+    def _put(self) -> Ints:
+        """The addresses that code has in registers, not only in instructions that read or write just there."""
+        none = np.zeros(0, np.int64)
+        own = [none, *(targets for part, _, targets, _ in self.sides.at if part.name not in LINKAGE)]
+        less = [none, *(targets for part, targets in self.sides.straight if part.name not in LINKAGE)]
+        found, count = np.unique(np.concatenate(own), return_counts=True)
+        straight, times = np.unique(np.concatenate(less), return_counts=True)
+        count[np.searchsorted(found, straight)] -= times
+        data = [x for x, _ in self.pairs if x.loaded and not x.code]
+        more = np.setdiff1d(
+            self._made(stored=False), np.concatenate([none, *(targets for _, _, targets, _ in self.sides.at)])
+        )
+        kept = [more[(more >= x.addr) & (more < x.addr + x.size)] for x in data]  # what code branches to is none
+        return distinct(np.concatenate([found[count > 0], *kept]))
+
+    def _made(self, *, stored: bool = True) -> Ints:
+        """All addresses that code makes, or, if they are wanted, that compilers store for it (PowerPC's ``.got2``)."""
         names = {part.name for part, _, _ in self.sides.code}
         names |= {f"{name}, immediates" for name in names}
-        stored = self.a.header.machine == t.EM_PPC
+        stored = stored and self.a.header.machine == t.EM_PPC
         kept = (", addends", ".got2, words")
         held = [old for w, old, _ in self.refs.groups() if w in names or (stored and w.endswith(kept))]
         return np.concatenate(held) if held else np.zeros(0, np.int64)

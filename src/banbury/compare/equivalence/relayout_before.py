@@ -6,6 +6,8 @@ the beginning of what stands in front is an address that code makes once: a text
 to it. A linker lets a text that ends as another does be the end of that one; such an address within a text looks as one
 before the data does, as do several of one text. These are told from the other by the objects that symbols say, and by
 that nothing is read through them (see :mod:`relayout_lengths`); what is left is the assumption of ``elf.moved-suffix``.
+Compilers also write an address that is far from its array, where a loop begins at an index other than zero: what is
+left of these is that of ``elf.moved-inside``.
 
 Sources: C11, 6.5.6 and 6.6; GNU ld manual, section merging (facts only).
 """
@@ -19,7 +21,8 @@ import numpy.typing as npt
 
 from banbury.compare.equivalence.accounting import Account, Refused
 from banbury.compare.equivalence.code import Ints
-from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.elf_map import SHT_NOBITS, Part
+from banbury.compare.equivalence.elf_pair import SHT_PROGBITS
 from banbury.compare.equivalence.literals import is_text
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_objects import Objects
@@ -29,16 +32,25 @@ Mask = npt.NDArray[np.bool_]
 _SCALARS: Final = (1, 2, 4, 8, 16)  # bytes of one element that is no structure
 _ELEMENT: Final = 64  # bytes of one element of an array, of which a compiler may point before the first
 _LONGEST: Final = 65536  # bytes of one text
+#: What holds a program's own data; of such sections, those that linkers and compilers fill.
+_DATA: Final = (SHT_PROGBITS, SHT_NOBITS, 14, 15, 16)  # with arrays of functions to be called
+_TABLES: Final = (".eh_frame", ".gcc_except_table", ".interp", ".dynamic")
+_SHOWN: Final = np.isin(np.arange(256), [9, 10, 13, *range(0x20, 0x7F)])
 _MOST: Final = 4096  # texts of one file that are taken so
 
 
 class Before:
-    """What is found of one proof. ``made``: all addresses that code makes; ``suffixes``: those taken for texts that may
-    end others, or of which code makes several, with their places in the file."""
+    """What is found of one proof. ``made``: all addresses that code makes; ``held``: those that it has in registers,
+    not only in an instruction that reads or writes there; ``suffixes``: those taken for texts that may end others, or
+    of which code makes several, close before what moved, with their places in the file; ``far``: the same anywhere;
+    ``inside``: those taken for what they lie in."""
 
-    def __init__(self, objects: Objects, made: Ints) -> None:
-        self.objects, self.made = objects, np.sort(made)
+    def __init__(self, objects: Objects, made: Ints, held: Ints) -> None:
+        self.objects, self.made, self.held = objects, np.sort(made), held
         self.suffixes: dict[int, Range] = {}
+        self.far: dict[int, Range] = {}
+        self.inside: dict[int, Range] = {}
+        self.seen = False  # whether any address was taken for that of what begins there, or of what it lies in
 
     def count(self, address: int) -> int:
         """How many times code makes an address."""
@@ -96,8 +108,66 @@ class Before:
         self.suffixes[one.addr + at] = Range(at + one.offset, at + one.offset + len(text) + 1)
         return True
 
+    def within(self, one: Part, a: U8, words: Mask) -> None:
+        """Look at all addresses that code holds of a section whose parts moved otherwise. A compiler lets an address be
+        as far before or behind an array as the index with which a loop begins says (GCC, tree-ssa-loop-ivopts.cc);
+        code then adds the index. What lies within a text, or in nothing but zeros where no object is, is such an
+        address, or else a text that ends another: code adds nothing to that. What lies in other data is taken for what
+        it lies in (``elf.moved-inside``)."""
+        here = self.held[(self.held >= one.addr) & (self.held < one.addr + one.size)]
+        at = here - one.addr
+        self.seen |= len(at) > 0
+        before = np.maximum(at - 1, 0)
+        known = np.isin(here, self.objects.starts) | self.objects.surrounded(here)
+        shown = _SHOWN[a] & ~words
+        ends = (at > 0) & shown[before] & shown[at] & ~known
+        empty = self._empty(one, a, here) & ~known & ~shown[before] & ~words[at]
+        for x in at[ends | empty].tolist():
+            self.far[one.addr + x] = Range(x + one.offset, x + one.offset + 1)
+        tables = words[at] & ((at == 0) | ~words[before])
+        self._listed(one, a, at[~ends & ~empty & ~tables])
+
+    def _empty(self, one: Part, a: U8, here: Ints) -> Mask:
+        """Of which addresses nothing but zeros stands up to the next one or the next object, where symbols say what is
+        one: no constant without a name is so (of those that code reads by themselves, nobody has the address)."""
+        if not self.objects.known or not len(here):
+            return np.zeros(len(here), bool)
+        borders = np.unique(np.concatenate((self.made, self.objects.starts, [one.addr + one.size])))
+        end = borders[np.searchsorted(borders, here, "right")] - one.addr
+        filled = np.concatenate(([0], np.cumsum(a != 0)))
+        out: Mask = filled[np.minimum(end, one.size)] == filled[here - one.addr]
+        return out
+
+    def beside(self, one: Part, a: U8, plain: bool) -> None:
+        """Look at all addresses that code holds of a section that moved as a whole, where others moved otherwise.
+        ``plain``: nothing finds one thing by the address of another in the tables of linkers and unwinders."""
+        at = self.held[(self.held > one.addr) & (self.held < one.addr + one.size)] - one.addr
+        if one.code:
+            at = at[~np.isin(at + one.addr, self.objects.functions[0])] if self.objects.known else at[:0]
+        elif plain and (one.type not in _DATA or one.name.startswith(_TABLES)):
+            at = at[~np.isin(at + one.addr, self.objects.marks)]
+            if len(at):
+                where = [Range(int(x) + one.offset, int(x) + one.offset + 1) for x in at[:16]]
+                raise Refused(one.name, "code has an address within a table, which may mean data beside it", where)
+        self.seen |= len(at) > 0
+        self._listed(one, a if one.type != SHT_NOBITS else a[:0], at)
+
+    def _listed(self, one: Part, a: U8, at: Ints) -> None:
+        """Enter what is no beginning of an object or text: its place, or that of what stands in its section."""
+        at = at[~np.isin(at + one.addr, self.objects.starts)]
+        inside = self.objects.surrounded(at + one.addr)
+        for x, known in zip(at.tolist(), inside.tolist(), strict=True):
+            begins = not known and 0 < x < len(a) and not a[x - 1] and a[x]
+            if not begins or not is_text(a[x : x + _LONGEST].tobytes().partition(b"\0")[0]):
+                place = x + one.offset if x < len(a) else one.offset
+                self.inside[one.addr + x] = Range(place, place + (x < len(a)))
+
     def enter(self, account: Account) -> None:
-        """List what was taken for texts."""
-        if self.suffixes:
-            where = [self.suffixes[x] for x in sorted(self.suffixes)]
+        """List what was taken for texts, and for what it lies in."""
+        if self.seen:
+            where = [self.inside[x] for x in sorted(self.inside)]
+            account.explain("elf.moved-inside", where, [], f"{len(where)} addresses")
+        if self.suffixes or self.far:
+            found = self.far | self.suffixes
+            where = [found[x] for x in sorted(found)]
             account.explain("elf.moved-suffix", where, [], f"{len(where)} texts")

@@ -50,19 +50,20 @@ def check_lengths(
     """Raises :class:`Refused` for a text (its address, and its lengths with the NUL) whose length may be a number of
     the program, and for an address ``before`` what moved through which something may be read. ``sides.at`` and
     ``sides.pointers`` say where addresses stand, ``added`` what is made of them."""
-    if texts or before.suffixes:
+    if texts or before.suffixes or before.far:
         _Check(sides, objects, texts, before, added()).run()
 
 
 @dataclass
 class _Function:
     """One that uses texts: those ``made`` and those ``loaded`` by a pointer (offsets in it), where it makes an address
-    ``before`` what moved, or that of ``tables`` that hold a text, each text's number with where it is used, and which
-    elements of tables hold one; where each text's address is made (or loaded) that may only name a file (``named``),
-    and the texts that are used ``otherwise``."""
+    ``before`` what moved, or ``far`` from it, or that of ``tables`` that hold a text, each text's number with where it
+    is used, and which elements of tables hold one; where each text's address is made (or loaded) that may only name a
+    file (``named``), and the texts that are used ``otherwise``."""
 
     made: set[int] = field(default_factory=set)
     before: set[int] = field(default_factory=set)
+    far: set[int] = field(default_factory=set)
     loaded: set[int] = field(default_factory=set)
     tables: set[int] = field(default_factory=set)
     texts: dict[int, int] = field(default_factory=dict)
@@ -120,7 +121,7 @@ class _Check:
                     function.named.setdefault(text, set()).add((at, False))
                 else:  # something was added to an address, which may lead into the text
                     function.otherwise.add(text)
-        if self.before.suffixes:
+        if self.before.suffixes or self.before.far:
             self._in_front()
         words, addresses = pointers(self.sides)
         index, found = self._of(addresses)
@@ -142,24 +143,29 @@ class _Check:
         return index[found], found
 
     def _in_front(self) -> None:
-        """Functions that make an address in front of what moved: each is found, and none adds to it or reads there by
-        itself (what they read through registers, see :meth:`_check`)."""
-        wanted = np.array(sorted(self.before.suffixes), np.int64)
+        """Functions that make an address in front of what moved, or anywhere within a text: each is found, and none
+        adds to it or, close before what moved, reads there by itself (what they do with it in registers, see
+        :meth:`_check`)."""
+        where = self.before.far | self.before.suffixes
+        wanted = np.array(sorted(where), np.int64)
+        near = np.isin(wanted, np.array(sorted(self.before.suffixes), np.int64))
         count = np.zeros(len(wanted), np.int64)
         base, total, read = self.added
-        some = np.isin(wanted, base[(total != base) | read])
+        followed = self.sides.a.header.machine != t.EM_ARM  # by its registers
+        some = np.isin(wanted, base[(total != base) | read]) & (near | (not followed))
         for one, places, targets, reads in self.sides.at:
             rows = np.flatnonzero(np.isin(targets, wanted))
             which = np.searchsorted(wanted, targets[rows])
             np.add.at(count, which, 1)
-            some[which[reads[rows]]] = True
-            for at in places[rows].tolist():
-                self._function(one, at).before.add(at)
+            some[which[reads[rows] & near[which]]] = True
+            for at, close in zip(places[rows].tolist(), near[which].tolist(), strict=True):
+                function = self._function(one, at)
+                (function.before if close else function.far).add(at)
         stored = self.sides.a.header.machine == t.EM_PPC  # several instructions may load one word
         least = [1 if stored else self.before.count(x) for x in wanted.tolist()]
         wrong = wanted[some | (count < least)].tolist()
         if wrong:
-            raise _in_front([self.before.suffixes[x] for x in wrong[:16]])
+            raise _in_front([where[x] for x in wrong[:16]])
 
     def _held(self, words: Ints, texts: Ints) -> None:
         """Functions that use a text by a word that holds its address."""
@@ -246,10 +252,13 @@ class _Check:
             held = code.function(stretches, self.code.called(one), begun=self.code.begun(one, stretches))
             read = held.read(function.made, function.loaded, function.tables)
             biased = bool(function.before) and held.read(function.before, ())
+            biased = biased or held.joined(function.before, direct=False) or held.joined(function.far, direct=True)
         except NotDecoded:
             read = True
         if not read and biased:
-            raise _in_front([Range(x + one.offset, x + one.offset + 1) for x in sorted(function.before)[:16]])
+            raise _in_front(
+                [Range(x + one.offset, x + one.offset + 1) for x in sorted(function.before | function.far)[:16]]
+            )
         if read:
             where = [Range(bounds[0] + one.offset, bounds[1] + one.offset)]
             raise Refused(one.name, "a text that changed its length is read through a register of this function", where)
@@ -317,7 +326,9 @@ def _numbers(sides: Sides, one: Part, where: Bounds, code: Stretches | None, thu
 
 def _in_front(where: list[Range]) -> Refused:
     return Refused(
-        "code", "an address in front of what moved may mean an element before it, and is read through", where
+        "code",
+        "an address in front of what moved may mean an element before it, and is read through or added to",
+        where,
     )
 
 

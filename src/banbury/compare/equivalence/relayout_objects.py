@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import Ints
@@ -90,6 +91,19 @@ class Objects:
     def furthest(self) -> Ints:
         """Where the last of the objects up to each ends."""
         out: Ints = np.maximum.accumulate(self.ends)
+        return out
+
+    @cached_property
+    def begun(self) -> frozenset[int]:
+        """Where objects begin."""
+        return frozenset(self.starts.tolist())
+
+    def surrounded(self, addresses: Ints) -> npt.NDArray[np.bool_]:
+        """Which addresses lie within an object."""
+        if not len(self.starts):
+            return np.zeros(len(addresses), bool)
+        last = np.searchsorted(self.starts, addresses, "left") - 1  # of those that begin before
+        out: npt.NDArray[np.bool_] = (last >= 0) & (addresses < self.furthest[np.maximum(last, 0)])
         return out
 
     def alone(self, one: Part, start: int, length: int, behind: int) -> None:

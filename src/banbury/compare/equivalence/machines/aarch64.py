@@ -235,6 +235,7 @@ class _Section:
         reads = ~a64.is_(self.words[at], 0x7F800000, 0x11000000) | self._read_soon(at)
         self.sides.at.append((self.one, at * 4, made, reads))
         whole = a64.is_(self.words[at], 0x7F800000, 0x11000000)
+        self.sides.straight.append((self.one, made[~whole]))
         rows, register = at[whole], a64.field(self.words[at[whole]], 0, 5).astype(np.int64)
         graph, words, there = self.graph, self.words, made[whole]
         self.sides.added.append(lambda: distances(graph, added(words), rows + 1, register, there))
@@ -276,6 +277,7 @@ class _Section:
         here = self.here + self.step + self.one.addr
         literal = self.all.literals
         self.sides.at.append((self.one, self.here[literal], here[literal], np.ones(int(literal.sum()), bool)))
+        self.sides.straight.append((self.one, here[literal]))
         rows = np.flatnonzero(a64.is_(self.words, 0x9F000000, 0x10000000))
         if not len(rows):
             return

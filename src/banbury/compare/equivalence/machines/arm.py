@@ -429,6 +429,7 @@ class _Section:
         word = body.words[np.minimum(place // 4, len(body.words) - 1)]
         loads = ~body.thumb[nodes] & ((word >> 26 & 3) == 1)
         self.sides.at.append((self.one, place[loads], made[loads], np.ones(int(loads.sum()), bool)))
+        self.sides.straight.append((self.one, made[loads]))
         register = np.where(body.thumb[nodes], body.all.joins[nodes], word >> 12 & 15).astype(np.int64)
         self._reading(arm_absolute.Made(users[~loads] + 1, register[~loads], made[~loads], made[~loads]))
 

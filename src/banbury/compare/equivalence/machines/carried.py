@@ -26,7 +26,7 @@ import numpy.typing as npt
 from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.machines import a64, displaced, entered, mips_code, powerpc_code
 from banbury.compare.equivalence.machines.contract import U8, Mask
-from banbury.compare.equivalence.machines.operations import ADD, ADDI, FETCH, LOAD, MOVE, Ops
+from banbury.compare.equivalence.machines.operations import ADD, ADDI, FETCH, LOAD, MOVE, STORE, Ops
 from banbury.compare.equivalence.machines.x86_64_absolute import Operands
 from banbury.compare.equivalence.machines.x86_64_carried import CALLER_SAVED, NOWHERE, UNKNOWN
 from banbury.compare.equivalence.machines.x86_64_carried import steps as x86_steps
@@ -47,6 +47,7 @@ _PUTS: Final = {t.EM_MIPS: ((8, 9, 13, 35), (35,)), t.EM_PPC: ((12, 13, 14, 15, 
 _T9: Final = 25  # the register through which functions of MIPS are called
 _SOON: Final = 16  # instructions before a jump
 _FUNCTION: Final = (0x8F99, 0x2739)  # lw $t9, n($gp) and addiu $t9, $t9, n
+_BYTES_INDEXED: Final = (0x7C0000AE, 0x7C0000EE)  # LBZX, LBZUX
 _ORI: Final = 24  # of PowerPC, which has the register elsewhere
 
 
@@ -56,7 +57,9 @@ class Steps:
     which ``parts`` it makes what it puts ``into`` a register; whether the next one follows (``falls``), the offset that
     a branch ``leads`` to (or ``NOWHERE``), whether it ``leaps`` to where nothing says, where it stands (``starts``);
     what words it ``fetches`` through which registers, and ``gets`` into which; whether it ``calls``, and the offset of
-    the ``callee`` (or ``NOWHERE``). ``volatile``: registers that functions may change."""
+    the ``callee`` (or ``NOWHERE``); what it ``joins`` with another register, which it puts ``into`` one, through what
+    it reads or writes more than a byte (``wide``), and what it finds that by with another (``indexed``). ``volatile``:
+    registers that functions may change."""
 
     reads: Ints
     kills: Ints
@@ -70,6 +73,9 @@ class Steps:
     gets: Ints
     calls: Mask
     callee: Ints
+    joins: Ints
+    wide: Ints
+    indexed: Ints
     volatile: int
 
 
@@ -108,6 +114,9 @@ class Rows:
         )  # fmt: skip
         self.fetches, self.gets, self.calls, self.callee = (
             np.ascontiguousarray(column).data for column in (found.fetches, found.gets, found.calls, found.callee)
+        )
+        self.joins, self.wide, self.indexed = (
+            np.ascontiguousarray(column).data for column in (found.joins, found.wide, found.indexed)
         )
         self.volatile = found.volatile
         cuts = (found.leads != NOWHERE) | ~found.falls | found.leaps | found.calls
@@ -152,6 +161,20 @@ class Function:
         self._started(loaded, loads=True, held=self._started(made, loads=False, held=held))
         return bool(self._followed(held, rows.reads, first=True))
 
+    def joined(self, made: Iterable[int], *, direct: bool) -> bool:
+        """Whether more than a byte of memory is read or written where an address that the instructions at the places
+        ``made`` put into a register, and another register, lead. ``direct``: by direct branches alone."""
+        if any(row < 0 or self._taken(at, loads=False) == UNKNOWN for row, at in map(self._row, made)):
+            return True
+        rows, held = self.rows, self._started(made, loads=False, held={})
+        if self._followed(held, rows.indexed, first=True, direct=direct):
+            return True
+        sums: dict[int, int] = {}
+        for row in self._followed(held, rows.joins, direct=direct):
+            for to in self._next(row):
+                sums[to] = sums.get(to, 0) | 1 << rows.into[row]
+        return bool(sums) and bool(self._followed(sums, rows.wide, first=True, direct=direct))
+
     def _started(self, places: Iterable[int], *, loads: bool, held: dict[int, int]) -> dict[int, int]:
         """The registers that some instructions put an address into, added to what is ``held`` before rows."""
         for place in places:
@@ -186,11 +209,14 @@ class Function:
             return -1 if loads else UNKNOWN
         return word >> (16 if self.machine == t.EM_MIPS or top == _ORI else 21) & 31
 
-    def _followed(self, held: dict[int, int], wanted: Sequence[int], *, first: bool = False) -> list[int]:
+    def _followed(
+        self, held: dict[int, int], wanted: Sequence[int], *, first: bool = False, direct: bool = False
+    ) -> list[int]:
         """Follow registers (as bits) from before some rows: each bit reaches each row at most once. Returns the rows at
-        which any of those ``wanted`` of a row is held; only the ``first`` that is found."""
+        which any of those ``wanted`` of a row is held; only the ``first`` that is found. ``direct``: by direct branches
+        alone."""
         state, common, waiting, rows = dict(held), 0, list(held), self.rows  # common: carried on by indirect jumps
-        hidden, anywhere = self._hidden, 0
+        hidden, anywhere = list[int]() if direct else self._hidden, 0
         out: dict[int, None] = {}
         while waiting:
             row = waiting.pop()
@@ -206,10 +232,10 @@ class Function:
                 anywhere |= sure
                 going += [(to, anywhere) for to in hidden]
             jumping = sure if rows.calls[row] else kept & HELD  # the call of a thunk calls no function
-            if jumping & ~common and self._leaps(row):
+            if jumping & ~common and not direct and self._leaps(row):
                 common |= jumping
                 going += [(to, jumping) for to in self._blocks()]
-            if rows.calls[row] and self.calls is not None:
+            if rows.calls[row] and self.calls is not None and not direct:
                 saved = sure & ~rows.volatile
                 pads = [to for pad in self.calls.pads(self._place(row)) for to in self._at(pad)]
                 if self.calls.anywhere and saved & ~common:
@@ -363,10 +389,15 @@ def _a64(words: npt.NDArray[np.uint32]) -> Steps:
     to = np.where(all_.branches, 4 * rows + a64.displacement(words), NOWHERE)
     falls = all_.falls | a64.is_(words, 0xFF000000, 0xD4000000)  # behind BRK and HLT too: who handles them may go on
     reads: Ints = np.where(store | near, 0, bits)
+    chosen = a64.is_(words, 0x1FE00000, 0x1A800000)  # CSEL and the like
+    every, found = added.parts.astype(np.int64), added.whole == _NONE
+    joins = np.where(chosen | found, 0, every)
+    indexed = np.where(found & ~byte, every, 0)
+    wide = np.where(byte, 0, np.where(memory, _bit(added.base), 0) | _bit(added.back) | indexed)
     called = np.where(a64.is_(words, 0xFC000000, 0x94000000), 4 * rows + a64.displacement(words), NOWHERE)
     return Steps(
         reads, kills & ~back, parts, np.minimum(into, 31), falls, to, all_.indirect, 4 * rows,
-        *_a64_fetched(words), all_.calls, called, a64.CALLER_SAVED,
+        *_a64_fetched(words), all_.calls, called, joins, wide, indexed, a64.CALLER_SAVED,
     )  # fmt: skip
 
 
@@ -410,9 +441,15 @@ def _risc(machine: int, words: npt.NDArray[np.uint32], address: int) -> Steps:
     whole = ((ops.kind == LOAD) & ops.word) | (ops.kind == FETCH)
     fetches: Ints = np.asarray(np.where(whole, _bit(ops.rs), 0), np.int64)
     fetches[ops.kind == FETCH] |= _bit(ops.rt)[ops.kind == FETCH]
+    joins: Ints = np.asarray(np.where(ops.kind == ADD, _bit(ops.rs) | _bit(ops.rt), 0), np.int64)
+    alone = np.isin(words >> 26, bytes_) | ((machine == t.EM_PPC) & np.isin(words & 0xFC0007FE, _BYTES_INDEXED))
+    indexed: Ints = np.asarray(np.where((ops.kind == FETCH) & ~alone, _bit(ops.rs) | _bit(ops.rt), 0), np.int64)
+    access = np.isin(ops.kind, (LOAD, STORE)) & ~alone
+    wide: Ints = np.asarray(np.where(access, _bit(ops.rs), 0), np.int64) | indexed
     return Steps(
         reads, kills, parts, np.maximum(ops.rd, 0), ops.next[0] >= 0, leads, leaps, 4 * rows,
-        fetches, np.where(whole, _bit(ops.rd), 0), ops.call, callee, int(ops.volatile) & 0xFFFFFFFF,
+        fetches, np.where(whole, _bit(ops.rd), 0), ops.call, callee, joins, wide, indexed,
+        int(ops.volatile) & 0xFFFFFFFF,
     )  # fmt: skip
 
 

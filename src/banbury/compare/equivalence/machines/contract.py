@@ -100,6 +100,8 @@ class Sides:
     #: Of code: where instructions that make an address stand (offsets), the addresses of the first file, and which of
     #: them read or write there at once.
     at: list[tuple[Part, Ints, Ints, Mask]] = field(default_factory=list)
+    #: Of these, the addresses that an instruction reads or writes by itself, without a register that is added.
+    straight: list[tuple[Part, Ints]] = field(default_factory=list)
     #: Of code whose compilers find several objects from the address of one: what says which addresses of the first file
     #: it adds a distance to, what it makes of them, and whether it reads or writes there.
     added: list[Callable[[], tuple[Ints, Ints, Mask]]] = field(default_factory=list)

@@ -69,6 +69,8 @@ class Followed:
         self.program = says_program(sides.a)  # else another file may replace what it exports
         self.never: set[int] = set()  # words that hold functions of other files that do not return
         self.bare: list[tuple[str, int, int, bool]] = []  # incomplete addresses that are used as they stand
+        #: Addresses with an index, and what is so far from them: compilers find other objects so, and parts of one.
+        self.apart: list[tuple[str, Ints, Ints]] = []
         self.kept: list[tuple[str, int, int, int]] = []  # those kept where they are not followed, with where
 
     def functions(self, addresses: Ints) -> None:
@@ -89,6 +91,9 @@ class Followed:
             made = the_map.one(a)
             if fixed or (made != b and (made is not None or (a != b and not only))):
                 raise Refused(name, f"a part of an address, {a:#x}, is used in a way that is not known")
+        for name, bases, totals in self.apart:
+            if not np.array_equal(the_map.many(bases) - bases, the_map.many(totals) - totals):
+                raise Refused(name, "an address with an index, and so far from it what moved otherwise")
         for name, row, a, b in self.kept:  # whatever reads it again may complete it
             near = (p for p in the_map.pieces if p.start <= a + _REACH[1] and p.end > a - _REACH[0])
             if any(p.shift != b - a for p in near):
@@ -283,6 +288,10 @@ class Section:
         told = used & ~hidden
         self.refer(row[told], first[told], second[told], based=True)
         self._before(row, first, told & (kind == INDEXED))
+        apart = told & (kind == INDEXED) & ~half
+        self.shared.apart.append((name, a[apart], first[apart]))
+        direct = told & (kind <= WHOLE) & np.isin(does, [LOAD, STORE])
+        self.shared.sides.straight.append((self.one, first[direct | apart]))
         self.mark(row[used & ~doubt])
         self.mark(row[(place == ops.rs[row]) & (does == SHIFTED) & (kind <= WHOLE) & ~doubt])
         bits = (ops.reads[row] >> np.minimum(place, 63).astype(np.uint64)) & np.uint64(1)

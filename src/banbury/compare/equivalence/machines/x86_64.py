@@ -69,6 +69,7 @@ class X86(Machine):
         targets = code.targets(raw, one.addr)
         reads = raw[np.maximum(code.fields - 2, 0)] != 0x8D  # all but lea
         self.sides.at.append((one, code.fields, targets, reads & (code.widths == 4)))
+        self.sides.straight.append((one, targets[reads]))
         found = operands(raw, code)
         self.decoded.append((one, raw, code, found))
         self.sides.instructions[one.index] = code

@@ -31,6 +31,9 @@ _STRINGS: Final = table((0xA4, 0xA5, 0xA6, 0xA7, 0xAC, 0xAD), _LAST)
 _COMPARED: Final = table((0xA6, 0xA7), _LAST)
 _ENDS: Final = table((0xE9, 0xEB, 0xC3, 0xC2), _LAST)  # not UD2 and HLT: who handles them may go on behind
 _WORDS: Final = table((0x8B, 0x03, *range(0x0F40, 0x0F50)), _LAST)  # loads, CMOVcc
+#: Two registers, or one and memory, in one: sums, differences, products and bits.
+_SUMS_FIRST: Final = table((0x03, 0x0B, 0x13, 0x1B, 0x23, 0x2B, 0x33, 0x69, 0x6B, 0x0FAF), _LAST)
+_SUMS_SECOND: Final = table((0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31), _LAST)
 _STORED: Final = (0x68, 0x3D, 0xA9, 0xA3)  # put a number into memory, or compare with it
 _LOADS: Final = (0x03, 0x0B, 0x13, 0x1B, 0x23, 0x2B, 0x33, 0x87, 0x8B)  # into a register
 #: Of two registers: into that of the ModRM byte's middle bits what the lower ones name (also by parts of it, and with
@@ -52,7 +55,7 @@ _MADE: Final = table((0x63, 0x69, 0x6B, 0x0FB6, 0x0FB7, 0x0FBE, 0x0FBF), _LAST)
 
 def steps(
     raw: U8, code: Code, has: Operands | None = None
-) -> tuple[Ints, Ints, Ints, Ints, Mask, Ints, Mask, Ints, Ints, Ints, Mask, Ints]:
+) -> tuple[Ints, Ints, Ints, Ints, Mask, Ints, Mask, Ints, Ints, Ints, Mask, Ints, Ints, Ints, Ints]:
     """The members of :class:`carried.Steps` for ``raw``, whose instructions are ``code``, but for the last. ``has``:
     what they have for operands, if it is known."""
     found, count = has or operands(raw, code), len(code.starts)
@@ -87,7 +90,26 @@ def steps(
     return (
         reads, kills, parts, np.maximum(into, 0), ~ends, leads, leaps, code.starts,
         np.where(loads, memory, 0), np.where(loads, _bit(register), 0), call, callee,
+        *_joined(raw, found, opcode, one * ~cleared, other),
     )  # fmt: skip
+
+
+def _joined(raw: U8, found: Operands, opcode: Ints, one: Ints, other: Ints) -> tuple[Ints, Ints, Ints]:
+    """The registers that are added to another, or otherwise joined with it; those through which memory of more than a
+    byte is read or written; and those that find such memory with another."""
+    c = np.concatenate((raw, np.zeros(32, np.uint8)))
+    at, place = found.at, found.at + found.skip
+    modrm, sib, rex = c[place], c[place + 1], np.where(at > 0, c[at - 1], np.uint8(0))
+    vector = (found.opcode >= 0xC4) & (found.opcode <= 0xC5) | (found.opcode == 0x62)
+    some = found.has & (modrm < 0xC0) & (modrm & 7 == 4)
+    some &= (sib & 0x38 != 0x20) | vector | (rex & 0xF2 == 0x42)
+    base = np.where(found.adds, 0, _bit(found.base))
+    both = base | np.where(found.adds, 0, _bit(found.index))
+    joins = np.where(_SUMS_FIRST[opcode] | _SUMS_SECOND[opcode], one | other, 0)
+    joins = np.where((opcode == 0x8D) & some, both, joins)
+    wide = np.where(_BYTES[opcode] | _NO_MEMORY[opcode], 0, both)
+    indexed = np.where(some, wide, 0)
+    return joins, wide, indexed
 
 
 def _crossed(raw: U8, found: Operands, opcode: Ints, out: tuple[Ints, Ints, Ints]) -> None:
