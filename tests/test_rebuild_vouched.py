@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from banbury.intake.tasks import shut_down
+from tests.equivalence.consumer_pairs_vouched import DIGEST, stating
 from tests.images import tar_of, uimage
 from tests.test_rebuild_evaluated import FILES, MANIFEST, by_path, only, run, submission
 
@@ -72,3 +73,13 @@ def test_what_vouches_across_files(tmp_path: Path, within: bool) -> None:
     data = {"image.bin": uimage(gzip.compress(tar_of(sides[1]))), "root.tar": tar_of(sides[0])}
     rebuilt = only(run(submission(tmp_path / "s", MANIFEST + _REBUILD, **data), tmp_path / "w"))
     assert by_path(rebuilt)["lib/all.tar" if within else "lib/sums"].verdict == "functional"
+
+
+def test_what_an_image_states_of_its_own_part(tmp_path: Path) -> None:
+    """Of an image compared as a whole, too, and again where an earlier run has compared it."""
+    data = {"image.bin": stating(2, DIGEST), "built.bin": stating(1, DIGEST)}
+    word = _REBUILD.replace("root.tar", "built.bin") + 'rebuild_of = "image.bin"\n'
+    for turn in ("one", "two"):
+        rebuilt = only(run(submission(tmp_path / turn, MANIFEST + word, **data), tmp_path / "w"))
+        assert rebuilt.method == "whole"
+        assert rebuilt.verdict == "functional"

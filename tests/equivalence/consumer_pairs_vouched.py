@@ -61,6 +61,49 @@ def _() -> Sample:
     return Sample(_hashed("hash1", 1, 1), _hashed("hash1", 2, 2))
 
 
+def stating(time: int, digest: bytes) -> bytes:
+    """A FIT image of one part, packed at a time, with a property of the vendor's."""
+    part: boxes.Fields = {"data": gzip.compress(TEXT, mtime=time), "compression": "none", "vendor,digest": digest}
+    configurations: boxes.Fields = {"default": "conf-1", "conf-1": {"kernel": "kernel-1"}}
+    return boxes.fdt({"images": {"kernel-1": part}, "configurations": configurations})
+
+
+DIGEST = hashlib.sha256(gzip.compress(TEXT, mtime=1)).digest()
+
+
+@tampered("fit-stating-digest")
+def _() -> Sample:
+    """An image handed in alone, which says itself what its part is: that is wrong on one side."""
+    return Sample(stating(1, DIGEST), stating(2, DIGEST))
+
+
+@tampered("fit-stating-text")
+def _() -> Sample:
+    return Sample(*(stating(time, DIGEST.hex().encode() + b"\0") for time in (1, 2)))
+
+
+@tampered("gzip-of-fit-stating")
+def _() -> Sample:
+    """The only member of what holds it."""
+    return Sample(*(gzip.compress(stating(time, DIGEST), mtime=0) for time in (1, 2)))
+
+
+@tampered("fit-stating-what-is-deeper")
+def _() -> Sample:
+    """What is stated is in what is packed in the part."""
+    made = []
+    for time in (1, 2):
+        part: boxes.Fields = {"data": gzip.compress(_packed(time), mtime=0), "vendor,digest": DIGEST}
+        configurations: boxes.Fields = {"default": "conf-1", "conf-1": {"kernel": "kernel-1"}}
+        made.append(boxes.fdt({"images": {"kernel-1": part}, "configurations": configurations}))
+    return pair(made)
+
+
+@harmless("fit-stating-another")
+def _() -> Sample:
+    return Sample(*(stating(time, DIGEST[::-1]) for time in (1, 2)))
+
+
 def _packed(time: int) -> bytes:
     return gzip.compress(TEXT, mtime=time)
 

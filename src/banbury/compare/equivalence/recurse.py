@@ -22,7 +22,7 @@ from banbury.compare.equivalence.containers.contract import Member, Place
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Verdict
 from banbury.compare.equivalence.outcome import Content, Outcome, Sample, flatten, unexplained
 from banbury.compare.equivalence.protocol import Answer, Asked, Read, Request
-from banbury.compare.equivalence.vouchers import Vouchers, digest_like
+from banbury.compare.equivalence.vouchers import Vouchers, digest_like, states
 from banbury.lab.sandbox import Limits
 from banbury.lab.supervisor import Supervisor
 from banbury.model.errors import StoreError
@@ -177,8 +177,11 @@ class Recursion:
         return out
 
     def _vouched(self, source: int, outcome: Outcome, pair: Pair, *, beside: bool, last: bool) -> None:
-        """Note a pair for what may vouch for it; of the last of all, say what does."""
-        if beside and flatten(outcome)[0][2].equivalent:
+        """Note a pair for what may vouch for it, or for what it states of its own members; of the last of all, say what
+        does."""
+        content = outcome.content
+        own = content is not None and bool(content.members) and states(content.format)
+        if (beside or own) and flatten(outcome)[0][2].equivalent:
             self._vouchers.differs(outcome, source, pair.a, pair.b)
         if last and not beside:
             self._vouchers.settle(outcome)
@@ -284,7 +287,7 @@ class Recursion:
                 same.append((outcome, member.b))
         for spooled, found in deeper.items():
             if found:
-                near = beside or len(answer.members) > 1 or digest_like(found[0][1].name)
+                near = beside or len(answer.members) > 1 or digest_like(found[0][1].name) or states(answer.format)
                 inputs = spool if spooled else source
                 done = self._level(inputs, [p for _, p in found], depth + 1, near)
                 for (outcome, _), result in zip(found, done, strict=True):
@@ -338,7 +341,10 @@ _OF_THE_RUN: Final = ("of output in one step", "members in all", "the process th
 
 
 def _lasting(outcome: Outcome) -> bool:
-    """Whether a result depends on nothing but the contents: no process died of it and no limit of the run was hit."""
+    """Whether a result depends on nothing but the contents: no process died of it and no limit of the run was hit; and
+    whether all of it is in what is kept."""
+    if outcome.changes:
+        return False
     found = (item.content.own.unexplained for _, item, _ in flatten(outcome) if item.content)
     return all(lasts(u.why) for listed in found for u in listed)
 

@@ -137,7 +137,7 @@ class Vouchers:
                 one, other = ([bytes.fromhex(side)] for side in sides)
                 self._wanted[id(inner)] = inner, Wanted(name=_last(inner.name), digests=(one, other))
         content = outcome.content
-        own = content is not None and (alone or not content.members or content.format not in _ARCHIVES)
+        own = content is not None and (alone or not content.members or states(content.format))
         if own and min(a.length, b.length) >= _LEAST:
             self.keep(outcome, source, a)
             self.keep(outcome, source, b)
@@ -245,6 +245,11 @@ def _changes(outcome: Outcome, found: list[Looked], noted: list[tuple[Outcome, W
         told.update(found[0].named)
     for number in sorted(n for n in told if noted[n][0] is not outcome)[:1]:
         yield _said("states a digest, checksum or size", noted[number][0].name)
+
+
+def states(form: str) -> bool:
+    """Whether what holds something may say of it more than where it is: its own bytes are looked through, then."""
+    return form not in _ARCHIVES
 
 
 def digest_like(name: str) -> bool:
