@@ -114,23 +114,35 @@ REPLACED = [*PLAIN, _link("bin/other", "bin/tool"), ("bin/tool", b"\x00another",
 @pytest.mark.parametrize(
     ("built", "shipped", "verdict"),
     [
-        (AS_FILES, [*PLAIN, _link("bin/other", "bin/tool")], "identical"),
+        ([*PLAIN, _link("bin/other", "bin/tool")], [*PLAIN, _link("bin/other", "./bin/tool")], "identical"),
+        (AS_FILES, [*PLAIN, _link("bin/other", "bin/tool")], "functional"),
+        ([*PLAIN, _link("bin/other", "bin/tool")], AS_FILES, "functional"),
         (AS_FILES, [_link("bin/other", "bin/tool"), *PLAIN], "functional"),
         ([_link("bin/other", "bin/tool"), *PLAIN], AS_FILES, "functional"),
         ([*AS_FILES[1:], ("bin/tool", b"\x00another", {})], REPLACED, "identical"),
         ([*PLAIN, ("bin/other", b"\x00another", {}), ("bin/tool", b"\x00another", {})], REPLACED, "unexplained"),
         (
-            [*AS_FILES, ("bin/third", FILES["bin/tool"], {})],
+            [*PLAIN, _link("bin/third", "bin/tool"), _link("bin/other", "bin/tool")],
             [*PLAIN, _link("bin/other", "bin/tool"), _link("bin/third", "bin/other")],
             "identical",
         ),
     ],
-    ids=["behind", "before", "built before", "replaced later", "as it was later", "link to a link"],
+    ids=[
+        "behind",
+        "of two files",
+        "as two files",
+        "before",
+        "built before",
+        "replaced later",
+        "as it was later",
+        "link to a link",
+    ],
 )
 def test_a_hard_link_is_a_file_that_stands_before_it(
     tmp_path: Path, built: list[Entry], shipped: list[Entry], verdict: str
 ) -> None:
-    """GNU tar has nothing to link to yet, and the file is not there; a later file of that path is another."""
+    """GNU tar has nothing to link to yet, and the file is not there; a later file of that path is another. What is
+    written to one name of a file is in all of them, so that two files are something else."""
     rebuilt, _ = against(tmp_path, banks(archive(shipped)), **{"built.tar": archive(built)})
 
     assert {f.path: f.verdict for f in rebuilt.files}["bin/other"] == verdict

@@ -74,16 +74,25 @@ class Looked(Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
+class Stated(Struct, frozen=True, kw_only=True):
+    """What a strict reader says of one member, in words that any reader of its format has (:mod:`.stated`): ``fields``
+    by name, without those that are not stated. ``content`` is a SHA-256, ``one file with`` the first of all names of
+    one file."""
+
+    path: str
+    fields: dict[str, str] = {}
+
+
 class Read(Struct, frozen=True, kw_only=True):
     """What the strict reader of its format makes of one container: ``why`` it refuses it (``""``: it does not), whether
-    it is of a kind that it never reads (``undecided``), the names in it, and what stands in it that other readers do
-    not give (``odd``). ``format`` is ``""`` where no strict reader knows it."""
+    it is of a kind that it never reads (``undecided``), what it says of each member, and what stands in it that other
+    readers do not give (``odd``: the member's path, and what). ``format`` is ``""`` where no strict reader knows it."""
 
     format: str
     why: str = ""
     undecided: bool = False
-    names: list[str] = []
-    odd: list[str] = []
+    members: list[Stated] = []
+    odd: list[tuple[str, str]] = []
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -37,7 +37,8 @@ _LINKS: Final = 64  # hard links to hard links
 
 class Node(Struct, kw_only=True):
     """One member: ``attributes`` are compared exactly, by name; ``free`` fields by the rule that lets them differ.
-    ``time``: of the last change, in nanoseconds since 1970, or anything that can only be compared."""
+    ``time``: of the last change, in nanoseconds since 1970, or anything that can only be compared. ``stated``: what
+    stands for the attributes where another reader is asked (:mod:`.stated`), if that has other words for them."""
 
     name: bytes
     kind: str
@@ -46,6 +47,7 @@ class Node(Struct, kw_only=True):
     free: tuple[Free, ...] = ()
     hints: tuple[str, ...] = ()
     time: object = None
+    stated: dict[str, object] | None = None
 
 
 class Tree:
@@ -144,9 +146,7 @@ def compare_trees(
     """
     _order(work, a, b, order, parents)
     _times(work, a, b)
-    work.odd += (
-        f"{clean_name(n)[0]} ({INODE_FLAGS} {v})" for n, x in b.nodes.items() if (v := x.attributes.get(INODE_FLAGS))
-    )
+    work.tree = b
     freed: dict[str, tuple[list[Range], list[Range]]] = {}
     inherited = (BYTES,) if EXACT in work.hints else ()
     for name, one in a.nodes.items():

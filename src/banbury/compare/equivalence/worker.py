@@ -44,6 +44,7 @@ from banbury.compare.equivalence.model import (
 )
 from banbury.compare.equivalence.protocol import Answer, Asked, Read, Request
 from banbury.compare.equivalence.rules import rules
+from banbury.compare.equivalence.stated import stated
 from banbury.compare.equivalence.text import compare_text, differing, is_text
 from banbury.compare.equivalence.vouching import Patterns, look
 from banbury.formats import _elf_types as t
@@ -158,9 +159,10 @@ def read(work: Work) -> Read:
         return Read(format="")
     name, undecided = _opened(work, comparator)
     why = "; ".join(f"{u.where}: {u.why}" for u in work.account.open[:5])
-    return Read(
-        format=name, why=why, undecided=undecided, names=[m.path for m in work.members], odd=list(work.odd)
-    )  # fmt: skip
+    if why:
+        return Read(format=name, why=why, undecided=undecided)
+    members, odd = stated(work)
+    return Read(format=name, members=members, odd=odd)
 
 
 def _filled(view: View, end: int) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 from msgspec import Struct, structs
@@ -29,7 +29,8 @@ from banbury.compare.rebuilds.doubts import Doubts
 from banbury.compare.rebuilds.folders import Folders
 from banbury.compare.rebuilds.gathered import Gathered
 from banbury.compare.rebuilds.leftout import Missing, left_out
-from banbury.compare.rebuilds.matching import Key, Match, Trees, Unit, matches
+from banbury.compare.rebuilds.linked import by_links
+from banbury.compare.rebuilds.matching import Key, Match, Trees, Unit, matches, plain_path
 from banbury.compare.rebuilds.order import Order
 from banbury.compare.rebuilds.outcomes import outcome as outcome_of
 from banbury.compare.rebuilds.outcomes import removed
@@ -192,7 +193,9 @@ class _Comparer:
             said = system.doubts
             if system.node in known:
                 tree, node = pairing.shipped[system.node], known[system.node]
-                said = [*strictly.doubts(tree, reads.get(system.node, Read(format="")), node.format), *said]
+                read = reads.get(system.node, Read(format=""))
+                known_odd = partial(self._odd, image, tree, pairing)
+                said = [*strictly.doubts(tree, read, node.format, known_odd), *said]
                 if system in unread:
                     member = tree.outer >= 0 and tree.outer not in pairing.corresponding
                     partners = [pairing.rebuilt[n] for n in system.rebuilds]
@@ -202,6 +205,21 @@ class _Comparer:
             if said or place < len(systems):
                 out.append(structs.replace(system, doubts=said))
         return out, left
+
+    def _odd(self, image: int, tree: Tree, pairing: Pairing, paths: set[str]) -> set[tuple[str, str]]:
+        """What the strict readers find odd at some paths of a shipped tree in all that was rebuilt for them, where that
+        is of the same form."""
+        form = self._trees.nodes[tree.number].format
+        native = [r for r in pairing.native(tree) if paths & r.paths]
+        nodes = [self._trees.nodes[r.number] for r in native if not r.loose]
+        readable = [node for node in nodes if node.sha256 and node.format == form]
+        read = dict(zip((n.id for n in readable), self._contents.strictly(image, readable), strict=True))
+        found = {r.number: {(plain_path(p), o) for p, o in read[r.number].odd} for r in native if r.number in read}
+        every = set().union(*found.values())
+        return {
+            (path, odd) for path, odd in every
+            if all((path, odd) in found.get(r.number, ()) for r in native if path in r.paths)
+        }  # fmt: skip
 
     def _same_form(self, image: int, systems: list[FileSystem]) -> dict[int, list[Node]]:
         """Of file systems that no strict reader knows, the rebuilt ones of their form, of which none does, either."""
@@ -291,6 +309,7 @@ class _Comparer:
             rows.append(row)
             if row.outcome.content is None and other is not None and other.node.sha256 and unit.node.sha256:
                 waiting.setdefault(self._release.artefacts[artefact].record, (artefact, []))[1].append(row)
+        by_links(rows, self._trees.nodes)
         self._contents.compare(image, waiting)
         self._contents.vouched(image, rows)
         self._contents.measure(image, rows)

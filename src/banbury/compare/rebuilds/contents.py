@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from functools import partial
 from typing import IO, Final
 
+from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.equivalence.decide import EXPLAINED
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Unexplained, Verdict
 from banbury.compare.equivalence.outcome import Content, Outcome, flatten
-from banbury.compare.equivalence.protocol import TASK, Read
+from banbury.compare.equivalence.protocol import TASK, Read, Stated
 from banbury.compare.equivalence.recurse import Recursion, lasts
 from banbury.compare.rebuilds.cache import VerdictCache
 from banbury.compare.rebuilds.stating import Row
@@ -22,6 +23,7 @@ from banbury.model.evaluation import Node
 from banbury.model.release import Artefact
 
 _READ: Final = "read strictly"  # stands for the rebuilt side of what is kept
+_ODD: Final = "odd"
 _BATCH: Final = 64
 _BATCH_BYTES: Final = 64 << 20
 #: Gives the build record of a SHA-256 in the store.
@@ -179,15 +181,23 @@ class Contents:
 def _kept(read: Read) -> Content:
     """A reading in the form of a verdict."""
     why = [Unexplained(where="undecided" if read.undecided else "file", why=read.why)] if read.why else []
-    own = FileVerdict(verdict=Verdict.UNEXPLAINED if why else Verdict.IDENTICAL, unexplained=why, notes=read.odd)
-    return Content(format=read.format, own=own, members=[Outcome(name=name) for name in read.names])
+    own = FileVerdict(verdict=Verdict.UNEXPLAINED if why else Verdict.IDENTICAL, unexplained=why)
+    odd: dict[str, list[Change]] = {}
+    for path, text in read.odd:
+        odd.setdefault(path, []).append(Change(what=_ODD, a=text))
+    members = [
+        Outcome(name=m.path, changes=[*(Change(what=k, b=v) for k, v in m.fields.items()), *odd.get(m.path, ())])
+        for m in read.members
+    ]
+    return Content(format=read.format, own=own, members=members)
 
 
 def _recalled(content: Content) -> Read:
     why = content.own.unexplained
+    members = [Stated(path=m.name, fields={c.what: c.b for c in m.changes if c.what != _ODD}) for m in content.members]
     return Read(
         format=content.format, why=why[0].why if why else "", undecided=bool(why) and why[0].where == "undecided",
-        names=[member.name for member in content.members], odd=content.own.notes,
+        members=members, odd=[(m.name, c.a) for m in content.members for c in m.changes if c.what == _ODD],
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from typing import Final
 from banbury.compare.rebuilds.bare import Bare
 from banbury.compare.rebuilds.labels import exchanged
 from banbury.compare.rebuilds.pairing import Pairing
+from banbury.compare.rebuilds.shadowed import shadowed
 from banbury.compare.rebuilds.trees import Form, Tree
 from banbury.model.evaluation import Node
 from banbury.model.rebuild import FileSystem, NotCompared
@@ -69,7 +70,9 @@ class Doubts:
 
     def _told(self, tree: Tree) -> list[str]:
         short = [] if tree.complete else [f"{tree.place} could not be decoded to its end"]
-        asked = [] if tree.describes or self._settled(tree) else [*self._lacking(tree), *self._more(tree)]
+        asked = []
+        if not tree.describes and not self._settled(tree):
+            asked = [*self._lacking(tree), *self._more(tree), *shadowed(self._pairing, tree)]
         return [*short, *asked][:_MOST]
 
     # What a file system is

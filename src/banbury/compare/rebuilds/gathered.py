@@ -10,10 +10,11 @@ from msgspec import structs
 from banbury.compare.rebuilds.homes import stated_homes
 from banbury.compare.rebuilds.labels import label
 from banbury.compare.rebuilds.matching import Match, Trees, Unit, plain_path
+from banbury.compare.rebuilds.order import Order
 from banbury.compare.rebuilds.packages import Packages, packages
 from banbury.compare.rebuilds.pairing import Pairing
 from banbury.compare.rebuilds.trees import Tree, describe, formed, grown, nest
-from banbury.model.evaluation import File, Node
+from banbury.model.evaluation import File
 from banbury.model.release import ArtefactRole, Release
 from banbury.model.tree import Kind
 
@@ -49,7 +50,7 @@ class Gathered:
         label(shipped, nodes, handed=False)
         label(rebuilt, nodes, handed=True)
         homes, problems = stated_homes(listed, shipped, rebuilt, nodes, of)
-        return Pairing(shipped, rebuilt, of, homes), problems
+        return Pairing(shipped, rebuilt, of, homes, Order(listed)), problems
 
     def _all_trees(self, taken: list[tuple[Match, list[int]]]) -> tuple[list[Tree], list[Tree]]:
         shipped = [t for match, used in taken if used for t in self._grown(match.image)]
@@ -86,24 +87,35 @@ class Gathered:
 
 
 def _linked(units: list[Unit]) -> list[Unit]:
-    """Units, in the order of what holds them, with each hard link as the file that it is, for what has no hard links
-    lists it as that. A link that stands before its file is none: what unpacks an archive has nothing to link to."""
+    """Units, in the order of what holds them, with each hard link as the file that it is (which names are of one file
+    is compared beside that: :mod:`.linked`). A link that stands before its file is none: what unpacks an archive has
+    nothing to link to."""
     if not any(unit.node.kind is Kind.HARDLINK for unit in units):
         return units
     out: list[Unit] = []
-    named: dict[tuple[int, str], Node] = {}  # what stands at a path so far
+    named: dict[tuple[int, str], Unit] = {}  # what stands at a path so far
     for unit in units:
         here = _file(unit, named) if unit.node.kind is Kind.HARDLINK else unit
-        named[unit.tree, unit.path] = here.node
+        named[unit.tree, unit.path] = here
         out.append(here)
-    return out
+    linked = {unit.inode for unit in out}
+    return [_joined(u, linked, last=named[u.tree, u.path] is u) for u in out]
 
 
-def _file(unit: Unit, named: Mapping[tuple[int, str], Node]) -> Unit:
-    """A hard link as the file of its tree that it leads to, with the attributes of that; itself, if there is none."""
+def _joined(unit: Unit, linked: set[int], *, last: bool) -> Unit:
+    """A unit with the number of its file: that to which links lead, too; none where another file takes its place."""
+    number = unit.node.id if unit.node.id in linked else unit.inode
+    return structs.replace(unit, inode=number if last else -1) if number >= 0 else unit
+
+
+def _file(unit: Unit, named: Mapping[tuple[int, str], Unit]) -> Unit:
+    """A hard link as the file, link or device of its tree that it leads to, with the attributes of that; itself, if
+    there is none."""
     node = unit.node
-    target = named.get((unit.tree, plain_path(node.link)))
-    if target is None or target.kind is not Kind.FILE or (node.sha256 and node.sha256 != target.sha256):
+    found = named.get((unit.tree, plain_path(node.link)))
+    target = found.node if found else None
+    if target is None or target.kind in (Kind.DIR, Kind.HARDLINK) or (node.sha256 and node.sha256 != target.sha256):
         return unit
     place = {"id": node.id, "name": node.name, "locator": node.locator, "where": node.where}
-    return structs.replace(unit, node=structs.replace(target, **place))
+    inode = target.id if found is None or found.inode < 0 else found.inode
+    return structs.replace(unit, node=structs.replace(target, **place), inode=inode)

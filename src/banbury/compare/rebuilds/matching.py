@@ -46,7 +46,8 @@ class Unit(Struct, frozen=True):
     people, that of a tree's root is ``.``. ``tree`` is the node that holds the tree, -1 of a piece; ``archive``: the
     tree is an archive that does not look like a file system; ``opened``: it is a member of one that holds nothing but
     what was taken out of it, and that is compared as well. ``programs`` are the contents (SHA-256) that came out of a
-    file, however deep, and that may be program code: they are no units of their own."""
+    file, however deep, and that may be program code: they are no units of their own. ``inode`` is the same number for
+    all names of one file (the node of one of them), -1 of a file with one name."""
 
     node: Node
     path: str
@@ -56,6 +57,7 @@ class Unit(Struct, frozen=True):
     archive: bool = False
     opened: bool = False
     programs: tuple[str, ...] = ()
+    inode: int = -1
 
     @property
     def key(self) -> Key:

@@ -30,6 +30,11 @@ class Order:
         beaten = frozenset[str]().union(*(self._below.get(name, frozenset()) for name in map(self.name, known)))
         return frozenset(a for a in known if self.name(a) in beaten)
 
+    def over(self, upper: int, lower: int = -1) -> bool:
+        """Whether an artefact goes over another; or over any."""
+        known = self._below.get(self.name(upper), frozenset())
+        return bool(known) if lower < 0 else self.name(lower) in known
+
     def uppermost(self, found: list[tuple[Unit, int]]) -> list[tuple[Unit, int]]:
         """Units of one path without those that others of them go over."""
         lower = self.lower(artefact for _, artefact in found)

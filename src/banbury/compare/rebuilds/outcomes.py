@@ -16,6 +16,7 @@ from banbury.model.tree import Kind
 _PERMISSIONS: Final = 0o7777
 _RIGHTS, _GROUP, OTHERS = 0o6000, 0o020, 0o002  # setuid and setgid; who may write beside the owner
 _ALONE: Final = "not stated by what was handed in"
+_UNSTATED: Final = "not stated"
 #: Extended attributes that say what the system or a person makes of a file, not who may do what by it.
 LABELS: Final = ("security.selinux", "security.SMACK64", "user.")
 
@@ -83,23 +84,32 @@ def _said(node: Node) -> str:
 
 
 def changes(a: Node, b: Node, both: bool) -> Iterator[Change]:
-    """Attributes that both containers state and that differ. Times are not among them (see :mod:`.choices`). A rebuild
-    without any extended attributes (not ``both``) may be of a format that has none: what the system labels files with
-    is then not compared, but rights are."""
+    """Attributes that both containers state and that differ, and those that one states beside a container that could: a
+    file that was handed in without mode and owner (a folder's) is anybody's, but not a shipped one. Times are not among
+    them (see :mod:`.choices`). A rebuild without any extended attributes (not ``both``) may be of a format that has
+    none: what the system labels files with is then not compared, but rights are."""
     if a.kind is not b.kind:
         yield Change(what="type", a=str(a.kind), b=str(b.kind))
         return
     if a.kind is not Kind.SYMLINK and min(a.mode, b.mode) >= 0 and a.mode != b.mode:
         yield Change(what="mode", a=f"{a.mode:04o}", b=f"{b.mode:04o}")
+    if a.kind not in (Kind.SYMLINK, Kind.HARDLINK) and b.mode < 0 <= a.mode:  # who unpacks it chooses one
+        yield Change(what="mode", a=f"{a.mode:04o}", b=_UNSTATED)
     for what, one, other in (("uid", a.uid, b.uid), ("gid", a.gid, b.gid)):
         if min(one, other) >= 0 and one != other:
             yield Change(what=what, a=str(one), b=str(other))
+        elif one != other and max(one, other) > 0 and a.mode >= 0:  # root's, where nobody is stated
+            yield Change(what=what, a=_number(one), b=_number(other))
     yield from _owner(a, b)
     if a.link != b.link:
         yield Change(what="link", a=a.link, b=b.link)
     if a.rdev != b.rdev:
         yield Change(what="device", a=str(a.rdev), b=str(b.rdev))
     yield from _attributes(a, b, both)
+
+
+def _number(owner: int) -> str:
+    return str(owner) if owner >= 0 else _UNSTATED
 
 
 def _owner(a: Node, b: Node) -> Iterator[Change]:

@@ -16,6 +16,7 @@ from typing import Final
 
 from banbury.compare.rebuilds.homes import Home
 from banbury.compare.rebuilds.matching import Unit
+from banbury.compare.rebuilds.order import Order
 from banbury.compare.rebuilds.trees import Form, Tree, conflicts, held
 
 _MOST: Final = 200  # shipped trees that are looked at
@@ -25,13 +26,15 @@ _TIES: Final = 256
 
 class Pairing:
     """The trees of the images and of the rebuilds. ``of``: by an image's artefact, the rebuilds that are compared with
-    it, and only those. ``homes``: where the manifest says that rebuilt trees belong. ``small`` are shipped trees beyond
+    it, and only those. ``homes``: where the manifest says that rebuilt trees belong; ``order``: which of them goes over
+    which. ``small`` are shipped trees beyond
     what is looked at, the smallest."""
 
     def __init__(
-        self, shipped: Iterable[Tree], rebuilt: Sequence[Tree], of: Mapping[int, list[int]], homes: Mapping[int, Home]
-    ) -> None:
-        self.homes = homes
+        self, shipped: Iterable[Tree], rebuilt: Sequence[Tree], of: Mapping[int, list[int]], homes: Mapping[int, Home],
+        order: Order,
+    ) -> None:  # fmt: skip
+        self.homes, self._order = homes, order
         known = sorted(shipped, key=lambda t: -len(t.names))
         self.small = known[_MOST:]
         self.shipped = {t.number: t for t in sorted(known[:_MOST], key=lambda t: t.number)}
@@ -128,7 +131,8 @@ class Pairing:
 
     def foreign(self, shipped: int, rebuilt: int) -> bool:
         """Whether a rebuilt tree is another shipped tree's: as the manifest says, or as likeness has it. A package goes
-        into any; an archive or folder may be one, unless it has another file where a partner has one."""
+        into any; an archive or folder may be one, unless it has another file where a partner has one; and what the
+        manifest says to go over another goes wherever that may, whatever else an image has that is like it."""
         if rebuilt not in self.rebuilt:  # a piece
             return False
         tree, system = self.rebuilt[rebuilt], self.shipped.get(shipped)
@@ -138,7 +142,16 @@ class Pairing:
             return True
         best = self._best.get(shipped, ())
         own = rebuilt in (best or self._likest.get(shipped, ()))
-        return not own and self.anothers(shipped, rebuilt) and self._separate(tree, system, best)
+        if own or not self.anothers(shipped, rebuilt) or not self._separate(tree, system, best):
+            return False
+        return all(self.foreign(shipped, lower) for lower in self._lower.get(rebuilt, ()))
+
+    @cached_property
+    def _lower(self) -> dict[int, list[int]]:
+        """The rebuilt trees that one goes over, as the manifest says, and nothing that goes over it."""
+        every = list(self.rebuilt.values())
+        upper = (t for t in every if self._order.over(t.artefact))
+        return {t.number: [r.number for r in every if self._order.over(t.artefact, r.artefact)] for t in upper}
 
     def _separate(self, rebuilt: Tree, shipped: Tree | None, best: tuple[int, ...]) -> bool:
         """Whether a rebuilt tree that is another's cannot go into a shipped one as well (``best``: its partners)."""

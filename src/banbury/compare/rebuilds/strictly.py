@@ -3,18 +3,20 @@
 The laboratory's readers find as many files as they can, and forgive for it what a kernel does not: a folder out of
 order, a file without links, a wrong checksum. Files that are compared one by one are as these readers found them.
 Therefore each tree that shares anything with a rebuild is read by the comparators too, which refuse what is not
-understood to the last byte.
+understood to the last byte; and what they say of each file must be what the laboratory's reader has said of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from banbury.compare.equivalence.protocol import Read
-from banbury.compare.rebuilds.matching import plain_path
+from banbury.compare.equivalence.stated import value_of
+from banbury.compare.rebuilds.matching import Unit, plain_path
 from banbury.compare.rebuilds.trees import ROOT, Tree
 from banbury.model.evaluation import Node
+from banbury.model.tree import Kind
 
 _NAMED: Final = 5
 #: Formats of which every form has a strict reader.
@@ -25,22 +27,80 @@ _OLD: Final = frozenset({"cpio-binary", "tar-v7"})
 _MARKED: Final = frozenset({"cpio-binary", "squashfs"})
 
 
-def doubts(tree: Tree, read: Read, form: str) -> list[str]:
-    """What makes a tree another one to a kernel than to who compared its files. ``form``: what was found to hold it."""
+#: Fields that a reader may leave out where they say this: formats without owners are root's.
+_IMPLIED: Final = {"uid": "0", "gid": "0"}
+_TYPES: Final = {
+    Kind.FILE: "file", Kind.DIR: "directory", Kind.SYMLINK: "symbolic link", Kind.HARDLINK: "hard link",
+    Kind.CHAR: "character device", Kind.BLOCK: "block device", Kind.FIFO: "fifo", Kind.SOCKET: "socket",
+}  # fmt: skip
+
+
+def doubts(tree: Tree, read: Read, form: str, same: Callable[[set[str]], set[tuple[str, str]]]) -> list[str]:
+    """What makes a tree another one to a kernel than to who compared its files. ``form``: what was found to hold it;
+    ``same``: what the strict readers find odd at some paths of everything that was rebuilt for them."""
     if not read.format and form in _READ:
         return [f"{tree.place} is not one that is read strictly (it does not begin, or end, as {form} does)"]
     if read.undecided or not read.format:
         return []
     if read.why:
         return [f"{tree.place} is not one that is read strictly ({read.why}): nothing says what a kernel makes of it"]
-    strict = {plain_path(name) for name in read.names} - {ROOT, ""}
+    strict = {plain_path(m.path): m.fields for m in read.members if plain_path(m.path) not in (ROOT, "")}
     found = {path for path in tree.paths if path not in (ROOT, "")}
     out = []
-    if apart := strict ^ found:
+    if apart := strict.keys() ^ found:
         out.append(f"of two readers of {tree.place}, one alone has {_named(apart)}")
-    if read.odd:
-        out.append(f"{tree.place} has {_named(read.odd)}, which no file of a rebuild states")
+    own = _stated(tree)
+    differing = {p: "/".join(what) for p in strict.keys() & found if (what := _differing(own[p], strict[p]))}
+    if differing:
+        said = _named(f"{path} ({what})" for path, what in differing.items())
+        out.append(f"of two readers of {tree.place}, each says something else of {said}")
+    odd = {(plain_path(path), what) for path, what in read.odd}
+    if odd and (odd := odd - same({path for path, _ in odd})):
+        said = _named(f"{path} ({what})" for path, what in odd)
+        out.append(f"{tree.place} has {said}, which no file of a rebuild states")
     return out
+
+
+def _stated(tree: Tree) -> dict[str, dict[str, str]]:
+    """What the laboratory's reader says of each path of a tree, in the words of :class:`Stated`."""
+    units = {path: found[-1] for path, found in tree.units.items()}
+    units |= {path: tree.listings(path)[-1] for path in tree.folders}
+    groups: dict[int, list[str]] = {}
+    for path, unit in units.items():
+        if unit.inode >= 0 and unit.node.kind is Kind.FILE:
+            groups.setdefault(unit.inode, []).append(path)
+    first = {number: min(paths) for number, paths in groups.items() if len(paths) > 1}
+    return {path: _fields(unit, first.get(unit.inode, "")) for path, unit in units.items()}
+
+
+def _fields(unit: Unit, first: str) -> dict[str, str]:
+    node = unit.node
+    numbers = {"uid": node.uid, "gid": node.gid}
+    texts = {"user": node.user, "group": node.group, "link": node.link, "one file with": first}
+    fields = {"type": _TYPES.get(node.kind, "file")}
+    fields |= {name: str(number) for name, number in numbers.items() if number >= 0}
+    fields |= {name: text for name, text in texts.items() if text}
+    if node.mode >= 0 and node.kind is not Kind.SYMLINK:
+        fields["mode"] = f"{node.mode:04o}"
+    if node.rdev is not None:
+        fields["device"] = "{}:{}".format(*node.rdev)
+    if node.sha256 and node.complete and node.kind is Kind.FILE:
+        fields["content"] = node.sha256
+    return fields | {f"xattr {name}": _value(name, text) for name, text in node.xattrs.items()}
+
+
+def _value(name: str, text: str) -> str:
+    """An extended attribute's value, in the form that access lists are compared in."""
+    return text if text.startswith("sha256:") else value_of(name, bytes.fromhex(text))
+
+
+def _differing(own: Mapping[str, str], strict: Mapping[str, str]) -> list[str]:
+    """In which fields two readers differ. Of some formats (ar) only contents are stated strictly; and what was not
+    decoded has none here."""
+    names = {*own, *strict} if "type" in strict else {*strict}
+    if "content" not in own:
+        names.discard("content")
+    return sorted(n for n in names if own.get(n, _IMPLIED.get(n)) != strict.get(n, _IMPLIED.get(n)))
 
 
 def unknown(read: Read | None, form: str) -> bool:

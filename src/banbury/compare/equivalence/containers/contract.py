@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -18,6 +18,9 @@ from banbury.compare.equivalence.accounting import Account, Refused
 from banbury.compare.equivalence.model import BuildRecord, Range
 from banbury.formats.contract import clean_name
 from banbury.formats.view import Buffer, View
+
+if TYPE_CHECKING:
+    from banbury.compare.equivalence.tree import Tree
 
 #: Hints that go with a member: the files in it must be equal byte for byte (a package's control archive), and a file
 #: whose bytes must be equal (a maintainer script).
@@ -100,7 +103,7 @@ class Work:
         withdrawn = (*(record_a.observes if record_a else ()), *(record_b.observes if record_b else ()))
         self.account = Account(frozenset(withdrawn))
         self.members: list[Member] = []
-        self.odd: list[str] = []  # what other readers do not give, of the second side
+        self.tree: Tree | None = None  # the second side's members, where they are a tree's
         self._touched = 0
 
     @property

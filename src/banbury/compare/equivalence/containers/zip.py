@@ -23,6 +23,7 @@ from msgspec import Struct
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers._apk import block_start, verify
 from banbury.compare.equivalence.containers._jar import MANIFEST, settle, stream_differs
+from banbury.compare.equivalence.containers._zip_stated import owner, stated
 from banbury.compare.equivalence.containers.contract import Comparator, Free, Place, Spool, Work
 from banbury.compare.equivalence.containers.streams import inflated
 from banbury.compare.equivalence.model import Range
@@ -36,6 +37,7 @@ _LOCAL: Final = struct.Struct("<IHHHHHIIIHH")
 _FREE_FLAGS: Final = 0x000E
 _KNOWN_FLAGS: Final = 0x080E
 _DESCRIPTOR: Final = 0x0008
+_UTF8: Final = 0x0800
 _TIMES: Final = 0x5455
 _TIMES_NTFS: Final = 0x000A
 _NTFS: Final = struct.pack("<IHH", 0, 1, 24)  # and the times of change, access and creation (APPNOTE, 4.5.5)
@@ -196,6 +198,7 @@ def _tree(view: View, spool: Spool, raw: bool) -> tuple[Tree, list[bytes], tuple
         if folder and entry.size:
             raise Refused(f"central record at {entry.at}", "a folder with content")
         place = spool.put(_content(view, entry))
+        mapped = _mapped(entry, spool.read(place.start, min(place.length, 4)), update)
         timed = (_TIMES, _TIMES_NTFS)
         known = {n: [(k, v) for k, v in e if k not in timed] for n, e in (("c", entry.extra), ("l", entry.extra_local))}
         times = tuple((k, v) for k, v in (*entry.extra, *entry.extra_local) if k in timed)
@@ -213,9 +216,15 @@ def _tree(view: View, spool: Spool, raw: bool) -> tuple[Tree, list[bytes], tuple
                     "internal attributes": entry.internal & ~1,
                     "flags": entry.flags & ~_FREE_FLAGS,
                     "extra fields": known,
-                    **({"method": entry.method, **_alignment(entry)} if raw else {}),
-                    **({} if entry.marked else {"descriptor": "without its mark"}),
-                    **_mapped(entry, spool.read(place.start, min(place.length, 4)), update),
+                    **_stored_as(entry, raw),
+                    **mapped,
+                    **_link(entry, place, spool),
+                },
+                stated={
+                    **stated(entry.name, entry.made, entry.needed, entry.external, entry.internal, entry.flags & _UTF8),
+                    **owner(known),
+                    **_stored_as(entry, raw),
+                    **({} if mapped == {"method": 0} else mapped),  # as it is, it can be used there
                     **_link(entry, place, spool),
                 },
                 place=None if folder else place,
@@ -233,6 +242,12 @@ def _tree(view: View, spool: Spool, raw: bool) -> tuple[Tree, list[bytes], tuple
             )
         )
     return tree, [e.name for e in sorted(entries, key=lambda e: e.local)], block
+
+
+def _stored_as(entry: _Entry, raw: bool) -> dict[str, object]:
+    """How a member is stored, where readers act on it."""
+    of_apk = {"method": entry.method, **_alignment(entry)} if raw else {}
+    return {**of_apk, **({} if entry.marked else {"descriptor": "without its mark"})}
 
 
 def _mapped(entry: _Entry, head: bytes, update: bool) -> dict[str, object]:

@@ -1,0 +1,80 @@
+"""A rebuild that goes over another is what a file system must hold, whatever else the image has that is like it."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from banbury.intake.tasks import shut_down
+from tests.images import uimage
+from tests.test_rebuild_trees import FILES, against, whys
+from tests.test_rebuild_unclear import RECOVERY, bare, image, system
+
+PATH = "etc/init.d/fw"
+STRICT = {PATH: b"#!/bin/sh\nnft -f /etc/strict.nft\n"}
+WEAK = {PATH: b"#!/bin/sh\n: # no firewall\n"}
+BASE, SETTINGS = bare({**FILES, **WEAK}), bare(STRICT)
+HOME, OVER = 'file_systems = ["image!squashfs"]\n', 'over = ["base.tar"]\n'
+DECOY = uimage(gzip.compress(SETTINGS, mtime=0))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _workers() -> Iterator[None]:
+    yield
+    shut_down()
+
+
+@pytest.mark.parametrize(
+    ("root", "behind", "word", "verdict"),
+    [
+        (WEAK, DECOY, {"base.tar": HOME, "settings.tar": OVER}, "functional"),
+        (WEAK, DECOY, {"settings.tar": OVER}, "functional"),
+        (WEAK, DECOY, {"base.tar": HOME}, "unexplained"),
+        (STRICT, DECOY, {"base.tar": HOME, "settings.tar": OVER}, "identical"),
+        (
+            WEAK,
+            DECOY,
+            {"base.tar": HOME, "settings.tar": 'file_systems = ["image!uimage!root!content"]\n'},
+            "identical",
+        ),
+        (STRICT, b"", {"settings.tar": OVER}, "identical"),
+    ],
+    ids=["over", "no home", "nothing said", "as it must be", "a file system of its own", "without another"],
+)
+def test_an_archive_that_is_just_a_layer_does_not_take_it_away(
+    tmp_path: Path, root: dict[str, bytes], behind: bytes, word: dict[str, str], verdict: str
+) -> None:
+    """The image has the settings as an archive of their own, and the file system may be without them for that."""
+    shipped = image(system({**FILES, **root})) + behind
+    rebuilt, evaluation = against(tmp_path, shipped, word, **{"base.tar": BASE, "settings.tar": SETTINGS})
+
+    assert rebuilt.verdict == verdict
+    assert ("settings.tar has something else at etc/init.d/fw" in whys(evaluation)) is (verdict == "unexplained")
+
+
+def test_a_layer_of_a_layer(tmp_path: Path) -> None:
+    word = {"base.tar": HOME, "settings.tar": OVER, "last.tar": 'over = ["settings.tar"]\n'}
+    built = {"base.tar": BASE, "settings.tar": SETTINGS, "last.tar": bare({PATH: b"last\n"})}
+    decoy = uimage(gzip.compress(built["last.tar"], mtime=0))
+    found = [
+        against(tmp_path / str(n), image(system({**FILES, PATH: data})) + decoy, word, **built)[0].verdict
+        for n, data in enumerate((b"last\n", STRICT[PATH]))
+    ]
+
+    assert found == ["identical", "functional"]
+
+
+def test_two_archives_that_are_two_file_systems(tmp_path: Path) -> None:
+    """Both have an account file of their own; each is name for name what was built."""
+    word = {"root.tar": 'file_systems = ["image!squashfs"]\n', "recovery.tar": 'file_systems = ["image!squashfs#2"]\n'}
+    rebuilt, _ = against(
+        tmp_path,
+        image(system(FILES), system(RECOVERY)),
+        word,
+        **{"root.tar": bare(FILES), "recovery.tar": bare(RECOVERY)},
+    )
+
+    assert rebuilt.verdict == "identical"
