@@ -151,6 +151,18 @@ def _() -> Sample:
     return Sample(_named("ccAbCd12.c"), _named("ccZz99yy.c"))
 
 
+@harmless("source-file-folder")
+def _() -> Sample:
+    """Gas for MIPS names the folder where it writes debug information."""
+    text = build.program("x86_64", "-S").decode()
+    return Sample(
+        *(
+            build.assembled(text.replace('.file\t"gadget.c"', f'.file\t"{name}"'), "x86_64", "-pie")
+            for name in ("gad.c", "s-rc/so/gad.c")
+        )
+    )
+
+
 @tampered("symbol-payload")
 def _() -> Sample:
     """A source file's name that says more than a name."""
