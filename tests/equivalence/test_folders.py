@@ -16,7 +16,9 @@ from banbury.cli import main
 from banbury.compare.equivalence.decide import decide
 from banbury.compare.equivalence.folders import _changes, _decided, _items
 from banbury.compare.equivalence.model import Verdict
+from banbury.compare.equivalence.protocol import TEXT
 from banbury.compare.equivalence.rules import rules
+from banbury.compare.equivalence.vouching import _sort
 
 _T = 1_700_000_000
 
@@ -177,3 +179,8 @@ def test_a_list_of_digests_beside_what_differs(tmp_path: Path) -> None:
     report = decide(tmp_path / "b", tmp_path / "a")
     assert report.verdict is Verdict.FUNCTIONAL
     assert [f.path.rpartition("/")[2] for f in report.files if f.changes] == ["notes"]
+
+
+def test_a_text_that_is_nearly_a_token_is_told_in_one_pass() -> None:
+    assert _sort(b"a" * 4095 + b"!") == ""
+    assert _sort(b"a" * 4095 + b"!\n" + b"some words of no meaning at all " * 99) == TEXT

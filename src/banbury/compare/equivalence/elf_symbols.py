@@ -15,7 +15,7 @@ from banbury.compare.equivalence.elf_pair import Pair, span
 from banbury.compare.equivalence.literals import is_text
 from banbury.formats import _elf_types as t
 
-_FOLDER = re.compile(r"(?:[\w.+-]*/)+")
+_FOLDER = re.compile(r"[\w.+/-]*")
 _TEMPORARY = re.compile(r"cc[A-Za-z0-9]{6}(\.ltrans\d*)?(\.ltrans)?\.(o|c|s)")
 
 
@@ -189,4 +189,5 @@ def files_agree(pair: Pair, ours: list[str], theirs: list[str]) -> bool:
 
 def _last_parts(names: Counter[str]) -> Counter[str]:
     """Names of files without their folders, where these are folders in letters, digits and a few marks."""
-    return Counter(_FOLDER.sub("", name) for name in names.elements())
+    parts = ((name, name.rpartition("/")) for name in names.elements())
+    return Counter(last if _FOLDER.fullmatch(folder) else name for name, (folder, _, last) in parts)

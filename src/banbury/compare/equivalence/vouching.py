@@ -45,7 +45,7 @@ _SORTS: Final = (
 _COMMENTED: Final = re.compile(rb"untrusted comment: [^\n]*\n([A-Za-z0-9+/=]+)")
 _KEY_SIZES: Final = (42, 104, 158)  # bytes of public and secret keys; signatures have 74
 _KEY_TAGS: Final = (5, 6, 7, 14)
-_TOKEN: Final = re.compile(rb"\s*(?:[A-Za-z0-9+/=_.-]{20,}\s*)+")
+_TOKEN: Final = re.compile(rb"\s*(?:[A-Za-z0-9+/=_.-]{20,}(?:\s+|\Z))+")  # each word in one way: no backtracking
 _CODED: Final = re.compile(rb"[A-Za-z0-9+/_-]{40,}")
 _BETWEEN: Final = b" \t\r\n,.:;-_{}()[]\"'\\"  # between groups of hexadecimal digits
 _SUM: Final = 8  # digits of a checksum
