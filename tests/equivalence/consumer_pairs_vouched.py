@@ -21,6 +21,7 @@ from banbury.compare.corpus.writers.signed import key
 from tests.equivalence.consumer_pairs_tools import TEXT
 from tests.equivalence.container_pairs import harmless, pair, tampered
 from tests.equivalence.pairs import Sample
+from tests.images import tar_of
 
 # --- signatures and digests ------------------------------------------------------------------------------------------
 
@@ -93,7 +94,8 @@ def _() -> Sample:
     """What is stated is in what is packed in the part."""
     made = []
     for time in (1, 2):
-        part: boxes.Fields = {"data": gzip.compress(_packed(time), mtime=0), "vendor,digest": DIGEST}
+        inner = tar_of({"text.gz": _packed(time)})
+        part: boxes.Fields = {"data": gzip.compress(inner, mtime=0), "vendor,digest": DIGEST}
         configurations: boxes.Fields = {"default": "conf-1", "conf-1": {"kernel": "kernel-1"}}
         made.append(boxes.fdt({"images": {"kernel-1": part}, "configurations": configurations}))
     return pair(made)
