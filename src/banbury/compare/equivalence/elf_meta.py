@@ -32,6 +32,7 @@ _TOOLS = {
     ".gnu_debuglink", ".gnu_debugaltlink", ".gdb_index", ".comment", ".gnu.attributes", ".ARM.attributes", ".pdr",
     ".mdebug.abi32",
 }  # fmt: skip
+_PROCEDURE = 8  # words of a descriptor
 _MOST = 1 << 16  # numbers of a section that are looked up
 
 
@@ -198,6 +199,8 @@ def _compare_one(pair: Pair, one: Part, other: Part, moved: Callable[[int], int 
         compare_symbols(pair, one, other, moved)
     elif one.type == SHT_STRTAB and _is_names(pair, one, other):
         return  # compared with the symbols
+    elif one.name == ".pdr" and moved is not None and pair.a.header.machine == t.EM_MIPS and not pair.a.elf.is64:
+        _procedures(pair, one, other, moved)
     elif not equal:
         _UNLOADED.get(one.name, _no_rule)(pair, one, other)
     elif moved is not None and one.type in (SHT_PROGBITS, _NOTE) and one.name != ".comment":
@@ -223,6 +226,23 @@ def _left_behind(pair: Pair, one: Part, moved: Callable[[int], int | None]) -> N
     likely = np.unique(words[words < end])
     if len(likely) > _MOST or any(moved(value) not in (None, value) for value in likely.tolist()):
         pair.account.refuse(one.name, "it may hold addresses that moved, and is equal", [span(one)], [])
+
+
+def _procedures(pair: Pair, one: Part, other: Part, moved: Callable[[int], int | None]) -> None:
+    """MIPS' descriptors of procedures: eight words each, of which the first is the address (0: taken out by the
+    linker). Source: GNU as, gas/config/tc-mips.c (s_mips_end); System V ABI, MIPS supplement, 5-4."""
+    order = ">" if pair.a.elf.big else "<"
+    ours, theirs = (np.frombuffer(elf.bytes(part), f"{order}u4") for elf, part in ((pair.a, one), (pair.b, other)))
+    if one.type != SHT_PROGBITS or len(ours) != len(theirs) or len(ours) % _PROCEDURE:
+        _no_rule(pair, one, other)
+        return
+    ours, theirs = (words.reshape(-1, _PROCEDURE) for words in (ours, theirs))
+    places = zip(ours[:, 0].tolist(), theirs[:, 0].tolist(), strict=True)
+    if (ours[:, 1:] != theirs[:, 1:]).any() or any((moved(x) if x else 0) != y for x, y in places):
+        why = "a procedure is described in another way, or as standing elsewhere"
+        pair.account.refuse(one.name, why, [span(one)], [span(other)])
+    elif (ours != theirs).any():
+        pair.account.explain("elf.procedures", [span(one)], [span(other)])
 
 
 def after(elf: OwnedElf, part: Part) -> int:

@@ -107,15 +107,18 @@ def _listed(
         fixed = info & 15 == _THREAD and not bare
         if name in _POINTERS.get(elf.header.machine, ()) and isinstance(place, str):
             out[name, info, other, place, value - elf.sections[shndx].addr, size] += 1
-        elif moved is not None and not fixed and (isinstance(place, str) or _is_address(elf, name, shndx)):
+        elif moved is not None and not fixed and (isinstance(place, str) or _is_address(elf, name, shndx, value)):
             out[name, info, other, place, moved(value), size] += 1
         else:
             out[name, info, other, place, value, size] += 1
     return out, files
 
 
-def _is_address(elf: OwnedElf, name: str, shndx: int) -> bool:
-    """Whether a symbol that is marked as absolute is the linker's, for a section."""
+def _is_address(elf: OwnedElf, name: str, shndx: int, value: int) -> bool:
+    """Whether a symbol that is marked as absolute is the linker's, for a section, or one that is not in the file has
+    the address of its entry of the linkage table."""
+    if shndx == 0:
+        return value != 0
     return elf.header.machine == t.EM_MIPS and shndx == _ABSOLUTE and name in _TABLES
 
 

@@ -30,8 +30,8 @@ from banbury.compare.equivalence.relayout_strayed import Strayed
 from banbury.formats import _elf_types as t
 
 #: Objects without a size in the code that GCC links to the beginning and the end of every program (crtstuff.c, Arm's
-#: ieee754 routines).
-_START: Final = (b"all_implied_fbits", b"__dso_handle", b"__TMC_END__", b"data_start", b"__data_start")
+#: ieee754 routines), and what GNU ld's script for MIPS names the beginning of the code.
+_START: Final = (b"all_implied_fbits", b"__dso_handle", b"__TMC_END__", b"data_start", b"__data_start", b"_ftext")
 _PARTS: Final = (b".cold", b".__part.")  # in names of parts of functions (GCC, LLVM)
 _ELEMENT: Final = 64  # bytes of one element of an array, of which a compiler may point before the first
 _NOTYPE, _OBJECT, _FUNCTION, _COMMON = 0, 1, 2, 5
