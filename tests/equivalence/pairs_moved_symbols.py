@@ -1,5 +1,5 @@
-"""Labelled pairs of MIPS whose layout moved and that keep their symbols: the global pointer lies behind all sections,
-and the dynamic table's symbol is marked as absolute."""
+"""Labelled pairs whose layout moved and that keep their symbols: the global pointer of MIPS lies behind all sections,
+and the symbol of its dynamic table is marked as absolute; a variable that holds a declared text has its length."""
 
 from __future__ import annotations
 
@@ -32,6 +32,49 @@ def _other(raw: bytes, name: str) -> bytes:
     row = next(k for k, symbol in enumerate(table.iter_symbols()) if symbol.name == name)
     at = table["sh_offset"] + 16 * row + 4
     return build.put(raw, at, (int.from_bytes(raw[at : at + 4], order) + 4).to_bytes(4, order))
+
+
+_NAMED = r"""
+#include <stdio.h>
+static volatile int seen[3]; static const char banner[] = "the door to the house, version " VERSION;
+__attribute__((noipa)) int get(const char *s, int n) { seen[1] += n; return puts(s) + seen[2]; }
+int main(int c, char **v) { return get(banner, c) + get("a text behind it", c) < 0; }
+"""
+
+
+def _named(arch: str) -> tuple[bytes, bytes]:
+    flags = _KINDS["program"]
+    a, b = (build.program(arch, f'-DVERSION="{version}"', *flags, source=_NAMED) for version in (SHORT, _LONG))
+    assert build.symbol(a, "banner")[1] != build.symbol(b, "banner")[1]
+    return a, b
+
+
+for _arch in ("x86_64", "aarch64", "mips"):
+
+    @harmless(f"moved-symbols-text-{_arch}")
+    def _(arch: str = _arch) -> Sample:
+        return Sample(*_named(arch), *_RECORDS)
+
+
+@tampered("symbols-moved-text-size")
+def _() -> Sample:
+    """The variable is as long as in the rebuilt file."""
+    a, b = _named("x86_64")
+    return Sample(a, _sized(b, build.symbol(a, "banner")[1]), *_RECORDS)
+
+
+@tampered("symbols-moved-variable-size")
+def _() -> Sample:
+    """A variable that holds no text has another length."""
+    a, b = _named("x86_64")
+    return Sample(a, _sized(b, 16, "seen"), *_RECORDS)
+
+
+def _sized(raw: bytes, size: int, name: str = "banner") -> bytes:
+    """A symbol of x86-64 with another size."""
+    table = build.elf(raw).get_section_by_name(".symtab")
+    row = next(k for k, symbol in enumerate(table.iter_symbols()) if symbol.name == name)
+    return build.put(raw, table["sh_offset"] + 24 * row + 16, size.to_bytes(8, "little"))
 
 
 for _arch in ("mips", "mipsel"):

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from banbury.compare.equivalence.elf_debug_names import canonical, is_debug
 from banbury.compare.equivalence.elf_map import SHF_TLS, SHT_STRTAB, OwnedElf, Part
-from banbury.compare.equivalence.elf_pair import Pair, span
-from banbury.compare.equivalence.literals import is_text
+from banbury.compare.equivalence.elf_pair import SHT_PROGBITS, Pair, span
+from banbury.compare.equivalence.literals import Declared, is_text
 from banbury.formats import _elf_types as t
 
 _FOLDER = re.compile(r"[\w.+/-]*")
@@ -38,6 +38,7 @@ _MARKS = (0, 3)
 #: Pointers to small data, which lie at a distance from their section, often behind all sections; what GNU ld marks as
 #: absolute on MIPS though it is the address of a section (bfd elfxx-mips.c, _bfd_mips_elf_finish_dynamic_symbol).
 _POINTERS = {t.EM_MIPS: ("_gp",), t.EM_PPC: ("_SDA_BASE_", "_SDA2_BASE_")}
+_LOCAL_OBJECT, _TEXT = 1, 4096  # STB_LOCAL, STT_OBJECT; bytes of a text in a variable
 _TABLES, _ABSOLUTE = ("_DYNAMIC", "_GLOBAL_OFFSET_TABLE_"), 0xFFF1
 _COLUMNS = ("name", "info", "other", "shndx", "value", "size")
 
@@ -84,10 +85,12 @@ def check_symbols(elf: OwnedElf, part: Part) -> str:
 
 
 def _listed(
-    elf: OwnedElf, part: Part, moved: Callable[[int], int | None] | None, dropped: set[str] | None = None
-) -> tuple[Counter[tuple[object, ...]], list[str]]:
-    """Symbols as a multiset (values ``moved``) without those that name source files or stand for sections ``dropped``
-    in the other file or mark a place there, and the names of source files."""
+    elf: OwnedElf, part: Part, moved: Callable[[int], int | None] | None, dropped: set[str] | None = None,
+    declared: Declared | None = None,
+) -> tuple[Counter[tuple[object, ...]], list[str]]:  # fmt: skip
+    """Symbols as a multiset (values ``moved``, and local texts as long as with the values ``declared`` for the other
+    file) without those that name source files or stand for sections ``dropped`` in the other file or mark a place
+    there, and the names of source files."""
     raw = elf.bytes(elf.sections[part.link])
     out: Counter[tuple[object, ...]] = Counter()
     files: list[str] = []
@@ -108,7 +111,11 @@ def _listed(
         if name in _POINTERS.get(elf.header.machine, ()) and isinstance(place, str):
             out[name, info, other, place, value - elf.sections[shndx].addr, size] += 1
         elif moved is not None and not fixed and (isinstance(place, str) or _is_address(elf, name, shndx, value)):
-            out[name, info, other, place, moved(value), size] += 1
+            if declared is not None and info == _LOCAL_OBJECT and 1 < size <= _TEXT and isinstance(place, str):
+                there = _length(elf, elf.sections[shndx], value, size, declared)
+            else:
+                there = size
+            out[name, info, other, place, moved(value), there] += 1
         else:
             out[name, info, other, place, value, size] += 1
     return out, files
@@ -120,6 +127,15 @@ def _is_address(elf: OwnedElf, name: str, shndx: int, value: int) -> bool:
     if shndx == 0:
         return value != 0
     return elf.header.machine == t.EM_MIPS and shndx == _ABSOLUTE and name in _TABLES
+
+
+def _length(elf: OwnedElf, part: Part, value: int, size: int, declared: Declared) -> int:
+    """How long an object is in the other file: another length than here if it is a text with a declared value."""
+    at = part.offset + value - part.addr
+    text = bytes(elf.data[at : at + size])
+    if part.type != SHT_PROGBITS or at + size > part.end or text[-1] or not is_text(text[:-1]):
+        return size
+    return len(declared.apply(text)[0])
 
 
 def _is_thread(elf: OwnedElf, shndx: int) -> bool:
@@ -148,7 +164,8 @@ def compare_symbols(pair: Pair, one: Part, other: Part, moved: Callable[[int], i
     if not why and (counted := _counted(a, one) or _counted(b, other)):
         why = f"{counted} holds numbers of symbols: their order must be the same"
     if not why:
-        (ours, files), (theirs, files_b) = _listed(a, one, moved, _dropped(pair)), _listed(b, other, None)
+        ours, files = _listed(a, one, moved, _dropped(pair), pair.declared)
+        theirs, files_b = _listed(b, other, None)
         if ours != theirs:
             why = "symbols differ"
         elif not files_agree(pair, files, files_b):
