@@ -10,7 +10,8 @@ import pytest
 
 from banbury.intake.tasks import shut_down
 from tests.images import uimage
-from tests.test_rebuild_trees import FILES, against, whys
+from tests.test_rebuild_evaluated import MANIFEST, only, run, submission
+from tests.test_rebuild_trees import FILES, REBUILD, against, whys
 from tests.test_rebuild_unclear import RECOVERY, bare, image, system
 
 PATH = "etc/init.d/fw"
@@ -63,6 +64,19 @@ def test_a_layer_of_a_layer(tmp_path: Path) -> None:
         against(tmp_path / str(n), image(system({**FILES, PATH: data})) + decoy, word, **built)[0].verdict
         for n, data in enumerate((b"last\n", STRICT[PATH]))
     ]
+
+    assert found == ["identical", "functional"]
+
+
+def test_a_layer_that_restores_what_the_lowest_has(tmp_path: Path) -> None:
+    """The uppermost states no owners and modes, and has what the lowest has, which states them."""
+    word = {"base.tar": "", "weak.tar": OVER, "release": 'over = ["weak.tar"]\n'}
+    manifest = MANIFEST + "".join(REBUILD.format(name) + said for name, said in word.items())
+    built = {"base.tar": bare({**FILES, **STRICT}), "weak.tar": bare(WEAK), f"release/{PATH}": STRICT[PATH]}
+    found = []
+    for turn, data in (("one", STRICT), ("two", WEAK)):
+        files = {"image.bin": image(system({**FILES, **data})), **built}
+        found.append(only(run(submission(tmp_path / turn, manifest, **files), tmp_path / "w")).verdict)
 
     assert found == ["identical", "functional"]
 

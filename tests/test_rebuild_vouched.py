@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from banbury.intake.tasks import shut_down
-from tests.equivalence.consumer_pairs_vouched import DIGEST, stating
+from tests.equivalence.consumer_pairs_vouched import DIGEST, TEXT, stating
 from tests.images import tar_of, uimage
 from tests.test_rebuild_evaluated import FILES, MANIFEST, by_path, only, run, submission
 
@@ -83,3 +83,26 @@ def test_what_an_image_states_of_its_own_part(tmp_path: Path) -> None:
         rebuilt = only(run(submission(tmp_path / turn, MANIFEST + word, **data), tmp_path / "w"))
         assert rebuilt.method == "whole"
         assert rebuilt.verdict == "functional"
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha1", "md5"])
+def test_what_a_file_states_of_its_own_part(tmp_path: Path, algorithm: str) -> None:
+    digest = hashlib.new(algorithm, gzip.compress(TEXT, mtime=1)).digest()
+    sides = [{**FILES, "boot/boot.itb": stating(time, digest)} for time in (1, 2)]
+    data = {"image.bin": uimage(gzip.compress(tar_of(sides[1]))), "root.tar": tar_of(sides[0])}
+    rebuilt = only(run(submission(tmp_path / "s", MANIFEST + _REBUILD, **data), tmp_path / "w"))
+    assert by_path(rebuilt)["boot/boot.itb"].verdict == "functional"
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_pair_that_was_met_alone(tmp_path: Path, alone: bool) -> None:
+    """What is in it is looked through again where something lies beside it."""
+    packed = [gzip.compress(gzip.compress(b"radio " * 99, mtime=time), mtime=time) for time in (1, 2)]
+    sums = hashlib.md5(gzip.decompress(packed[0])).hexdigest().encode() + b"  radio.gz\n"
+    sides = [
+        {**FILES, **({"lib/a.gz.gz": x} if alone else {}), "lib/b.tar": tar_of({"radio.gz.gz": x, "MD5SUMS": sums})}
+        for x in packed
+    ]
+    data = {"image.bin": uimage(gzip.compress(tar_of(sides[1]))), "root.tar": tar_of(sides[0])}
+    rebuilt = only(run(submission(tmp_path / "s", MANIFEST + _REBUILD, **data), tmp_path / "w"))
+    assert by_path(rebuilt)["lib/b.tar"].verdict == "functional"

@@ -17,6 +17,7 @@ from tests.equivalence import (  # noqa: F401 - they enter their pairs
     consumer_pairs,
     consumer_pairs_ext,
     consumer_pairs_ext_mounted,
+    consumer_pairs_ext_named,
     consumer_pairs_images,
     consumer_pairs_jffs2,
     consumer_pairs_mounted,

@@ -66,8 +66,9 @@ Catch = Callable[[tuple[str, str], int, Place, Place], None]
 #: What is explained: programs, texts, and what no reader knows.
 _EXPLAINED: Final = ("elf", "text", "rpm", "")
 
-#: SHA-256 of both sides, and the hints: what a verdict depends on beside the records and the rules of this run.
-_Key = tuple[str, str, tuple[str, ...]]
+#: SHA-256 of both sides, the hints, and whether something lies beside them (what is in them was noted only then): what
+#: a verdict depends on beside the records and the rules of this run.
+_Key = tuple[str, str, tuple[str, ...], bool]
 _Waiting = tuple[Outcome, Pair, _Key]
 
 
@@ -91,7 +92,7 @@ class Recursion:
         self._allowance = allowance or Allowance()
         self._limits = limits or Limits()
         self._tell = tell or (lambda line: None)
-        self._known: dict[tuple[str, str, tuple[str, ...]], Content] = {}
+        self._known: dict[_Key, Content] = {}
         self._output = self._allowance.output
         self._members = self._allowance.members
         self._unhashed = 0
@@ -152,7 +153,7 @@ class Recursion:
             if self._catch and digests[0]:
                 self._catch(digests, source, pair.a, pair.b)
             self._unhashed += 1
-            key = (digests[0] or str(self._unhashed), digests[1], tuple(pair.hints))
+            key = (digests[0] or str(self._unhashed), digests[1], tuple(pair.hints), beside)
             if digests[0] and digests[0] == digests[1]:
                 outcome.content = Content(format="", own=FileVerdict(verdict=Verdict.IDENTICAL))
             elif depth >= self._allowance.depth:

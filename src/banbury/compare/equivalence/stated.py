@@ -59,7 +59,8 @@ def stated(work: Work) -> tuple[list[Stated], list[tuple[str, str]]]:
         own = tree.nodes[name]
         odd += ((known[name], text) for text in _odd(own))
         if first != name and _rights(own) != _rights(node):
-            odd.append((known[name], f"another mode or owner than {clean_name(first)[0]}, which it is a link to"))
+            link, file = (_whole(_told(_rights(x))) for x in (own, node))
+            odd.append((known[name], f"{link}, and {clean_name(first)[0]}, which it is a link to, has {file}"))
         if first != name and node.kind not in ("file", "symbolic link"):
             odd.append((known[name], f"a link to {clean_name(first)[0]}, a {node.kind}"))
     return members, odd
@@ -74,6 +75,11 @@ def _digest(work: Work, place: Place) -> str:
 
 def _rights(node: Node) -> list[object]:
     return [node.attributes.get(name) for name in ("mode", "uid", "gid", "user", "group")]
+
+
+def _told(rights: list[object]) -> str:
+    mode, *owners = rights
+    return f"mode {mode:04o}, owner {owners}" if isinstance(mode, int) else f"mode {mode}, owner {owners}"
 
 
 # Names of one file
@@ -171,9 +177,16 @@ def _odd(node: Node) -> Iterator[str]:
     usual = _usual(attributes)
     for name, value in attributes.items():
         if name not in ("mode", *_PLAIN, *_IDLE) and not _same(node, name, value, usual):
-            yield f"{name} {shown(value)}"
+            yield f"{name} {_whole(value)}"
     if node.stated is None and isinstance(node.time, tuple) and interesting(plain_name(node.name)):
         yield f"times {shown(node.time)}"  # of tar: a reader that does not know pax takes the header's
+
+
+def _whole(value: object) -> str:
+    """A value in words that no other has: it is compared by them."""
+    raw = value if isinstance(value, bytes) else str(value).encode()
+    text = shown(value)
+    return text if text.encode() == raw else f"{text} (sha256:{hashlib.sha256(raw).hexdigest()})"
 
 
 def _same(node: Node, name: str, value: object, usual: bool) -> bool:
@@ -190,7 +203,8 @@ def _same(node: Node, name: str, value: object, usual: bool) -> bool:
         return isinstance(value, bytes) and _agrees(attributes, name, value)
     if name.startswith((_PAX, "extensions")):
         return usual
-    return name.startswith(("xattr ", _SCHILY, _RED_HAT)) and not name.startswith(_ORDER)
+    label = attributes.get(_SCHILY + "security.selinux", value)  # star's form of it is taken
+    return (name == _RED_HAT and label == value) or (name.startswith(("xattr ", _SCHILY)) and name[:7] != _ORDER)
 
 
 def _usual(attributes: Mapping[str, object]) -> bool:

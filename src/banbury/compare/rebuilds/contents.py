@@ -176,6 +176,7 @@ class Contents:
                 named.append((row.outcome.name, one, other))
             for row, found in zip(batch, run.files(named), strict=True):
                 row.outcome.content, row.outcome.samples = found.content, found.samples
+                row.outcome.changes += found.changes  # what it states of its own parts
 
 
 def _kept(read: Read) -> Content:

@@ -81,7 +81,7 @@ class Counterparts:
         if len(found) > _MOST:
             return Found("path", *found[0]) if _one(found) else self._several(found)
         native = [(f, a) for f, a in found if not self._pairing.foreign(unit.tree, f.tree)]
-        stray, native = not native, self._order.uppermost(_stating(native or found))
+        stray, native = not native, _stating(self._order.uppermost(native or found))
         if _one(native):
             return Found("path", *native[0], stray)
         whole = self._pairing.whole(unit.tree)

@@ -72,6 +72,10 @@ class Disk:
             raise Refused("superblock", "not clean, of another group, or with a wrong checksum")
         if self.raw[0x20:0x24] != self.raw[0x24:0x28]:
             raise Refused("superblock", "clusters that are no blocks", [Range(SUPER_AT + 0x20, SUPER_AT + 0x28)])
+        if sb.inodes_per_group % (sb.block // sb.inode_size) or (sb.inodes_per_group | sb.blocks_per_group) % 8:
+            # Linux counts a table's blocks otherwise then, or does not mount it (fs/ext4/super.c, s_itb_per_group)
+            at = Range(SUPER_AT + 0x20, SUPER_AT + 0x2C)
+            raise Refused("superblock", "tables of inodes that end within a block, or bitmaps within a byte", [at])
         kept = int.from_bytes(self.raw[8:12], "little")
         kept |= int.from_bytes(self.raw[0x154:0x158], "little") << 32 if sb.has("64bit") else 0
         if kept > sb.blocks // 2:  # the most that mke2fs takes: what is kept for root, others cannot write to
@@ -245,11 +249,6 @@ class Disk:
                 raise Refused("resize inode", "does not list the reserved blocks", [self.where(first + number)])
         return 1 + sb.reserved_gdt * (1 + len(self.backups))
 
-    def check_reserved(self) -> None:
-        """Where there is no resize inode there are no reserved blocks with something in them."""
-        start = (self.sb.first_data_block + 1 + self._table_blocks()) * self.block
-        constant(self.view, start, start + self.sb.reserved_gdt * self.block, (0,), "reserved descriptors")
-
     # Bitmaps
 
     def _bits(self, block: int, count: int, *, unwritten: bool) -> Bytes:
@@ -292,6 +291,9 @@ class Disk:
         empty[~out.any(axis=1)] = sb.inodes_per_group
         if self.checked and ((unused > empty).any() or ((flags & _INODE_UNINIT != 0) & out.any(axis=1)).any()):
             raise Refused("group descriptors", "inodes in use that are said to be unused")
+        if self.checked and not flags[0] & _ZEROED and sb.inodes_per_group - unused[0] < sb.first_inode:
+            # Linux takes that for an error when it zeroes the table (fs/ext4/ialloc.c, ext4_init_inode_table)
+            raise Refused("group descriptors", "reserved inodes that are said to be unused")
         if (self._count(0xE, 0x2E) != (~out).sum(axis=1)).any() or sb.free_inodes != (~out).sum():
             raise Refused("group descriptors", "another number of free inodes than there is")
         return out.reshape(-1)

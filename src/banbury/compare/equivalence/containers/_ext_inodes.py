@@ -26,6 +26,7 @@ _PREFIXES: Final = {
     1: b"user.", 2: b"system.posix_acl_access", 3: b"system.posix_acl_default", 4: b"trusted.", 6: b"security.",
     7: b"system.",
 }  # fmt: skip
+_LISTS: Final = (2, 3)
 _ORDER: Final = b" in this order"  # no attribute is called so: each has a prefix
 _XATTR: Final = b"\0\0\2\xea"
 _BASE: Final = struct.Struct("<HHIIIIIHHIII60sIIIIHHHHHH")
@@ -334,7 +335,10 @@ def _attributes(data: bytes, at: int, where: list[Range], *, hashed: bool) -> di
         raw = data[at + 16 : at + 16 + length]
         name = _PREFIXES.get(index, b"") + raw
         stop = offset + (size + 3 & ~3)
-        if index not in _PREFIXES or inode or name in out or end > len(data) or stop > len(data) or b"\0" in raw:
+        # Linux finds access lists by their number and no name (fs/ext4/acl.c): one of the same name is another thing
+        named = bool(raw) is (index not in _LISTS) and (index in _LISTS or not name.startswith(b"system.posix_acl"))
+        out_of = end > len(data) or stop > len(data) or b"\0" in raw
+        if index not in _PREFIXES or not named or inode or name in out or out_of:
             raise Refused("attributes", "an entry that is not decided, or twice", where)
         if (
             data[at + 16 + length : end].strip(b"\0")

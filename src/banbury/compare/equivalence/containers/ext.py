@@ -150,9 +150,8 @@ class _Image:
         pointers = struct.unpack("<15I", record.mapping)
         per = self.block // 4
         if not pointers[13]:
-            if any(pointers) or record.size or record.blocks:
+            if any(pointers) or record.size or record.blocks or self.sb.reserved_gdt:
                 raise Refused("resize inode", "holds something", [record.where])
-            self.disk.check_reserved()
             return
         blocks = self.disk.resize_blocks(pointers[13])
         whole_size = (12 + per + per * per) * self.block
