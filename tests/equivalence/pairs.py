@@ -151,16 +151,22 @@ def _() -> Sample:
     return Sample(_named("ccAbCd12.c"), _named("ccZz99yy.c"))
 
 
+def _in_folder(*names: str) -> Sample:
+    text = build.program("x86_64", "-S").decode()
+    files = (text.replace('.file\t"gadget.c"', f'.file\t"{name}"') for name in names)
+    return Sample(*(build.assembled(file, "x86_64", "-pie") for file in files))
+
+
 @harmless("source-file-folder")
 def _() -> Sample:
-    """Gas for MIPS names the folder where it writes debug information."""
-    text = build.program("x86_64", "-S").decode()
-    return Sample(
-        *(
-            build.assembled(text.replace('.file\t"gadget.c"', f'.file\t"{name}"'), "x86_64", "-pie")
-            for name in ("gad.c", "s-rc/so/gad.c")
-        )
-    )
+    """Gas for MIPS names the folder where it writes debug information, as in the rebuilt file alone."""
+    return _in_folder("s-rc/so/gad.c", "gad.c")
+
+
+@tampered("symbol-payload-folder")
+def _() -> Sample:
+    """What the shipped file has for a folder may be anything."""
+    return _in_folder("gad.c", "+plugin/ZXhlYyAvYmluL3No/gad.c")
 
 
 @tampered("symbol-payload")

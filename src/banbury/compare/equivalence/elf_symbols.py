@@ -15,7 +15,6 @@ from banbury.compare.equivalence.elf_pair import SHT_PROGBITS, Pair, span
 from banbury.compare.equivalence.literals import Declared, is_text
 from banbury.formats import _elf_types as t
 
-_FOLDER = re.compile(r"[\w.+/-]*")
 _TEMPORARY = re.compile(r"cc[A-Za-z0-9]{6}(\.ltrans\d*)?(\.ltrans)?\.(o|c|s)")
 
 
@@ -40,6 +39,7 @@ _MARKS = (0, 3)
 _POINTERS = {t.EM_MIPS: ("_gp",), t.EM_PPC: ("_SDA_BASE_", "_SDA2_BASE_")}
 _LOCAL_OBJECT, _TEXT = 1, 4096  # STB_LOCAL, STT_OBJECT; bytes of a text in a variable
 _TABLES, _ABSOLUTE = ("_DYNAMIC", "_GLOBAL_OFFSET_TABLE_"), 0xFFF1
+_NAMES = 1 << 28  # bytes of all names of symbols, of which many may be the end of one
 _COLUMNS = ("name", "info", "other", "shndx", "value", "size")
 
 
@@ -81,7 +81,15 @@ def check_symbols(elf: OwnedElf, part: Part) -> str:
         "its strings hold more than the symbols' names": not covered(raw, known),
         "a symbol's name is not plain text": not is_text(raw.replace(b"\0", b"")),
     }
-    return next((why for why, wrong in faults.items() if wrong), "")
+    if not (why := next((why for why, wrong in faults.items() if wrong), "")) and _lengths(raw, table["name"]) > _NAMES:
+        why = "its names are too long to be looked at"
+    return why
+
+
+def _lengths(strings: bytes, starts: npt.NDArray[np.uint32]) -> int:
+    """How long the names at some places of a table of strings are in all."""
+    ends = np.flatnonzero(np.frombuffer(strings, np.uint8) == 0)
+    return int((ends[np.searchsorted(ends, starts)] - starts).sum())
 
 
 def _listed(
@@ -193,8 +201,8 @@ def _names_none(elf: OwnedElf, part: Part) -> bool:
 
 
 def files_agree(pair: Pair, ours: list[str], theirs: list[str]) -> bool:
-    """Whether the names of source files of the second file are among the first's, after declared substitution, but for
-    the folder of a file."""
+    """Whether the names of source files of the second file are among the first's, after declared substitution; without
+    the folder, where the first names one (with -g, gas for MIPS has folders)."""
 
     def known(name: str, declare: bool) -> str:
         if _TEMPORARY.fullmatch(name):
@@ -203,11 +211,4 @@ def files_agree(pair: Pair, ours: list[str], theirs: list[str]) -> bool:
 
     # strip --strip-debug drops such names: the shipped file may have fewer, never others
     given, made = Counter(known(n, True) for n in ours), Counter(known(n, False) for n in theirs)
-    more, fewer = _last_parts(made - given), _last_parts(given - made)  # with -g, gas for MIPS has folders
-    return more <= fewer
-
-
-def _last_parts(names: Counter[str]) -> Counter[str]:
-    """Names of files without their folders, where these are folders in letters, digits and a few marks."""
-    parts = ((name, name.rpartition("/")) for name in names.elements())
-    return Counter(last if _FOLDER.fullmatch(folder) else name for name, (folder, _, last) in parts)
+    return made - given <= Counter(name.rpartition("/")[2] for name in (given - made).elements())

@@ -460,9 +460,12 @@ class _Proof:
         sized = [(x, y) for x, y in self.pairs if x.size and not is_template(x)]
         if not self.apart and len({y.addr - x.addr for x, y in sized}) < 2:
             return
+        plain = self.fixed is None and self.a.header.machine in (t.EM_X86_64, t.EM_AARCH64)
+        if plain:
+            self._before.least = min((load.vaddr for load in self.a.elf.loads), default=0)
+            self._before.outside([x for x, _ in self.pairs if x.loaded])
         for one, _ in sized:
             if one.index not in self.apart:
-                plain = self.fixed is None and self.a.header.machine in (t.EM_X86_64, t.EM_AARCH64)
                 self._before.beside(one, self.raw[one.index][0], plain)
 
     @cached_property

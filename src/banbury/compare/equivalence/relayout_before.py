@@ -34,6 +34,9 @@ _ELEMENT: Final = 64  # bytes of one element of an array, of which a compiler ma
 _LONGEST: Final = 65536  # bytes of one text
 #: What holds a program's own data; of such sections, those that linkers and compilers fill.
 _DATA: Final = (SHT_PROGBITS, SHT_NOBITS, 14, 15, 16)  # with arrays of functions to be called
+#: Tables of the dynamic linker to which no symbol leads: of symbols, of their names and versions, and by which they are
+#: found (gABI, chapter 5; LSB Core, 10.7).
+_NAMELESS: Final = (3, 5, 11, 0x6FFFFFF6, 0x6FFFFFFE, 0x6FFFFFFF)
 _TABLES: Final = (".eh_frame", ".gcc_except_table", ".interp", ".dynamic")
 _SHOWN: Final = np.isin(np.arange(256), [9, 10, 13, *range(0x20, 0x7F)])
 _MOST: Final = 4096  # texts of one file that are taken so
@@ -43,14 +46,14 @@ class Before:
     """What is found of one proof. ``made``: all addresses that code makes; ``held``: those that it has in registers,
     not only in an instruction that reads or writes there; ``suffixes``: those taken for texts that may end others, or
     of which code makes several, close before what moved, with their places in the file; ``far``: the same anywhere;
-    ``inside``: those taken for what they lie in."""
+    ``inside``: those taken for what they lie in. ``least``: where the file begins in memory."""
 
     def __init__(self, objects: Objects, made: Ints, held: Ints) -> None:
         self.objects, self.made, self.held = objects, np.sort(made), held
         self.suffixes: dict[int, Range] = {}
         self.far: dict[int, Range] = {}
         self.inside: dict[int, Range] = {}
-        self.seen = False  # whether any address was taken for that of what begins there, or of what it lies in
+        self.least = 0
 
     def count(self, address: int) -> int:
         """How many times code makes an address."""
@@ -116,7 +119,6 @@ class Before:
         it lies in (``elf.moved-inside``)."""
         here = self.held[(self.held >= one.addr) & (self.held < one.addr + one.size)]
         at = here - one.addr
-        self.seen |= len(at) > 0
         before = np.maximum(at - 1, 0)
         known = np.isin(here, self.objects.starts) | self.objects.surrounded(here)
         shown = _SHOWN[a] & ~words
@@ -138,10 +140,20 @@ class Before:
         out: Mask = filled[np.minimum(end, one.size)] == filled[here - one.addr]
         return out
 
+    def outside(self, parts: list[Part]) -> None:
+        """No code holds an address outside of all sections, but that of the file's beginning and what symbols name."""
+        near = self.held[self.held > self.least]
+        for one in parts:
+            near = near[(near < one.addr) | (near > one.addr + one.size)]
+        if len(wrong := np.setdiff1d(near, self.objects.marks)):
+            places = ", ".join(f"{x:#x}" for x in wrong[:4].tolist())
+            raise Refused("headers", f"code has an address in no section, which may mean data beside it ({places})")
+
     def beside(self, one: Part, a: U8, plain: bool) -> None:
         """Look at all addresses that code holds of a section that moved as a whole, where others moved otherwise.
         ``plain``: nothing finds one thing by the address of another in the tables of linkers and unwinders."""
-        at = self.held[(self.held > one.addr) & (self.held < one.addr + one.size)] - one.addr
+        first = one.addr + (one.type not in _NAMELESS)
+        at = self.held[(self.held >= first) & (self.held < one.addr + one.size)] - one.addr
         if one.code:
             at = at[~np.isin(at + one.addr, self.objects.functions[0])] if self.objects.known else at[:0]
         elif plain and (one.type not in _DATA or one.name.startswith(_TABLES)):
@@ -149,7 +161,6 @@ class Before:
             if len(at):
                 where = [Range(int(x) + one.offset, int(x) + one.offset + 1) for x in at[:16]]
                 raise Refused(one.name, "code has an address within a table, which may mean data beside it", where)
-        self.seen |= len(at) > 0
         self._listed(one, a if one.type != SHT_NOBITS else a[:0], at)
 
     def _listed(self, one: Part, a: U8, at: Ints) -> None:
@@ -164,9 +175,8 @@ class Before:
 
     def enter(self, account: Account) -> None:
         """List what was taken for texts, and for what it lies in."""
-        if self.seen:
-            where = [self.inside[x] for x in sorted(self.inside)]
-            account.explain("elf.moved-inside", where, [], f"{len(where)} addresses")
+        where = [self.inside[x] for x in sorted(self.inside)]
+        account.explain("elf.moved-inside", where, [], f"{len(where)} addresses")
         if self.suffixes or self.far:
             found = self.far | self.suffixes
             where = [found[x] for x in sorted(found)]

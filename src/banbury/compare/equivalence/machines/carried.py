@@ -26,7 +26,7 @@ import numpy.typing as npt
 from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.machines import a64, displaced, entered, mips_code, powerpc_code
 from banbury.compare.equivalence.machines.contract import U8, Mask
-from banbury.compare.equivalence.machines.operations import ADD, ADDI, FETCH, LOAD, MOVE, STORE, Ops
+from banbury.compare.equivalence.machines.operations import ADD, ADDI, FETCH, LOAD, MOVE, OTHER, STORE, Ops
 from banbury.compare.equivalence.machines.x86_64_absolute import Operands
 from banbury.compare.equivalence.machines.x86_64_carried import CALLER_SAVED, NOWHERE, UNKNOWN
 from banbury.compare.equivalence.machines.x86_64_carried import steps as x86_steps
@@ -44,6 +44,10 @@ _RISC: Final = {
 }
 #: Opcodes that put an address into a register (also from the table of addresses), and those that load a word.
 _PUTS: Final = {t.EM_MIPS: ((8, 9, 13, 35), (35,)), t.EM_PPC: ((12, 13, 14, 15, 24, 32), (32, 33))}
+#: The registers of arguments, and those of results.
+_HANDED: Final = {
+    t.EM_X86_64: (0x3C6, 0x5), t.EM_AARCH64: (0xFF, 0xFF), t.EM_MIPS: (0xF0, 0xC), t.EM_PPC: (0x7F8, 0x18),
+}  # fmt: skip
 _T9: Final = 25  # the register through which functions of MIPS are called
 _SOON: Final = 16  # instructions before a jump
 _FUNCTION: Final = (0x8F99, 0x2739)  # lw $t9, n($gp) and addiu $t9, $t9, n
@@ -163,7 +167,8 @@ class Function:
 
     def joined(self, made: Iterable[int], *, direct: bool) -> bool:
         """Whether more than a byte of memory is read or written where an address that the instructions at the places
-        ``made`` put into a register, and another register, lead. ``direct``: by direct branches alone."""
+        ``made`` put into a register, and another register, lead, or their sum may be handed to another function, or
+        something is done with either that is not known here. ``direct``: by direct branches alone."""
         if any(row < 0 or self._taken(at, loads=False) == UNKNOWN for row, at in map(self._row, made)):
             return True
         rows, held = self.rows, self._started(made, loads=False, held={})
@@ -173,7 +178,7 @@ class Function:
         for row in self._followed(held, rows.joins, direct=direct):
             for to in self._next(row):
                 sums[to] = sums.get(to, 0) | 1 << rows.into[row]
-        return bool(sums) and bool(self._followed(sums, rows.wide, first=True, direct=direct))
+        return bool(sums) and bool(self._followed(sums, rows.wide, first=True, direct=direct, handed=True))
 
     def _started(self, places: Iterable[int], *, loads: bool, held: dict[int, int]) -> dict[int, int]:
         """The registers that some instructions put an address into, added to what is ``held`` before rows."""
@@ -210,11 +215,12 @@ class Function:
         return word >> (16 if self.machine == t.EM_MIPS or top == _ORI else 21) & 31
 
     def _followed(
-        self, held: dict[int, int], wanted: Sequence[int], *, first: bool = False, direct: bool = False
-    ) -> list[int]:
+        self, held: dict[int, int], wanted: Sequence[int], *, first: bool = False, direct: bool = False,
+        handed: bool = False,
+    ) -> list[int]:  # fmt: skip
         """Follow registers (as bits) from before some rows: each bit reaches each row at most once. Returns the rows at
         which any of those ``wanted`` of a row is held; only the ``first`` that is found. ``direct``: by direct branches
-        alone."""
+        alone. ``handed``: also the rows at which one may be an argument of another function, or a result."""
         state, common, waiting, rows = dict(held), 0, list(held), self.rows  # common: carried on by indirect jumps
         hidden, anywhere = list[int]() if direct else self._hidden, 0
         out: dict[int, None] = {}
@@ -222,7 +228,7 @@ class Function:
             row = waiting.pop()
             now = state[row]
             sure, lent = now & HELD, now >> LENT
-            if (sure | lent) & wanted[row]:
+            if (sure | lent) & wanted[row] or (handed and sure & self._handed(row)):
                 out[row] = None
                 if first:
                     break
@@ -247,6 +253,16 @@ class Function:
                     state[to] = state.get(to, 0) | mask
                     waiting.append(to)
         return list(out)
+
+    def _handed(self, row: int) -> int:
+        """The registers in which a row hands something to another function: at a call, a jump to one and a return."""
+        rows = self.rows
+        arguments, results = _HANDED[self.machine]
+        if rows.calls[row]:
+            return arguments
+        if rows.leads[row] != NOWHERE:
+            return 0 if self._at(rows.leads[row] + self.stretches[self._piece(row)][2]) else arguments
+        return 0 if rows.falls[row] or rows.leaps[row] else results | arguments
 
     def _kept(self, row: int, sure: int, lent: int) -> int:
         """The registers that hold behind a row what some held before it, with those that they were ``lent``."""
@@ -392,7 +408,23 @@ def _a64(words: npt.NDArray[np.uint32]) -> Steps:
     chosen = a64.is_(words, 0x1FE00000, 0x1A800000)  # CSEL and the like
     every, found = added.parts.astype(np.int64), added.whole == _NONE
     joins = np.where(chosen | found, 0, every)
-    indexed = np.where(found & ~byte, every, 0)
+    known = (
+        memory
+        | (found & (every != 0))
+        | sums
+        | whole
+        | move
+        | (added.back < 31)
+        | all_.branches
+        | all_.calls
+        | all_.indirect
+    )
+    known |= a64.is_(words, 0xFF000000, 0xD5000000) | ~all_.falls  # hints, barriers; returns
+    # loads and stores at a distance from a register, of one register or two: what is stored is in memory then
+    known |= a64.is_(words, 0x3B000000, 0x39000000) | a64.is_(words, 0x3B200000, 0x38000000) | store
+    known |= a64.is_(words, 0x3A000000, 0x28000000)
+    odd: Ints = np.where(known, 0, all_.reads.astype(np.int64))
+    indexed: Ints = np.where(found & ~byte, every, 0) | odd
     wide = np.where(byte, 0, np.where(memory, _bit(added.base), 0) | _bit(added.back) | indexed)
     called = np.where(a64.is_(words, 0xFC000000, 0x94000000), 4 * rows + a64.displacement(words), NOWHERE)
     return Steps(
@@ -444,6 +476,7 @@ def _risc(machine: int, words: npt.NDArray[np.uint32], address: int) -> Steps:
     joins: Ints = np.asarray(np.where(ops.kind == ADD, _bit(ops.rs) | _bit(ops.rt), 0), np.int64)
     alone = np.isin(words >> 26, bytes_) | ((machine == t.EM_PPC) & np.isin(words & 0xFC0007FE, _BYTES_INDEXED))
     indexed: Ints = np.asarray(np.where((ops.kind == FETCH) & ~alone, _bit(ops.rs) | _bit(ops.rt), 0), np.int64)
+    indexed |= np.where(_odd(machine, words, ops), ops.reads.astype(np.int64) & HELD, 0)
     access = np.isin(ops.kind, (LOAD, STORE)) & ~alone
     wide: Ints = np.asarray(np.where(access, _bit(ops.rs), 0), np.int64) | indexed
     return Steps(
@@ -451,6 +484,21 @@ def _risc(machine: int, words: npt.NDArray[np.uint32], address: int) -> Steps:
         fetches, np.where(whole, _bit(ops.rd), 0), ops.call, callee, joins, wide, indexed,
         int(ops.volatile) & 0xFFFFFFFF,
     )  # fmt: skip
+
+
+def _odd(machine: int, words: npt.NDArray[np.uint32], ops: Ops) -> Mask:
+    """Instructions that do with their registers what is not known here; comparisons, branches and byte loads do not."""
+    top, function = words >> 26, words & 63
+    if machine == t.EM_MIPS:
+        idle = (top == 0) & np.isin(function, [8, 9, 12, 13, 15, 42, 43, 48, 49, 50, 51, 52, 54]) | np.isin(
+            top, [10, 11]
+        )
+        idle |= (top >= 1) & (top <= 7) | (top >= 20) & (top <= 23) | (top == 51)
+    else:
+        number = words >> 1 & 1023
+        idle = np.isin(top, [3, 10, 11, 16, 17, 18, 19]) | (top == 31) & np.isin(number, [0, 4, 32, 87, 119])
+    out: Mask = (ops.kind == OTHER) & ~idle
+    return out
 
 
 def _tail_calls(words: npt.NDArray[np.uint32], jumps: Ints) -> Mask:

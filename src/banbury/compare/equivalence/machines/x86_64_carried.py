@@ -49,6 +49,10 @@ _INWARD: Final = table((0x0F6E, 0x0F22, 0x0FC4, 0x0F2A, 0x0F7A, 0x0F7B, 0x0F7C),
 _OUTWARD: Final = table((0x0F7E, 0x0F16), _LAST)  # MOVD, PEXTR
 _PICKS: Final = table((0x0FF0, 0x0FF2, 0x0FF3, 0x0FF5, 0x0FF6, 0x0FF7), _LAST)  # of BMI
 _CROSSES: Final = _INWARD | _OUTWARD | _PICKS
+_STRING: Final = table((0xA5, 0xA7, 0xAB, 0xAD, 0xAF), _LAST)  # of more than a byte
+_ALONE: Final = table((0x63, 0xC1, 0xD1, 0xD3, 0x0FB8, 0x0FBC, 0x0FBD), _LAST)
+_TWO: Final = table((0x87, 0x0FA4, 0x0FA5, 0x0FAC, 0x0FAD, 0x0FB1, 0x0FC1), _LAST)
+_THREE: Final = table((0x0FF0, 0x0FF1, 0x0FF6), _LAST)  # MOVBE, CRC32, ADCX, ADOX
 #: Write a register that their memory or another gave.
 _MADE: Final = table((0x63, 0x69, 0x6B, 0x0FB6, 0x0FB7, 0x0FBE, 0x0FBF), _LAST)
 
@@ -90,13 +94,43 @@ def steps(
     return (
         reads, kills, parts, np.maximum(into, 0), ~ends, leads, leaps, code.starts,
         np.where(loads, memory, 0), np.where(loads, _bit(register), 0), call, callee,
-        *_joined(raw, found, opcode, one * ~cleared, other),
+        *_joined(raw, found, opcode, one * ~cleared, other, _odd(raw, found, (opcode, kind), one, other)),
     )  # fmt: skip
 
 
-def _joined(raw: U8, found: Operands, opcode: Ints, one: Ints, other: Ints) -> tuple[Ints, Ints, Ints]:
+def _odd(raw: U8, found: Operands, what: tuple[Ints, Ints], one: Ints, other: Ints) -> Ints:
+    """The registers with which an instruction does what nobody does with an address: they are exchanged, shifted,
+    multiplied, or bits are picked. ``what``: opcodes, and the three bits of the ModRM byte."""
+    opcode, kind = what
+    c = np.concatenate((raw, np.zeros(32, np.uint8)))
+    group = (opcode == 0xF7) & (kind > 1)
+    out = np.where(_ALONE[opcode] | group, other, 0)
+    general = _TWO[opcode] | (_THREE[opcode] & (found.opcode == 0x0F) & (c[found.at + 1] == 0x38))
+    out |= np.where(general, one | other, 0)
+    short = (opcode > 0x90) & (opcode < 0x98) | (opcode == 0x90) & (found.low > 0)
+    out |= np.where(short, 1 | _bit(found.low), 0)
+    swapped = (opcode >= 0x0FC8) & (opcode < 0x0FD0) & (found.opcode == 0x0F)
+    picked: Ints = np.zeros(len(opcode), np.int64)
+    rows, low, named = _picked(raw, found, opcode)
+    picked[rows] = (1 << low) | (1 << named)
+    return out | np.where(swapped, _bit(found.low), 0) | picked
+
+
+def _picked(raw: U8, found: Operands, opcode: Ints) -> tuple[Ints, Ints, Ints]:
+    """Instructions of BMI with two registers: which they are, the last of each and that which its prefix names."""
+    rows = np.flatnonzero(_PICKS[opcode] & found.has & ((found.opcode == 0xC4) | (found.opcode == 0x62)))
+    c, at = np.concatenate((raw, np.zeros(32, np.uint8))), found.at[rows]
+    modrm = c[at + found.skip[rows]]
+    rows, at, modrm = (x[modrm >= 0xC0] for x in (rows, at, modrm))
+    low = (modrm & 7).astype(np.int64) + 8 * (~c[at + 1] >> 5 & 1).astype(np.int64)
+    return rows, low, (~c[at + 2] >> 3 & 15).astype(np.int64)
+
+
+def _joined(
+    raw: U8, found: Operands, opcode: Ints, one: Ints, other: Ints, odd: Ints
+) -> tuple[Ints, Ints, Ints]:  # fmt: skip
     """The registers that are added to another, or otherwise joined with it; those through which memory of more than a
-    byte is read or written; and those that find such memory with another."""
+    byte is read or written; and those that find such memory with another, or are used in an ``odd`` way."""
     c = np.concatenate((raw, np.zeros(32, np.uint8)))
     at, place = found.at, found.at + found.skip
     modrm, sib, rex = c[place], c[place + 1], np.where(at > 0, c[at - 1], np.uint8(0))
@@ -105,11 +139,13 @@ def _joined(raw: U8, found: Operands, opcode: Ints, one: Ints, other: Ints) -> t
     some &= (sib & 0x38 != 0x20) | vector | (rex & 0xF2 == 0x42)
     base = np.where(found.adds, 0, _bit(found.base))
     both = base | np.where(found.adds, 0, _bit(found.index))
-    joins = np.where(_SUMS_FIRST[opcode] | _SUMS_SECOND[opcode], one | other, 0)
+    third = (opcode == 0x69) | (opcode == 0x6B)  # a product with a number, which goes into a third register
+    joins = np.where(_SUMS_FIRST[opcode] | _SUMS_SECOND[opcode], np.where(third, 0, one) | other, 0)
     joins = np.where((opcode == 0x8D) & some, both, joins)
     wide = np.where(_BYTES[opcode] | _NO_MEMORY[opcode], 0, both)
-    indexed = np.where(some, wide, 0)
-    return joins, wide, indexed
+    indexed = np.where(some, wide, 0) | odd
+    strings = np.where(_STRING[opcode], _RSI | _RDI, 0)
+    return joins, wide | strings | odd, indexed
 
 
 def _crossed(raw: U8, found: Operands, opcode: Ints, out: tuple[Ints, Ints, Ints]) -> None:
