@@ -43,7 +43,9 @@ def _up(size: int) -> int:
     return -(-size // _ALIGN) * _ALIGN
 
 
-def _left(arch: str, away: int, *, first: bool = False, longer: str = LONG, left: str = "") -> Sample:
+def _left(
+    arch: str, away: int, *, first: bool = False, longer: str = LONG, left: str = "", source: str = _MAIN
+) -> Sample:
     """An address ``away`` from the table that goes with what it lies in (or is ``left``), and not with the table."""
     length = len("many words ") * (_TEXT // 11) + 1
     table = 0 if first else _up(length + len(_BEGIN + SHORT) + 1)
@@ -53,7 +55,7 @@ def _left(arch: str, away: int, *, first: bool = False, longer: str = LONG, left
     )
     made = []
     for version, base in ((SHORT, f"table+{away}"), (longer, left or behind)):
-        text = assembly(arch, _MAIN, "-fPIC") if arch == "powerpc" else assembly(arch, _MAIN)
+        text = assembly(arch, source, "-fPIC") if arch == "powerpc" else assembly(arch, source)
         text = re.sub(r"\n\t\.hidden\tx\w+", "", text)
         for name, means in (("xbase", base), ("xver", ".Lver"), ("xtext", ".Ltext"), ("xtbl", "table")):
             text = re.sub(rf"(?<![.\w]){name}\b", means, text)
@@ -78,6 +80,43 @@ for _arch in ("x86_64", "aarch64", "arm"):
 def _() -> Sample:
     """In the zeros in front of the table."""
     return _left("x86_64", -20, longer=LONG[:-8], left="table-28")
+
+
+#: The sum of the address and an index is an argument, a result, an argument of a function that is jumped to; or another
+#: use is made of it.
+_HANDED = {
+    "called": "APART int use(const int *p) { return *p; } APART int rights(long n) { return use(xbase + n) + 1; }",
+    "returned": "APART const int *at(long n) { return xbase + n; } APART int rights(long n) { return *at(n); }",
+    "last": "APART int use(const int *p) { return *p; } APART int rights(long n) { return use(xbase + n); }",
+    "compared": """#include <string.h>
+        APART int rights(long n) { return memcmp(xbase + n, "abc", n - 96) == 0; }""",
+    "masked": """APART int rights(long n) {
+        long p = (long)(xbase + n); __asm__("" : "+r"(p)); return *(int *)(p & ~3L); }""",
+}
+
+
+def _handed(form: str) -> str:
+    head, _, rest = _MAIN.partition("__attribute__((noipa)) int rights")
+    more, _, start = _HANDED[form].rpartition("APART int rights")
+    includes = "".join(line + "\n" for line in more.splitlines() if line.startswith("#"))
+    code = more.replace(includes.strip(), "") + "APART int rights" + start
+    return includes + head + code.replace("APART", "__attribute__((noipa))") + "\n" + rest.partition("\n")[2]
+
+
+for _arch in ("x86_64", "aarch64", "powerpc"):
+    for _form in _HANDED:
+        if _arch != "powerpc" or _form in ("called", "last"):
+
+            @tampered(f"moved-inside-{_form}-{_arch}")
+            def _(arch: str = _arch, form: str = _form) -> Sample:
+                return _left(arch, -400, source=_handed(form))
+
+
+@tampered("moved-inside-header")
+def _() -> Sample:
+    """So far in front of the table that it is in the headers."""
+    table = build.symbol(_left("x86_64", 0, left="table").a, "table")[0]
+    return _left("x86_64", 0x160 - table, left="__ehdr_start+0x160")
 
 
 #: A table of small numbers behind a text, which code enters with an index from 400 on.
