@@ -11,7 +11,7 @@ import pytest
 from banbury.intake.tasks import shut_down
 from tests.images import uimage
 from tests.test_rebuild_evaluated import MANIFEST, only, run, submission
-from tests.test_rebuild_trees import FILES, REBUILD, against, whys
+from tests.test_rebuild_trees import FILES, REBUILD, against, tree, whys
 from tests.test_rebuild_unclear import RECOVERY, bare, image, system
 
 PATH = "etc/init.d/fw"
@@ -92,3 +92,16 @@ def test_two_archives_that_are_two_file_systems(tmp_path: Path) -> None:
     )
 
     assert rebuilt.verdict == "identical"
+
+
+def test_folders_of_a_layer_over_a_file_system(tmp_path: Path) -> None:
+    """What goes over a file system states its folders, too."""
+    word = {"settings.tar": 'over = ["base.squashfs"]\n'}
+    layers = [tree(STRICT, {"etc": mode, "etc/init.d": 0o755}) for mode in (0o755, 0o700)]
+    root = system({**FILES, **STRICT})
+    found = [
+        against(tmp_path / str(n), image(root), word, **{"base.squashfs": root, "settings.tar": layer})[0].verdict
+        for n, layer in enumerate(layers)
+    ]
+
+    assert found == ["identical", "functional"]

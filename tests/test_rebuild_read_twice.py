@@ -226,6 +226,33 @@ def test_what_extended_headers_say_on_both_sides(
     assert said in _doubts(rebuilt)
 
 
+@pytest.mark.parametrize("linked", [True, False])
+def test_two_names_of_one_file_that_was_handed_in_alone(tmp_path: Path, linked: bool) -> None:
+    """What is written to one is in the other, and nobody says so; two files of that content are found by it."""
+    log = b"# nothing yet\n"
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, (mode, data) in {**FILES, "etc/crontab": (0o644, log), "var/log": (0o644, log)}.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), mode
+            if linked and name == "var/log":
+                entry.type, entry.linkname, entry.size = tarfile.LNKTYPE, "etc/crontab", 0
+            archive.addfile(entry, None if entry.type == tarfile.LNKTYPE else io.BytesIO(data))
+    rebuilt = _compared(tmp_path, out.getvalue(), {"root.tar": _tar(), "empty.conf": log})
+
+    assert rebuilt.verdict == ("functional" if linked else "identical")
+    assert _differing(rebuilt) == ({"etc/crontab": ["names"], "var/log": ["names"]} if linked else {})
+
+
+def test_a_record_that_is_named_as_a_field_of_its_header(tmp_path: Path) -> None:
+    """It says another name of the extended header, of which what knows no pax makes a file."""
+    files = _tar(tarfile.PAX_FORMAT, pax_headers={"header's name": "PaxHeaders/passwd"})
+    rebuilt = _compared(tmp_path, files, {"root.tar": _tar()})
+
+    assert rebuilt.verdict == "unexplained"
+    assert "named as a header's field" in _doubts(rebuilt)
+
+
 def test_a_flag_that_the_rebuild_has_too(tmp_path: Path) -> None:
     images = [_made(tmp_path / f"ext{n}", "ext", linked=False) for n in range(2)]
     for n, data in enumerate(images):

@@ -17,7 +17,7 @@ from tests.equivalence.pairs import Sample
 
 _BARE = "none,ext_attr,filetype,sparse_super,large_file"
 _EXTENT = ("-I", "256", "-O", f"{_BARE},extent")
-_CHECKED = ("-I", "256", "-g", "1024", "-O", f"{_BARE},extent,uninit_bg")
+_CHECKED = ("-I", "256", "-N", "256", "-g", "1024", "-O", f"{_BARE},extent,uninit_bg")
 _USUAL = ("-t", "ext4", "-g", "1024", "-O", "has_journal,extent,64bit,metadata_csum,flex_bg,^dir_index,^resize_inode")
 _JOURNAL = ("-I", "256", "-J", "size=1", "-O", f"{_BARE},extent,has_journal")
 _BLOCKS_UNUSED = 2

@@ -151,3 +151,14 @@ def _() -> Sample:
 def _() -> Sample:
     """Linux finds an error when it zeroes the table, and remounts read-only."""
     return Sample(_lazy(1, moved=True), _lazy(2, moved=True))
+
+
+@tampered("ext4-reserved-descriptors")
+def _() -> Sample:
+    """More of them than Linux mounts, and than one block lists."""
+    made = []
+    for number in (1, 2):
+        image = Ext(ext(("-t", "ext4", "-O", "resize_inode,^has_journal,^64bit"), number=number))
+        image.put(1024 + 0xCE, 257)
+        made.append(image.whole(counted=False))
+    return Sample(*made)

@@ -99,7 +99,8 @@ def _files(tree: Tree) -> dict[bytes, tuple[bytes, Node, str]]:
     for name, (real, node) in found.items():
         if node.kind == "file":
             groups.setdefault(real, []).append(clean_name(plain_name(name))[0])
-    return {n: (r, x, min(groups[r]) if len(groups.get(r, ())) > 1 else "") for n, (r, x) in found.items()}
+    first = {real: min(names) for real, names in groups.items() if len(names) > 1}
+    return {name: (real, node, first.get(real, "")) for name, (real, node) in found.items()}
 
 
 def _target(node: Node, at: Mapping[bytes, bytes]) -> bytes | None:

@@ -16,7 +16,10 @@ from banbury.compare.equivalence.containers.contract import Change
 from banbury.formats.view import Buffer
 
 _LEAST: Final = 16  # bytes of a digest
-_DIGESTS: Final = ("md5", "sha1", "sha256", "sha384", "sha512")
+#: What digests are looked for, beside BLAKE2b of 32 bytes.
+DIGESTS: Final = (
+    "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "blake2b", "blake2s",
+)  # fmt: skip
 #: What an attribute that is a signature of the content is called in any container (the end of its name).
 _SIGNED: Final = ("security.ima", "file signature")
 #: The pieces of a file's content, each time that they are asked for.
@@ -51,11 +54,13 @@ def _bytes(value: bytes | str) -> bytes:
 
 def _forms(pieces: Iterable[Buffer]) -> list[bytes]:
     """The digests of a content, as they are written."""
-    counted = [hashlib.new(name, usedforsecurity=False) for name in _DIGESTS]
+    counted = [hashlib.new(name, usedforsecurity=False) for name in DIGESTS]
+    short = hashlib.blake2b(digest_size=32)
     for piece in pieces:
+        short.update(piece)
         for one in counted:
             one.update(piece)
-    raw = [one.digest() for one in counted]
+    raw = [*(one.digest() for one in counted), short.digest()]
     texts = [digest.hex().encode() for digest in raw]
     coded = [form(d).rstrip(b"=") for form in (base64.b64encode, base64.urlsafe_b64encode) for d in raw]
     return [*raw, *texts, *(t.upper() for t in texts), *coded]

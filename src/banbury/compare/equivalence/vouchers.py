@@ -28,14 +28,11 @@ from banbury.compare.equivalence.containers.contract import Change, Place
 from banbury.compare.equivalence.model import Verdict
 from banbury.compare.equivalence.outcome import Outcome, flatten
 from banbury.compare.equivalence.protocol import KEY, PROGRAM, SIGNATURE, SIGNATURES, TEXT, Looked, Wanted
+from banbury.compare.equivalence.vouched import DIGESTS
 from banbury.formats.view import Buffer
 from banbury.lab.sandbox import Limits
 from banbury.lab.supervisor import Supervisor
 
-#: What digests are looked for, beside BLAKE2b of 32 bytes.
-DIGESTS: Final = (
-    "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "blake2b", "blake2s",
-)  # fmt: skip
 _REVERSED: Final = bytes(int(f"{n:08b}"[::-1], 2) for n in range(256))
 _STEP: Final = 1 << 20
 _BATCH: Final = 1 << 12  # contents in one request

@@ -65,14 +65,14 @@ class Folders:
         stating = [r for r in main or native if len(r.units) > 1 or not r.loose]  # one file speaks of no folder
         whole = all(r.whole for r in stating) and any(r.folders for r in stating)
         system = self._pairing.whole(tree.number)
-        stating_main = _by_path(tree, [r for r in main if r.number == system])
+        mainly = {r.number for r in main} & {system}
         stating_any = _by_path(tree, native)
         implied = frozenset().union(*(r.implied & tree.folders.keys() for r in native))
         rows: list[Row] = []
         unstated, unclear = [], []
         for path, unit in tree.folders.items():
-            stated = self._uppermost(stating_main.get(path) or stating_any.get(path, []))
-            if stated:
+            upper = self._uppermost(stating_any.get(path, []))
+            if stated := [s for s in upper if s[0].number in mainly] or upper:
                 listed = _listed(tree.listings(path))
                 if row := self._compared(listed, stated):
                     rows.append(row)

@@ -76,6 +76,8 @@ class Disk:
             # Linux counts a table's blocks otherwise then, or does not mount it (fs/ext4/super.c, s_itb_per_group)
             at = Range(SUPER_AT + 0x20, SUPER_AT + 0x2C)
             raise Refused("superblock", "tables of inodes that end within a block, or bitmaps within a byte", [at])
+        if sb.reserved_gdt > sb.block // 4:  # Linux mounts no more (fs/ext4/super.c)
+            raise Refused("superblock", "more reserved descriptors than one block lists")
         kept = int.from_bytes(self.raw[8:12], "little")
         kept |= int.from_bytes(self.raw[0x154:0x158], "little") << 32 if sb.has("64bit") else 0
         if kept > sb.blocks // 2:  # the most that mke2fs takes: what is kept for root, others cannot write to

@@ -28,6 +28,7 @@ _KINDS: Final = {
     b"4": "block device", b"5": "directory", b"6": "fifo",
 }  # fmt: skip
 _OWN: Final = {"uname": "user", "gname": "group"}  # names of pax records that fields of a header have others for
+_HEADERS: Final = "header's "  # before what only a header says: no record may be called so
 _TIMES: Final = frozenset(("mtime", "atime", "ctime"))
 _LAST: Final = 1 << 31  # seconds since 1970 that fit into 32 bits with a sign
 _LARGEST: Final = 8**11  # bytes, and more than eleven octal digits say
@@ -204,11 +205,11 @@ class _Reader:
         self.dialects.add(head.dialect)
         # A reader that passes over extended headers (BusyBox) takes what the member's own header says.
         own = {**head.fixed(), "path": head.name, "linkpath": head.link}
-        hidden = {f"header's {n}": own[_OWN.get(n, n)] for n in pax if _OWN.get(n, n) in own}
+        hidden = {f"{_HEADERS}{n}": own[_OWN.get(n, n)] for n in pax if _OWN.get(n, n) in own}
         for key in _usual_names(free):
             if own[key] in (pax[key][:99], pax[key][:100]):  # as archivers write it
                 at = head.at + (0 if key == "path" else 157)
-                free.append(Free("tar.long-name", (key, hidden.pop(f"header's {key}")), Range(at, at + 100)))
+                free.append(Free("tar.long-name", (key, hidden.pop(f"{_HEADERS}{key}")), Range(at, at + 100)))
         name, link = pax.pop("path", head.name), pax.pop("linkpath", head.link)
         if kind != "directory" and name.endswith(b"/"):  # GNU tar and libarchive make a directory of it
             raise Refused(f"header at {head.at}", f"a {kind} with the name of a directory")
@@ -285,7 +286,7 @@ def _usual(head: Header) -> bool:
 
 def _extended(head: Header, extra: dict[str, object], free: list[Free]) -> None:
     """Enter the header of a pax header."""
-    extra |= {f"pax header's {n}": v for n, v in head.fixed().items()}
+    extra |= {f"pax {_HEADERS}{n}": v for n, v in head.fixed().items()}
     if head.mtime >= _LAST:
         extra["pax header's time"] = head.mtime  # as below
     extra["pax header's name"] = re.sub(rb"PaxHeaders\.[0-9]+/", b"PaxHeaders/", head.name)
@@ -325,8 +326,9 @@ def _records(raw: bytes, start: int) -> dict[str, bytes]:
         if not equals or record[-1:] != b"\n" or at + length > len(raw) or not key:
             raise Refused("pax header", "a record that is none", [Range(start + at, start + len(raw))])
         name = key.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")  # other bytes, another name
-        if name in out or name.startswith("GNU.sparse"):
-            raise Refused("pax header", f"{name} twice, or a sparse file", [Range(start + at, start + at + length)])
+        if name in out or name.startswith(("GNU.sparse", _HEADERS)):
+            why = f"{name} twice, or a sparse file, or named as a header's field"
+            raise Refused("pax header", why, [Range(start + at, start + at + length)])
         if name in _TIMES and not re.fullmatch(rb"-?[0-9]{1,12}(\.[0-9]{1,9})?", value):
             raise Refused("pax header", f"{name} is no time", [Range(start + at, start + at + length)])
         out[name] = value
