@@ -113,17 +113,14 @@ def test_harmless_container_is_accepted_or_known_not_to_be(name: str) -> None:
         assert verdict.equivalent
         assert verdict is not Verdict.IDENTICAL
         assert used
+        assert {rule for rule in OURS if name in rules()[rule].positive} <= used
 
 
 @pytest.mark.parametrize("rule", OURS)
-def test_rule_of_containers_takes_its_pairs_and_no_tampered_one(rule: str) -> None:
-    """A rule is used on each of its positive pairs; none of its tampered ones is accepted."""
+def test_a_rule_of_containers_names_pairs_that_are_tried_here(rule: str) -> None:
+    """The tests above hold each harmless pair to the rules that name it, and each tampered one to being refused."""
     published = rules()[rule]
     assert published.positive
     assert published.tampered
-    for name in published.positive:
-        verdict, used, _ = outcome(name)
-        assert verdict.equivalent, name
-        assert rule in used, (name, used)
-    for name in published.tampered:
-        assert not outcome(name)[0].equivalent, name
+    assert set(published.positive) <= {*(r.id for r in recipes() if r.kind == "harmless"), *HARMLESS} - REFUSED.keys()
+    assert set(published.tampered) <= {*(r.id for r in recipes() if r.tampered), *TAMPERED}

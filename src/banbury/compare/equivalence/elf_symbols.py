@@ -140,8 +140,9 @@ def _is_address(elf: OwnedElf, name: str, shndx: int, value: int) -> bool:
 def _length(elf: OwnedElf, part: Part, value: int, size: int, declared: Declared) -> int:
     """How long an object is in the other file: another length than here if it is a text with a declared value."""
     at = part.offset + value - part.addr
-    text = bytes(elf.data[at : at + size])
-    if part.type != SHT_PROGBITS or at + size > part.end or text[-1] or not is_text(text[:-1]):
+    inside = part.type == SHT_PROGBITS and part.offset <= at and at + size <= part.end
+    text = bytes(elf.data[at : at + size]) if inside else b"\1"
+    if text[-1] or not is_text(text[:-1]):
         return size
     return len(declared.apply(text)[0])
 
