@@ -15,8 +15,9 @@ The decision for one pair of single files is ``leaf.compare_leaf``, for ELF ``le
   ``relayout_items`` (texts that grew), ``relayout_map`` (the map), ``relayout_headers``.
 - ``relayout_lengths`` and its parts: whether a program knows the old length of a text that grew. ``text_measures`` says
   which numbers that may be, ``machines.numbers`` which numbers code holds, ``relayout_functions`` and
-  ``machines.joined`` what belongs to a function, ``machines.carried`` and ``machines.called`` where an address goes in
-  its registers, ``machines.entered`` and ``machines.forward`` which of its code no path is seen to reach,
+  ``machines.joined`` what belongs to a function, ``machines.register_steps`` what instructions do with registers,
+  ``machines.carried`` and ``machines.called`` where an address goes in them, ``machines.entered``
+  and ``machines.forward`` which of its code no path is seen to reach,
   ``machines.stretches`` looks at many functions at once. ``relayout_apart`` refuses code that goes on where nobody
   follows it, ``relayout_strayed`` finds texts in another order.
 - ``objects`` and its parts (``object_code``, ``object_lengths``, ``object_texts``): objects and kernel modules.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from banbury.compare.equivalence.code import Ints
-from banbury.compare.equivalence.machines.carried import Steps
+from banbury.compare.equivalence.machines.register_steps import Steps
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
 
 

@@ -17,8 +17,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from banbury.compare.equivalence.code import Code, Ints
-from banbury.compare.equivalence.machines.carried import Steps, steps
 from banbury.compare.equivalence.machines.contract import U8
+from banbury.compare.equivalence.machines.register_steps import Steps, steps
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
 from banbury.compare.equivalence.machines.x86_64_decoded import decode
 from banbury.formats import _elf_types as t

@@ -17,10 +17,11 @@ from typing import Final
 import numpy as np
 
 from banbury.compare.equivalence.code import Ints, NotDecoded
-from banbury.compare.equivalence.machines.carried import Calls, Function, Rows, Steps, steps
+from banbury.compare.equivalence.machines.carried import Calls, Function, Rows
 from banbury.compare.equivalence.machines.contract import U8
 from banbury.compare.equivalence.machines.forward import doubtful
 from banbury.compare.equivalence.machines.numbers import placed, taken_apart
+from banbury.compare.equivalence.machines.register_steps import Steps, steps
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
 from banbury.formats import _elf_types as t
 

@@ -1,4 +1,4 @@
-"""x86-64: what :mod:`carried` follows. See there.
+"""x86-64: what :mod:`register_steps` says, and :mod:`carried` follows. See there.
 
 Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2; AMD64 supplement, 3.2.1.
 """
@@ -48,10 +48,9 @@ _VECTOR: Final = 16  # the registers of vectors
 _INWARD: Final = table((0x0F6E, 0x0F22, 0x0FC4, 0x0F2A, 0x0F7A, 0x0F7B, 0x0F7C), _LAST)  # MOVD, PINSR, VPBROADCAST
 _OUTWARD: Final = table((0x0F7E, 0x0F16), _LAST)  # MOVD, PEXTR
 _PICKS: Final = table((0x0FF0, 0x0FF2, 0x0FF3, 0x0FF5, 0x0FF6, 0x0FF7), _LAST)  # of BMI
-_CROSSES: Final = _INWARD | _OUTWARD | _PICKS
+_CROSSES: Final = _INWARD | _OUTWARD
 _STRING: Final = table((0xA5, 0xA7, 0xAB, 0xAD, 0xAF), _LAST)  # of more than a byte
 _ALONE: Final = table((0x63, 0xC1, 0xD1, 0xD3, 0x0FB8, 0x0FBC, 0x0FBD), _LAST)
-_TWO: Final = table((0x87, 0x0FA4, 0x0FA5, 0x0FAC, 0x0FAD, 0x0FB1, 0x0FC1), _LAST)
 _THREE: Final = table((0x0FF0, 0x0FF1, 0x0FF6), _LAST)  # MOVBE, CRC32, ADCX, ADOX
 #: Write a register that their memory or another gave.
 _MADE: Final = table((0x63, 0x69, 0x6B, 0x0FB6, 0x0FB7, 0x0FBE, 0x0FBF), _LAST)
@@ -60,8 +59,8 @@ _MADE: Final = table((0x63, 0x69, 0x6B, 0x0FB6, 0x0FB7, 0x0FBE, 0x0FBF), _LAST)
 def steps(
     raw: U8, code: Code, has: Operands | None = None
 ) -> tuple[Ints, Ints, Ints, Ints, Mask, Ints, Mask, Ints, Ints, Ints, Mask, Ints, Ints, Ints, Ints]:
-    """The members of :class:`carried.Steps` for ``raw``, whose instructions are ``code``, but for the last. ``has``:
-    what they have for operands, if it is known."""
+    """The members of :class:`register_steps.Steps` for ``raw``, whose instructions are ``code``, but for the last.
+    ``has``: what they have for operands, if it is known."""
     found, count = has or operands(raw, code), len(code.starts)
     opcode, kind, second, wide = _opcodes(raw, code, found)
     adds = found.adds
@@ -105,7 +104,7 @@ def _odd(raw: U8, found: Operands, what: tuple[Ints, Ints], one: Ints, other: In
     c = np.concatenate((raw, np.zeros(32, np.uint8)))
     group = (opcode == 0xF7) & (kind > 1)
     out = np.where(_ALONE[opcode] | group, other, 0)
-    general = _TWO[opcode] | (_THREE[opcode] & (found.opcode == 0x0F) & (c[found.at + 1] == 0x38))
+    general = _BOTH[opcode] | (_THREE[opcode] & (found.opcode == 0x0F) & (c[found.at + 1] == 0x38))
     out |= np.where(general, one | other, 0)
     short = (opcode > 0x90) & (opcode < 0x98) | (opcode == 0x90) & (found.low > 0)
     out |= np.where(short, 1 | _bit(found.low), 0)
@@ -165,9 +164,8 @@ def _crossed(raw: U8, found: Operands, opcode: Ints, out: tuple[Ints, Ints, Ints
     inward, outward = _INWARD[kind], _OUTWARD[kind]
     parts[rows[inward]], into[rows[inward]] = 1 << low[inward], _VECTOR
     parts[rows[outward]], into[rows[outward]] = 1 << _VECTOR, low[outward]
-    some = _PICKS[kind] & vector
-    named = (~c[at + 2] >> 3 & 15).astype(np.int64)  # the operand that the prefix names
-    reads[rows[some]] |= (1 << low[some]) | (1 << named[some])
+    rows, low, named = _picked(raw, found, opcode)
+    reads[rows] |= (1 << low) | (1 << named)
 
 
 def taken(code: bytes, loads: bool) -> int:

@@ -1,0 +1,204 @@
+"""What instructions do with registers, for :mod:`carried`: what they read memory through, write, add and hand on.
+
+Sources: Intel SDM, volume 2; Arm ARM DDI 0487; MIPS MD00086; Power ISA 2.07.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from banbury.compare.equivalence.code import Code, Ints, NotDecoded
+from banbury.compare.equivalence.machines import a64, displaced, mips_code, powerpc_code
+from banbury.compare.equivalence.machines.contract import U8, Mask
+from banbury.compare.equivalence.machines.operations import ADD, ADDI, FETCH, LOAD, MOVE, OTHER, STORE, Ops
+from banbury.compare.equivalence.machines.x86_64_absolute import Operands
+from banbury.compare.equivalence.machines.x86_64_carried import CALLER_SAVED, NOWHERE
+from banbury.compare.equivalence.machines.x86_64_carried import steps as x86_steps
+from banbury.compare.equivalence.machines.x86_64_decoded import decode as x86_decode
+from banbury.formats import _elf_types as t
+
+_REGISTERS: Final = (1 << 32) - 1  # as bits
+_NONE: Final = 255
+_RISC: Final = {
+    t.EM_MIPS: (mips_code.decode, (32, 36)),  # LB, LBU
+    t.EM_PPC: (powerpc_code.decode, (34, 35)),  # LBZ, LBZU
+}
+_T9: Final = 25  # the register through which functions of MIPS are called
+_SOON: Final = 16  # instructions before a jump
+_FUNCTION: Final = (0x8F99, 0x2739)  # lw $t9, n($gp) and addiu $t9, $t9, n
+_BYTES_INDEXED: Final = (0x7C0000AE, 0x7C0000EE)  # LBZX, LBZUX
+
+
+@dataclass(frozen=True)
+class Steps:
+    """By instruction, registers as bits: what it ``reads`` memory through, what it certainly writes (``kills``), and of
+    which ``parts`` it makes what it puts ``into`` a register; whether the next one follows (``falls``), the offset that
+    a branch ``leads`` to (or ``NOWHERE``), whether it ``leaps`` to where nothing says, where it stands (``starts``);
+    what words it ``fetches`` through which registers, and ``gets`` into which; whether it ``calls``, and the offset of
+    the ``callee`` (or ``NOWHERE``); what it ``joins`` with another register, which it puts ``into`` one, through what
+    it reads or writes more than a byte (``wide``), and what it finds that by with another (``indexed``). ``volatile``:
+    registers that functions may change."""
+
+    reads: Ints
+    kills: Ints
+    parts: Ints
+    into: Ints
+    falls: Mask
+    leads: Ints
+    leaps: Mask
+    starts: Ints
+    fetches: Ints
+    gets: Ints
+    calls: Mask
+    callee: Ints
+    joins: Ints
+    wide: Ints
+    indexed: Ints
+    volatile: int
+
+
+def steps(
+    machine: int, big: bool, raw: U8, address: int = 0, code: Code | None = None, has: Operands | None = None
+) -> Steps:
+    """What the code ``raw`` at an address does with registers. ``code``, ``has``: its instructions and their operands,
+    if they are known (x86-64). Raises :class:`NotDecoded`."""
+    if machine == t.EM_X86_64:
+        return Steps(*x86_steps(raw, code or x86_decode(raw.data, 0), has), CALLER_SAVED)
+    words = raw[: len(raw) // 4 * 4].view(">u4" if big else "<u4").astype(np.uint32)
+    return _a64(words) if machine == t.EM_AARCH64 else _risc(machine, words, address)
+
+
+def _a64(words: npt.NDArray[np.uint32]) -> Steps:
+    all_, added = a64.decode(words), displaced.a64(words)
+    rows = np.arange(len(words))
+    single = a64.is_(words, 0x3A000000, 0x38000000)
+    byte = single & a64.is_(words, 0xC4000000, 0)
+    store = (single & a64.is_(words, 0x00C00000, 0)) | (a64.is_(words, 0x3A400000, 0x28000000))
+    stepping = a64.is_(words, 0x3B200400, 0x38000400)  # before the access or after it
+    near = byte & ((added.distance == 0) | stepping | a64.is_(words, 0x3B200C00, 0x38200800))
+    memory = (added.base < 31) & (added.into == _NONE)
+    bits = np.where(memory, _bit(added.base), 0)
+    bits |= np.where((added.parts != 0) & (added.whole == _NONE), added.parts.astype(np.int64), 0)
+    bits |= _bit(added.back)
+    sums = (added.base < 31) & (added.into < 31)
+    move = a64.is_(words, 0xFFE0FFE0, 0xAA0003E0)
+    whole = (added.parts != 0) & (added.whole < 31)
+    source = a64.field(words, 16, 5).astype(np.int64)
+    parts = np.where(sums, _bit(added.base), np.where(whole, added.parts.astype(np.int64), 0))
+    parts = np.where(move, _bit(source), parts)
+    into = np.where(sums, added.into, np.where(whole, added.whole, 0))
+    into = np.where(move, a64.field(words, 0, 5).astype(np.int64), into)
+    kills = np.where(all_.calls, a64.CALLER_SAVED, all_.writes).astype(np.int64)
+    back = _bit(added.back)  # a register that a load or store moves on keeps its text
+    to = np.where(all_.branches, 4 * rows + a64.displacement(words), NOWHERE)
+    falls = all_.falls | a64.is_(words, 0xFF000000, 0xD4000000)  # behind BRK and HLT too: who handles them may go on
+    reads: Ints = np.where(store | near, 0, bits)
+    chosen = a64.is_(words, 0x1FE00000, 0x1A800000)  # CSEL and the like
+    every, found = added.parts.astype(np.int64), added.whole == _NONE
+    joins = np.where(chosen | found, 0, every)
+    known = memory | (found & (every != 0)) | sums | whole | move | (added.back < 31)
+    known |= all_.branches | all_.calls | all_.indirect
+    known |= a64.is_(words, 0xFF000000, 0xD5000000) | ~all_.falls  # hints, barriers; returns
+    # loads and stores at a distance from a register, of one register or two: what is stored is in memory then
+    known |= a64.is_(words, 0x3B000000, 0x39000000) | a64.is_(words, 0x3B200000, 0x38000000) | store
+    known |= a64.is_(words, 0x3A000000, 0x28000000)
+    odd: Ints = np.where(known, 0, all_.reads.astype(np.int64))
+    indexed: Ints = np.where(found & ~byte, every, 0) | odd
+    wide = np.where(byte, 0, np.where(memory, _bit(added.base), 0) | _bit(added.back) | indexed)
+    called = np.where(a64.is_(words, 0xFC000000, 0x94000000), 4 * rows + a64.displacement(words), NOWHERE)
+    return Steps(
+        reads, kills & ~back, parts, np.minimum(into, 31), falls, to, all_.indirect, 4 * rows,
+        *_a64_fetched(words), all_.calls, called, joins, wide, indexed, a64.CALLER_SAVED,
+    )  # fmt: skip
+
+
+def _a64_fetched(words: npt.NDArray[np.uint32]) -> tuple[Ints, Ints]:
+    """Loads of whole registers: the registers that say where from (as bits), and those that are loaded."""
+    d, n, a, m = (_bit(a64.field(words, at, 5).astype(np.int64)) & 0x7FFFFFFF for at in (0, 5, 10, 16))
+    alone: Mask = a64.is_(words, 0xFFC00000, 0xF9400000) | a64.is_(words, 0xFFC00000, 0xF8400000)
+    indexed = a64.is_(words, 0xFFE00C00, 0xF8600800)
+    pair = a64.is_(words, 0xFE400000, 0xA8400000)
+    fetches: Ints = np.asarray(np.where(alone | pair, n, 0), np.int64) | np.asarray(np.where(indexed, m, 0), np.int64)
+    gets: Ints = np.where(alone, d, np.where(pair, d | a, 0))
+    return fetches, gets
+
+
+def _risc(machine: int, words: npt.NDArray[np.uint32], address: int) -> Steps:
+    if machine not in _RISC:
+        raise NotDecoded(0, f"code of machine {machine}")
+    decode, bytes_ = _RISC[machine]
+    found: tuple[Ops, Ints, Ints] = decode(words, words, address)
+    ops, branches, targets = found
+    rows = np.arange(ops.count)
+    near = np.isin(words >> 26, bytes_) & ((words & 0xFFFF == 0) | ops.update)
+    memory = ((ops.kind == LOAD) | (ops.kind == FETCH)) & ~near
+    reads = np.where(memory, _bit(ops.rs), 0)
+    reads[ops.kind == FETCH] |= _bit(ops.rt)[ops.kind == FETCH]
+    made = np.isin(ops.kind, (MOVE, ADDI, ADD)) & (ops.rd < 32)
+    parts = np.where(made, _bit(ops.rs) | np.where(ops.kind == ADD, _bit(ops.rt), 0), 0)
+    writes = ops.writes.astype(np.int64) & ~np.where(ops.update, _bit(ops.rs), 0)
+    kills = np.where(ops.call, writes | int(ops.volatile) & 0xFFFFFFFF, writes)
+    leads: Ints = np.where(ops.next[1] >= 0, 4 * ops.next[1], NOWHERE)
+    callee = np.full(ops.count, NOWHERE, np.int64)
+    at = np.minimum(branches + ops.delayed, ops.count - 1)  # where a branch takes effect
+    calls = ops.call[at]
+    callee[at[calls]] = targets[calls] - address
+    leads[at[~calls]] = targets[~calls] - address
+    leaps = np.zeros(ops.count, bool)
+    jumps = rows[ops.jump >= 0]
+    if machine == t.EM_MIPS:
+        jumps = jumps[~_tail_calls(words, jumps)]
+    leaps[np.minimum(jumps + ops.delayed, ops.count - 1)] = True
+    whole = ((ops.kind == LOAD) & ops.word) | (ops.kind == FETCH)
+    fetches: Ints = np.asarray(np.where(whole, _bit(ops.rs), 0), np.int64)
+    fetches[ops.kind == FETCH] |= _bit(ops.rt)[ops.kind == FETCH]
+    joins: Ints = np.asarray(np.where(ops.kind == ADD, _bit(ops.rs) | _bit(ops.rt), 0), np.int64)
+    alone = np.isin(words >> 26, bytes_) | ((machine == t.EM_PPC) & np.isin(words & 0xFC0007FE, _BYTES_INDEXED))
+    indexed: Ints = np.asarray(np.where((ops.kind == FETCH) & ~alone, _bit(ops.rs) | _bit(ops.rt), 0), np.int64)
+    indexed |= np.where(_odd(machine, words, ops), ops.reads.astype(np.int64) & _REGISTERS, 0)
+    access = np.isin(ops.kind, (LOAD, STORE)) & ~alone
+    wide: Ints = np.asarray(np.where(access, _bit(ops.rs), 0), np.int64) | indexed
+    return Steps(
+        reads, kills, parts, np.maximum(ops.rd, 0), ops.next[0] >= 0, leads, leaps, 4 * rows,
+        fetches, np.where(whole, _bit(ops.rd), 0), ops.call, callee, joins, wide, indexed,
+        int(ops.volatile) & 0xFFFFFFFF,
+    )  # fmt: skip
+
+
+def _odd(machine: int, words: npt.NDArray[np.uint32], ops: Ops) -> Mask:
+    """Instructions that do with their registers what is not known here; comparisons, branches and byte loads do not."""
+    top, function = words >> 26, words & 63
+    if machine == t.EM_MIPS:
+        idle = (top == 0) & np.isin(function, [8, 9, 12, 13, 15, 42, 43, 48, 49, 50, 51, 52, 54]) | np.isin(
+            top, [10, 11]
+        )
+        idle |= (top >= 1) & (top <= 7) | (top >= 20) & (top <= 23) | (top == 51)
+    else:
+        number = words >> 1 & 1023
+        idle = np.isin(top, [3, 10, 11, 16, 17, 18, 19]) | (top == 31) & np.isin(number, [0, 4, 32, 87, 119])
+    out: Mask = (ops.kind == OTHER) & ~idle
+    return out
+
+
+def _tail_calls(words: npt.NDArray[np.uint32], jumps: Ints) -> Mask:
+    """Which jumps of MIPS by $t9 lead to a function: the table of addresses has set it, and no table of jumps, whose
+    distance is added to the address of the file's table."""
+    out = np.zeros(len(jumps), bool)
+    for number, row in enumerate(jumps.tolist()):
+        before = words[max(row - _SOON, 0) : row + 1]
+        tops, second, third = before >> 26, before >> 16 & 31, before >> 11 & 31
+        sets = np.where(tops == 0, third, second) == _T9  # a store or a branch may look so, and then it is none
+        last = int(before[np.flatnonzero(sets)[-1]]) if sets[:-1].any() else 0
+        out[number] = int(before[-1]) >> 21 & 31 == _T9 and last >> 16 in _FUNCTION
+    return out
+
+
+def _bit(register: npt.NDArray[Any]) -> Ints:
+    """A register as a bit; none for 31 of A64 and what is no register."""
+    number = register.astype(np.int64)
+    out: Ints = np.where((number >= 0) & (number < 32), 1 << np.clip(number, 0, 40), 0)
+    return out
