@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +81,48 @@ def test_a_layer_that_restores_what_the_lowest_has(tmp_path: Path) -> None:
         found.append(only(run(submission(tmp_path / turn, manifest, **files), tmp_path / "w")).verdict)
 
     assert found == ["identical", "functional"]
+
+
+def test_what_a_folder_leaves_open_is_as_below_it(tmp_path: Path) -> None:
+    """A folder states neither mode nor owner: of the same content they are those of what it goes over."""
+    manifest = MANIFEST + "".join(REBUILD.format(n) + said for n, said in {"base.tar": "", "release": OVER}.items())
+    built = {"base.tar": tree({**FILES, **STRICT}, {}, modes={PATH: 0o700}), f"release/{PATH}": STRICT[PATH]}
+    found = []
+    for mode in (0o700, 0o755):
+        image_of = uimage(gzip.compress(tree({**FILES, **STRICT}, {}, modes={PATH: mode}), mtime=0))
+        where = tmp_path / f"{mode:o}"
+        found.append(only(run(submission(where, manifest, **{"image.bin": image_of}, **built), tmp_path / "w")).verdict)
+
+    assert found == ["identical", "functional"]
+
+
+def test_folders_that_are_listed_without_a_mode(tmp_path: Path) -> None:
+    """A ZIP of another system lists folders, and no more: what another rebuild states of them holds; where none does,
+    they are no folders for everybody."""
+    layer = _listing(["etc", "etc/init.d"], STRICT)
+    word = {"layer.zip": OVER}
+    shipped = [tree({**FILES, **STRICT}, {"etc": mode, "etc/init.d": 0o755}) for mode in (0o755, 0o750, 0o777)]
+    over, alone = [], []
+    for number, root in enumerate(shipped):
+        sides = uimage(gzip.compress(root, mtime=0))
+        built = {"base.tar": shipped[0], "layer.zip": layer}
+        over.append(against(tmp_path / f"o{number}", sides, word, **built)[0].verdict)
+        whole = _listing(["etc", "etc/init.d"], {**FILES, **STRICT})
+        alone.append(against(tmp_path / f"a{number}", sides, {}, **{"all.zip": whole})[0].verdict)
+
+    assert [verdict == "functional" for verdict in over] == [False, True, True]
+    assert [verdict == "functional" for verdict in alone] == [False, False, True]
+
+
+def _listing(folders: list[str], files: dict[str, bytes]) -> bytes:
+    """A ZIP as DOS writes it: names, and no modes."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in (*(f"{folder}/" for folder in folders), *files):
+            entry = zipfile.ZipInfo(name)
+            entry.create_system, entry.external_attr = 0, 0x10 if name.endswith("/") else 0x20
+            archive.writestr(entry, files.get(name, b""))
+    return out.getvalue()
 
 
 def test_two_archives_that_are_two_file_systems(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from banbury import documentation
 from banbury.cli import main
 from banbury.compare.equivalence import schema, second
 from banbury.lab.confined import run_confined
+from tests.equivalence import pairs_moved_objects
 from tests.equivalence.container_pairs import tar
+from tests.equivalence.pairs import TAMPERED
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 CONTROL = b"Package: tool\nVersion: %s\nDescription: <b>bold</b>\n"
@@ -64,6 +66,24 @@ def test_another_version_is_said_before_anything_else(sides: tuple[Path, Path], 
     assert "<b>bold" not in shown
     assert "\x1b" not in shown
     assert "&lt;b&gt;bold" in shown
+
+
+def test_a_declared_value_of_another_length_is_said(tmp_path: Path) -> None:
+    """What to rebuild so that nothing moves; nothing is said where the lengths are equal."""
+    sample = TAMPERED["moved-length"]()
+    (tmp_path / "shipped").write_bytes(sample.b)
+    (tmp_path / "rebuilt").write_bytes(sample.a)
+    names = [tmp_path / "shipped.toml", tmp_path / "rebuilt.toml"]
+    for name, version in zip(names, (pairs_moved_objects.LONG, pairs_moved_objects.SHORT), strict=True):
+        name.write_text(f'[versions]\np = "{version}"\n')
+    records = [word for name in names for word in ("--record", name)]
+    page = tmp_path / "page.html"
+    status, text, _ = run(tmp_path / "shipped", tmp_path / "rebuilt", *records, "--html", page)
+
+    assert status == 1
+    assert "version p (5 characters rebuilt, 13 characters shipped)" in text.splitlines()[1]
+    assert "Another length" in page.read_text("utf-8")
+    assert "another length" not in run(tmp_path / "shipped", tmp_path / "rebuilt")[1]
 
 
 @pytest.mark.skipif(shutil.which("diffoscope") is None, reason="diffoscope is not installed")

@@ -56,7 +56,8 @@ class LeftOut(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Premise(Struct, frozen=True, kw_only=True):
-    """What says that the two were not built from the same: ``kind`` is ``version`` or ``toolchain``."""
+    """What says that the two were not built from the same: ``kind`` is ``version``, ``toolchain`` or ``length`` (of a
+    declared value that programs hold)."""
 
     kind: str
     subject: str

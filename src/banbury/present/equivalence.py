@@ -86,6 +86,12 @@ def premises(found: EquivalenceReport) -> list[str]:
         )
     if out:
         out.append("Differences of code are then to be expected; rebuild the same version with the same tools first.")
+    if lengths := [e for e in found.environment if e.kind == "length"]:
+        said = ", ".join(f"{clip(e.subject)} ({clip(e.a)} rebuilt, {clip(e.b)} shipped)" for e in lengths[:4])
+        out.append(
+            f"A declared value has another length: {said}. What stands behind it in a program has moved, which "
+            "often cannot be decided; rebuild under values of the shipped ones' lengths, and nothing moves."
+        )
     return out
 
 

@@ -15,6 +15,7 @@ from banbury.present.verdicts import said
 
 _ORDER: Final = {str(v): -rank for rank, v in enumerate(Verdict)}
 _PREMISES: Final = 4
+_PREMISED: Final = {"version": "Source version", "length": "Length"}
 _TREES: Final = 4  # rebuilds named of one file system
 _METHODS: Final = {
     "whole": "compared with its rebuild as a whole, byte for byte, and file by file",
@@ -106,7 +107,7 @@ def _view(evaluation: Evaluation, row: Rebuilt, number: int) -> RebuildView:
         code=_code(totals) if totals else "",
         counts=[(v, grouped(n)) for v, n in totals.files.items() if n] if totals else [],
         premises=[
-            f"{'Source version' if p.kind == 'version' else 'Toolchain'} of {clip(p.subject)} differs: "
+            f"{_PREMISED.get(p.kind, 'Toolchain')} of {clip(p.subject)} differs: "
             f"{clip(p.rebuilt)} rebuilt, {clip(p.shipped)} shipped"
             for p in row.premises[:_PREMISES]
         ]

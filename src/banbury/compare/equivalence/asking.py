@@ -9,12 +9,17 @@ import msgspec
 
 from banbury.compare.equivalence.containers.contract import Place
 from banbury.compare.equivalence.explained import Explanation
+from banbury.compare.equivalence.model import BuildRecord
 from banbury.compare.equivalence.protocol import Asked, Looked, Read, Request, Wanted
 from banbury.lab.sandbox import Limits
 from banbury.lab.supervisor import Supervisor
 
+Records = tuple[BuildRecord | None, BuildRecord | None]
 
-def explanation(supervisor: Supervisor, limits: Limits, source: int, asked: Asked) -> Explanation:
+
+def explanation(
+    supervisor: Supervisor, limits: Limits, source: int, asked: Asked, records: Records = (None, None)
+) -> Explanation:
     """What may be shown of one pair in the open file ``source``; a note where the worker did not survive it."""
     kept: list[Explanation] = []
 
@@ -23,7 +28,7 @@ def explanation(supervisor: Supervisor, limits: Limits, source: int, asked: Aske
         if len(kept) != 1:
             raise ValueError("another number of answers than of questions")
 
-    request = Request(pairs=[asked], record_a=None, record_b=None, room=0, task="explain")
+    request = Request(pairs=[asked], record_a=records[0], record_b=records[1], room=0, task="explain")
     with tempfile.TemporaryFile(prefix="banbury-", buffering=0) as spool:
         payload = msgspec.msgpack.encode(request)
         reply = supervisor.run(payload, source, spool.fileno(), limits=limits, accept=accept)

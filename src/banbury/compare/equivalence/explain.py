@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from banbury.compare.equivalence.containers.contract import Work
 from banbury.compare.equivalence.disassembly import changed_by_name, disassembled, first_difference
+from banbury.compare.equivalence.elf_map import SHF_ALLOC
 from banbury.compare.equivalence.explained import (
     CONSTANTS,
     DIFF_LINES,
@@ -24,7 +25,7 @@ from banbury.compare.equivalence.explained import (
     Explanation,
     clipped,
 )
-from banbury.compare.equivalence.model import ChangedFunction
+from banbury.compare.equivalence.model import ChangedFunction, substitutions
 from banbury.compare.equivalence.text import is_text
 from banbury.formats import _elf_types as t
 from banbury.formats.elf import ElfFile
@@ -147,12 +148,13 @@ def _programs(work: Work, functions: list[ChangedFunction], notes: list[str]) ->
     if not code and (first := _quietly(notes, lambda: first_difference(a, b))):
         code = _quietly(notes, lambda: disassembled(a, b, first, notes))
     only_a, only_b = _strings(work, notes)
+    lengths = _quietly(notes, lambda: list(_lengths(work, a, b))) or []
     return Explanation(
         code=code or [],
         strings_a=only_a,
         strings_b=only_b,
         constants=_quietly(notes, lambda: list(_constants(a, b))) or [],
-        environment=list(_producers(work, a, b)),
+        environment=[*_producers(work, a, b), *lengths][:ENVIRONMENT],
         notes=notes,
     )
 
@@ -174,6 +176,24 @@ def _producers(work: Work, a: ElfFile, b: ElfFile) -> Iterator[Environment]:
         yield Environment(
             kind="toolchain", subject=clipped(work.path), a=clipped("; ".join(ours)), b=clipped("; ".join(theirs))
         )
+
+
+def _lengths(work: Work, a: ElfFile, b: ElfFile) -> Iterator[Environment]:
+    """Declared values of another length that both programs hold where they are loaded: what stands behind them has
+    moved, which a rebuild under values of the same length does away with."""
+    for sub in substitutions(work.record_a, work.record_b):
+        sizes = len(sub.old), len(sub.new)
+        if sizes[0] != sizes[1] and _holds(work.a, a, sub.old) and _holds(work.b, b, sub.new):
+            ours, theirs = (f"{size} characters" for size in sizes)
+            yield Environment(kind="length", subject=clipped(sub.name), a=ours, b=theirs)
+
+
+def _holds(view: View, program: ElfFile, value: bytes) -> bool:
+    """Whether a value stands in what is loaded of a program; anywhere, where it has no sections."""
+    if not program.sections:
+        return value in bytes(view.mem(0, len(view)))
+    loaded = (one for one in program.sections if one.flags & SHF_ALLOC and one.type != t.SHT_NOBITS)
+    return any(value in bytes(program.content(one)) for one in loaded)
 
 
 def _strings(work: Work, notes: list[str]) -> tuple[list[str], list[str]]:

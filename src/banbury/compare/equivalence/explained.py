@@ -48,8 +48,8 @@ class Constant(Struct, frozen=True, kw_only=True):
 
 
 class Environment(Struct, frozen=True, kw_only=True):
-    """Something that says that the two sides were not built from the same: ``kind`` is ``version`` (of a package) or
-    ``toolchain``; ``subject`` is what it is said of."""
+    """Something that says that the two sides were not built from the same: ``kind`` is ``version`` (of a package),
+    ``toolchain``, or ``length`` (of a declared value that programs hold); ``subject`` is what it is said of."""
 
     kind: str
     subject: str

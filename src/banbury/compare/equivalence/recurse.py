@@ -204,7 +204,7 @@ class Recursion:
                 wanted[key] = pair, content
         for pair, content in wanted.values():  # each alone: one that kills its worker costs no other
             asked = Asked(a=_plain(pair.a), b=_plain(pair.b), path=pair.name, functions=content.own.functions)
-            content.explained = explanation(self._supervisor, self._limits, source, asked)
+            content.explained = explanation(self._supervisor, self._limits, source, asked, self._records)
 
     def code_bytes(self, files: list[IO[bytes]]) -> list[int]:
         """Bytes of program code of open files (binary), 0 of what is no program or could not be read."""

@@ -145,7 +145,7 @@ def _environment(files: list[FileReport]) -> list[Environment]:
     found: dict[tuple[str, ...], Environment] = {}
     for file in files:
         for said in file.explained.environment if file.explained else []:
-            subject = said.subject if said.kind == "version" else ""
+            subject = "" if said.kind == "toolchain" else said.subject
             found.setdefault((said.kind, subject, said.a, said.b), said)
     return sorted(found.values(), key=lambda e: (e.kind != "version", e.subject))
 

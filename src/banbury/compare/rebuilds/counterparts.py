@@ -81,7 +81,7 @@ class Counterparts:
         if len(found) > _MOST:
             return Found("path", *found[0]) if _one(found) else self._several(found)
         native = [(f, a) for f, a in found if not self._pairing.foreign(unit.tree, f.tree)]
-        stray, native = not native, _stating(self._order.uppermost(native or found))
+        stray, native = not native, self._upper(native or found)
         if _one(native):
             return Found("path", *native[0], stray)
         whole = self._pairing.whole(unit.tree)
@@ -98,6 +98,18 @@ class Counterparts:
         if not partners or len(mine) != count:
             return self._several(mine)
         return Found("path", *mine[nth], stray)  # the same trees in the same order: each its own
+
+    def _upper(self, found: list[tuple[Unit, int]]) -> list[tuple[Unit, int]]:
+        """Of units of one path those over which no other goes. One that states no mode (of a folder) leaves it, and
+        the owner, as what it goes over states them of the same content."""
+        upper = self._order.uppermost(found)
+        bare = [f for f in upper if f[0].node.mode < 0]
+        below = [
+            g
+            for g in found
+            if g[0].node.mode >= 0 and any(_same(f[0], g[0]) and self._order.over(f[1], g[1]) for f in bare)
+        ]
+        return _stating(upper + self._order.uppermost(below))
 
     def _several(self, found: list[tuple[Unit, int]]) -> Found:
         first = thing(found[0][0])

@@ -19,6 +19,7 @@ from banbury.compare.rebuilds.stating import Row
 from banbury.compare.rebuilds.trees import ROOT, Tree
 from banbury.model.evaluation import Node
 from banbury.model.rebuild import NotCompared
+from banbury.model.tree import Kind
 
 _NAMED: Final = 3
 _STICKY: Final = 0o1000
@@ -72,14 +73,16 @@ class Folders:
         unstated, unclear = [], []
         for path, unit in tree.folders.items():
             upper = self._uppermost(stating_any.get(path, []))
-            if stated := [s for s in upper if s[0].number in mainly] or upper:
+            bare = bool(upper) and all(map(_bare, (u for _, units in upper for u in units)))  # listed, and no more
+            stated = [s for s in upper if s[0].number in mainly] or upper
+            if stated and not bare:
                 listed = _listed(tree.listings(path))
                 if row := self._compared(listed, stated):
                     rows.append(row)
                 elif other := _other(stated):
                     rows += [] if path == ROOT else self._weaker(unit, listed, stated, other)
                     unclear.append(path)
-            elif path == ROOT or not tree.alone(path) or not whole or path in implied:
+            elif bare or path == ROOT or not tree.alone(path) or not whole or path in implied:
                 unstated.append(path)
                 rows += self._anybodys(unit)
             else:
@@ -100,8 +103,10 @@ class Folders:
         return None
 
     def _uppermost(self, stated: list[tuple[Tree, list[Unit]]]) -> list[tuple[Tree, list[Unit]]]:
-        lower = self._order.lower(tree.artefact for tree, _ in stated)
-        return [(tree, units) for tree, units in stated if tree.artefact not in lower]
+        """Those over which no other goes. A listing without a mode (of a ZIP) leaves it as another states it."""
+        full = [(tree, units) for tree, units in stated if not all(map(_bare, units))]
+        lower = self._order.lower(tree.artefact for tree, _ in full or stated)
+        return [(tree, units) for tree, units in full or stated if tree.artefact not in lower]
 
     def _weaker(
         self, unit: Unit, listed: list[Unit], stated: list[tuple[Tree, list[Unit]]], other: Tree
@@ -146,6 +151,11 @@ def _within(node: Node, stated: Node) -> bool:
     modes = stated.mode < 0 or not (node.mode & ~stated.mode & _RIGHTS or stated.mode & ~node.mode & _STICKY)
     owner = all(theirs in (-1, mine) for mine, theirs in ((node.uid, stated.uid), (node.gid, stated.gid)))
     return node.kind is stated.kind and modes and owner and node.xattrs == stated.xattrs
+
+
+def _bare(unit: Unit) -> bool:
+    """Whether a folder is listed without its mode."""
+    return unit.node.mode < 0 and unit.node.kind is Kind.DIR
 
 
 def _rights(unit: Unit) -> list[tuple[str, str]]:
