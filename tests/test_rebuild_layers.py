@@ -96,6 +96,14 @@ def test_what_a_folder_leaves_open_is_as_below_it(tmp_path: Path) -> None:
     assert found == ["identical", "functional"]
 
 
+def test_a_folder_over_a_file(tmp_path: Path) -> None:
+    """An empty folder where the base has a script: it is not there any more."""
+    layer = tree(STRICT, {"etc/telnet.sh": 0o755})
+    base = bare({**FILES, **STRICT, "etc/telnet.sh": b"#!/bin/sh\ntelnetd\n"})
+    shipped = uimage(gzip.compress(base, mtime=0))
+    assert against(tmp_path, shipped, {"z.tar": OVER}, **{"base.tar": base, "z.tar": layer})[0].verdict == "functional"
+
+
 def test_folders_that_are_listed_without_a_mode(tmp_path: Path) -> None:
     """A ZIP of another system lists folders, and no more: what another rebuild states of them holds; where none does,
     they are no folders for everybody."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +75,33 @@ def test_what_vouches_across_files(tmp_path: Path, within: bool) -> None:
     data = {"image.bin": uimage(gzip.compress(tar_of(sides[1]))), "root.tar": tar_of(sides[0])}
     rebuilt = only(run(submission(tmp_path / "s", MANIFEST + _REBUILD, **data), tmp_path / "w"))
     assert by_path(rebuilt)["lib/all.tar" if within else "lib/sums"].verdict == "functional"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "verdict"),
+    [
+        ("SCHILY.xattr.user.sum", hashlib.sha256(_PACKED[0]).hexdigest(), "functional"),
+        ("SCHILY.xattr.user.sum", hashlib.sha3_224(_PACKED[1]).hexdigest(), "functional"),
+        ("SCHILY.xattr.user.sum", hashlib.sha512(_PACKED[0]).hexdigest(), "functional"),
+        ("SCHILY.xattr.user.sum", hashlib.sha256(b"something else").hexdigest(), "equivalent/metadata"),
+        ("APK-TOOLS.checksum.SHA1", hashlib.sha1(_PACKED[0], usedforsecurity=False).hexdigest(), "unexplained"),
+        ("APK-TOOLS.checksum.SHA1", "4" * 40, "equivalent/metadata"),
+    ],
+)  # fmt: skip
+def test_what_an_attribute_states_of_its_file(tmp_path: Path, key: str, value: str, verdict: str) -> None:
+    """The same over contents that differ: where it is the digest of one of them, it is wrong on one side."""
+    sides = []
+    for packed in _PACKED:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for name, content in {**FILES, "lib/radio.gz": packed}.items():
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = len(content), 0o644
+                entry.pax_headers = {key: value} if name == "lib/radio.gz" else {}
+                archive.addfile(entry, io.BytesIO(content))
+        sides.append(out.getvalue())
+    data = {"image.bin": uimage(gzip.compress(sides[1])), "root.tar": sides[0]}
+    assert only(run(submission(tmp_path / "s", MANIFEST + _REBUILD, **data), tmp_path / "w")).verdict == verdict
 
 
 def test_what_an_image_states_of_its_own_part(tmp_path: Path) -> None:

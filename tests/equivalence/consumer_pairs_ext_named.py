@@ -20,19 +20,19 @@ _BARE: Final = ("-I", "128", "-O", "none,ext_attr,filetype,sparse_super,large_fi
 _LIST: Final = struct.pack("<IHHHHIHHHHHH", 1, 1, 6, 2, 4, 33, 4, 0, 16, 6, 32, 0)
 
 
-def _listed(number: int, index: int, name: bytes) -> bytes:
+def _listed(number: int, index: int, name: bytes, stored: bytes = _LIST) -> bytes:
     """A file with an access list in a block, under a number of a prefix and the rest of a name."""
     image = Ext(ext(_BARE, number=number, text=TEXT))
     at, block = image.inode(image.named(b"text")), image.take()
     image.put(at, 0o100660)
     image.put(at + 0x68, block, 4)
     image.put(at + 0x1C, image.u32(at + 0x1C) + image.block // 512, 4)
-    offset, known = image.block - (len(_LIST) + 3 & ~3), max(_hash(name, _LIST))
-    entry = struct.pack("<BBHIII", len(name), index, offset, 0, len(_LIST), known) + name
+    offset, known = image.block - (len(stored) + 3 & ~3), max(_hash(name, stored))
+    entry = struct.pack("<BBHIII", len(name), index, offset, 0, len(stored), known) + name
     made = bytearray(image.block)
     made[:16] = struct.pack("<IIII", 0xEA020000, 1, 1, known)  # fs/ext4/xattr.c, ext4_xattr_rehash: its only entry's
     made[32 : 32 + len(entry)] = entry
-    made[offset : offset + len(_LIST)] = _LIST
+    made[offset : offset + len(stored)] = stored
     image.raw[block * image.block : (block + 1) * image.block] = made
     return image.whole()
 
@@ -51,6 +51,25 @@ def _() -> Sample:
 @tampered("ext4-access-list-with-name")
 def _() -> Sample:
     return Sample(_listed(1, 2, b"x"), _listed(2, 2, b"x"))
+
+
+_NOBODY: Final = 0xFFFFFFFF
+#: The list as getxattr(2) gives it, with more behind it, with an entry of no sort, and cut.
+_WRONG: Final = {
+    "shown": struct.pack(
+        "<IHHIHHIHHIHHIHHI", 2, 1, 6, _NOBODY, 2, 4, 33, 4, 0, _NOBODY, 16, 6, _NOBODY, 32, 0, _NOBODY
+    ),
+    "longer": _LIST + b"\0\0",
+    "unknown": _LIST[:-4] + b"\x40\0\0\0",
+    "cut": _LIST[:16],
+}
+
+for _what, _stored in _WRONG.items():
+
+    @tampered(f"ext4-access-list-{_what}")
+    def _(stored: bytes = _stored) -> Sample:
+        """Linux takes no such list, and lets nobody but the owner open the file."""
+        return Sample(_listed(1, 2, b"", stored), _listed(2, 2, b"", stored))
 
 
 def _fewer(per_group: int) -> Sample:
@@ -104,6 +123,20 @@ def _() -> Sample:
             image.put(at + field, 0, 4)
         made.append(image.whole())
     return Sample(*made)
+
+
+@tampered("ext4-resize-inode-none")
+def _() -> Sample:
+    """The feature without its inode, and no descriptors reserved: e2fsck finds that out of order, and stops the boot
+    where it looks (every 20 times that it is mounted)."""
+    made = [
+        Ext(ext(("-t", "ext4", "-O", f"{o}resize_inode,^has_journal,^64bit"), number=n)) for n, o in ((2, ""), (1, "^"))
+    ]
+    made[1].put(1024 + 0x5C, made[1].u32(1024 + 0x5C) | 0x10, 4)
+    made[1].put(1024 + 0x34, 25)
+    for image in made:
+        image.put(1024 + 0x36, 20)
+    return Sample(*(image.whole() for image in made))
 
 
 _LAZY: Final = ("-t", "ext4", "-g", "1024", "-N", "128", "-O", "none,filetype,sparse_super,extent,metadata_csum")

@@ -61,6 +61,10 @@ def stated(work: Work) -> tuple[list[Stated], list[tuple[str, str]]]:
         if first != name and _rights(own) != _rights(node):
             link, file = (_whole(_told(_rights(x))) for x in (own, node))
             odd.append((known[name], f"{link}, and {clean_name(first)[0]}, which it is a link to, has {file}"))
+        beside = _xattrs(own.attributes) if first != name else {}
+        if beside and beside != _xattrs(node.attributes):  # some archivers give them to the file
+            said = ", ".join(f"{key} {_whole(value)}" for key, value in beside.items())
+            odd.append((known[name], f"{said}, and {clean_name(first)[0]}, which it is a link to, has others"))
         if first != name and node.kind not in ("file", "symbolic link"):
             odd.append((known[name], f"a link to {clean_name(first)[0]}, a {node.kind}"))
     return members, odd

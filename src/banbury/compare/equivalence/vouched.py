@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -18,8 +19,11 @@ from banbury.formats.view import Buffer
 _LEAST: Final = 16  # bytes of a digest
 #: What digests are looked for, beside BLAKE2b of 32 bytes.
 DIGESTS: Final = (
-    "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "blake2b", "blake2s",
+    "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha3_224", "sha3_256", "sha3_384", "sha3_512",
+    "blake2b", "blake2s",
 )  # fmt: skip
+#: What has room for one: as many letters of base 64 or hexadecimal as of MD5's, or bytes that are no text.
+_DIGEST: Final = re.compile(rb"[0-9A-Za-z+/_-]{22}|[^\t\n\r -~]")
 #: What an attribute that is a signature of the content is called in any container (the end of its name).
 _SIGNED: Final = ("security.ima", "file signature")
 #: The pieces of a file's content, each time that they are asked for.
@@ -31,11 +35,15 @@ def stale(a: Mapping[str, object], b: Mapping[str, object], contents: Iterable[P
     digest or a signature of one of them."""
     both = {name: value for name, value in a.items() if value and b.get(name) == value}
     out = [name for name in both if name.endswith(_SIGNED)]
-    likely = {n: _bytes(v) for n, v in both.items() if isinstance(v, (bytes, str)) and len(v) >= _LEAST}
-    if likely:
-        forms = [form for pieces in contents for form in _forms(pieces())]
-        out += [name for name, value in likely.items() if name not in out and any(form in value for form in forms)]
-    return [wrong(name) for name in out]
+    texts = {n: _bytes(v) for n, v in both.items() if isinstance(v, (bytes, str)) and n not in out}
+    return [wrong(name) for name in (*out, *digests(texts, contents))]
+
+
+def digests(values: Mapping[str, bytes], contents: Iterable[Pieces]) -> list[str]:
+    """The names of the values in which a digest of one of some contents stands."""
+    likely = {name: value for name, value in values.items() if len(value) >= _LEAST and _DIGEST.search(value)}
+    forms = [form for pieces in contents for form in _forms(pieces())] if likely else []
+    return [name for name, value in likely.items() if any(form in value for form in forms)]
 
 
 def wrong(name: str) -> Change:

@@ -216,10 +216,20 @@ class _Comparer:
         read = dict(zip((n.id for n in readable), self._contents.strictly(image, readable), strict=True))
         found = {r.number: {(plain_path(p), o) for p, o in read[r.number].odd} for r in native if r.number in read}
         every = set().union(*found.values())
-        return {
+        same = {
             (path, odd) for path, odd in every
             if all((path, odd) in found.get(r.number, ()) for r in native if path in r.paths)
         }  # fmt: skip
+        return {(path, odd) for path, odd in same if not self._vouches(odd, path, [tree, *native])}
+
+    def _vouches(self, odd: str, path: str, trees: list[Tree]) -> bool:
+        """Whether what is odd at a path of several trees may be a digest of the file there, which is not the same in
+        all of them."""
+        files = {u.node.sha256: u.node for tree in trees for u in tree.units.get(path, []) if u.node.sha256}
+        if len(files) < 2:
+            return False
+        whole = "(sha256:" not in odd  # else it is not text, and is not looked through
+        return not whole or bool(self._contents.stating({"": odd.encode()}, files.values()))
 
     def _same_form(self, image: int, systems: list[FileSystem]) -> dict[int, list[Node]]:
         """Of file systems that no strict reader knows, the rebuilt ones of their form, of which none does, either."""

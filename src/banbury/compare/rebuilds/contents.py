@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import IO, Final
@@ -14,6 +14,7 @@ from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Unexplai
 from banbury.compare.equivalence.outcome import Content, Outcome, flatten
 from banbury.compare.equivalence.protocol import TASK, Read, Stated
 from banbury.compare.equivalence.recurse import Recursion, lasts
+from banbury.compare.equivalence.vouched import digests, is_signature, wrong
 from banbury.compare.rebuilds.cache import VerdictCache
 from banbury.compare.rebuilds.stating import Row
 from banbury.lab.blobs import BlobStore
@@ -24,6 +25,9 @@ from banbury.model.release import Artefact
 
 _READ: Final = "read strictly"  # stands for the rebuilt side of what is kept
 _ODD: Final = "odd"
+_LONG: Final = "sha256:"  # of an attribute of which an evaluation keeps no more
+_PLAIN: Final = ("security.selinux", "security.SMACK64", "system.posix_acl_")  # no place for a digest
+_PIECE: Final = 1 << 20
 _BATCH: Final = 64
 _BATCH_BYTES: Final = 64 << 20
 #: Gives the build record of a SHA-256 in the store.
@@ -62,6 +66,9 @@ class Contents:
     def vouched(self, image: int, rows: list[Row]) -> None:
         """Say of files of an image that vouch for others which differ that they do: where they are the same as their
         counterparts, they are wrong on one side."""
+        for row in rows:
+            if row.other and row.outcome.sha256_a != row.outcome.sha256_b and flatten(row.outcome)[0][2].equivalent:
+                row.outcome.changes += self._own(row.other.node, row.unit.node)
         good = [row for row in rows if row.other and flatten(row.outcome)[0][2].equivalent]
         same = [row for row in good if row.outcome.sha256_a == row.outcome.sha256_b != ""]
         differing = [row for row in good if row.outcome.sha256_a != row.outcome.sha256_b]
@@ -73,6 +80,25 @@ class Contents:
         each = {row.unit.node.sha256: row for row in reversed(same)}  # what is there twice says the same
         found = ((row.outcome, partial(self._open, row.unit.node)) for row in each.values())
         run.vouched(top, self._opened(differing), found)
+
+    def _own(self, one: Node, other: Node) -> list[Change]:
+        """What is to be said of attributes that are the same over two contents, and that are digests of one of them
+        (signatures are said of without a look at the contents)."""
+        same = {name: text for name, text in one.xattrs.items() if other.xattrs.get(name) == text}
+        same = {name: text for name, text in same.items() if text and not is_signature(name)}
+        unread = [name for name, text in same.items() if text.startswith(_LONG)]
+        values = {name: bytes.fromhex(text) for name, text in same.items() if name not in unread}
+        why = {"a": "too long to be looked through", "b": "the same, over another content"}
+        said = [Change(what=f"xattr {name}", **why) for name in unread if not name.startswith(_PLAIN)]
+        return [*said, *(wrong(f"xattr {name}") for name in self.stating(values, (one, other)))]
+
+    def stating(self, values: Mapping[str, bytes], nodes: Iterable[Node]) -> list[str]:
+        """The names of the values in which a digest of the content of one of some files stands."""
+        return digests(values, [partial(self._pieces, node) for node in nodes if node.sha256])
+
+    def _pieces(self, node: Node) -> Iterator[bytes]:
+        with self._open(node) as file:
+            yield from iter(lambda: file.read(_PIECE), b"")
 
     def _opened(self, rows: list[Row]) -> Iterator[tuple[Outcome, IO[bytes], IO[bytes]]]:
         """Outcomes with both contents, open while they are looked at."""

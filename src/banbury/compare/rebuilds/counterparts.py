@@ -45,6 +45,7 @@ class Counterparts:
     def __init__(self, pairing: Pairing, order: Order) -> None:
         self._pairing, self._order = pairing, order
         self._paths: dict[Key, list[tuple[Unit, int]]] = {}
+        self._folders: dict[str, list[tuple[Unit, int]]] = {}  # of what goes over something
         self._contents: dict[str, tuple[Unit, int]] = {}
         self._moved: dict[str, str] = {}
         self._used: set[int] = set()
@@ -56,6 +57,8 @@ class Counterparts:
     def add(self, unit: Unit, artefact: int) -> None:
         self.attributes = self.attributes or bool(unit.node.xattrs)
         if unit.node.kind is Kind.DIR:
+            if self._order.over(artefact):
+                self._folders.setdefault(unit.path, []).append((unit, artefact))
             return
         self._paths.setdefault(unit.key, []).append((unit, artefact))
         if unit.node.sha256:
@@ -81,7 +84,7 @@ class Counterparts:
         if len(found) > _MOST:
             return Found("path", *found[0]) if _one(found) else self._several(found)
         native = [(f, a) for f, a in found if not self._pairing.foreign(unit.tree, f.tree)]
-        stray, native = not native, self._upper(native or found)
+        stray, native = not native, self._upper(native or found, self._folders_at(unit))
         if _one(native):
             return Found("path", *native[0], stray)
         whole = self._pairing.whole(unit.tree)
@@ -99,10 +102,18 @@ class Counterparts:
             return self._several(mine)
         return Found("path", *mine[nth], stray)  # the same trees in the same order: each its own
 
-    def _upper(self, found: list[tuple[Unit, int]]) -> list[tuple[Unit, int]]:
-        """Of units of one path those over which no other goes. One that states no mode (of a folder) leaves it, and
-        the owner, as what it goes over states them of the same content."""
-        upper = self._order.uppermost(found)
+    def _folders_at(self, unit: Unit) -> list[tuple[Unit, int]]:
+        """What is a folder where a shipped file stands, of the rebuilds that go over others."""
+        found = [] if unit.piece else self._folders.get(unit.path, [])
+        return [(f, a) for f, a in found if not self._pairing.foreign(unit.tree, f.tree)]
+
+    def _upper(self, found: list[tuple[Unit, int]], folders: list[tuple[Unit, int]]) -> list[tuple[Unit, int]]:
+        """Of units of one path those over which no other goes, nor one of some ``folders`` there. One that states no
+        mode (of a folder) leaves it, and the owner, as what it goes over states them of the same content."""
+        upper = self._order.uppermost(found + folders)
+        if not any(one in found for one in upper):
+            return upper
+        upper = [one for one in upper if one in found]
         bare = [f for f in upper if f[0].node.mode < 0]
         below = [
             g

@@ -57,7 +57,7 @@ def doubts(tree: Tree, read: Read, form: str, same: Callable[[set[str]], set[tup
     odd = {(plain_path(path), what) for path, what in read.odd}
     if odd and (odd := odd - same({path for path, _ in odd})):
         said = _named(f"{path} ({what})" for path, what in odd)
-        out.append(f"{tree.place} has {said}, which no file of a rebuild states")
+        out.append(f"{tree.place} has {said}, which no file of a rebuild states (or not over this content)")
     return out
 
 

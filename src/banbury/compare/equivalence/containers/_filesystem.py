@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -32,6 +33,9 @@ ENTRY_TYPES: Final = {
 FILE_TYPES: Final = {
     "file": 1, "directory": 2, "character device": 3, "block device": 4, "fifo": 5, "socket": 6, "symbolic link": 7,
 }  # fmt: skip
+#: Entries of access lists (include/uapi/linux/posix_acl.h), and those of them that name an owner or a group.
+_TAGS: Final = (1, 2, 4, 8, 0x10, 0x20)
+_NAMING: Final = (2, 8)
 _SHOWN: Final = 1024  # bytes of the names of one inode
 _HOLES: Final = 64 << 20  # bytes of holes that any image may have, and more for larger images
 
@@ -212,3 +216,20 @@ def compare_room(work: Work, a: tuple[object, Mapping[str, int]], b: tuple[objec
 def whole(work: Work) -> tuple[list[Range], list[Range]]:
     """Both files, for rules on layout."""
     return [Range(0, len(work.a))], [Range(0, len(work.b))]
+
+
+def is_access_list(stored: bytes, order: str = "<") -> bool:
+    """Whether an attribute's value is an access list as Linux takes it from ext and JFFS2, to the last byte: of another
+    one it gives an error to whoever opens the file (``ext4_acl_from_disk``, ``jffs2_acl_from_medium``)."""
+    if len(stored) < 4 or struct.unpack_from(order + "I", stored) != (1,):
+        return False
+    size, count, at = len(stored) - 4, 0, 4
+    while at + 4 <= len(stored):
+        tag = struct.unpack_from(order + "H", stored, at)[0]
+        if tag not in _TAGS:
+            return False
+        at += 8 if tag in _NAMING else 4
+        count += 1
+    # as Linux counts them: four of them name nobody, all others do
+    whole, left = divmod(size - 16, 8) if size >= 16 else divmod(size, 4)
+    return at == len(stored) and not left and count == whole + (4 if size >= 16 else 0) > 0

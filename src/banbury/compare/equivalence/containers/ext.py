@@ -149,10 +149,8 @@ class _Image:
     def _resize(self, record: Record) -> None:
         pointers = struct.unpack("<15I", record.mapping)
         per = self.block // 4
-        if not pointers[13]:
-            if any(pointers) or record.size or record.blocks or self.sb.reserved_gdt:
-                raise Refused("resize inode", "holds something", [record.where])
-            return
+        if not pointers[13]:  # e2fsck asks for the block, also where none is reserved
+            raise Refused("resize inode", "has no block of addresses", [record.where])
         blocks = self.disk.resize_blocks(pointers[13])
         whole_size = (12 + per + per * per) * self.block
         if any(pointers[:13]) or pointers[14] or record.blocks != blocks * (self.block // 512):

@@ -26,6 +26,7 @@ from banbury.compare.equivalence.containers._filesystem import (
     constant,
     device_of,
     grow,
+    is_access_list,
     kind_of,
     whole,
 )
@@ -42,6 +43,7 @@ _NAME, _INODE, _XATTR, _XREF, _CLEAN, _PADDING = 0xE001, 0xE002, 0xE008, 0xE009,
 _PREFIXES: Final = {
     1: b"user.", 2: b"security.", 3: b"system.posix_acl_access", 4: b"system.posix_acl_default", 5: b"trusted.",
 }  # fmt: skip
+_LISTS: Final = (3, 4)
 _NODE: Final = 1 << 16  # bytes of content of one node: Linux writes a page
 _TOP: Final = 1 << 31  # numbers from here on: what Linux counts on from them would overflow and be older, or nothing
 _BLOCK: Final = 4096  # bytes, the smallest erase block of any flash
@@ -170,6 +172,8 @@ class _Image:
         self._counted(at, number, version)
         raw = self.view.take(at + 32, length + 1 + size)
         self._crc(at + 32, len(raw), check)
+        if prefix in _LISTS and (length or not is_access_list(raw[1:], self.order)):
+            raise Refused(f"node at {at}", "an access list that Linux does not take", [Range(at, at + 32)])
         if prefix not in _PREFIXES or number in self.xattrs or raw[length] or b"\0" in raw[:length]:
             raise Refused(f"node at {at}", "an attribute that is none, or stated twice", [Range(at, at + 32)])
         self.xattrs[number] = _PREFIXES[prefix] + raw[:length], raw[length + 1 :]
