@@ -34,9 +34,9 @@ HELD: Final = (1 << LENT) - 1
 _LONGEST: Final = 15  # bytes of an instruction of x86-64
 #: Opcodes that put an address into a register (also from the table of addresses), and those that load a word.
 _PUTS: Final = {t.EM_MIPS: ((8, 9, 13, 35), (35,)), t.EM_PPC: ((12, 13, 14, 15, 24, 32), (32, 33))}
-#: The registers of arguments, and those of results.
+#: The registers of arguments (also of the place for a result, and of a nested function's frame), and of results.
 _HANDED: Final = {
-    t.EM_X86_64: (0x3C6, 0x5), t.EM_AARCH64: (0xFF, 0xFF), t.EM_MIPS: (0xF0, 0xC), t.EM_PPC: (0x7F8, 0x18),
+    t.EM_X86_64: (0x7C6, 0x5), t.EM_AARCH64: (0x1FF, 0xFF), t.EM_MIPS: (0xF0, 0xC), t.EM_PPC: (0x7F8, 0x18),
 }  # fmt: skip
 _ORI: Final = 24  # of PowerPC, which has the register elsewhere
 
@@ -66,8 +66,9 @@ class Rows:
         self.fetches, self.gets, self.calls, self.callee = (
             np.ascontiguousarray(column).data for column in (found.fetches, found.gets, found.calls, found.callee)
         )
-        self.joins, self.wide, self.indexed = (
-            np.ascontiguousarray(column).data for column in (found.joins, found.wide, found.indexed)
+        self.joins, self.wide, self.indexed, self.stepped, self.hands = (
+            np.ascontiguousarray(column).data
+            for column in (found.joins, found.wide, found.indexed, found.stepped, found.hands)
         )
         self.volatile = found.volatile
         cuts = (found.leads != NOWHERE) | ~found.falls | found.leaps | found.calls
@@ -114,8 +115,9 @@ class Function:
 
     def joined(self, made: Iterable[int], *, direct: bool) -> bool:
         """Whether more than a byte of memory is read or written where an address that the instructions at the places
-        ``made`` put into a register, and another register, lead, or their sum may be handed to another function, or
-        something is done with either that is not known here. ``direct``: by direct branches alone."""
+        ``made`` put into a register, and another register or a number, lead, or their sum may be handed to another
+        function or the kernel, or something is done with either that is not known here. ``direct``: by direct branches
+        alone."""
         if any(row < 0 or self._taken(at, loads=False) == UNKNOWN for row, at in map(self._row, made)):
             return True
         rows, held = self.rows, self._started(made, loads=False, held={})
@@ -123,8 +125,15 @@ class Function:
             return True
         sums: dict[int, int] = {}
         for row in self._followed(held, rows.joins, direct=direct):
+            if 1 << rows.into[row] & self._handed(row):  # in the delay slot of what hands it on
+                return True
             for to in self._next(row):
                 sums[to] = sums.get(to, 0) | 1 << rows.into[row]
+        for row in self._followed(held, rows.stepped, direct=direct):
+            if rows.stepped[row] & self._handed(row):
+                return True
+            for to in self._next(row):
+                sums[to] = sums.get(to, 0) | rows.stepped[row]
         return bool(sums) and bool(self._followed(sums, rows.wide, first=True, direct=direct, handed=True))
 
     def _started(self, places: Iterable[int], *, loads: bool, held: dict[int, int]) -> dict[int, int]:
@@ -202,14 +211,16 @@ class Function:
         return list(out)
 
     def _handed(self, row: int) -> int:
-        """The registers in which a row hands something to another function: at a call, a jump to one and a return."""
+        """The registers in which a row hands something to another function or the kernel: at a call, a jump to one (any
+        that a register says may be one) and a return."""
         rows = self.rows
         arguments, results = _HANDED[self.machine]
-        if rows.calls[row]:
+        if rows.calls[row] or rows.leaps[row]:
             return arguments
         if rows.leads[row] != NOWHERE:
             return 0 if self._at(rows.leads[row] + self.stretches[self._piece(row)][2]) else arguments
-        return 0 if rows.falls[row] or rows.leaps[row] else results | arguments
+        own: int = rows.hands[row]
+        return own if rows.falls[row] else results | arguments
 
     def _kept(self, row: int, sure: int, lent: int) -> int:
         """The registers that hold behind a row what some held before it, with those that they were ``lent``."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.machines import a64, displaced, mips_code, powerpc_code
 from banbury.compare.equivalence.machines.contract import U8, Mask
-from banbury.compare.equivalence.machines.operations import ADD, ADDI, FETCH, LOAD, MOVE, OTHER, STORE, Ops
+from banbury.compare.equivalence.machines.operations import ADD, ADDI, FETCH, LOAD, MERGE, MOVE, OTHER, STORE, Ops
 from banbury.compare.equivalence.machines.x86_64_absolute import Operands
 from banbury.compare.equivalence.machines.x86_64_carried import CALLER_SAVED, NOWHERE
 from banbury.compare.equivalence.machines.x86_64_carried import steps as x86_steps
@@ -33,6 +33,13 @@ _FUNCTION: Final = (0x8F99, 0x2739)  # lw $t9, n($gp) and addiu $t9, $t9, n
 _BYTES_INDEXED: Final = (0x7C0000AE, 0x7C0000EE)  # LBZX, LBZUX
 
 
+#: Comparisons of A64 (SUBS and ANDS into nothing, CCMP), as masks and words.
+_A64_COMPARED: Final = (
+    (0x7F20001F, 0x6B00001F), (0x7FE0001F, 0x6B20001F), (0x7F00001F, 0x6A00001F), (0x7F80001F, 0x7100001F),
+    (0x7F80001F, 0x7200001F), (0x7FE00410, 0x7A400000),
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Steps:
     """By instruction, registers as bits: what it ``reads`` memory through, what it certainly writes (``kills``), and of
@@ -40,7 +47,8 @@ class Steps:
     a branch ``leads`` to (or ``NOWHERE``), whether it ``leaps`` to where nothing says, where it stands (``starts``);
     what words it ``fetches`` through which registers, and ``gets`` into which; whether it ``calls``, and the offset of
     the ``callee`` (or ``NOWHERE``); what it ``joins`` with another register, which it puts ``into`` one, through what
-    it reads or writes more than a byte (``wide``), and what it finds that by with another (``indexed``). ``volatile``:
+    it reads or writes more than a byte (``wide``), and what it finds that by with another (``indexed``); what
+    it adds a number to where it is (``stepped``), and what it ``hands`` to the kernel, or on a condition. ``volatile``:
     registers that functions may change."""
 
     reads: Ints
@@ -58,6 +66,8 @@ class Steps:
     joins: Ints
     wide: Ints
     indexed: Ints
+    stepped: Ints
+    hands: Ints
     volatile: int
 
 
@@ -77,7 +87,8 @@ def _a64(words: npt.NDArray[np.uint32]) -> Steps:
     rows = np.arange(len(words))
     single = a64.is_(words, 0x3A000000, 0x38000000)
     byte = single & a64.is_(words, 0xC4000000, 0)
-    store = (single & a64.is_(words, 0x00C00000, 0)) | (a64.is_(words, 0x3A400000, 0x28000000))
+    other = single & a64.is_(words, 0x00200000, 0x00200000) & ~a64.is_(words, 0x00000C00, 0x00000800)  # LSE, LDRAA
+    store = (single & a64.is_(words, 0x00C00000, 0) & ~other) | (a64.is_(words, 0x3A400000, 0x28000000))
     stepping = a64.is_(words, 0x3B200400, 0x38000400)  # before the access or after it
     near = byte & ((added.distance == 0) | stepping | a64.is_(words, 0x3B200C00, 0x38200800))
     memory = (added.base < 31) & (added.into == _NONE)
@@ -99,20 +110,26 @@ def _a64(words: npt.NDArray[np.uint32]) -> Steps:
     reads: Ints = np.where(store | near, 0, bits)
     chosen = a64.is_(words, 0x1FE00000, 0x1A800000)  # CSEL and the like
     every, found = added.parts.astype(np.int64), added.whole == _NONE
-    joins = np.where(chosen | found, 0, every)
+    joins: Ints = np.asarray(np.where(chosen | found, 0, every), np.int64) | np.where(sums, _bit(added.base), 0)
     known = memory | (found & (every != 0)) | sums | whole | move | (added.back < 31)
     known |= all_.branches | all_.calls | all_.indirect
     known |= a64.is_(words, 0xFF000000, 0xD5000000) | ~all_.falls  # hints, barriers; returns
     # loads and stores at a distance from a register, of one register or two: what is stored is in memory then
     known |= a64.is_(words, 0x3B000000, 0x39000000) | a64.is_(words, 0x3B200000, 0x38000000) | store
     known |= a64.is_(words, 0x3A000000, 0x28000000)
-    odd: Ints = np.where(known, 0, all_.reads.astype(np.int64))
-    indexed: Ints = np.where(found & ~byte, every, 0) | odd
-    wide = np.where(byte, 0, np.where(memory, _bit(added.base), 0) | _bit(added.back) | indexed)
+    for mask, form in _A64_COMPARED:
+        known |= a64.is_(words, mask, form)
+    odd: Ints = np.where(known & ~other, 0, all_.reads.astype(np.int64))
+    system = a64.is_(words, 0xFFF80000, 0xD5080000) | a64.is_(words, 0xFFF00000, 0xD5100000)  # SYS (DC ZVA), MSR
+    odd |= np.where(system, _bit(a64.field(words, 0, 5)), 0)
+    looked = byte & ~store  # one byte that is read
+    indexed: Ints = np.where(found & ~looked, every, 0) | odd
+    asks = np.where(a64.is_(words, 0xFFE0001C, 0xD4000000) & ~a64.is_(words, 3, 0), _REGISTERS >> 1, 0)  # SVC, HVC, SMC
+    wide = np.where(looked, 0, np.where(memory, _bit(added.base), 0) | _bit(added.back) | indexed)
     called = np.where(a64.is_(words, 0xFC000000, 0x94000000), 4 * rows + a64.displacement(words), NOWHERE)
     return Steps(
         reads, kills & ~back, parts, np.minimum(into, 31), falls, to, all_.indirect, 4 * rows,
-        *_a64_fetched(words), all_.calls, called, joins, wide, indexed, a64.CALLER_SAVED,
+        *_a64_fetched(words), all_.calls, called, joins, wide, indexed, back, asks, a64.CALLER_SAVED,
     )  # fmt: skip
 
 
@@ -138,8 +155,9 @@ def _risc(machine: int, words: npt.NDArray[np.uint32], address: int) -> Steps:
     memory = ((ops.kind == LOAD) | (ops.kind == FETCH)) & ~near
     reads = np.where(memory, _bit(ops.rs), 0)
     reads[ops.kind == FETCH] |= _bit(ops.rt)[ops.kind == FETCH]
-    made = np.isin(ops.kind, (MOVE, ADDI, ADD)) & (ops.rd < 32)
+    made = np.isin(ops.kind, (MOVE, ADDI, ADD, MERGE)) & (ops.rd < 32)
     parts = np.where(made, _bit(ops.rs) | np.where(ops.kind == ADD, _bit(ops.rt), 0), 0)
+    parts |= np.where(ops.kind == MERGE, _bit(ops.rd), 0)
     writes = ops.writes.astype(np.int64) & ~np.where(ops.update, _bit(ops.rs), 0)
     kills = np.where(ops.call, writes | int(ops.volatile) & 0xFFFFFFFF, writes)
     leads: Ints = np.where(ops.next[1] >= 0, 4 * ops.next[1], NOWHERE)
@@ -157,16 +175,30 @@ def _risc(machine: int, words: npt.NDArray[np.uint32], address: int) -> Steps:
     fetches: Ints = np.asarray(np.where(whole, _bit(ops.rs), 0), np.int64)
     fetches[ops.kind == FETCH] |= _bit(ops.rt)[ops.kind == FETCH]
     joins: Ints = np.asarray(np.where(ops.kind == ADD, _bit(ops.rs) | _bit(ops.rt), 0), np.int64)
+    joins |= np.where((ops.kind == ADDI) & (ops.imm[0] != 0), _bit(ops.rs), 0)
     alone = np.isin(words >> 26, bytes_) | ((machine == t.EM_PPC) & np.isin(words & 0xFC0007FE, _BYTES_INDEXED))
     indexed: Ints = np.asarray(np.where((ops.kind == FETCH) & ~alone, _bit(ops.rs) | _bit(ops.rt), 0), np.int64)
-    indexed |= np.where(_odd(machine, words, ops), ops.reads.astype(np.int64) & _REGISTERS, 0)
+    aside = np.isin(ops.kind, (MOVE, ADDI, ADD)) & (ops.rd >= 32)  # into LR or CTR
+    indexed |= np.where(_odd(machine, words, ops) | aside, ops.reads.astype(np.int64) & _REGISTERS, 0)
+    stepped = np.where(ops.update, _bit(ops.rs), 0)
+    if machine == t.EM_PPC:
+        stepped = np.where(words & 0xFC0007FE == _BYTES_INDEXED[1], _bit(words >> 16 & 31), stepped)
     access = np.isin(ops.kind, (LOAD, STORE)) & ~alone
     wide: Ints = np.asarray(np.where(access, _bit(ops.rs), 0), np.int64) | indexed
     return Steps(
         reads, kills, parts, np.maximum(ops.rd, 0), ops.next[0] >= 0, leads, leaps, 4 * rows,
         fetches, np.where(whole, _bit(ops.rd), 0), ops.call, callee, joins, wide, indexed,
-        int(ops.volatile) & 0xFFFFFFFF,
+        stepped, _hands(machine, words), int(ops.volatile) & 0xFFFFFFFF,
     )  # fmt: skip
+
+
+def _hands(machine: int, words: npt.NDArray[np.uint32]) -> Ints:
+    """The registers that the kernel is called with; of PowerPC those of branches to LR and CTR on a condition."""
+    if machine == t.EM_MIPS:
+        asks = (words >> 26 == 0) & (words & 63 == 12)
+    else:
+        asks = (words >> 26 == 17) | np.isin(words & 0xFC0007FE, (0x4C000020, 0x4C000420))
+    return np.where(asks, _REGISTERS, 0).astype(np.int64)
 
 
 def _odd(machine: int, words: npt.NDArray[np.uint32], ops: Ops) -> Mask:

@@ -19,8 +19,10 @@ Mask = npt.NDArray[np.bool_]
 NOWHERE: Final = -1 << 62  #: no branch
 UNKNOWN: Final = -2  #: an instruction that is not known to put an address, or what it loads, anywhere
 _RSI, _RDI = 1 << 6, 1 << 7
+_GENERAL: Final = 0xFFFF & ~(1 << 4)  # all registers but the stack pointer
 CALLER_SAVED: Final = sum(1 << r for r in (0, 1, 2, 6, 7, 8, 9, 10, 11))
-_LAST: Final = 0x1000  # behind the last opcode: those behind 0F are 0F00 and more
+#: Behind the last opcode: those behind 0F are 0F00 and more, behind 0F 38 1000, behind 0F 3A 1100; and of other maps.
+_LAST: Final = 0x1300
 _STORES: Final = table(
     (0x88, 0x89, 0xC6, 0xC7, 0x0F11, 0x0F13, 0x0F17, 0x0F29, 0x0F2B, 0x0F7F, 0x0FC3, 0x0FD6, 0x0FE7), _LAST
 )
@@ -45,27 +47,30 @@ _INTO_SECOND: Final = table((0x89, 0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31), _L
 _BOTH: Final = table((0x87, 0x0FB1, 0x0FC1, 0x0FA4, 0x0FA5, 0x0FAC, 0x0FAD), _LAST)
 _CLEARS: Final = table((0x19, 0x1B, 0x29, 0x2B, 0x31, 0x33), _LAST)  # a register with itself
 _VECTOR: Final = 16  # the registers of vectors
-_INWARD: Final = table((0x0F6E, 0x0F22, 0x0FC4, 0x0F2A, 0x0F7A, 0x0F7B, 0x0F7C), _LAST)  # MOVD, PINSR, VPBROADCAST
-_OUTWARD: Final = table((0x0F7E, 0x0F16), _LAST)  # MOVD, PEXTR
-_PICKS: Final = table((0x0FF0, 0x0FF2, 0x0FF3, 0x0FF5, 0x0FF6, 0x0FF7), _LAST)  # of BMI
+#: MOVD, PINSR, conversions, VPBROADCAST; MOVD, PEXTR.
+_INWARD: Final = table((0x0F6E, 0x0FC4, 0x0F2A, 0x0F7B, 0x107A, 0x107B, 0x107C, 0x1120, 0x1122), _LAST)
+_OUTWARD: Final = table((0x0F7E, 0x1114, 0x1115, 0x1116, 0x1117), _LAST)
+_KMOV_IN, _KMOV_OUT = 0x0F92, 0x0F93  # of vector instructions alone
+_PICKS: Final = table((0x10F2, 0x10F3, 0x10F5, 0x10F6, 0x10F7, 0x11F0), _LAST)  # of BMI
 _CROSSES: Final = _INWARD | _OUTWARD
-_STRING: Final = table((0xA5, 0xA7, 0xAB, 0xAD, 0xAF), _LAST)  # of more than a byte
+_STRING: Final = table((*range(0xA4, 0xA8), *range(0xAA, 0xB0)), _LAST)  # one, or many: they step and may repeat
 _ALONE: Final = table((0x63, 0xC1, 0xD1, 0xD3, 0x0FB8, 0x0FBC, 0x0FBD), _LAST)
-_THREE: Final = table((0x0FF0, 0x0FF1, 0x0FF6), _LAST)  # MOVBE, CRC32, ADCX, ADOX
+_THREE: Final = table((0x10F0, 0x10F1, 0x10F6), _LAST)  # MOVBE, CRC32, ADCX, ADOX
 #: Write a register that their memory or another gave.
 _MADE: Final = table((0x63, 0x69, 0x6B, 0x0FB6, 0x0FB7, 0x0FBE, 0x0FBF), _LAST)
 
 
 def steps(
     raw: U8, code: Code, has: Operands | None = None
-) -> tuple[Ints, Ints, Ints, Ints, Mask, Ints, Mask, Ints, Ints, Ints, Mask, Ints, Ints, Ints, Ints]:
+) -> tuple[Ints, Ints, Ints, Ints, Mask, Ints, Mask, Ints, Ints, Ints, Mask, Ints, Ints, Ints, Ints, Ints, Ints]:
     """The members of :class:`register_steps.Steps` for ``raw``, whose instructions are ``code``, but for the last.
     ``has``: what they have for operands, if it is known."""
     found, count = has or operands(raw, code), len(code.starts)
     opcode, kind, second, wide = _opcodes(raw, code, found)
     adds = found.adds
     memory = np.where(adds, 0, _bit(found.base) | _bit(found.index))
-    near = _BYTES[opcode] & (found.distance == 0)
+    byte = _BYTES[opcode] & ((opcode != 0x80) | (kind == 7)) & ((opcode != 0xF6) | (kind < 2))  # only looked at
+    near = byte & (found.distance == 0)
     store = _STORES[opcode]
     reads = np.where(near | store | _NO_MEMORY[opcode], 0, memory)
     reads |= np.where(_STRINGS[opcode], _RSI, 0) | np.where(_COMPARED[opcode], _RDI, 0)
@@ -93,18 +98,27 @@ def steps(
     return (
         reads, kills, parts, np.maximum(into, 0), ~ends, leads, leaps, code.starts,
         np.where(loads, memory, 0), np.where(loads, _bit(register), 0), call, callee,
-        *_joined(raw, found, opcode, one * ~cleared, other, _odd(raw, found, (opcode, kind), one, other)),
+        *_joined(raw, found, (opcode, byte), one * ~cleared, other, _odd(raw, found, (opcode, kind), one, other)),
+        *_stepped(found, opcode, kind, other),
     )  # fmt: skip
+
+
+def _stepped(found: Operands, opcode: Ints, kind: Ints, other: Ints) -> tuple[Ints, Ints]:
+    """The registers that a number is added to where they are; and those that the kernel is called with."""
+    one = ((opcode == 0xFF) | (opcode == 0xFE)) & (kind < 2)  # INC, DEC
+    stepped = np.where(found.adds & (found.distance != 0), _bit(found.base), np.where(one, other, 0))
+    stepped |= np.where(_STRING[opcode], _RSI | _RDI, 0)
+    asks = (opcode == 0x0F05) | (opcode == 0x0F34) | (opcode == 0xCD)  # SYSCALL, SYSENTER, INT
+    return stepped, np.where(asks, _GENERAL, 0)
 
 
 def _odd(raw: U8, found: Operands, what: tuple[Ints, Ints], one: Ints, other: Ints) -> Ints:
     """The registers with which an instruction does what nobody does with an address: they are exchanged, shifted,
     multiplied, or bits are picked. ``what``: opcodes, and the three bits of the ModRM byte."""
     opcode, kind = what
-    c = np.concatenate((raw, np.zeros(32, np.uint8)))
     group = (opcode == 0xF7) & (kind > 1)
     out = np.where(_ALONE[opcode] | group, other, 0)
-    general = _BOTH[opcode] | (_THREE[opcode] & (found.opcode == 0x0F) & (c[found.at + 1] == 0x38))
+    general = _BOTH[opcode] | (_THREE[opcode] & (found.opcode == 0x0F))
     out |= np.where(general, one | other, 0)
     short = (opcode > 0x90) & (opcode < 0x98) | (opcode == 0x90) & (found.low > 0)
     out |= np.where(short, 1 | _bit(found.low), 0)
@@ -126,10 +140,12 @@ def _picked(raw: U8, found: Operands, opcode: Ints) -> tuple[Ints, Ints, Ints]:
 
 
 def _joined(
-    raw: U8, found: Operands, opcode: Ints, one: Ints, other: Ints, odd: Ints
+    raw: U8, found: Operands, what: tuple[Ints, Mask], one: Ints, other: Ints, odd: Ints
 ) -> tuple[Ints, Ints, Ints]:  # fmt: skip
-    """The registers that are added to another, or otherwise joined with it; those through which memory of more than a
-    byte is read or written; and those that find such memory with another, or are used in an ``odd`` way."""
+    """The registers that are added to another or to a number, or otherwise joined; those through which memory of more
+    than a byte is read or written; and those that find such memory with another, or are used in an ``odd`` way.
+    ``what``: opcodes, and which of them look at one byte."""
+    opcode, byte = what
     c = np.concatenate((raw, np.zeros(32, np.uint8)))
     at, place = found.at, found.at + found.skip
     modrm, sib, rex = c[place], c[place + 1], np.where(at > 0, c[at - 1], np.uint8(0))
@@ -140,8 +156,8 @@ def _joined(
     both = base | np.where(found.adds, 0, _bit(found.index))
     third = (opcode == 0x69) | (opcode == 0x6B)  # a product with a number, which goes into a third register
     joins = np.where(_SUMS_FIRST[opcode] | _SUMS_SECOND[opcode], np.where(third, 0, one) | other, 0)
-    joins = np.where((opcode == 0x8D) & some, both, joins)
-    wide = np.where(_BYTES[opcode] | _NO_MEMORY[opcode], 0, both)
+    joins = np.where((opcode == 0x8D) & (some | (found.distance != 0)), both, joins)
+    wide = np.where(byte | _NO_MEMORY[opcode], 0, both)
     indexed = np.where(some, wide, 0) | odd
     strings = np.where(_STRING[opcode], _RSI | _RDI, 0)
     return joins, wide | strings | odd, indexed
@@ -151,7 +167,9 @@ def _crossed(raw: U8, found: Operands, opcode: Ints, out: tuple[Ints, Ints, Ints
     """Enter, in what is read, the parts and what they are put into, moves between general registers and those of
     vectors, which count as one; and what shifts and picks bits into another register."""
     reads, parts, into = out
-    rows = np.flatnonzero(_CROSSES[opcode] & found.has)
+    led = (found.opcode == 0xC4) | (found.opcode == 0xC5) | (found.opcode == 0x62)
+    masks = led & found.has
+    rows = np.flatnonzero((_CROSSES[opcode] & found.has) | (masks & (opcode == _KMOV_IN)))
     at = found.at[rows]
     c = np.concatenate((raw, np.zeros(32, np.uint8)))
     modrm, lead = c[at + found.skip[rows]], c[at]
@@ -161,9 +179,11 @@ def _crossed(raw: U8, found: Operands, opcode: Ints, out: tuple[Ints, Ints, Ints
     high = np.where(vector, ~c[at + 1] >> 5 & 1, np.where((rex & 0xF0 == 0x40) & (lead == 0x0F), rex & 1, 0))
     low = (modrm & 7).astype(np.int64) + 8 * high.astype(np.int64)
     kind = opcode[rows]
-    inward, outward = _INWARD[kind], _OUTWARD[kind]
+    inward, outward = _INWARD[kind] | (kind == _KMOV_IN), _OUTWARD[kind]
     parts[rows[inward]], into[rows[inward]] = 1 << low[inward], _VECTOR
     parts[rows[outward]], into[rows[outward]] = 1 << _VECTOR, low[outward]
+    masks &= opcode == _KMOV_OUT
+    parts[masks], into[masks] = 1 << _VECTOR, found.register[masks]
     rows, low, named = _picked(raw, found, opcode)
     reads[rows] |= (1 << low) | (1 << named)
 
@@ -203,16 +223,19 @@ def _loaded(code: bytes, rex: int) -> int:
 
 
 def _opcodes(raw: U8, code: Code, found: Operands) -> tuple[Ints, Ints, Ints, Mask]:
-    """By instruction: its opcode (behind 0F as 0F00 and more; of vector instructions those of 0F), the three bits of
-    its ModRM byte, the register in that byte's lower bits (-1: memory, or no such byte), and whether its operands are
-    of 64 bits (by its prefix)."""
+    """By instruction: its opcode (with the map that it is of: see :data:`_LAST`), the three bits of its ModRM byte, the
+    register in that byte's lower bits (-1: memory, or no such byte), and whether its operands are of 64 bits (by its
+    prefix)."""
     c = np.concatenate((raw, np.zeros(32, np.uint8)))
     at, has, first = found.at, found.has, found.opcode
     before = np.where(at > code.starts, c[at - 1], np.uint8(0))
     high = np.where(before & 0xF0 == 0x40, before & 1, np.uint8(0))
     vector = (first == 0xC5) | (first == 0xC4) | (first == 0x62)
     last, modrm = c[at + found.skip - 1], c[at + found.skip]
-    opcode = np.where((first == 0x0F) | vector, 0x0F00 | last.astype(np.int64), first)
+    two = np.where(c[at + 1] == 0x38, 2, np.where(c[at + 1] == 0x3A, 3, 1))
+    named = np.where(first == 0x0F, two, np.where(first == 0xC5, 1, c[at + 1] & np.where(first == 0xC4, 31, 7)))
+    family = np.where((named > 0) & (named < 4), 0x0E + named, 0x12).astype(np.int64) << 8
+    opcode = np.where((first == 0x0F) | vector, family | last.astype(np.int64), first)
     second = np.where(has & (modrm >> 6 == 3) & ~vector, (modrm & 7) + 8 * high.astype(np.int64), -1)
     kind: Ints = np.where(has, modrm >> 3 & 7, np.uint8(0)).astype(np.int64)
     return opcode, kind, second, before & 0xF8 == 0x48
