@@ -95,9 +95,14 @@ _HANDED = {
 }
 
 
-def _handed(form: str) -> str:
+def far(arch: str, source: str) -> Sample:
+    """``source`` (with a function ``rights``) uses an address far before its table, which is left with a text."""
+    return _left(arch, -400, source=_handed(source))
+
+
+def _handed(source: str) -> str:
     head, _, rest = _MAIN.partition("__attribute__((noipa)) int rights")
-    more, _, start = _HANDED[form].rpartition("APART int rights")
+    more, _, start = source.rpartition("APART int rights")
     includes = "".join(line + "\n" for line in more.splitlines() if line.startswith("#"))
     code = more.replace(includes.strip(), "") + "APART int rights" + start
     return includes + head + code.replace("APART", "__attribute__((noipa))") + "\n" + rest.partition("\n")[2]
@@ -109,7 +114,7 @@ for _arch in ("x86_64", "aarch64", "powerpc"):
 
             @tampered(f"moved-inside-{_form}-{_arch}")
             def _(arch: str = _arch, form: str = _form) -> Sample:
-                return _left(arch, -400, source=_handed(form))
+                return far(arch, _HANDED[form])
 
 
 @tampered("moved-inside-header")

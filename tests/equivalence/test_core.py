@@ -48,6 +48,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_moved_segments,
     pairs_moved_spared,
     pairs_moved_static,
+    pairs_moved_stepped,
     pairs_moved_suffix,
     pairs_moved_symbols,
     pairs_moved_words,
