@@ -212,6 +212,35 @@ def _() -> Sample:
     return _declared("2024-01-01", "00:11:22:33:44:55", dates=True)
 
 
+#: Texts in which a declared version (%s) is more than that; each without an interpreter's line.
+_MEANT: dict[str, str] = {
+    "python": 'import sys\nV = "%s"\nif sys.argv[1] == V:\n    run()\n',
+    "lua": 'local v = "%s"\nif arg[1] == v then run() end\n',
+    "sourced": 'DEFAULT_NAME="%s"\nexport DEFAULT_NAME\n',
+    "make": "VERSION = %s\nifeq ($(WANTED),$(VERSION))\n",
+    "tcl": 'set version "%s"\nsend "$version\\r"\n',
+    "password": "login: admin\npassword: %s\n",
+    "passphrase": "ssid=gate\nwpa_passphrase=%s\n",
+    "community": "rocommunity %s\n",
+    "secrets": '# client server secret addresses\n"gate" * "%s" *\n',
+    "columns": "client server %s *\n",
+    "minimum": "minimum_version = %s\n",
+    "revoked": '{"revoked": ["%s"]}\n',
+    "listed": '{"denied": [\n  "%s"\n]}\n',
+    "pinned": "Package: gate\nPin: version %s\nPin-Priority: 900\n",
+    "target": "config redirect\n\toption src_dip '%s'\n",
+    "alone": "admin\n%s\n",
+}
+
+for _name, _form in _MEANT.items():
+
+    @tampered(f"text-{_name}")
+    def _(form: str = _form) -> Sample:
+        old, new = "2.14.5-r1", "2.14.5-r2"
+        records = (BuildRecord(versions={"gate": value}) for value in (old, new))
+        return Sample((form % old).encode(), (form % new).encode(), *records)
+
+
 # --- zip: members that are used where they stand ----------------------------------------------------------------------
 
 

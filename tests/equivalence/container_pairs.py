@@ -263,6 +263,25 @@ def _() -> Sample:
     return Sample(b"gate 2.4.1 of 2024-01-01\n", b"gate 2.4.10 of 2025-02-03\n", *_RECORDS)
 
 
+_STATED = {
+    "release": 'NAME="Gate"\nVERSION_ID="%s"\nPRETTY_NAME="Gate OS %s"\n',
+    "control": "Package: gate\nVersion: %s\nDescription: a gate\n",
+    "library": "prefix=/usr\nlibdir=${prefix}/lib\n\nName: gate\nVersion: %s\nLibs: -L${libdir} -lgate\n",
+    "page": '.TH GATE 8 "2024" "gate %s" "System"\n.SH NAME\ngate \\- a gate\n',
+    "notes": "gate %s\n==========\n\nSet it up as before. If it fails, see the manual.\n",
+    "shown": '<html><head><meta name="generator" content="gate %s"></head><body>Version %s</body></html>\n',
+    "alone": "%s\n",
+    "object": '{"name": "gate", "version": "%s", "main": "gate.js"}\n',
+}
+
+for _name, _form in _STATED.items():
+
+    @harmless(f"text-stated-{_name}")
+    def _(form: str = _form) -> Sample:
+        one, other = (form.replace("%s", value).encode() for value in ("2.4.1", "2.4.10"))
+        return Sample(one, other, *_RECORDS)
+
+
 @tampered("text-changed")
 def _() -> Sample:
     return Sample(b"gate 2.4.1\nallow none\n", b"gate 2.4.10\nallow all\n", *_RECORDS)

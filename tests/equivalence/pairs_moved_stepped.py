@@ -1,5 +1,5 @@
-"""Labelled pairs in which code steps an address far before its array by a number, hands the sum on in ways beside calls,
-or reads through an address by instructions that look like others."""
+"""Labelled pairs in which code steps an address far before its array by a number, hands the sum on otherwise than in a
+call, or reads through an address by instructions that look like others."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _FORMS: Final = {
     "number": (_ALL, """APART int rights(long n) {
         int s = 0; const int *p = xbase; for (long k = 0; k < n; k++, p++) if (k >= 100) s += *p * k; return s; }"""),
     "pointer": (_ALL, _POINTER + "APART int rights(long n) { return way(&xbase[n]); }"),
-    "condition": (("powerpc",), "APART const int *at(long n) { return n > 5 ? xbase + n : 0; }"
-        " APART int rights(long n) { return *at(n); }"),
+    "condition": (("powerpc",), """APART const int *at(long n) { return n > 5 ? xbase + n : 0; }
+        APART int rights(long n) { return *at(n); }"""),
     "bits": (("x86_64", "aarch64"), "APART int rights(long n) { ((unsigned char *)xbase)[n] |= 4; return 1; }"),
     "kernel": (("x86_64",), """APART int rights(long n) { long r; const int *p = xbase + n;
         __asm__ volatile("syscall; xor %%esi, %%esi" : "=a"(r), "+S"(p) : "0"(1), "D"(1), "d"(4) : "rcx", "r11");

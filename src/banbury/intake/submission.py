@@ -142,7 +142,7 @@ def _from_manifest(path: Path) -> Submission:
         manifest = msgspec.convert(tomllib.loads(raw.decode("utf-8")), _Manifest)
     except UnicodeDecodeError as problem:
         raise InputError(f"{path}: not UTF-8 text") from problem
-    except tomllib.TOMLDecodeError as problem:
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
         raise InputError(f"{path}: {problem}") from problem
     except msgspec.ValidationError as problem:
         raise InputError(f"{path}: {problem}", hint=_hint(str(problem))) from problem

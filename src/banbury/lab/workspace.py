@@ -95,7 +95,7 @@ class Workspace:
             return Configuration()
         try:
             return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Configuration)
-        except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as problem:
+        except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as problem:
             raise InputError(f"{path.name}: {problem}") from problem
 
     @contextmanager

@@ -135,7 +135,7 @@ class BuildRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         apart from chance."""
         try:
             record = msgspec.toml.decode(text, type=cls)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise InputError(f"this build record cannot be used: {error}") from error
         record.check()
         return record

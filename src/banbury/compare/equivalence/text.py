@@ -13,6 +13,7 @@ from typing import Final
 from banbury.compare.equivalence.accounting import Account
 from banbury.compare.equivalence.literals import Declared
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Range, Unexplained, Verdict, substitutions
+from banbury.compare.equivalence.text_stating import is_program, only_stated
 from banbury.formats.view import View
 
 LARGEST: Final = 8 << 20  # bytes of a file that is looked at as text
@@ -25,15 +26,7 @@ _SHELLS: Final = re.compile(
 _READS_ITSELF: Final = re.compile(rb"\$\{?[!#]?0|BASH_SOURCE|\$_\b|\binitscript\b|\bfc\b")
 _OBEYED: Final = re.compile(rb"INIT INFO|chkconfig:|\bvim?:|coding[:=]")
 _MOST: Final = 10_000  # values in one text
-_NEAR: Final = 4096  # bytes of a line that are looked at on either side of a value
-_JOINED_LEFT: Final = re.compile(rb"(?:[\w/\\@$%~.:?&#+-](?<!v)|[\w/\\@$%~.:?&#+-]v)\Z")  # but for a v of its own
-_JOINED_RIGHT: Final = re.compile(rb"[\w/\\@$%~:?&#+-]|\.\S")
-#: What compares a value: signs (but for the end of a tag), words of shells and package managers.
-_COMPARED: Final = re.compile(
-    rb"(?:[=!<>~^]=|=~|<|(?<![\w\"'/])>|<<|>>|\s-(?:eq|ne|lt|gt|le|ge)|\b(?:in|is|not|than|since|until|before))\s*[\"'(\[]*\Z"
-)
 _SHORTEST: Final = 5  # characters of a value: 1.1 may be any number's
-_COMMANDS: Final = re.compile(rb"[$`;|]|(?:\A|[\s=\"'(])/\w|&&|\bif\b|\bcase\b|\bexec\b|\bimport\b")
 _COMMENT: Final = re.compile(rb"[ \t]*#[\t -~]*|[ \t]*")
 
 
@@ -58,8 +51,8 @@ def compare_text(a: View, b: View, record_a: BuildRecord | None, record_b: Build
         known = [s for s in substitutions(record_a, record_b) if s.name.startswith(_KINDS)]
         declared = Declared([s for s in known if min(len(s.old), len(s.new)) >= _SHORTEST])
         made, names = declared.apply(ours)
-        places = declared.places(ours) if made == theirs else []
-        if 0 < len(places) <= _MOST and all(_only_stated(ours, *place) for place in places):
+        places = declared.places(ours) if made == theirs and not is_program(ours) else []
+        if 0 < len(places) <= _MOST and all(only_stated(ours, *place) for place in places):
             withdrawn = (*(record_a.observes if record_a else ()), *(record_b.observes if record_b else ()))
             account = Account(frozenset(withdrawn))
             detail = ", ".join(sorted(set(names)))
@@ -78,20 +71,6 @@ def compare_text(a: View, b: View, record_a: BuildRecord | None, record_b: Build
         verdict=Verdict.FUNCTIONAL,
         unexplained=[Unexplained(where="text", why="differs by more than declared values", a=[one], b=[other])],
     )
-
-
-def _only_stated(text: bytes, start: int, end: int) -> bool:
-    """Whether a value in a text is stated, not made part of a path, a name or an address, compared, or in a line of
-    commands: what has no interpreter's line may still be read in by a shell, or asked by a package manager."""
-    line = text.rfind(b"\n", 0, start) + 1
-    stop = text.find(b"\n", end)
-    before, after = (
-        text[max(line, start - _NEAR) : start],
-        text[end : min(stop if stop >= 0 else len(text), end + _NEAR)],
-    )
-    if _JOINED_LEFT.search(before[-3:]) or _JOINED_RIGHT.match(after) or _COMPARED.search(before[-64:]):
-        return False
-    return not _COMMANDS.search(before) and not _COMMANDS.search(after)
 
 
 def _in_comments(ours: bytes, theirs: bytes, record_a: BuildRecord | None, record_b: BuildRecord | None) -> list[str]:

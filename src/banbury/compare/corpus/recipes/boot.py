@@ -229,6 +229,14 @@ _HARMLESS = (
     ),
     (
         "fit",
+        "remnants",
+        "padding",
+        "The same bytes behind the strings, up to a block's end, as mkimage -E -B leaves them; the time is another.",
+        lambda: Made(a=fit(room=b"left behind" * 9), b=_fit(room=b"left behind" * 9).b),
+        None,
+    ),
+    (
+        "fit",
         "outside",
         "compression",
         "The kernel is compressed at another level; the data stands behind the tree, at other places.",

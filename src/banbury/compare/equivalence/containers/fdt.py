@@ -29,6 +29,7 @@ from banbury.formats.view import View
 MAGIC: Final = b"\xd0\x0d\xfe\xed"
 _HEADER: Final = struct.Struct(">10I")
 _DEPTH: Final = 64
+_BEHIND: Final = 3  # bytes behind the strings, up to the next word
 _LARGEST: Final = 2 << 20  # bytes of a tree that Linux for AArch64 takes
 _HASH_NODE: Final = re.compile(rb"/images/[^/]+/hash[^/]*")  # boot/image-fit.c: by how it begins
 _HASHES: Final[dict[bytes, Callable[[memoryview], bytes]]] = {
@@ -92,13 +93,14 @@ def read(view: View) -> Blob:
     for start, stop in [*spans, (total, total)]:
         if start < end or stop > total:
             raise Refused("header", "parts that overlap, or lie outside", [Range(min(start, end), max(start, end))])
-        if start != total or start - last > 3:
+        if start != total:
             zero(view, end, start, "padding")
         end = stop
     if struct_at % 4 or reserved_at % 8 or not reserved_at < struct_at < strings_at:
         raise Refused("header", "parts that are not aligned, or in an order that libfdt does not write to")
     strings = view.take(strings_at, strings_size)
-    remnants = {b"": rest} if any(rest := view.take(last, min(total - last, 3))) else {}
+    behind = view.take(last, total - last).rstrip(b"\0")
+    remnants = {b"": behind.ljust(min(total - last, _BEHIND), b"\0")} if behind else {}
     props = _structure(view, struct_at, struct_at + struct_size, strings, remnants)
     blob = Blob(
         cpu=cpu, reserved=view.take(reserved_at, reserved_end - reserved_at), props=props, view=view, remnants=remnants,
@@ -222,12 +224,16 @@ def _room(work: Work, a: Blob, b: Blob) -> bool:
 
 
 def _remnants(work: Work, a: Blob, b: Blob, signed: set[bytes]) -> None:
-    """Padding that is not zero: only of signatures that verify, and up to three bytes behind a FIT image's strings."""
+    """Padding that is not zero: only of signatures that verify, and behind a FIT image's strings (up to three bytes, or
+    what mkimage leaves there of the data that it took out, where both sides have the same)."""
     for path in {**a.remnants, **b.remnants}:
         if path and path not in signed:
             work.account.refuse("padding of a value", f"not zero, at {shown(path)}, which is not verified")
     if a.remnants.get(b"") != b.remnants.get(b""):
-        spans = [[Range(x.view.u32(4, big=True) - 3, x.view.u32(4, big=True))] for x in (a, b)]
+        spans = [[Range(x.view.u32(4, big=True) - _BEHIND, x.view.u32(4, big=True))] for x in (a, b)]
+        if max(len(x.remnants.get(b"", b"")) for x in (a, b)) > _BEHIND:
+            work.account.refuse("padding", "padding that is not zero, nor the same", *spans)
+            return
         work.account.explain("fit.remnant", spans[0], spans[1])
 
 
