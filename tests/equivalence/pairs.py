@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
+
+import pytest
+from _pytest.mark import ParameterSet
 
 from banbury.compare.equivalence import BuildRecord
 from tests.equivalence import build
@@ -28,6 +33,22 @@ def harmless(name: str) -> Callable[[Callable[[], Sample]], Callable[[], Sample]
 
 def tampered(name: str) -> Callable[[Callable[[], Sample]], Callable[[], Sample]]:
     return lambda make: TAMPERED.setdefault(name, make)
+
+
+_PROCESSOR = re.compile(r"x86_64|x86-64|aarch64|arm-a32|arm|mipsel|mips|powerpc")
+_EACH = 2  # processors of which a plain run takes a pair; the slow gates take the others
+
+
+def of_some_processors(names: Iterable[str]) -> list[str | ParameterSet]:
+    """All names of pairs, for ``parametrize``: those that differ in nothing but the processor are left to the slow gates
+    behind the first two."""
+    met = Counter[str]()
+    out: list[str | ParameterSet] = []
+    for name in sorted(names):
+        kind = _PROCESSOR.sub("@", name)
+        met[kind] += 1
+        out.append(name if met[kind] <= _EACH else pytest.param(name, marks=pytest.mark.slow))
+    return out
 
 
 def base() -> bytes:

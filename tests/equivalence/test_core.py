@@ -57,7 +57,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_pool,
     pairs_static,
 )
-from tests.equivalence.pairs import HARMLESS, TAMPERED, Sample
+from tests.equivalence.pairs import HARMLESS, TAMPERED, Sample, of_some_processors
 
 PACKAGE = Path(equivalence.__file__).parent
 #: The rules of executable files; containers have their own tests.
@@ -101,7 +101,7 @@ def test_a_rule_names_pairs_that_are_tried_here(rule: str) -> None:
     assert set(published.tampered) <= TAMPERED.keys()
 
 
-@pytest.mark.parametrize("name", sorted(HARMLESS))
+@pytest.mark.parametrize("name", of_some_processors(HARMLESS))
 def test_harmless_pair_is_equivalent_both_ways(name: str) -> None:
     """A harmless pair is accepted, also the other way round, and never as identical; by the rules whose pair it is."""
     sample = HARMLESS[name]()
@@ -121,7 +121,7 @@ def test_harmless_pair_is_equivalent_both_ways(name: str) -> None:
     assert there.rules
 
 
-@pytest.mark.parametrize("name", sorted(TAMPERED))
+@pytest.mark.parametrize("name", of_some_processors(TAMPERED))
 def test_tampered_pair_is_never_accepted(name: str) -> None:
     """A tampered pair is refused, also the other way round, and says where."""
     sample = TAMPERED[name]()

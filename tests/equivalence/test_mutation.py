@@ -111,7 +111,7 @@ SAME: dict[str, tuple[Callable[[], Sample], int]] = {
 
 
 #: What a plain run looks at, with one value for each byte; the slow gates take all of them, and two values.
-QUICK = ("debuglink", "object", "module", "mips")
+QUICK = ("object", "module")
 
 
 @pytest.mark.parametrize(
