@@ -40,8 +40,8 @@ _EACH = 2  # processors of which a plain run takes a pair; the slow gates take t
 
 
 def of_some_processors(names: Iterable[str]) -> list[str | ParameterSet]:
-    """All names of pairs, for ``parametrize``: those that differ in nothing but the processor are left to the slow gates
-    behind the first two."""
+    """All names of pairs, for ``parametrize``: of those that differ in nothing but the processor, all but the first two
+    are left to the slow gates."""
     met = Counter[str]()
     out: list[str | ParameterSet] = []
     for name in sorted(names):

@@ -31,15 +31,14 @@ from banbury.compare.equivalence.elf_pair import SHT_PROGBITS, Pair, compare_lin
 from banbury.compare.equivalence.elf_same import compare_header
 from banbury.compare.equivalence.literals import runs
 from banbury.compare.equivalence.machines import machine_of
-from banbury.compare.equivalence.machines.contract import LINKAGE, Mask, Sides
+from banbury.compare.equivalence.machines.contract import Mask, Sides
 from banbury.compare.equivalence.machines.displaced import KEPT
 from banbury.compare.equivalence.machines.x86_64 import X86
-from banbury.compare.equivalence.machines.x86_64_aligned import aligned
 from banbury.compare.equivalence.machines.x86_64_compared import Compared
-from banbury.compare.equivalence.machines.x86_64_seen import seen
 from banbury.compare.equivalence.machines.x86_64_strides import Strides
 from banbury.compare.equivalence.model import Range
-from banbury.compare.equivalence.relayout_aligned import Wanted, check_aligned
+from banbury.compare.equivalence.relayout_addresses import Addresses
+from banbury.compare.equivalence.relayout_aligned import check_aligned
 from banbury.compare.equivalence.relayout_apart import check_apart, check_entered
 from banbury.compare.equivalence.relayout_before import Before
 from banbury.compare.equivalence.relayout_exceptions import exceptions
@@ -101,8 +100,9 @@ class _Proof:
         self.caught: list[tuple[int, int, int, int]] = []  # functions with tables of exceptions, and these
         self.tables: dict[int, Mask] = {}  # of data: the bytes of tables of jumps
         self.bits: dict[int, U8] = {}  # of code: the bits that are references
+        self.addresses = Addresses(self.sides, self.machine, fixed=header.type == t.ET_EXEC)
         self.objects = Objects(self.a)
-        self.objects.added = lambda: self._added[:2]
+        self.objects.added = lambda: self.addresses.added[:2]
         self.texts: list[Text] = []  # that changed their length
         self.apart: set[int] = set()  # sections whose parts moved otherwise, by number
         self.strayed: dict[int, list[Strayed]] = {}  # texts that stand elsewhere, by the section's number
@@ -146,12 +146,12 @@ class _Proof:
             self.fixed.finish(the_map)
             check_lost(self.sides, self.fixed.plain, self.bits, self.objects, the_map)
         self._boundaries()
-        boundary(self.pairs, self._held(), self.objects)
+        boundary(self.pairs, self.addresses.held(), self.objects)
         for one, other in self.pairs:
             self._contents(one, other, split.get(one.index))
         self._objects(the_map, split)
         self._beside()
-        check_lengths(self.sides, self.objects, self.texts, self._before, lambda: self._added)
+        check_lengths(self.sides, self.objects, self.texts, self._before, lambda: self.addresses.added)
         self._distances(the_map)
         check_headers(self.pair, self.pairs, the_map)
         compare_header(self.pair, loaded=False)
@@ -252,7 +252,7 @@ class _Proof:
             if one.index in split:
                 self.objects.unbroken(the_map, one, changed)
             if self.strayed.get(one.index):
-                check_steady(the_map, one, self._added[:2], KEPT)
+                check_steady(the_map, one, self.addresses.added[:2], KEPT)
 
     def _map(self, split: dict[int, tuple[Ints, Ints]]) -> AddressMap:
         pieces, own = list[Piece](), list[Piece]()
@@ -351,25 +351,13 @@ class _Proof:
         for one, _, _ in self.sides.code:
             if not self.sides.big:
                 check_code_distances(one, self.raw[one.index][0], machine, old, the_map)
-        taken = self._taken(old)
+        taken = self.addresses.taken(old)
         x86 = self.machine if isinstance(self.machine, X86) else None
         numbers = Compared(self.sides, x86.decoded).only if x86 else lambda label: False
         for one, _ in self.pairs:
             mask = self.masks.get(one.index)
             if mask is not None and one.type == SHT_PROGBITS and one.addr % 4 == 0:
                 check_distances(one, self.raw[one.index][0], self.sides.big, taken, mask, the_map, numbers)
-
-    def _taken(self, old: Ints) -> Ints:
-        """What is referred to otherwise than by instructions of x86-64 that read or write there at once: distances
-        count from an address that stands in a register."""
-        if not isinstance(self.machine, X86):
-            return old
-        names = {part.name for part, _, _ in self.sides.code}
-        held = [targets[~reads] for _, _, targets, reads in self.sides.at]
-        held += [refs for where, refs, _ in self.refs.groups() if where not in names]
-        read = [targets[reads] for _, _, targets, reads in self.sides.at]
-        out: Ints = old[~np.isin(old, np.setdiff1d(np.concatenate(read), np.concatenate(held)))]
-        return out
 
     def _items(self, one: Part, other: Part, raw: U8, raw_b: U8, split: tuple[Ints, Ints]) -> None:
         fixed = raw.copy()
@@ -390,7 +378,15 @@ class _Proof:
             self._before.within(one, raw, mask)
             self.apart.add(one.index)
         if (old != new).any():
-            check_aligned(self.pair, parts, raw, (old, new), self._wanted if free else None, self._read, self.objects)
+            check_aligned(
+                self.pair,
+                parts,
+                raw,
+                (old, new),
+                self.addresses.wanted if free else None,
+                self.addresses.read,
+                self.objects,
+            )
 
     def _texts_elsewhere(
         self, parts: tuple[Part, Part], raw: tuple[U8, U8], split: tuple[Ints, Ints], objects: Objects | Pool
@@ -416,44 +412,16 @@ class _Proof:
             if text.end - text.start != text.end_b - text.start_b:
                 self.texts.append((one.addr + text.start, text.end - text.start, text.end_b - text.start_b))
 
-    @cached_property
-    def _wanted(self) -> Wanted | None:
-        """What code wants of addresses; ``None``: anything."""
-        faults = aligned(self.machine.decoded) if isinstance(self.machine, X86) else None
-        if faults is None or not isinstance(self.machine, X86):
-            return None
-        names = {part.name for part, _, _ in self.sides.code}
-        groups = self.refs.groups()
-        none = np.zeros(0, np.int64)
-        symbols = {one.name for one, _ in self.pairs if one.type == t.SHT_DYNSYM}
-        exported = np.concatenate([none, *(old for where, old, _ in groups if where in symbols)])
-        held = [old for where, old, _ in groups if where not in names]
-        taken = np.concatenate([none, *held, *(targets[~reads] for _, _, targets, reads in self.sides.at)])
-        return Wanted(faults, exported, distinct(taken), seen(self.machine.decoded))
-
-    @cached_property
-    def _read(self) -> Ints:
-        """The addresses at which code reads or writes at once."""
-        return np.concatenate([np.zeros(0, np.int64), *(x[reads] for _, _, x, reads in self.sides.at)])
-
     def _pool(self, parts: tuple[Part, Part], raw: tuple[U8, U8], split: tuple[Ints, Ints], mask: Mask) -> Pool:
         """The texts of a section of data, where no symbols say what is an object."""
         (one, other), (old, new) = parts, split
         begin = np.append(old - one.addr, one.size), np.append(new - other.addr, other.size)
         read = [np.zeros(0, np.int64), *(targets[reads] for _, _, targets, reads in self.sides.at)]
         whole = raw[0].tobytes(), raw[1].tobytes()
-        base, total, reads = self._added
+        base, total, reads = self.addresses.added
         read.append(total[reads])
         sums = base[total != KEPT], total[total != KEPT]
         return Pool(self.pair, parts, whole, begin, mask, distinct(np.concatenate(read)), sums, self.strayed[one.index])
-
-    @cached_property
-    def _added(self) -> tuple[Ints, Ints, Mask]:
-        """What code adds to addresses that it has made: see :attr:`Sides.added`."""
-        none = np.zeros(0, np.int64)
-        found = [(none, none, none == 1), *(more() for more in self.sides.added)]
-        old, new, reads = (np.concatenate([x[k] for x in found]) for k in (0, 1, 2))
-        return old, new, reads == 1
 
     def _beside(self) -> None:
         """Addresses in sections that moved as a whole, where others moved otherwise."""
@@ -470,44 +438,7 @@ class _Proof:
 
     @cached_property
     def _before(self) -> Before:
-        return Before(self.objects, self._made(), self._put())
-
-    def _put(self) -> Ints:
-        """The addresses that code has in registers, not only in instructions that read or write just there."""
-        none = np.zeros(0, np.int64)
-        own = [none, *(targets for part, _, targets, _ in self.sides.at if part.name not in LINKAGE)]
-        less = [none, *(targets for part, targets in self.sides.straight if part.name not in LINKAGE)]
-        found, count = np.unique(np.concatenate(own), return_counts=True)
-        straight, times = np.unique(np.concatenate(less), return_counts=True)
-        count[np.searchsorted(found, straight)] -= times
-        data = [x for x, _ in self.pairs if x.loaded and not x.code]
-        more = np.setdiff1d(
-            self._made(stored=False), np.concatenate([none, *(targets for _, _, targets, _ in self.sides.at)])
-        )
-        kept = [more[(more >= x.addr) & (more < x.addr + x.size)] for x in data]  # what code branches to is none
-        return distinct(np.concatenate([found[count > 0], *kept]))
-
-    def _made(self, *, stored: bool = True) -> Ints:
-        """All addresses that code makes, or, if they are wanted, that compilers store for it (PowerPC's ``.got2``)."""
-        names = {part.name for part, _, _ in self.sides.code}
-        names |= {f"{name}, immediates" for name in names}
-        stored = stored and self.a.header.machine == t.EM_PPC
-        kept = (", addends", ".got2, words")
-        held = [old for w, old, _ in self.refs.groups() if w in names or (stored and w.endswith(kept))]
-        return np.concatenate(held) if held else np.zeros(0, np.int64)
-
-    def _held(self) -> Ints:
-        """All addresses that code makes (of position-independent 32-bit Arm code not those that it branches to) or
-        data hold: not those of the loader's own tables, nor of the linkage table in words of slots that are bound when
-        they are first used (System V ABI supplements, procedure linkage table)."""
-        names = {part.name for part, _, _ in self.sides.code}
-        arm = self.a.header.machine == t.EM_ARM and self.fixed is None
-        held = [targets for _, _, targets, _ in self.sides.at] if arm else [self._made()]
-        linkage = [part.addr for part, _, _ in self.sides.code if part.name in LINKAGE]
-        for where, old, _ in self.refs.groups():
-            if where not in names and where.endswith((", addends", ", stored words", ", words", ".dynsym")):
-                held.append(old[~np.isin(old, linkage)] if where == ".got.plt, stored words" else old)
-        return np.concatenate(held) if held else np.zeros(0, np.int64)
+        return Before(self.objects, self.addresses.made(), self.addresses.put())
 
     def _note(self, one: Part, other: Part) -> None:
         if np.array_equal(*self.raw[one.index]):

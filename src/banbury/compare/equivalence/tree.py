@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from itertools import zip_longest
 from typing import Final
 from unicodedata import normalize
@@ -20,12 +21,12 @@ from banbury.compare.equivalence.containers.contract import BYTES, EXACT, Change
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.places import Entry, Files
 from banbury.compare.equivalence.times import differences, interesting, told
-from banbury.compare.equivalence.vouched import stale
+from banbury.compare.equivalence.vouched import forms, stale
 from banbury.formats.contract import clean_name
-from banbury.formats.view import Buffer
 
 #: What an inode states beside mode and owner, and what chattr sets: whether it may be changed at all.
 INODE_FLAGS: Final = "inode flags"
+_KNOWN: Final = 1024  # contents whose digests are kept
 _TRAILING: Final = re.compile(r"[ .](?:/|$)")  # what FAT does without at the end of a name
 #: The first members of a Mender artifact (mender-artifact, Documentation/artifact-format-v3.md).
 _STREAMED: Final = {b"version", b"manifest"}
@@ -149,6 +150,7 @@ def compare_trees(
     work.tree = b
     freed: dict[str, tuple[list[Range], list[Range]]] = {}
     inherited = (BYTES,) if EXACT in work.hints else ()
+    known: dict[Place | None, list[bytes]] = {}  # names may share a content
     for name, one in a.nodes.items():
         other = b.nodes.get(name)
         if other is None:
@@ -165,9 +167,8 @@ def compare_trees(
             place_a = place_b = None
         found = work.member(name, place_a, place_b, changes=changes, hints=(*inherited, *one.hints))
         if not found.equal and not changes:
-            found.changes.extend(
-                stale(one.attributes, other.attributes, (_read(work, p) for p in (one.place, other.place)))
-            )
+            contents = [partial(_forms, work, place, known) for place in (one.place, other.place)]
+            found.changes.extend(stale(one.attributes, other.attributes, contents))
     for name, other in b.nodes.items():
         if name not in a.nodes:
             work.member(name, None, other.place, changes=[Change(what="added", b=_summary(other))])
@@ -175,9 +176,14 @@ def compare_trees(
         work.account.explain(rule, ours, theirs)
 
 
-def _read(work: Work, place: Place | None) -> Callable[[], Iterable[Buffer]]:
-    size = place.length if place else 0
-    return lambda: (work.read(place, at, _STEP) for at in range(0, size, _STEP) if place)
+def _forms(work: Work, place: Place | None, known: dict[Place | None, list[bytes]]) -> list[bytes]:
+    """The digests of the content at a place, counted once."""
+    if place not in known:
+        if len(known) >= _KNOWN:
+            known.clear()
+        size = place.length if place else 0
+        known[place] = forms(work.read(place, at, _STEP) for at in range(0, size, _STEP) if place)
+    return known[place]
 
 
 def _times(work: Work, a: Tree, b: Tree) -> None:

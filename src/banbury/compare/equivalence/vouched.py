@@ -26,11 +26,11 @@ DIGESTS: Final = (
 _DIGEST: Final = re.compile(rb"[0-9A-Za-z+/_-]{22}|[^\t\n\r -~]")
 #: What an attribute that is a signature of the content is called in any container (the end of its name).
 _SIGNED: Final = ("security.ima", "file signature")
-#: The pieces of a file's content, each time that they are asked for.
-Pieces = Callable[[], Iterable[Buffer]]
+#: The digests of a file's content, as they are written (:func:`forms`), when they are asked for.
+Forms = Callable[[], list[bytes]]
 
 
-def stale(a: Mapping[str, object], b: Mapping[str, object], contents: Iterable[Pieces]) -> list[Change]:
+def stale(a: Mapping[str, object], b: Mapping[str, object], contents: Iterable[Forms]) -> list[Change]:
     """What is to be said of attributes that two files have in common though their ``contents`` differ, and that are a
     digest or a signature of one of them."""
     both = {name: value for name, value in a.items() if value and b.get(name) == value}
@@ -39,11 +39,11 @@ def stale(a: Mapping[str, object], b: Mapping[str, object], contents: Iterable[P
     return [wrong(name) for name in (*out, *digests(texts, contents))]
 
 
-def digests(values: Mapping[str, bytes], contents: Iterable[Pieces]) -> list[str]:
+def digests(values: Mapping[str, bytes], contents: Iterable[Forms]) -> list[str]:
     """The names of the values in which a digest of one of some contents stands."""
     likely = {name: value for name, value in values.items() if len(value) >= _LEAST and _DIGEST.search(value)}
-    forms = [form for pieces in contents for form in _forms(pieces())] if likely else []
-    return [name for name, value in likely.items() if any(form in value for form in forms)]
+    known = [form for content in contents for form in content()] if likely else []
+    return [name for name, value in likely.items() if any(form in value for form in known)]
 
 
 def wrong(name: str) -> Change:
@@ -60,8 +60,8 @@ def _bytes(value: bytes | str) -> bytes:
     return value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
 
 
-def _forms(pieces: Iterable[Buffer]) -> list[bytes]:
-    """The digests of a content, as they are written."""
+def forms(pieces: Iterable[Buffer]) -> list[bytes]:
+    """The digests of a content in some pieces, as they are written."""
     counted = [hashlib.new(name, usedforsecurity=False) for name in DIGESTS]
     short = hashlib.blake2b(digest_size=32)
     for piece in pieces:

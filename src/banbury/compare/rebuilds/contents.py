@@ -14,7 +14,7 @@ from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Unexplai
 from banbury.compare.equivalence.outcome import Content, Outcome, flatten
 from banbury.compare.equivalence.protocol import TASK, Read, Stated
 from banbury.compare.equivalence.recurse import Recursion, lasts
-from banbury.compare.equivalence.vouched import digests, is_signature, wrong
+from banbury.compare.equivalence.vouched import digests, forms, is_signature, wrong
 from banbury.compare.rebuilds.cache import VerdictCache
 from banbury.compare.rebuilds.stating import Row
 from banbury.lab.blobs import BlobStore
@@ -94,11 +94,11 @@ class Contents:
 
     def stating(self, values: Mapping[str, bytes], nodes: Iterable[Node]) -> list[str]:
         """The names of the values in which a digest of the content of one of some files stands."""
-        return digests(values, [partial(self._pieces, node) for node in nodes if node.sha256])
+        return digests(values, [partial(self._forms, node) for node in nodes if node.sha256])
 
-    def _pieces(self, node: Node) -> Iterator[bytes]:
+    def _forms(self, node: Node) -> list[bytes]:
         with self._open(node) as file:
-            yield from iter(lambda: file.read(_PIECE), b"")
+            return forms(iter(lambda: file.read(_PIECE), b""))
 
     def _opened(self, rows: list[Row]) -> Iterator[tuple[Outcome, IO[bytes], IO[bytes]]]:
         """Outcomes with both contents, open while they are looked at."""
