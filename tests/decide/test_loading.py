@@ -51,7 +51,7 @@ def put(folder: Path, chance: random.Random) -> tuple[str, int, str, str]:
 
 
 #: The first of them in a plain run, all of them in the slow gates.
-SEEDS = [pytest.param(seed, marks=pytest.mark.slow if seed >= 16 else ()) for seed in range(40)]
+SEEDS = [pytest.param(seed, marks=pytest.mark.slow if seed >= 6 else ()) for seed in range(40)]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from banbury.bench import network
 
 
+@pytest.mark.slow
 def test_seven_rules_are_the_same_in_polars(tmp_path: Path) -> None:
     report = network.run(tmp_path, sites=3000, repeats=1, tell=lambda _: None)
     assert report.agreed is True

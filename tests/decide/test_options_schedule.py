@@ -210,6 +210,7 @@ def test_no_time_is_no_answer() -> None:
     assert plan(big(20_000, caps=True), 1e-9).state == "time"
 
 
+@pytest.mark.slow
 def test_the_same_twice() -> None:
     a, b = (plan(big(3_000, caps=True, by=5), 30) for _ in range(2))
     assert a.choice is not None

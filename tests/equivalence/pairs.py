@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import struct
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -36,19 +35,16 @@ def tampered(name: str) -> Callable[[Callable[[], Sample]], Callable[[], Sample]
 
 
 _PROCESSOR = re.compile(r"x86_64|x86-64|aarch64|arm-a32|arm|mipsel|mips|powerpc")
-_EACH = 2  # processors of which a plain run takes a pair; the slow gates take the others
 
 
 def of_some_processors(names: Iterable[str]) -> list[str | ParameterSet]:
-    """All names of pairs, for ``parametrize``: of those that differ in nothing but the processor, all but the first two
-    are left to the slow gates."""
-    met = Counter[str]()
-    out: list[str | ParameterSet] = []
+    """All names of pairs, for ``parametrize``: of those that differ in nothing but the processor a plain run takes one,
+    in turns another processor's, and the slow gates the others."""
+    kinds: dict[str, list[str]] = {}
     for name in sorted(names):
-        kind = _PROCESSOR.sub("@", name)
-        met[kind] += 1
-        out.append(name if met[kind] <= _EACH else pytest.param(name, marks=pytest.mark.slow))
-    return out
+        kinds.setdefault(_PROCESSOR.sub("@", name), []).append(name)
+    taken = {group[turn % len(group)] for turn, group in enumerate(kinds.values())}
+    return [name if name in taken else pytest.param(name, marks=pytest.mark.slow) for name in sorted(names)]
 
 
 def base() -> bytes:

@@ -187,6 +187,7 @@ def _equivalent(a: bytes, b: bytes) -> bool:
     return all(verdict.equivalent for _, _, verdict in flatten(decided(a, b)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "repair"), [pytest.param(*row[1:], id=row[0]) for row in _twins()])
 def test_no_mutant_beside_another_packing_is_accepted(
     make: Callable[[bytes], bytes], repair: Callable[[bytearray], None] | None

@@ -59,14 +59,14 @@ _THIN = 7
 
 
 def chosen(sample: bytes, places: Iterable[int], every: bool, content: bytes = b"") -> list[int]:
-    """The places of ``sample`` whose bytes are changed. But where ``every`` one is, only a few are of those within long
-    runs of one value, and of those within ``content``, which is of no format."""
+    """The places of ``sample`` whose bytes are changed. But where ``every`` one is, every other, and only a few of
+    those within long runs of one value, and of those within ``content``, which is of no format."""
     spans = [(m.start(), m.end()) for m in re.finditer(re.escape(content), sample)] if content else []
 
     def alike(at: int) -> bool:
         return sample[at - 16 : at + 16] == sample[at : at + 1] * 32 if at >= 16 else False
 
-    return [at for at in places if every or at % _THIN == 0 or not (within(at, *spans) or alike(at))]
+    return [at for at in places if every or at % _THIN == 0 or (at % 2 and not (within(at, *spans) or alike(at)))]
 
 
 def twin_of(case: Case) -> bytes:

@@ -176,6 +176,7 @@ def killed_within(lab: Lab, seconds: float) -> bool:
     return any(kill_after(lab, seconds / 2**again) for again in range(6))
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(lab: Lab, reference: Reference) -> None:
     with watched(lab) as broken:
         killed = [killed_within(lab, reference.seconds * f) for f in FRACTIONS]

@@ -67,6 +67,7 @@ def test_the_pairs_are_those_of_the_rules() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_clock_of_vendor(tmp_path: Path) -> None:
     """The year is in the code; the date in the shipped file leads to the clock. Patched, it is not proved."""
     vendor = built(tmp_path / "vendor")
@@ -161,6 +162,7 @@ def test_path_of_vendor_by_rebuild(tmp_path: Path) -> None:
     assert report.shipped[0].evidence[0].value == "/srv/elsewhere/second-build"
 
 
+@pytest.mark.slow
 def test_variable_of_vendor(tmp_path: Path) -> None:
     """A variable that the recipe names is an assumption, and said to be one."""
     fields = {"clock": 1_700_000_000}

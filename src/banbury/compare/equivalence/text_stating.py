@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+_FAR: Final = 512  # bytes before a value in which its field stands
 _NEAR: Final = 4096  # bytes of a line that are looked at on either side of a value
 _JOINED_LEFT: Final = re.compile(rb"(?:[\w/\\@$%~.:?&#+-](?<!v)|[\w/\\@$%~.:?&#+-]v)\Z")  # but for a v of its own
 _JOINED_RIGHT: Final = re.compile(rb"[\w/\\@$%~:?&#+-]|\.\S")
@@ -24,13 +25,13 @@ _PROGRAM: Final = re.compile(
         def[ ]\w+[ ]*\(|class[ ]\w+[ ]*[(:]|import[ ][\w., ]+$|from[ ][\w.]+[ ]import[ ]|local[ ]\w+[ ]*(?:=|$)
         |(?:end|fi|esac|done|then|do|else|endif|endef)[ \t]*$|export[ ]\w+[ ]*(?:=|$)|source[ ][./$"]|unset[ ]\w+$
         |\.[ ][\w./$"]|proc[ ]\S+[ ]\{|set[ ]\w+[ ]["\[{0-9]|(?:BEGIN|END)[ ]*\{
-        |(?:puts|spawn|expect|send|return|print|echo)[ ]["'\[{$(-]|(?:ifeq|ifneq|ifdef|ifndef)[ ]|\w+[ ]*[:?+]=)
+        |(?:puts|spawn|expect|send|return|print|echo)[ ]["'\[{$(-]|(?:ifeq|ifneq|ifdef|ifndef)[ ]|\w{1,80}[ ]*[:?+]=)
       |\bfunction\b[ ]*\w*[ ]*\(|\brequire[ ]*[("']|(?<![=!])[=!]=(?!=)|\(\)[ ]*\{|\$[(<@]
-      |\b(?:if|elif|while)\b[ ]*[\[(]|\b(?:os|sys|io|string|self)\.\w+[(.]|<\?php|__\w+__""",
+      |\b(?:if|elif|while)\b[ ]*[\[(]|\b(?:os|sys|io|string|self)\.\w+[(.]|<\?php|__\w{1,40}__""",
     re.MULTILINE | re.VERBOSE,
 )
 #: A field before a value, with what stands between.
-_FIELD: Final = re.compile(rb"([A-Za-z_][\w.-]*)[\"']?(?:[ \t]*=|:(?=[\s\"'\[{(]))([^=:]*)\Z")
+_FIELD: Final = re.compile(rb"(?<![\w.-])([A-Za-z_][\w.-]*)[\"']?(?:[ \t]*=|:(?=[\s\"'\[{(]))([^=:]*)\Z")
 _UCI: Final = re.compile(rb"\A[ \t]*(?:option|list|set)[ \t]+([\w.@\[\]-]+)[ \t]")
 #: The beginning of a manual page, whose fields are told by their places.
 _PAGE: Final = re.compile(rb"\A\.(?:TH|Dd|Os)[ ]")
@@ -76,7 +77,7 @@ def only_stated(text: bytes, start: int, end: int) -> bool:
         return False
     if not (_WORD.search(before) or _WORD.search(after)):
         return not text[:line].strip() and not text[stop:].strip()
-    field = _FIELD.search(before) or _TAG.search(before) or _UCI.search(before)
+    field = _FIELD.search(before[-_FAR:]) or _TAG.search(before) or _UCI.search(before)
     if field is None:  # in words, but for an entry of a list
         return not before.endswith((b'"', b"'")) or _PAGE.match(before) is not None
     name, between = field[1], field[2] if field.re is _FIELD else b""
