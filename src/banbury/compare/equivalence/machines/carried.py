@@ -15,7 +15,7 @@ processors (System V ABI supplements, AAPCS64).
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import Final, Protocol
 
@@ -113,11 +113,13 @@ class Function:
         self._started(loaded, loads=True, held=self._started(made, loads=False, held=held))
         return bool(self._followed(held, rows.reads, first=True))
 
-    def joined(self, made: Iterable[int], *, direct: bool) -> bool:
+    def joined(self, made: Collection[int], *, direct: bool) -> bool:
         """Whether more than a byte of memory is read or written where an address that the instructions at the places
         ``made`` put into a register, and another register or a number, lead, or their sum may be handed to another
         function or the kernel, or something is done with either that is not known here. ``direct``: by direct branches
         alone."""
+        if not made:
+            return False
         if any(row < 0 or self._taken(at, loads=False) == UNKNOWN for row, at in map(self._row, made)):
             return True
         rows, held = self.rows, self._started(made, loads=False, held={})
