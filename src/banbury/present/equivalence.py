@@ -90,7 +90,7 @@ def premises(found: EquivalenceReport) -> list[str]:
         said = ", ".join(f"{clip(e.subject)} ({clip(e.a)} rebuilt, {clip(e.b)} shipped)" for e in lengths[:4])
         out.append(
             f"A declared value has another length: {said}. What stands behind it in a program has moved, which "
-            "often cannot be decided; rebuild under values of the shipped ones' lengths, and nothing moves."
+            "often cannot be decided; under values of the shipped ones' lengths nothing need move: rebuild so."
         )
     return out
 

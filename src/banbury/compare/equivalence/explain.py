@@ -181,19 +181,28 @@ def _producers(work: Work, a: ElfFile, b: ElfFile) -> Iterator[Environment]:
 def _lengths(work: Work, a: ElfFile, b: ElfFile) -> Iterator[Environment]:
     """Declared values of another length that both programs hold where they are loaded: what stands behind them has
     moved, which a rebuild under values of the same length does away with."""
-    for sub in substitutions(work.record_a, work.record_b):
-        sizes = len(sub.old), len(sub.new)
-        if sizes[0] != sizes[1] and _holds(work.a, a, sub.old) and _holds(work.b, b, sub.new):
-            ours, theirs = (f"{size} characters" for size in sizes)
-            yield Environment(kind="length", subject=clipped(sub.name), a=ours, b=theirs)
+    known = [s for s in substitutions(work.record_a, work.record_b) if len(s.old) != len(s.new)]
+    if not known or max(len(work.a), len(work.b)) > _STRINGS_IN:
+        return
+    ours, theirs = _loaded(work.a, a), _loaded(work.b, b)
+    for sub in known:
+        if sub.old in ours and sub.new in theirs:
+            sizes = (f"{len(value)} characters" for value in (sub.old, sub.new))
+            yield Environment(kind="length", subject=clipped(sub.name), a=next(sizes), b=next(sizes))
 
 
-def _holds(view: View, program: ElfFile, value: bytes) -> bool:
-    """Whether a value stands in what is loaded of a program; anywhere, where it has no sections."""
+def _loaded(view: View, program: ElfFile) -> bytes:
+    """What is loaded of a program, by its sections, each byte once; all of it, where it has none."""
     if not program.sections:
-        return value in bytes(view.mem(0, len(view)))
-    loaded = (one for one in program.sections if one.flags & SHF_ALLOC and one.type != t.SHT_NOBITS)
-    return any(value in bytes(program.content(one)) for one in loaded)
+        return bytes(view.mem(0, len(view)))
+    own = [one for one in program.sections if one.flags & SHF_ALLOC and one.type != t.SHT_NOBITS]
+    out, end = [], 0
+    for one in sorted(own, key=lambda section: section.offset):
+        start, stop = max(one.offset, end), min(one.offset + one.size, len(view))
+        if start < stop:
+            out.append(bytes(view.mem(start, stop - start)))
+            end = stop
+    return b"".join(out)
 
 
 def _strings(work: Work, notes: list[str]) -> tuple[list[str], list[str]]:

@@ -52,7 +52,8 @@ def compare_text(a: View, b: View, record_a: BuildRecord | None, record_b: Build
         declared = Declared([s for s in known if min(len(s.old), len(s.new)) >= _SHORTEST])
         made, names = declared.apply(ours)
         places = declared.places(ours) if made == theirs and not is_program(ours) else []
-        if 0 < len(places) <= _MOST and all(only_stated(ours, *place) for place in places):
+        whose = frozenset(s.name.partition(" ")[2].lower().encode() for s in known)
+        if 0 < len(places) <= _MOST and all(only_stated(ours, *place, whose) for place in places):
             withdrawn = (*(record_a.observes if record_a else ()), *(record_b.observes if record_b else ()))
             account = Account(frozenset(withdrawn))
             detail = ", ".join(sorted(set(names)))

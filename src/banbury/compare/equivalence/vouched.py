@@ -16,14 +16,17 @@ from typing import Final
 from banbury.compare.equivalence.containers.contract import Change
 from banbury.formats.view import Buffer
 
-_LEAST: Final = 16  # bytes of a digest
+_LEAST: Final = 8  # bytes of a digest, which may be cut short
+_LETTERS: Final = 16  # of base 64
 #: What digests are looked for, beside BLAKE2b of 32 bytes.
 DIGESTS: Final = (
     "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha3_224", "sha3_256", "sha3_384", "sha3_512",
     "blake2b", "blake2s",
 )  # fmt: skip
-#: What has room for one: as many letters of base 64 or hexadecimal as of MD5's, or bytes that are no text.
-_DIGEST: Final = re.compile(rb"[0-9A-Za-z+/_-]{22}|[^\t\n\r -~]")
+#: What has room for one: so many letters of base 64, bytes that are no text, or hexadecimal digits.
+_DIGEST: Final = re.compile(rb"[0-9A-Za-z+/_-]{16}|[^\t\n\r -~]")
+_HEX: Final = re.compile(rb"[0-9a-f]{16}")
+_PARTING: Final = re.compile(rb"[ :\-\t\n]")
 #: What an attribute that is a signature of the content is called in any container (the end of its name).
 _SIGNED: Final = ("security.ima", "file signature")
 #: The digests of a file's content, as they are written (:func:`forms`), when they are asked for.
@@ -41,9 +44,18 @@ def stale(a: Mapping[str, object], b: Mapping[str, object], contents: Iterable[F
 
 def digests(values: Mapping[str, bytes], contents: Iterable[Forms]) -> list[str]:
     """The names of the values in which a digest of one of some contents stands."""
-    likely = {name: value for name, value in values.items() if len(value) >= _LEAST and _DIGEST.search(value)}
-    known = [form for content in contents for form in content()] if likely else []
-    return [name for name, value in likely.items() if any(form in value for form in known)]
+    likely = {name: _spellings(value) for name, value in values.items() if len(value) >= _LEAST and _room(value)}
+    known = {form for content in contents for form in content()} if likely else set()
+    return [name for name, spelt in likely.items() if any(form in one for one in spelt for form in known)]
+
+
+def _spellings(value: bytes) -> tuple[bytes, bytes]:
+    """A value as it is, and as hexadecimal digits may be written: in either case, and parted."""
+    return value, _PARTING.sub(b"", value).lower()
+
+
+def _room(value: bytes) -> bool:
+    return _DIGEST.search(value) is not None or _HEX.search(_spellings(value)[1]) is not None
 
 
 def wrong(name: str) -> Change:
@@ -69,6 +81,5 @@ def forms(pieces: Iterable[Buffer]) -> list[bytes]:
         for one in counted:
             one.update(piece)
     raw = [*(one.digest() for one in counted), short.digest()]
-    texts = [digest.hex().encode() for digest in raw]
-    coded = [form(d).rstrip(b"=") for form in (base64.b64encode, base64.urlsafe_b64encode) for d in raw]
-    return [*raw, *texts, *(t.upper() for t in texts), *coded]
+    coded = [form(d)[:_LETTERS] for form in (base64.b64encode, base64.urlsafe_b64encode) for d in raw]
+    return [*(d[:_LEAST] for d in raw), *(d.hex().encode()[: 2 * _LEAST] for d in raw), *coded]

@@ -103,24 +103,27 @@ class Counterparts:
         return Found("path", *mine[nth], stray)  # the same trees in the same order: each its own
 
     def _folders_at(self, unit: Unit) -> list[tuple[Unit, int]]:
-        """What is a folder where a shipped file stands, of the rebuilds that go over others."""
-        found = [] if unit.piece else self._folders.get(unit.path, [])
+        """What is a folder where a shipped file stands, of the rebuilds that go over others (package managers leave a
+        link to a folder where a package has the folder)."""
+        found = [] if unit.piece or unit.node.kind is Kind.SYMLINK else self._folders.get(unit.path, [])
         return [(f, a) for f, a in found if not self._pairing.foreign(unit.tree, f.tree)]
 
     def _upper(self, found: list[tuple[Unit, int]], folders: list[tuple[Unit, int]]) -> list[tuple[Unit, int]]:
         """Of units of one path those over which no other goes, nor one of some ``folders`` there. One that states no
         mode (of a folder) leaves it, and the owner, as what it goes over states them of the same content."""
         upper = self._order.uppermost(found + folders)
-        if not any(one in found for one in upper):
+        if any(f.node.kind is Kind.DIR for f, _ in upper):
             return upper
-        upper = [one for one in upper if one in found]
-        bare = [f for f in upper if f[0].node.mode < 0]
-        below = [
-            g
-            for g in found
-            if g[0].node.mode >= 0 and any(_same(f[0], g[0]) and self._order.over(f[1], g[1]) for f in bare)
-        ]
-        return _stating(upper + self._order.uppermost(below))
+        return _stating([one for f in upper for one in (f, *self._stated_below(f, found))])
+
+    def _stated_below(self, one: tuple[Unit, int], found: list[tuple[Unit, int]]) -> list[tuple[Unit, int]]:
+        """What a unit without a mode goes over, where that has the same content and states one."""
+        if one[0].node.mode >= 0:
+            return []
+        lower = self._order.uppermost([g for g in found if self._order.over(one[1], g[1])])
+        if not lower or not all(_same(one[0], f) for f, _ in lower):
+            return []
+        return [g for f in lower for g in ((f,) if f[0].node.mode >= 0 else self._stated_below(f, found))]
 
     def _several(self, found: list[tuple[Unit, int]]) -> Found:
         first = thing(found[0][0])

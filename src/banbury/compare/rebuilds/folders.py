@@ -24,6 +24,7 @@ from banbury.model.tree import Kind
 _NAMED: Final = 3
 _STICKY: Final = 0o1000
 _RIGHTS: Final = 0o6777
+_SET, _GROUP = 0o6000, 0o020
 
 
 class Folders:
@@ -55,6 +56,17 @@ class Folders:
         out.changes = [] if unit.node.mode & _STICKY else list(special(unit.node, OTHERS))
         return [Row(unit=unit, how="nothing", other=None, outcome=out)] if out.changes else []
 
+    def _somebodys(self, unit: Unit) -> list[Row]:
+        """A folder that a rebuild lists without mode and owner, and in which another than root may write."""
+        rows = self._anybodys(unit)
+        node = unit.node
+        if not rows and node.mode >= 0:
+            out = outcome(unit, "nothing", None, self._both)
+            out.changes = list(special(node, _SET | (_GROUP if node.gid > 0 else 0)))
+            out.changes += [Change(what="uid", a="not stated", b=str(node.uid))] if node.uid > 0 else []
+            rows = [Row(unit=unit, how="nothing", other=None, outcome=out)] if out.changes else []
+        return rows
+
     def _listed(self, tree: Tree, native: list[Tree]) -> tuple[list[Row], list[NotCompared]]:
         if not native or (not tree.folders and not tree.implied):
             return [], []
@@ -84,7 +96,7 @@ class Folders:
                     unclear.append(path)
             elif bare or path == ROOT or not tree.alone(path) or not whole or path in implied:
                 unstated.append(path)
-                rows += self._anybodys(unit)
+                rows += self._somebodys(unit) if bare else self._anybodys(unit)
             else:
                 rows.append(
                     Row(unit=unit, how="nothing", other=None, outcome=outcome(unit, "nothing", None, self._both))

@@ -230,8 +230,8 @@ def _remnants(work: Work, a: Blob, b: Blob, signed: set[bytes]) -> None:
         if path and path not in signed:
             work.account.refuse("padding of a value", f"not zero, at {shown(path)}, which is not verified")
     if a.remnants.get(b"") != b.remnants.get(b""):
-        spans = [[Range(x.view.u32(4, big=True) - _BEHIND, x.view.u32(4, big=True))] for x in (a, b)]
-        if max(len(x.remnants.get(b"", b"")) for x in (a, b)) > _BEHIND:
+        spans = [[Range(x.view.u32(4, big=True) - x.room, x.view.u32(4, big=True))] for x in (a, b)]
+        if max(a.room, b.room) > _BEHIND:
             work.account.refuse("padding", "padding that is not zero, nor the same", *spans)
             return
         work.account.explain("fit.remnant", spans[0], spans[1])

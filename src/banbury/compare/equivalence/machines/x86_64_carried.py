@@ -54,6 +54,7 @@ _KMOV_IN, _KMOV_OUT = 0x0F92, 0x0F93  # of vector instructions alone
 _PICKS: Final = table((0x10F2, 0x10F3, 0x10F5, 0x10F6, 0x10F7, 0x11F0), _LAST)  # of BMI
 _CROSSES: Final = _INWARD | _OUTWARD
 _STRING: Final = table((*range(0xA4, 0xA8), *range(0xAA, 0xB0)), _LAST)  # one, or many: they step and may repeat
+_FIRST: Final = table((0x0D, 0x15, 0x1D, 0x25, 0x35), _LAST)  # bits of the first register, with a number
 _ALONE: Final = table((0x63, 0xC1, 0xD1, 0xD3, 0x0FB8, 0x0FBC, 0x0FBD), _LAST)
 _THREE: Final = table((0x10F0, 0x10F1, 0x10F6), _LAST)  # MOVBE, CRC32, ADCX, ADOX
 #: Write a register that their memory or another gave.
@@ -116,12 +117,12 @@ def _odd(raw: U8, found: Operands, what: tuple[Ints, Ints], one: Ints, other: In
     """The registers with which an instruction does what nobody does with an address: they are exchanged, shifted,
     multiplied, or bits are picked. ``what``: opcodes, and the three bits of the ModRM byte."""
     opcode, kind = what
-    group = (opcode == 0xF7) & (kind > 1)
+    group = (opcode == 0xF7) & (kind > 1) | ((opcode == 0x81) | (opcode == 0x83)) & np.isin(kind, (1, 2, 3, 4, 6))
     out = np.where(_ALONE[opcode] | group, other, 0)
     general = _BOTH[opcode] | (_THREE[opcode] & (found.opcode == 0x0F))
     out |= np.where(general, one | other, 0)
     short = (opcode > 0x90) & (opcode < 0x98) | (opcode == 0x90) & (found.low > 0)
-    out |= np.where(short, 1 | _bit(found.low), 0)
+    out |= np.where(short, 1 | _bit(found.low), 0) | np.where(_FIRST[opcode], 1, 0)
     swapped = (opcode >= 0x0FC8) & (opcode < 0x0FD0) & (found.opcode == 0x0F)
     picked: Ints = np.zeros(len(opcode), np.int64)
     rows, low, named = _picked(raw, found, opcode)
