@@ -96,6 +96,21 @@ def test_what_a_folder_leaves_open_is_as_below_it(tmp_path: Path) -> None:
     assert found == ["identical", "functional"]
 
 
+@pytest.mark.parametrize(("mode", "verdict"), [(0o4755, "functional"), (0o755, "identical")])
+def test_a_mode_goes_no_further_than_the_next_layer(tmp_path: Path, mode: int, verdict: str) -> None:
+    """What lies between has another content: it was made anew, without the rights of what lies below."""
+    words = {"base.tar": "", "weak.tar": OVER, "release": 'over = ["weak.tar"]\n'}
+    manifest = MANIFEST + "".join(REBUILD.format(name) + said for name, said in words.items())
+    built = {
+        "base.tar": tree({**FILES, **STRICT}, {}, modes={PATH: 0o4755}),
+        "weak.tar": tree(WEAK, {}, modes={PATH: 0o755}),
+        f"release/{PATH}": STRICT[PATH],
+    }
+    shipped = uimage(gzip.compress(tree({**FILES, **STRICT}, {}, modes={PATH: mode}), mtime=0))
+    files = {"image.bin": shipped, **built}
+    assert only(run(submission(tmp_path / "s", manifest, **files), tmp_path / "w")).verdict == verdict
+
+
 def test_a_folder_over_a_file(tmp_path: Path) -> None:
     """An empty folder where the base has a script: it is not there any more."""
     layer = tree(STRICT, {"etc/telnet.sh": 0o755})

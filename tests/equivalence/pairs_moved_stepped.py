@@ -18,6 +18,7 @@ _FORMS: Final = {
     "number": (_ALL, """APART int rights(long n) {
         int s = 0; const int *p = xbase; for (long k = 0; k < n; k++, p++) if (k >= 100) s += *p * k; return s; }"""),
     "pointer": (_ALL, _POINTER + "APART int rights(long n) { return way(&xbase[n]); }"),
+    "xored": (("x86_64",), "APART int rights(long n) { return *(int *)((long)xbase ^ 0x670) + (int)n; }"),
     "condition": (("powerpc",), """APART const int *at(long n) { return n > 5 ? xbase + n : 0; }
         APART int rights(long n) { return *at(n); }"""),
     "bits": (("x86_64", "aarch64"), "APART int rights(long n) { ((unsigned char *)xbase)[n] |= 4; return 1; }"),

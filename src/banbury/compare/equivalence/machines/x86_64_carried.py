@@ -100,14 +100,18 @@ def steps(
         reads, kills, parts, np.maximum(into, 0), ~ends, leads, leaps, code.starts,
         np.where(loads, memory, 0), np.where(loads, _bit(register), 0), call, callee,
         *_joined(raw, found, (opcode, byte), one * ~cleared, other, _odd(raw, found, (opcode, kind), one, other)),
-        *_stepped(found, opcode, kind, other),
+        *_stepped(raw, found, (opcode, kind), other),
     )  # fmt: skip
 
 
-def _stepped(found: Operands, opcode: Ints, kind: Ints, other: Ints) -> tuple[Ints, Ints]:
-    """The registers that a number is added to where they are; and those that the kernel is called with."""
+def _stepped(raw: U8, found: Operands, what: tuple[Ints, Ints], other: Ints) -> tuple[Ints, Ints]:
+    """The registers that are changed by a number where they are; and those that the kernel is called with."""
+    (opcode, kind), c = what, np.concatenate((raw, np.zeros(32, np.uint8)))
     one = ((opcode == 0xFF) | (opcode == 0xFE)) & (kind < 2)  # INC, DEC
     stepped = np.where(found.adds & (found.distance != 0), _bit(found.base), np.where(one, other, 0))
+    bits = ((opcode == 0x81) | (opcode == 0x83)) & np.isin(kind, (1, 2, 3, 4, 6))  # OR, ADC, SBB, AND, XOR
+    bits &= ~((opcode == 0x83) & (kind == 1) & (c[found.at + found.skip + 1] == 0xFF))  # OR with -1: all is lost
+    stepped |= np.where(bits, other, np.where(_FIRST[opcode], 1, 0))
     stepped |= np.where(_STRING[opcode], _RSI | _RDI, 0)
     asks = (opcode == 0x0F05) | (opcode == 0x0F34) | (opcode == 0xCD)  # SYSCALL, SYSENTER, INT
     return stepped, np.where(asks, _GENERAL, 0)
@@ -117,12 +121,12 @@ def _odd(raw: U8, found: Operands, what: tuple[Ints, Ints], one: Ints, other: In
     """The registers with which an instruction does what nobody does with an address: they are exchanged, shifted,
     multiplied, or bits are picked. ``what``: opcodes, and the three bits of the ModRM byte."""
     opcode, kind = what
-    group = (opcode == 0xF7) & (kind > 1) | ((opcode == 0x81) | (opcode == 0x83)) & np.isin(kind, (1, 2, 3, 4, 6))
+    group = (opcode == 0xF7) & (kind > 1)
     out = np.where(_ALONE[opcode] | group, other, 0)
     general = _BOTH[opcode] | (_THREE[opcode] & (found.opcode == 0x0F))
     out |= np.where(general, one | other, 0)
     short = (opcode > 0x90) & (opcode < 0x98) | (opcode == 0x90) & (found.low > 0)
-    out |= np.where(short, 1 | _bit(found.low), 0) | np.where(_FIRST[opcode], 1, 0)
+    out |= np.where(short, 1 | _bit(found.low), 0)
     swapped = (opcode >= 0x0FC8) & (opcode < 0x0FD0) & (found.opcode == 0x0F)
     picked: Ints = np.zeros(len(opcode), np.int64)
     rows, low, named = _picked(raw, found, opcode)
