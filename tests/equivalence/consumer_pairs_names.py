@@ -224,6 +224,7 @@ _MEANT: dict[str, str] = {
     "community": "rocommunity %s\n",
     "secrets": '# client server secret addresses\n"gate" * "%s" *\n',
     "columns": "client server %s *\n",
+    "behind-a-long-line": "rocommunity" + 1100 * " " + "# %s\n",
     "directive": "rocommunity6 default %s\n",
     "allowed": "AllowUsers %s\n",
     "server": "search example\nnameserver %s\n",

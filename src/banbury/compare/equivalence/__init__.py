@@ -12,7 +12,8 @@ The decision for one pair of single files is ``leaf.compare_leaf``, for ELF ``le
   files of one layout; any machine.
 - ``relayout`` and its parts: files whose layout moved. Its parts are ``machines`` (where references stand in code, one
   module for each processor), ``relayout_data`` (where they stand elsewhere), ``relayout_tables`` (jump tables),
-  ``relayout_items`` (texts that grew), ``relayout_map`` (the map), ``relayout_headers``.
+  ``relayout_items`` (texts that grew), ``relayout_map`` (the map), ``relayout_addresses`` (which addresses code makes
+  and data hold), ``relayout_headers``.
 - ``relayout_lengths`` and its parts: whether a program knows the old length of a text that grew. ``text_measures`` says
   which numbers that may be, ``machines.numbers`` which numbers code holds, ``relayout_functions`` and
   ``machines.joined`` what belongs to a function, ``machines.register_steps`` what instructions do with registers,
@@ -21,6 +22,7 @@ The decision for one pair of single files is ``leaf.compare_leaf``, for ELF ``le
   ``machines.stretches`` looks at many functions at once. ``relayout_apart`` refuses code that goes on where nobody
   follows it, ``relayout_strayed`` finds texts in another order.
 - ``objects`` and its parts (``object_code``, ``object_lengths``, ``object_texts``): objects and kernel modules.
+- ``text`` and ``text_stating``: texts, and whether a declared value in one is no more than stated.
 - ``functional``: which functions differ, where equivalence was not shown.
 
 What is refused is in ``docs/equivalence.md``. A rebuilt file is ``a`` and a shipped one ``b``: a few rules (debug

@@ -97,7 +97,8 @@ def only_stated(text: bytes, start: int, end: int, names: frozenset[bytes]) -> b
     near = before[-_FAR:]
     field = _FIELD.search(near) or _TAG.match(near[max(near.rfind(b"<"), 0) :]) or _UCI.match(near)
     if field is None:
-        return bool(_COMMENT.match(before) or _PAGE.match(before)) or _said(near, names)
+        begins = not line or text[line - 1 : line] == b"\n"  # else the line is longer than is looked at
+        return bool(begins and (_COMMENT.match(before) or _PAGE.match(before))) or _said(near, names)
     if _CHOOSING.search(field[1]):
         return False
     return _states(field[1]) or (not _CHOOSING.search(field[2]) and _said(field[2], names))

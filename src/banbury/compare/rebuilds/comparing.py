@@ -228,8 +228,8 @@ class _Comparer:
         files = {u.node.sha256: u.node for tree in trees for u in tree.units.get(path, []) if u.node.sha256}
         if len(files) < 2:
             return False
-        whole = "(sha256:" not in odd  # else it is not text, and is not looked through
-        return not whole or bool(self._contents.stating({"": odd.encode()}, files.values()))
+        hidden = "(sha256:" in odd  # it is not text, and is not looked through
+        return hidden or bool(self._contents.stating({"": odd.encode()}, files.values()))
 
     def _same_form(self, image: int, systems: list[FileSystem]) -> dict[int, list[Node]]:
         """Of file systems that no strict reader knows, the rebuilt ones of their form, of which none does, either."""

@@ -66,12 +66,11 @@ class Contents:
     def vouched(self, image: int, rows: list[Row]) -> None:
         """Say of files of an image that vouch for others which differ that they do: where they are the same as their
         counterparts, they are wrong on one side."""
-        for row in rows:
-            if row.other and row.outcome.sha256_a != row.outcome.sha256_b and flatten(row.outcome)[0][2].equivalent:
-                row.outcome.changes += self._own(row.other.node, row.unit.node)
         good = [row for row in rows if row.other and flatten(row.outcome)[0][2].equivalent]
         same = [row for row in good if row.outcome.sha256_a == row.outcome.sha256_b != ""]
         differing = [row for row in good if row.outcome.sha256_a != row.outcome.sha256_b]
+        for row in differing:
+            row.outcome.changes += self._own(row.other.node, row.unit.node) if row.other else []
         if not differing:
             return
         run, _ = self._run(image, image)
