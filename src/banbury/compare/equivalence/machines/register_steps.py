@@ -14,7 +14,18 @@ import numpy.typing as npt
 from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.machines import a64, displaced, mips_code, powerpc_code
 from banbury.compare.equivalence.machines.contract import U8, Mask
-from banbury.compare.equivalence.machines.operations import ADD, ADDI, FETCH, LOAD, MERGE, MOVE, OTHER, STORE, Ops
+from banbury.compare.equivalence.machines.operations import (
+    ADD,
+    ADDI,
+    FETCH,
+    LOAD,
+    MERGE,
+    MOVE,
+    OTHER,
+    SHIFTED,
+    STORE,
+    Ops,
+)
 from banbury.compare.equivalence.machines.x86_64_absolute import Operands
 from banbury.compare.equivalence.machines.x86_64_carried import CALLER_SAVED, NOWHERE
 from banbury.compare.equivalence.machines.x86_64_carried import steps as x86_steps
@@ -31,6 +42,10 @@ _T9: Final = 25  # the register through which functions of MIPS are called
 _SOON: Final = 16  # instructions before a jump
 _FUNCTION: Final = (0x8F99, 0x2739)  # lw $t9, n($gp) and addiu $t9, $t9, n
 _BYTES_INDEXED: Final = (0x7C0000AE, 0x7C0000EE)  # LBZX, LBZUX
+#: Extended opcodes of PowerPC: STWX and the like, LWARX and the like, and what puts the sum into the first register.
+_STORES_INDEXED: Final = (150, 151, 183, 215, 247, 407, 439, 662, 663, 695, 727, 759, 918, 983)
+_LOADS_INDEXED: Final = (20, 23, 55, 87, 119, 279, 311, 343, 375, 534, 535, 567, 599, 631, 790, 855, 887)
+_STEPS_INDEXED: Final = (55, 119, 183, 247, 311, 375, 439, 567, 631, 695, 759)
 
 
 #: Comparisons of A64 (SUBS and ANDS into nothing, CCMP), as masks and words.
@@ -103,11 +118,13 @@ def _a64(words: npt.NDArray[np.uint32]) -> Steps:
     parts = np.where(move, _bit(source), parts)
     into = np.where(sums, added.into, np.where(whole, added.whole, 0))
     into = np.where(move, a64.field(words, 0, 5).astype(np.int64), into)
+    data = (a64.is_(words, 0x1C000000, 0x10000000) | a64.is_(words, 0x0E000000, 0x0A000000)) & (all_.writes != 0)
+    parts |= np.where(data, all_.reads.astype(np.int64), 0)  # what is made of an address is followed as one
+    into = np.where(data, a64.field(words, 0, 5).astype(np.int64), into)
     kills = np.where(all_.calls, a64.CALLER_SAVED, all_.writes).astype(np.int64)
     back = _bit(added.back)  # a register that a load or store moves on keeps its text
     to = np.where(all_.branches, 4 * rows + a64.displacement(words), NOWHERE)
     falls = all_.falls | a64.is_(words, 0xFF000000, 0xD4000000)  # behind BRK and HLT too: who handles them may go on
-    reads: Ints = np.where(store | near, 0, bits)
     chosen = a64.is_(words, 0x1FE00000, 0x1A800000)  # CSEL and the like
     every, found = added.parts.astype(np.int64), added.whole == _NONE
     joins: Ints = np.asarray(np.where(chosen | found, 0, every), np.int64) | np.where(sums, _bit(added.base), 0)
@@ -122,6 +139,8 @@ def _a64(words: npt.NDArray[np.uint32]) -> Steps:
     odd: Ints = np.where(known & ~other, 0, all_.reads.astype(np.int64))
     system = a64.is_(words, 0xFFF80000, 0xD5080000) | a64.is_(words, 0xFFF00000, 0xD5100000)  # SYS (DC ZVA), MSR
     odd |= np.where(system, _bit(a64.field(words, 0, 5)), 0)
+    reads: Ints = np.where(store | near, 0, bits)
+    reads = reads | np.where(data, 0, odd)
     looked = byte & ~store  # one byte that is read
     indexed: Ints = np.where(found & ~looked, every, 0) | odd
     asks = np.where(a64.is_(words, 0xFFE0001C, 0xD4000000) & ~a64.is_(words, 3, 0), _REGISTERS >> 1, 0)  # SVC, HVC, SMC
@@ -152,13 +171,10 @@ def _risc(machine: int, words: npt.NDArray[np.uint32], address: int) -> Steps:
     ops, branches, targets = found
     rows = np.arange(ops.count)
     near = np.isin(words >> 26, bytes_) & ((words & 0xFFFF == 0) | ops.update)
-    memory = ((ops.kind == LOAD) | (ops.kind == FETCH)) & ~near
-    reads = np.where(memory, _bit(ops.rs), 0)
-    reads[ops.kind == FETCH] |= _bit(ops.rt)[ops.kind == FETCH]
-    made = np.isin(ops.kind, (MOVE, ADDI, ADD, MERGE)) & (ops.rd < 32)
-    parts = np.where(made, _bit(ops.rs) | np.where(ops.kind == ADD, _bit(ops.rt), 0), 0)
-    parts |= np.where(ops.kind == MERGE, _bit(ops.rd), 0)
-    writes = ops.writes.astype(np.int64) & ~np.where(ops.update, _bit(ops.rs), 0)
+    odd, aside = _odd(machine, words, ops), np.isin(ops.kind, (MOVE, ADDI, ADD)) & (ops.rd >= 32)  # into LR or CTR
+    reads, parts, into, back = _made(machine, words, ops, odd, near)
+    reads |= np.where(aside, ops.reads.astype(np.int64) & _REGISTERS, 0)
+    writes = ops.writes.astype(np.int64) & ~back
     kills = np.where(ops.call, writes | int(ops.volatile) & 0xFFFFFFFF, writes)
     leads: Ints = np.where(ops.next[1] >= 0, 4 * ops.next[1], NOWHERE)
     callee = np.full(ops.count, NOWHERE, np.int64)
@@ -178,18 +194,52 @@ def _risc(machine: int, words: npt.NDArray[np.uint32], address: int) -> Steps:
     joins |= np.where((ops.kind == ADDI) & (ops.imm[0] != 0), _bit(ops.rs), 0)
     alone = np.isin(words >> 26, bytes_) | ((machine == t.EM_PPC) & np.isin(words & 0xFC0007FE, _BYTES_INDEXED))
     indexed: Ints = np.asarray(np.where((ops.kind == FETCH) & ~alone, _bit(ops.rs) | _bit(ops.rt), 0), np.int64)
-    aside = np.isin(ops.kind, (MOVE, ADDI, ADD)) & (ops.rd >= 32)  # into LR or CTR
-    indexed |= np.where(_odd(machine, words, ops) | aside, ops.reads.astype(np.int64) & _REGISTERS, 0)
+    indexed |= np.where(odd | aside, ops.reads.astype(np.int64) & _REGISTERS, 0)
     stepped = np.where(ops.update, _bit(ops.rs), 0)
     if machine == t.EM_PPC:
         stepped = np.where(words & 0xFC0007FE == _BYTES_INDEXED[1], _bit(words >> 16 & 31), stepped)
     access = np.isin(ops.kind, (LOAD, STORE)) & ~alone
     wide: Ints = np.asarray(np.where(access, _bit(ops.rs), 0), np.int64) | indexed
     return Steps(
-        reads, kills, parts, np.maximum(ops.rd, 0), ops.next[0] >= 0, leads, leaps, 4 * rows,
+        reads, kills, parts, into, ops.next[0] >= 0, leads, leaps, 4 * rows,
         fetches, np.where(whole, _bit(ops.rd), 0), ops.call, callee, joins, wide, indexed,
         stepped, _hands(machine, words), int(ops.volatile) & 0xFFFFFFFF,
     )  # fmt: skip
+
+
+def _made(
+    machine: int, words: npt.NDArray[np.uint32], ops: Ops, odd: Mask, near: Mask
+) -> tuple[Ints, Ints, Ints, Ints]:
+    """The registers that instructions read memory through, those of which they make something and which that is put
+    into, and those that they step; ``odd``: whose use is not known, ``near``: that look at one byte. What is made of
+    an address is followed as one, and where it goes elsewhere than into one register it counts as reading."""
+    loads, fetches = (ops.kind == LOAD) | _float_loads(machine, words), ops.kind == FETCH
+    reads: Ints = np.where((loads | fetches) & ~near, _bit(ops.rs), 0)
+    reads = reads | np.where(fetches, _bit(ops.rt), 0)
+    made = np.isin(ops.kind, (MOVE, ADDI, ADD, MERGE, SHIFTED)) & (ops.rd < 32)
+    parts = np.where(made, _bit(ops.rs) | np.where(ops.kind == ADD, _bit(ops.rt), 0), 0)
+    parts |= np.where(ops.kind == MERGE, _bit(ops.rd), 0)
+    used, written = ops.reads.astype(np.int64) & _REGISTERS, ops.writes.astype(np.int64) & _REGISTERS
+    stores, indexed, steps = _indexed(machine, words)
+    alone = odd & (written != 0) & (written & (written - 1) == 0) & ~indexed
+    base, second = (words >> at & 31 for at in (16, 11))
+    parts = np.where(alone, used, np.where(steps, _bit(second), parts))
+    into = np.where(alone, np.log2(np.maximum(written, 1)).astype(np.int64), np.maximum(ops.rd, 0))
+    reads |= np.where(odd & ~alone & ~stores, used, 0)
+    return reads, parts, np.where(steps, base, into), np.where(ops.update, _bit(ops.rs), np.where(steps, _bit(base), 0))
+
+
+def _float_loads(machine: int, words: npt.NDArray[np.uint32]) -> Mask:
+    """Loads of floating-point registers: LWC1, LDC1; LFS to LFDU."""
+    out: Mask = np.isin(words >> 26, (49, 53) if machine == t.EM_MIPS else (48, 49, 50, 51))
+    return out
+
+
+def _indexed(machine: int, words: npt.NDArray[np.uint32]) -> tuple[Mask, Mask, Mask]:
+    """Stores to a sum of two registers, all accesses there, and which of these put the sum into the first (PowerPC)."""
+    number = np.where((machine == t.EM_PPC) & (words >> 26 == 31), words >> 1 & 1023, 1023)
+    stores, steps = np.isin(number, _STORES_INDEXED), np.isin(number, _STEPS_INDEXED)
+    return stores, stores | steps | np.isin(number, _LOADS_INDEXED), steps
 
 
 def _hands(machine: int, words: npt.NDArray[np.uint32]) -> Ints:

@@ -112,12 +112,13 @@ def operands(data: U8, code: Code) -> Operands:
     rows = np.flatnonzero(group)
     base[rows] = (rm + upper)[rows]
     register, number = kind + ((high & 4) << 1), (first & 7) + upper
-    zero = ((first == 0x31) | (first == 0x33)) & (mod == 3)
-    into = _numbers((first == 0x8B) | (first == 0x8D) | (zero & (kind == rm)), register)
+    zero = ((first == 0x31) | (first == 0x33)) & (mod == 3) & (register == rm + upper)
+    into = _numbers((first == 0x8B) | (first == 0x8D) | zero, register)
     rows = np.flatnonzero((first == 0x89) & (mod == 3))
     into[rows] = (rm + upper)[rows]
     rows = np.flatnonzero(((first >= 0xB8) & (first < 0xC0)) | ((first >= 0x58) & (first < 0x60)))
     into[rows] = number[rows]
+    into[half & (high & 8 == 0)] = -1  # of 16 bits: the others stay
     number, register = number.astype(np.int64), register.astype(np.int64)
     return Operands(
         first, number, register, base, index, distance, none & ~indexed, place + 1, group | plain, into,

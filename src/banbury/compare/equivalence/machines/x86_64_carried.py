@@ -30,7 +30,7 @@ _STORES: Final = table(
 _BYTES: Final = table((0x38, 0x3A, 0x80, 0x84, 0x8A, 0xF6, 0x0FB6, 0x0FBE), _LAST)
 _NO_MEMORY: Final = table((0x8D, 0x0F1F, 0x0F18, 0x0F0D), _LAST)
 _STRINGS: Final = table((0xA4, 0xA5, 0xA6, 0xA7, 0xAC, 0xAD), _LAST)
-_COMPARED: Final = table((0xA6, 0xA7), _LAST)
+_COMPARED: Final = table((0xA6, 0xA7, 0xAF), _LAST)  # also SCAS, but for a search for a byte
 _ENDS: Final = table((0xE9, 0xEB, 0xC3, 0xC2), _LAST)  # not UD2 and HLT: who handles them may go on behind
 _WORDS: Final = table((0x8B, 0x03, *range(0x0F40, 0x0F50)), _LAST)  # loads, CMOVcc
 #: Two registers, or one and memory, in one: sums, differences, products and bits.
@@ -92,7 +92,8 @@ def steps(
     call = (opcode == 0xE8) | ((opcode == 0xFF) & (kind >> 1 == 1))
     leads, callee = _targets(raw, code, opcode)
     call &= callee != np.append(code.starts[1:], len(raw))  # to the next instruction: it asks for its own address
-    kills = _bit(found.into) | np.where(_MADE[opcode], _bit(register), 0) | np.where(call, CALLER_SAVED, 0)
+    made = _MADE[opcode] & ~(found.half & ~found.whole)  # of 16 bits: the others stay
+    kills = _bit(found.into) | np.where(made, _bit(register), 0) | np.where(call, CALLER_SAVED, 0)
     leaps = (opcode == 0xFF) & (kind >> 1 == 2)
     ends = leaps | _ENDS[opcode]
     loads = wide & (second < 0) & _WORDS[opcode]
@@ -131,7 +132,10 @@ def _odd(raw: U8, found: Operands, what: tuple[Ints, Ints], one: Ints, other: In
     picked: Ints = np.zeros(len(opcode), np.int64)
     rows, low, named = _picked(raw, found, opcode)
     picked[rows] = (1 << low) | (1 << named)
-    return out | np.where(swapped, _bit(found.low), 0) | picked
+    c = np.concatenate((raw, np.zeros(32, np.uint8)))
+    before = np.where(found.at > 0, c[found.at - 1], np.uint8(0)).astype(np.int64)
+    named = (opcode & 7) + np.where(before & 0xF0 == 0x40, (before & 1) << 3, 0)
+    return out | np.where(swapped, _bit(named), 0) | picked
 
 
 def _picked(raw: U8, found: Operands, opcode: Ints) -> tuple[Ints, Ints, Ints]:
