@@ -119,6 +119,57 @@ def test_a_folder_over_a_file(tmp_path: Path) -> None:
     assert against(tmp_path, shipped, {"z.tar": OVER}, **{"base.tar": base, "z.tar": layer})[0].verdict == "functional"
 
 
+def test_a_folder_between_layers_takes_a_mode_away(tmp_path: Path) -> None:
+    """The base's program could become root; a layer put a folder in its place, and the next one the program again."""
+    words = {"base.tar": "", "middle.tar": OVER, "release": 'over = ["middle.tar"]\n'}
+    manifest = MANIFEST + "".join(REBUILD.format(n) + said for n, said in words.items())
+    base = tree({**FILES, **STRICT}, {}, modes={PATH: 0o4755})
+    built = {"base.tar": base, "middle.tar": tree({"etc/x": b"x\n"}, {PATH: 0o755}), f"release/{PATH}": STRICT[PATH]}
+    files = {"image.bin": uimage(gzip.compress(base, mtime=0)), **built}
+    assert only(run(submission(tmp_path / "s", manifest, **files), tmp_path / "w")).verdict == "functional"
+
+
+@pytest.mark.parametrize(
+    ("target", "word", "verdict"),
+    [
+        ("../init.d/fw", OVER, "functional"),
+        ("/nowhere", OVER, "functional"),
+        ("../init.d/fw", "", "unexplained"),
+        ("../init.d", OVER, "identical"),
+        ("/etc/rc.d/.././init.d/", OVER, "identical"),
+        ("more", OVER, "functional"),
+    ],
+)
+def test_a_folder_over_a_link(tmp_path: Path, target: str, word: str, verdict: str) -> None:
+    """What a package manager leaves where a package has a folder is a link to a folder, and no other."""
+    link = "etc/rc.d/S50fw"
+    base = tree({**FILES, **STRICT}, {}, links={link: target})
+    layer = tree({"etc/x": b"x\n"}, {link: 0o755})
+    shipped = tree({**FILES, **STRICT, "etc/x": b"x\n"}, {}, links={link: target})
+    sides = {"base.tar": base, "layer.tar": layer}
+    found = against(tmp_path, uimage(gzip.compress(shipped, mtime=0)), {"layer.tar": word}, **sides)[0]
+    assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("mode", "names", "verdict"),
+    [
+        (0o755, ("root", "root"), "equivalent/metadata"),
+        (0o755, ("www-data", "root"), "functional"),
+        (0o775, ("root", "users"), "functional"),
+        (0o775, ("root", "root"), "equivalent/metadata"),
+    ],
+)
+def test_a_folder_without_a_mode_is_nobody_elses_by_name(
+    tmp_path: Path, mode: int, names: tuple[str, str], verdict: str
+) -> None:
+    """Archivers take the owner's name before the number."""
+    shipped = tree(FILES, {"etc": 0o755, "etc/init.d": mode}, names={"etc/init.d": names})
+    sides = {"all.zip": _listing(["etc", "etc/init.d"], FILES)}
+    found = against(tmp_path, uimage(gzip.compress(shipped, mtime=0)), {}, **sides)[0]
+    assert (found.verdict == "functional") is (verdict == "functional")
+
+
 def test_folders_that_are_listed_without_a_mode(tmp_path: Path) -> None:
     """A ZIP of another system lists folders, and no more: what another rebuild states of them holds; where none does,
     they are no folders for everybody."""

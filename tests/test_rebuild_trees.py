@@ -43,15 +43,22 @@ def _workers() -> Iterator[None]:
 
 def tree(
     files: dict[str, bytes] | None = None, folders: dict[str, int] | None = None, *, time: int = 2000, owner: int = 0,
-    modes: dict[str, int] | None = None, of_folders: int = 0,
+    modes: dict[str, int] | None = None, of_folders: int = 0, links: Mapping[str, str] | None = None,
+    names: Mapping[str, tuple[str, str]] | None = None,
 ) -> bytes:  # fmt: skip
-    """An archive of a file system; ``time`` is that of m.py, ``of_folders`` that of folders; ``owner`` that of etc."""
+    """An archive of a file system; ``time`` is that of m.py, ``of_folders`` that of folders; ``owner`` that of etc,
+    ``names`` those of the owners of folders."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name, mode in (FOLDERS if folders is None else folders).items():
             entry = tarfile.TarInfo(name)
             entry.type, entry.mode, entry.mtime = tarfile.DIRTYPE, mode, of_folders
             entry.uid = owner if name == "etc" else 0
+            entry.uname, entry.gname = (names or {}).get(name, ("", ""))
+            archive.addfile(entry)
+        for name, target in (links or {}).items():
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode, entry.linkname = tarfile.SYMTYPE, 0o777, target
             archive.addfile(entry)
         for name, data in (FILES if files is None else files).items():
             entry = tarfile.TarInfo(name)

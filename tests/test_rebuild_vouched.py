@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
+import struct
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from banbury.compare.corpus.writers import jffs2
 from banbury.intake.tasks import shut_down
 from tests.equivalence.consumer_pairs_vouched import DIGEST, TEXT, stating
 from tests.images import tar_of, uimage
@@ -18,6 +21,7 @@ from tests.test_rebuild_evaluated import FILES, MANIFEST, by_path, only, run, su
 
 _REBUILD = '[[artefact]]\npath = "root.tar"\nrole = "rebuild"\n'
 _PACKED = [gzip.compress(b"firmware of a radio " * 40, level, mtime=0) for level in (1, 9)]
+_DIGEST = hashlib.sha256(_PACKED[0]).digest()
 _SUMS = hashlib.sha256(_PACKED[0]).hexdigest().encode() + b"  lib/radio.gz\n"
 
 
@@ -83,13 +87,16 @@ def test_what_vouches_across_files(tmp_path: Path, within: bool) -> None:
         ("SCHILY.xattr.user.sum", hashlib.sha256(_PACKED[0]).hexdigest(), "functional"),
         ("SCHILY.xattr.user.sum", hashlib.sha3_224(_PACKED[1]).hexdigest(), "functional"),
         ("SCHILY.xattr.user.sum", hashlib.sha512(_PACKED[0]).hexdigest(), "functional"),
-        ("SCHILY.xattr.user.sum", hashlib.sha256(b"something else").hexdigest(), "equivalent/metadata"),
+        ("SCHILY.xattr.user.sum", _DIGEST[::-1].hex(), "functional"),
+        ("SCHILY.xattr.user.sum", base64.b64encode(b"\x12\x20" + _DIGEST).decode(), "functional"),
+        ("SCHILY.xattr.user.sum", "radio, made by the vendor; utf-8", "equivalent/metadata"),
+        ("SCHILY.xattr.security.selinux", "system_u:object_r:lib_t:s0:c123,c456", "equivalent/metadata"),
         ("APK-TOOLS.checksum.SHA1", hashlib.sha1(_PACKED[0], usedforsecurity=False).hexdigest(), "unexplained"),
         ("APK-TOOLS.checksum.SHA1", "4" * 40, "equivalent/metadata"),
     ],
 )  # fmt: skip
 def test_what_an_attribute_states_of_its_file(tmp_path: Path, key: str, value: str, verdict: str) -> None:
-    """The same over contents that differ: where it is the digest of one of them, it is wrong on one side."""
+    """The same over contents that differ: where it may be the digest of one of them, it is wrong on one side."""
     sides = []
     for packed in _PACKED:
         out = io.BytesIO()
@@ -135,3 +142,30 @@ def test_a_pair_that_was_met_alone(tmp_path: Path, alone: bool) -> None:
     data = {"image.bin": uimage(gzip.compress(tar_of(sides[1]))), "root.tar": tar_of(sides[0])}
     rebuilt = only(run(submission(tmp_path / "s", MANIFEST + _REBUILD, **data), tmp_path / "w"))
     assert by_path(rebuilt)["lib/b.tar"].verdict == "functional"
+
+
+@pytest.mark.parametrize(("version", "verdict"), [(2, "equivalent"), (1, "functional")])
+def test_an_access_list_in_flash_and_in_an_archive(tmp_path: Path, version: int, verdict: str) -> None:
+    """JFFS2 stores one in another form than Linux takes it from an archive; one of that form, there, is none."""
+    entries = ((1, 6, None), (2, 4, 33), (4, 0, None), (0x10, 6, None), (0x20, 0, None))
+    stored, shown = struct.pack("<I", 1), struct.pack("<I", 2)
+    for tag, rights, owner in entries:
+        stored += struct.pack("<HH", tag, rights) + (b"" if owner is None else struct.pack("<I", owner))
+        shown += struct.pack("<HHI", tag, rights, 0xFFFFFFFF if owner is None else owner)
+    flash = jffs2.Flash()
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in {"key": b"secret\n", "run": b"#!/bin/sh\n"}.items():
+            flash.add(name, jffs2.Node(data=content, mode=0o640))
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o640
+            value = (shown if version == 2 else stored).decode("utf-8", "surrogateescape")
+            entry.pax_headers = {"SCHILY.xattr.system.posix_acl_access": value} if name == "key" else {}
+            archive.addfile(entry, io.BytesIO(content))
+    flash.attribute("key", 1, b"", stored, prefix=3)
+    kernel = uimage(b"kernel " * 400)
+    image = kernel + b"\xff" * (-len(kernel) % 65536) + flash.done()
+    data = {"image.bin": image, "root.tar": out.getvalue(), "kernel.bin": kernel}
+    manifest = MANIFEST + _REBUILD + _REBUILD.replace("root.tar", "kernel.bin")
+    rebuilt = only(run(submission(tmp_path / "s", manifest, **data), tmp_path / "w"))
+    assert rebuilt.verdict.startswith(verdict)

@@ -6,9 +6,9 @@ See :mod:`tests.equivalence.consumer_pairs_tools`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from banbury.compare.corpus.trees import Node, base
+from banbury.compare.corpus.trees import CAPABILITY, Node, base
 from banbury.compare.corpus.writers import jffs2
 from tests.equivalence.consumer_pairs_tools import TEXT
 from tests.equivalence.container_pairs import harmless, tampered
@@ -107,3 +107,52 @@ def _() -> Sample:
     honest, hidden = made("b", size), made("a", size)
     assert hidden.index(end) % 4096 == 4088
     return Sample(honest, hidden)
+
+
+# Attributes
+
+#: An access list: of the owner, of user 33, of the group, the mask, of others.
+_LIST = ((1, 6, None), (2, 4, 33), (4, 0, None), (0x10, 6, None), (0x20, 0, None))
+
+
+def _listed(entries: Iterable[tuple[int, int, int | None]], order: str) -> bytes:
+    out = struct.pack(order + "I", 1)
+    for tag, rights, owner in entries:
+        out += struct.pack(order + "HH", tag, rights) + (b"" if owner is None else struct.pack(order + "I", owner))
+    return out
+
+
+def _attributed(entries: Iterable[tuple[int, int, int | None]] = _LIST, *, big: bool = False, rounded: bool = True,
+                version: int = 1) -> bytes:  # fmt: skip
+    """A key with an access list, and a program with a capability."""
+    flash = jffs2.Flash(big=big)
+    flash.version = version
+    flash.add("key", Node(data=TEXT, mode=0o660))
+    flash.add("run", Node(data=TEXT, mode=0o755))
+    flash.attribute("key", 1, b"", _listed(entries, ">" if big else "<"), prefix=3, rounded=rounded)
+    flash.attribute("run", 2, b"capability", CAPABILITY, prefix=2, rounded=rounded)
+    return flash.done()
+
+
+for _big in (False, True):
+    _order = "big" if _big else "little"
+
+    @harmless(f"jffs2-access-list-{_order}-endian")
+    def _(big: bool = _big) -> Sample:
+        return Sample(_attributed(big=big), _attributed(big=big, version=7))
+
+    @tampered(f"jffs2-attribute-passed-over-{_order}-endian")
+    def _(big: bool = _big) -> Sample:
+        """The lengths of the attributes' nodes are not multiples of four: Linux passes over them."""
+        return Sample(_attributed(big=big), _attributed(big=big, rounded=False))
+
+
+@tampered("jffs2-access-list-tag")
+def _() -> Sample:
+    """A list that Linux does not take: who opens the file gets an error."""
+    return Sample(_attributed(), _attributed([*_LIST, (0x40, 0, None)]))
+
+
+@tampered("jffs2-access-list-rights")
+def _() -> Sample:
+    return Sample(_attributed(), _attributed([*_LIST[:4], (0x20, 6, None)]))

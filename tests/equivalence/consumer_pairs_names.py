@@ -207,6 +207,14 @@ def _() -> Sample:
     return _declared("1.2.3-r1", "10.0.0.1:8080")
 
 
+@tampered("text-date-word")
+def _() -> Sample:
+    """What a vendor declares as a date ends in a word by which the line means something else."""
+    ours, theirs = "2026-01-05", "2026-01-05,ALLOW"
+    records = (BuildRecord(dates={"release": value}) for value in (ours, theirs))
+    return Sample(f"admin,built {ours},DENY\n".encode(), f"admin,built {theirs},DENY\n".encode(), *records)
+
+
 @tampered("text-date-address")
 def _() -> Sample:
     return _declared("2024-01-01", "00:11:22:33:44:55", dates=True)
@@ -237,6 +245,36 @@ _MEANT: dict[str, str] = {
     "listed": '{"denied": [\n  "%s"\n]}\n',
     "pinned": "Package: gate\nPin: version %s\nPin-Priority: 900\n",
     "target": "config redirect\n\toption src_dip '%s'\n",
+    "least": "min-version %s\n",
+    "refused": "refuse release %s\n",
+    "withdrawn": "revoked firmware version %s\n",
+    "whose": "# client server secret\nrelease isp %s\n",
+    "host-password": "build-host password %s\n",
+    "filter": "iptables -A published -s %s -j ACCEPT\n",
+    "object": '{"minimum": {"version": "%s"}}\n',
+    "objects": '{\n "revoked": [\n  {"version": "%s"}\n ]\n}\n',
+    "keys": "rollback:\n  denied:\n    version: %s\n",
+    "section": "[minimum]\nversion = %s\n",
+    "element": "<revoked><version>%s</version></revoked>\n",
+    "part": "config minimum 'install'\n\toption version '%s'\n",
+    "match": "[Match]\nName=wan0\nKernelVersion=%s\n\n[Network]\nDHCP=no\n",
+    "over": '/* peers */ peers.push("%s")\n',
+    "over-element": "<password>\n<!-- of the day -->%s\n</password>\n",
+    "star": "# client server secret\n* isp %s\n",
+    "return": "tokens:\n# those of the bench\r- %s\n",
+    "separator": "tokens:\n# those of the bench\u2028- %s\n",
+    "block": "secret: |\n  # bench %s\n",
+    "continued": "ciphers admin \\\n# bench %s\n",
+    "macro": '# define FLOOR "%s"\n',
+    "short-name": "pw=%s\n",
+    "keyed": "1 M %s\n",
+    "assert": "[Unit]\nDescription=firewall\nAssertKernelVersion=%s\n",
+    "skipped": "skip_version = %s\n",
+    "unsafe": "insecure_release = %s\n",
+    "good": "known_good_version = %s\n",
+    "words": "title = admin password %s\n",
+    "unequal": 'version "%s" != board\n',
+    "scheme": '(define version "%s")\n(unless (equal? version (board-version)) (telnet))\n',
     "alone": "admin\n%s\n",
 }
 

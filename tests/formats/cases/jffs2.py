@@ -110,7 +110,8 @@ class Image:
 
     def attribute(self, xid: int, prefix: int, name: bytes, value: bytes) -> None:
         data = name + b"\0" + value
-        self._sealed(0xE008, struct.pack(self.order + "IIBBHI", xid, 1, prefix, len(name), len(value), crc(data)), data)
+        fields = struct.pack(self.order + "IIBBHI", xid, 1, prefix, len(name), len(value), crc(data))
+        self._sealed(0xE008, fields, data + bytes(-len(data) % 4))  # Linux passes over others
 
     def attach(self, ino: int, xid: int, sequence: int = 0) -> None:
         self._sealed(0xE009, struct.pack(self.order + "III", ino, xid, sequence))

@@ -31,7 +31,6 @@ _ORDER: Final = "xattr  "  # of attributes, in ext: no name of one begins with a
 _USUAL: Final = re.compile(rb"(?:.*/)?PaxHeaders?/[^/]+|\./\./@PaxHeader", re.DOTALL)
 _KEPT: Final = 64  # bytes of an attribute's value; of a longer one, its digest
 _STEP: Final = 1 << 20
-_ACL: Final = ("system.posix_acl_access", "system.posix_acl_default")
 
 
 def stated(work: Work) -> tuple[list[Stated], list[tuple[str, str]]]:
@@ -138,7 +137,7 @@ def _fields(node: Node) -> dict[str, str]:
         value = attributes.get(name, b"")
         if text := clean_name(value)[0] if isinstance(value, bytes) else str(value):
             fields[name] = text
-    return fields | {f"xattr {name}": value_of(name, value) for name, value in _xattrs(attributes).items()}
+    return fields | {f"xattr {name}": value_of(value) for name, value in _xattrs(attributes).items()}
 
 
 def _xattrs(attributes: Mapping[str, object]) -> dict[str, bytes]:
@@ -154,24 +153,9 @@ def _xattrs(attributes: Mapping[str, object]) -> dict[str, bytes]:
     return found
 
 
-def value_of(name: str, value: bytes) -> str:
-    """An extended attribute's value as an evaluation has it; an access list of ext or JFFS2 as Linux shows it."""
-    value = _access_list(value) if name in _ACL else value
+def value_of(value: bytes) -> str:
+    """An extended attribute's value as an evaluation has it."""
     return value.hex() if len(value) <= _KEPT else f"sha256:{hashlib.sha256(value).hexdigest()}"
-
-
-def _access_list(stored: bytes) -> bytes:
-    """Linux, fs/ext4/acl.c and include/uapi/linux/posix_acl_xattr.h: version 1 names an owner only where there is one,
-    version 2 always."""
-    if stored[:4] != b"\1\0\0\0":
-        return stored
-    out = b"\2\0\0\0"
-    at = 4
-    while at + 4 <= len(stored):
-        size = 8 if stored[at : at + 2] in (b"\2\0", b"\x08\0") else 4
-        out += stored[at : at + size] + (b"\xff" * 4 if size == 4 else b"")
-        at += size
-    return out
 
 
 # What no other reader gives

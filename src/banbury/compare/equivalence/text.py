@@ -13,7 +13,7 @@ from typing import Final
 from banbury.compare.equivalence.accounting import Account
 from banbury.compare.equivalence.literals import Declared
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Range, Unexplained, Verdict, substitutions
-from banbury.compare.equivalence.text_stating import is_program, only_stated
+from banbury.compare.equivalence.text_stating import is_program, only_stated, same_sort
 from banbury.formats.view import View
 
 LARGEST: Final = 8 << 20  # bytes of a file that is looked at as text
@@ -49,6 +49,7 @@ def compare_text(a: View, b: View, record_a: BuildRecord | None, record_b: Build
     ours, theirs = a.take(0, len(a)), b.take(0, len(b))
     if not ours.startswith(b"#!") and not theirs.startswith(b"#!"):
         known = [s for s in substitutions(record_a, record_b) if s.name.startswith(_KINDS)]
+        known = [s for s in known if not s.name.startswith("date ") or same_sort(s.old.decode(), s.new.decode())]
         declared = Declared([s for s in known if min(len(s.old), len(s.new)) >= _SHORTEST])
         made, names = declared.apply(ours)
         places = declared.places(ours) if made == theirs and not is_program(ours) else []

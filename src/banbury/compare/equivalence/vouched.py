@@ -29,6 +29,15 @@ _HEX: Final = re.compile(rb"[0-9a-f]{16}")
 _PARTING: Final = re.compile(rb"[ :\-\t\n]")
 #: What an attribute that is a signature of the content is called in any container (the end of its name).
 _SIGNED: Final = ("security.ima", "file signature")
+#: Before an extended attribute's name in a tree (two blanks: their order), and those that say nothing of a content.
+_EXTENDED: Final = re.compile(r"xattr (?! )|pax (?:SCHILY|LIBARCHIVE)\.xattr\.|pax (?=RHT\.)")
+_ASIDE: Final = re.compile(
+    r"security\.(?:selinux|capability|SMACK64(?:EXEC|MMAP|TRANSMUTE|IPIN|IPOUT)?)|system\.posix_acl_(?:access|default)"
+    r"|RHT\.security\.selinux"
+)
+#: A text of words and a few figures, in which no digest is, however it is written.
+_WORDS: Final = re.compile(rb"(?:(?:[A-Z]?[a-z]{0,15}|[A-Z]{1,8})[0-9]{0,2}(?:[ ,;:./=_()+-]|\0?\Z))*")
+_FIGURES: Final = 4
 #: The digests of a file's content, as they are written (:func:`forms`), when they are asked for.
 Forms = Callable[[], list[bytes]]
 
@@ -39,7 +48,23 @@ def stale(a: Mapping[str, object], b: Mapping[str, object], contents: Iterable[F
     both = {name: value for name, value in a.items() if value and b.get(name) == value}
     out = [name for name in both if name.endswith(_SIGNED)]
     texts = {n: _bytes(v) for n, v in both.items() if isinstance(v, (bytes, str)) and n not in out}
-    return [wrong(name) for name in (*out, *digests(texts, contents))]
+    found = digests(texts, contents)
+    doubts = [n for n, v in texts.items() if n not in found and _bare(n) and may_vouch(_bare(n), v)]
+    return [*(wrong(name) for name in (*out, *found)), *map(doubtful, doubts)]
+
+
+def may_vouch(name: str, value: bytes) -> bool:
+    """Whether an extended attribute, by its ``name`` and value, may be a digest or signature of its file's content in
+    some form: all but those of which it is known what they say, short ones, and words."""
+    if _ASIDE.fullmatch(name) or len(value) < _LEAST:
+        return False
+    return _WORDS.fullmatch(value) is None or sum(48 <= c < 58 for c in value) > _FIGURES
+
+
+def _bare(name: str) -> str:
+    """An extended attribute's own name, of what a tree calls it; none if it is no such attribute."""
+    prefix = _EXTENDED.match(name)
+    return name[prefix.end() :] if prefix else ""
 
 
 def digests(values: Mapping[str, bytes], contents: Iterable[Forms]) -> list[str]:
@@ -61,6 +86,11 @@ def _room(value: bytes) -> bool:
 def wrong(name: str) -> Change:
     """What is to be said of such an attribute."""
     return Change(what=name, a="over this content", b="the same, over another: it is wrong on one side")
+
+
+def doubtful(name: str) -> Change:
+    """What is to be said of an attribute that may be one."""
+    return Change(what=name, a="over this content", b="the same, over another: wrong on one side if it vouches for it")
 
 
 def is_signature(name: str) -> bool:

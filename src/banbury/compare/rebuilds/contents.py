@@ -14,7 +14,7 @@ from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Unexplai
 from banbury.compare.equivalence.outcome import Content, Outcome, flatten
 from banbury.compare.equivalence.protocol import TASK, Read, Stated
 from banbury.compare.equivalence.recurse import Recursion, lasts
-from banbury.compare.equivalence.vouched import digests, forms, is_signature, wrong
+from banbury.compare.equivalence.vouched import digests, doubtful, forms, is_signature, may_vouch
 from banbury.compare.rebuilds.cache import VerdictCache
 from banbury.compare.rebuilds.stating import Row
 from banbury.lab.blobs import BlobStore
@@ -26,7 +26,7 @@ from banbury.model.release import Artefact
 _READ: Final = "read strictly"  # stands for the rebuilt side of what is kept
 _ODD: Final = "odd"
 _LONG: Final = "sha256:"  # of an attribute of which an evaluation keeps no more
-_PLAIN: Final = ("security.selinux", "security.SMACK64", "system.posix_acl_")  # no place for a digest
+_UNREAD: Final = b"\0" * 16  # stands for its value
 _PIECE: Final = 1 << 20
 _BATCH: Final = 64
 _BATCH_BYTES: Final = 64 << 20
@@ -81,15 +81,10 @@ class Contents:
         run.vouched(top, self._opened(differing), found)
 
     def _own(self, one: Node, other: Node) -> list[Change]:
-        """What is to be said of attributes that are the same over two contents, and that are digests of one of them
-        (signatures are said of without a look at the contents)."""
-        same = {name: text for name, text in one.xattrs.items() if other.xattrs.get(name) == text}
-        same = {name: text for name, text in same.items() if text and not is_signature(name)}
-        unread = [name for name, text in same.items() if text.startswith(_LONG)]
-        values = {name: bytes.fromhex(text) for name, text in same.items() if name not in unread}
-        why = {"a": "too long to be looked through", "b": "the same, over another content"}
-        said = [Change(what=f"xattr {name}", **why) for name in unread if not name.startswith(_PLAIN)]
-        return [*said, *(wrong(f"xattr {name}") for name in self.stating(values, (one, other)))]
+        """What is to be said of attributes that are the same over two contents, and that may be digests of one of them
+        (signatures are said of elsewhere)."""
+        same = {name: text for name, text in one.xattrs.items() if text and other.xattrs.get(name) == text}
+        return [doubtful(f"xattr {name}") for name, text in same.items() if not is_signature(name) and _may(name, text)]
 
     def stating(self, values: Mapping[str, bytes], nodes: Iterable[Node]) -> list[str]:
         """The names of the values in which a digest of the content of one of some files stands."""
@@ -225,6 +220,11 @@ def _recalled(content: Content) -> Read:
         format=content.format, why=why[0].why if why else "", undecided=bool(why) and why[0].where == "undecided",
         members=members, odd=[(m.name, c.a) for m in content.members for c in m.changes if c.what == _ODD],
     )  # fmt: skip
+
+
+def _may(name: str, text: str) -> bool:
+    """Whether an attribute may be a digest of its file's content, as an evaluation keeps its value."""
+    return may_vouch(name, _UNREAD if text.startswith(_LONG) else bytes.fromhex(text))
 
 
 def _batches(rows: list[Row]) -> Iterator[list[Row]]:

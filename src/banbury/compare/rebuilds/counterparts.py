@@ -45,7 +45,7 @@ class Counterparts:
     def __init__(self, pairing: Pairing, order: Order) -> None:
         self._pairing, self._order = pairing, order
         self._paths: dict[Key, list[tuple[Unit, int]]] = {}
-        self._folders: dict[str, list[tuple[Unit, int]]] = {}  # of what goes over something
+        self._folders: dict[str, list[tuple[Unit, int]]] = {}
         self._contents: dict[str, tuple[Unit, int]] = {}
         self._moved: dict[str, str] = {}
         self._used: set[int] = set()
@@ -57,8 +57,7 @@ class Counterparts:
     def add(self, unit: Unit, artefact: int) -> None:
         self.attributes = self.attributes or bool(unit.node.xattrs)
         if unit.node.kind is Kind.DIR:
-            if self._order.over(artefact):
-                self._folders.setdefault(unit.path, []).append((unit, artefact))
+            self._folders.setdefault(unit.path, []).append((unit, artefact))
             return
         self._paths.setdefault(unit.key, []).append((unit, artefact))
         if unit.node.sha256:
@@ -84,7 +83,7 @@ class Counterparts:
         if len(found) > _MOST:
             return Found("path", *found[0]) if _one(found) else self._several(found)
         native = [(f, a) for f, a in found if not self._pairing.foreign(unit.tree, f.tree)]
-        stray, native = not native, self._upper(native or found, self._folders_at(unit))
+        stray, native = not native, self._upper(native or found, self._folders_at(unit, found))
         if _one(native):
             return Found("path", *native[0], stray)
         whole = self._pairing.whole(unit.tree)
@@ -102,28 +101,32 @@ class Counterparts:
             return self._several(mine)
         return Found("path", *mine[nth], stray)  # the same trees in the same order: each its own
 
-    def _folders_at(self, unit: Unit) -> list[tuple[Unit, int]]:
-        """What is a folder where a shipped file stands, of the rebuilds that go over others (package managers leave a
-        link to a folder where a package has the folder)."""
-        found = [] if unit.piece or unit.node.kind is Kind.SYMLINK else self._folders.get(unit.path, [])
-        return [(f, a) for f, a in found if not self._pairing.foreign(unit.tree, f.tree)]
+    def _folders_at(self, unit: Unit, found: list[tuple[Unit, int]]) -> list[tuple[Unit, int]]:
+        """What is a folder where a shipped file stands, of other rebuilds than those of the files ``found``. Package
+        managers leave a link to a folder where a package has the folder."""
+        here = [] if unit.piece else self._folders.get(unit.path, [])
+        if not here or (unit.node.kind is Kind.SYMLINK and self._pairing.is_folder(unit)):
+            return []
+        others = {artefact for _, artefact in found}
+        return [(f, a) for f, a in here if a not in others and not self._pairing.foreign(unit.tree, f.tree)]
 
     def _upper(self, found: list[tuple[Unit, int]], folders: list[tuple[Unit, int]]) -> list[tuple[Unit, int]]:
         """Of units of one path those over which no other goes, nor one of some ``folders`` there. One that states no
         mode (of a folder) leaves it, and the owner, as what it goes over states them of the same content."""
-        upper = self._order.uppermost(found + folders)
+        every = found + folders
+        upper = self._order.uppermost(every)
         if any(f.node.kind is Kind.DIR for f, _ in upper):
             return upper
-        return _stating([one for f in upper for one in (f, *self._stated_below(f, found))])
+        return _stating([one for f in upper for one in (f, *self._stated_below(f, every))])
 
-    def _stated_below(self, one: tuple[Unit, int], found: list[tuple[Unit, int]]) -> list[tuple[Unit, int]]:
+    def _stated_below(self, one: tuple[Unit, int], every: list[tuple[Unit, int]]) -> list[tuple[Unit, int]]:
         """What a unit without a mode goes over, where that has the same content and states one."""
         if one[0].node.mode >= 0:
             return []
-        lower = self._order.uppermost([g for g in found if self._order.over(one[1], g[1])])
+        lower = self._order.uppermost([g for g in every if self._order.over(one[1], g[1])])
         if not lower or not all(_same(one[0], f) for f, _ in lower):
             return []
-        return [g for f in lower for g in ((f,) if f[0].node.mode >= 0 else self._stated_below(f, found))]
+        return [g for f in lower for g in ((f,) if f[0].node.mode >= 0 else self._stated_below(f, every))]
 
     def _several(self, found: list[tuple[Unit, int]]) -> Found:
         first = thing(found[0][0])

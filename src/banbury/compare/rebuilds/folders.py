@@ -11,7 +11,7 @@ from typing import Final
 
 from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.rebuilds.counterparts import thing
-from banbury.compare.rebuilds.matching import Unit
+from banbury.compare.rebuilds.matching import Unit, misnamed
 from banbury.compare.rebuilds.order import Order
 from banbury.compare.rebuilds.outcomes import LABELS, OTHERS, changes, outcome, special
 from banbury.compare.rebuilds.pairing import Pairing
@@ -62,8 +62,10 @@ class Folders:
         node = unit.node
         if not rows and node.mode >= 0:
             out = outcome(unit, "nothing", None, self._both)
-            out.changes = list(special(node, _SET | (_GROUP if node.gid > 0 else 0)))
+            user, group = misnamed(node.user, node.uid), misnamed(node.group, node.gid)
+            out.changes = list(special(node, _SET | (_GROUP if node.gid > 0 or group else 0)))
             out.changes += [Change(what="uid", a="not stated", b=str(node.uid))] if node.uid > 0 else []
+            out.changes += [Change(what="user", a="not stated", b=node.user)] if user else []  # taken before the number
             rows = [Row(unit=unit, how="nothing", other=None, outcome=out)] if out.changes else []
         return rows
 

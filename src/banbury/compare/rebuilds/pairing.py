@@ -50,6 +50,11 @@ class Pairing:
                 self._first[r] = max(self._first.get(r, 0.0), self._likeness[s][r])
         self._likest = {s: self._likest_of(s) for s, best in self._best.items() if not best}
 
+    def is_folder(self, link: Unit) -> bool:
+        """Whether a link of a shipped tree leads to a folder of that tree."""
+        tree = self.shipped.get(link.tree)
+        return tree is not None and tree.leads_to_folder(link)
+
     def asked(self, shipped: Tree, rebuilt: Tree) -> bool:
         """Whether a shipped tree is compared with a rebuilt one at all."""
         home = self.homes.get(rebuilt.number)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from banbury.compare.equivalence.protocol import Read
-from banbury.compare.equivalence.stated import value_of
 from banbury.compare.rebuilds.matching import Unit, plain_path
 from banbury.compare.rebuilds.trees import ROOT, Tree
 from banbury.model.evaluation import Node
@@ -86,12 +85,7 @@ def _fields(unit: Unit, first: str) -> dict[str, str]:
         fields["device"] = "{}:{}".format(*node.rdev)
     if node.sha256 and node.complete and node.kind is Kind.FILE:
         fields["content"] = node.sha256
-    return fields | {f"xattr {name}": _value(name, text) for name, text in node.xattrs.items()}
-
-
-def _value(name: str, text: str) -> str:
-    """An extended attribute's value, in the form that access lists are compared in."""
-    return text if text.startswith("sha256:") else value_of(name, bytes.fromhex(text))
+    return fields | {f"xattr {name}": text for name, text in node.xattrs.items()}
 
 
 def _differing(own: Mapping[str, str], strict: Mapping[str, str]) -> list[str]:

@@ -18,6 +18,7 @@ from banbury.model.tree import Kind
 #: The folder that mke2fs makes at the root of every file system.
 MADE: Final = "lost+found"
 ROOT: Final = "."
+_LINKS: Final = 40  # that lead to one another, as Linux follows them
 
 
 class Form(StrEnum):
@@ -122,6 +123,21 @@ class Tree:
         folder = unit.node.kind is Kind.DIR and not self.folders
         return self.has(unit.path) or (folder and unit.path in self.implied)
 
+    def leads_to_folder(self, link: Unit) -> bool:
+        """Whether a link of this tree leads to a folder in it, by any number of links."""
+        path, target = link.path, link.node.link
+        for _ in range(_LINKS):
+            where = "" if target.startswith("/") else path.rpartition("/")[0]
+            path = _normal(f"{where}/{target}")
+            if path in self.folders or path in self.implied or path == "":
+                return True
+            above = next((a for a in (path, *_above(path)) if a in self.units), "")
+            if not above or self.units[above][0].node.kind is not Kind.SYMLINK:
+                return False
+            target = self.units[above][0].node.link + path.removeprefix(above)
+            path = above
+        return False
+
     def lacking(self, other: Tree) -> list[Unit]:
         """What this tree has and the other has not: files and links, and folders that nothing else here speaks for.
         What was taken out of a member that is opened may be elsewhere, but for another archive."""
@@ -142,6 +158,17 @@ class Tree:
 def _above(path: str) -> Iterable[str]:
     while path := path.rpartition("/")[0]:
         yield path
+
+
+def _normal(path: str) -> str:
+    """A path without ``.`` and ``..``, which leads no further than to the root."""
+    out: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            out = out[:-1]
+        elif part not in ("", "."):
+            out.append(part)
+    return "/".join(out)
 
 
 def held(trees: Iterable[Tree]) -> dict[str, list[set[str]]]:

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 
 from banbury.formats.contract import Sink
+from banbury.formats.readers._access_list import as_given
 from banbury.formats.readers._disk import Blocks
 from banbury.formats.readers._ext_inode import Inode
 from banbury.formats.readers._ext_super import Super
@@ -87,26 +88,7 @@ class Xattrs:
                 raise Malformed(f"inode {number}: an attribute's value lies outside")
             prefix = _PREFIX.get(index, f"{index}.")
             if index in (2, 3):
-                value = _acl(value)
+                value = as_given(value)
             out[prefix + name.decode("utf-8", "backslashreplace")] = value
             at += 16 + (length + 3 & ~3)
         return out
-
-
-def _acl(stored: bytes) -> bytes:
-    """A POSIX ACL as getxattr(2) gives it (version 2, 8 bytes an entry) from ext4's shorter form (version 1)."""
-    if stored[:4] != b"\1\0\0\0":
-        return stored
-    out = [b"\2\0\0\0"]
-    at = 4
-    while at + 4 <= len(stored):
-        tag, rights = struct.unpack_from("<HH", stored, at)
-        at += 4
-        owner = 0xFFFFFFFF
-        if tag in (2, 8):
-            if at + 4 > len(stored):
-                return stored
-            owner = struct.unpack_from("<I", stored, at)[0]
-            at += 4
-        out.append(struct.pack("<HHI", tag, rights, owner))
-    return b"".join(out)

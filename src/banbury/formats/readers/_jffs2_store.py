@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from banbury.formats.contract import Sink, clean_name
+from banbury.formats.readers._access_list import as_given
 from banbury.formats.readers._flash import Holes, Inode, crc32_zero, device, kind_of
 from banbury.formats.readers._jffs2_data import DAMAGED, Unpacker, segments, unpack
 from banbury.formats.readers._jffs2_nodes import (
@@ -158,7 +159,7 @@ class Nodes:
             self._spoilt("extended attribute")
             return
         size = name_length + 1 + length
-        if 32 + size > total:
+        if 32 + size + 3 & ~3 != total:  # jffs2_scan_xattr_node, do_verify_xattr_datum
             self._spoilt("length")
             return
         data = self.view.take(pos + 32, size)
@@ -201,7 +202,9 @@ class Nodes:
                 continue
             self.table.append((pos, pos + 28, _NAMES[XREF]))
             if xid not in values:
-                values[xid] = found[3][self.view.u8(found[0] + 21) + 1 :]
+                value = found[3][self.view.u8(found[0] + 21) + 1 :]
+                listed = found[2].startswith("system.posix_acl")
+                values[xid] = as_given(value, ">" if self.layout.big else "<") if listed else value
             self.xattrs.setdefault(ino, {})[found[2]] = values[xid]
         for xid, (pos, _, _, data) in self.attributes.items():
             end = pos + 32 + len(data)

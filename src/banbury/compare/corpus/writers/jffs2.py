@@ -94,11 +94,15 @@ class Flash:
             )
         return inode
 
-    def attribute(self, path: str, number: int, name: bytes, value: bytes) -> None:
-        """An extended attribute ``trusted.name`` of a path: its node, and the reference to it."""
+    def attribute(
+        self, path: str, number: int, name: bytes, value: bytes, *, prefix: int = 5, rounded: bool = True
+    ) -> None:
+        """An extended attribute of a path (``prefix`` 5: ``trusted.``): its node, and the reference to it. ``rounded``:
+        the node's length is a multiple of four, as Linux asks (fs/jffs2/scan.c)."""
         raw = name + b"\0" + value
-        head = self._head(0xE008, 32 + len(raw)) + self._pack("II", number, 1)
-        head += bytes((5, len(name))) + self._pack("H", len(value)) + self._pack("I", crc(raw))
+        size = 32 + len(raw)
+        head = self._head(0xE008, size + 3 & ~3 if rounded else size) + self._pack("II", number, 1)
+        head += bytes((prefix, len(name))) + self._pack("H", len(value)) + self._pack("I", crc(raw))
         self._append(head + self._pack("I", crc(head)) + raw)
         head = self._head(0xE009, 28) + self._pack("III", self.inodes[path], number, 0)
         self._append(head + self._pack("I", crc(head)))

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.containers._ext_groups import Disk
-from banbury.compare.equivalence.containers._filesystem import is_access_list
+from banbury.compare.equivalence.containers._filesystem import access_list
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.places import SECOND
 from banbury.formats.readers._crc import crc32c, crc32c_rows
@@ -348,11 +348,12 @@ def _attributes(data: bytes, at: int, where: list[Range], *, hashed: bool) -> di
         ):
             raise Refused("attributes", "padding that is not zero", where)
         value = data[offset : offset + size]
-        if index in _LISTS and not is_access_list(value):
+        listed = access_list(value) if index in _LISTS else value
+        if listed is None:
             raise Refused("attributes", "an access list that Linux does not take", where)
         if stated not in _hash(raw, value) and (hashed or stated):
             raise Refused("attributes", "a hash is wrong", where)
-        out[name] = value
+        out[name] = listed
         keys.append((index, length, raw))
         if size:
             spans.append((offset, stop))

@@ -218,18 +218,22 @@ def whole(work: Work) -> tuple[list[Range], list[Range]]:
     return [Range(0, len(work.a))], [Range(0, len(work.b))]
 
 
-def is_access_list(stored: bytes, order: str = "<") -> bool:
-    """Whether an attribute's value is an access list as Linux takes it from ext and JFFS2, to the last byte: of another
-    one it gives an error to whoever opens the file (``ext4_acl_from_disk``, ``jffs2_acl_from_medium``)."""
+def access_list(stored: bytes, order: str = "<") -> bytes | None:
+    """An access list as Linux shows it, from an attribute's value in ext or JFFS2 (version 2 names an owner always,
+    version 1 only where there is one); ``None`` if Linux does not take it to the last byte: it gives an error to
+    whoever opens the file, then (``ext4_acl_from_disk``, ``jffs2_acl_from_medium``, ``posix_acl_xattr.h``)."""
     if len(stored) < 4 or struct.unpack_from(order + "I", stored) != (1,):
-        return False
-    size, count, at = len(stored) - 4, 0, 4
+        return None
+    size, count, at, out = len(stored) - 4, 0, 4, struct.pack("<I", 2)
     while at + 4 <= len(stored):
-        tag = struct.unpack_from(order + "H", stored, at)[0]
-        if tag not in _TAGS:
-            return False
-        at += 8 if tag in _NAMING else 4
+        tag, rights = struct.unpack_from(order + "HH", stored, at)
+        names = tag in _NAMING
+        if tag not in _TAGS or (names and at + 8 > len(stored)):
+            return None
+        owner = struct.unpack_from(order + "I", stored, at + 4)[0] if names else 0xFFFFFFFF
+        out += struct.pack("<HHI", tag, rights, owner)
+        at += 8 if names else 4
         count += 1
     # as Linux counts them: four of them name nobody, all others do
     whole, left = divmod(size - 16, 8) if size >= 16 else divmod(size, 4)
-    return at == len(stored) and not left and count == whole + (4 if size >= 16 else 0) > 0
+    return out if at == len(stored) and not left and count == whole + (4 if size >= 16 else 0) > 0 else None

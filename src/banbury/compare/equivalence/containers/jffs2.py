@@ -23,10 +23,10 @@ from banbury.compare.equivalence.containers._filesystem import (
     ENTRY_TYPES,
     Holes,
     Inode,
+    access_list,
     constant,
     device_of,
     grow,
-    is_access_list,
     kind_of,
     whole,
 )
@@ -122,7 +122,7 @@ class _Image:
         elif kind in self._READ:
             size = self._READ[kind](self, at)
             constant(self.view, at + size, at + total, (0, 0xFF), f"node at {at}")
-            if total not in (size, size + 3 & ~3):
+            if total not in (size + 3 & ~3, size if kind != _XATTR else 0):  # jffs2_scan_xattr_node
                 raise Refused(f"node at {at}", "longer or shorter than what it holds", [Range(at, at + total)])
         else:
             raise Refused(f"node at {at}", f"is of type {kind:#06x}, obsolete or not decided", [Range(at, at + total)])
@@ -172,11 +172,13 @@ class _Image:
         self._counted(at, number, version)
         raw = self.view.take(at + 32, length + 1 + size)
         self._crc(at + 32, len(raw), check)
-        if prefix in _LISTS and (length or not is_access_list(raw[1:], self.order)):
+        value = raw[length + 1 :]
+        listed = access_list(value, self.order) if prefix in _LISTS and not length else None
+        if prefix in _LISTS and listed is None:
             raise Refused(f"node at {at}", "an access list that Linux does not take", [Range(at, at + 32)])
         if prefix not in _PREFIXES or number in self.xattrs or raw[length] or b"\0" in raw[:length]:
             raise Refused(f"node at {at}", "an attribute that is none, or stated twice", [Range(at, at + 32)])
-        self.xattrs[number] = _PREFIXES[prefix] + raw[:length], raw[length + 1 :]
+        self.xattrs[number] = _PREFIXES[prefix] + raw[:length], value if listed is None else listed
         return 32 + len(raw)
 
     def _xref(self, at: int) -> int:
