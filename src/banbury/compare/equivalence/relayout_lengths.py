@@ -23,7 +23,7 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.machines.contract import Mask, Sides
+from banbury.compare.equivalence.machines.contract import Held, Mask, Sides, Wanted
 from banbury.compare.equivalence.machines.handed import Failures
 from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.machines.stretches import Bounds, Stretches
@@ -57,15 +57,16 @@ def check_lengths(
 @dataclass
 class _Function:
     """One that uses texts: those ``made`` and those ``loaded`` by a pointer (offsets in it), where it makes an address
-    ``before`` what moved, or ``far`` from it, or that of ``tables`` that hold a text, each text's number with where it
-    is used, and which elements of tables hold one; where each text's address is made (or loaded) that may only name a
-    file (``named``), and the texts that are used ``otherwise``."""
+    ``before`` what moved, or ``far`` from it, or that of ``tables`` that hold a text, and in which ``words``, each
+    text's number with where it is used, and which elements of tables hold one; where each text's address is made (or
+    loaded) that may only name a file (``named``), and the texts that are used ``otherwise``."""
 
     made: set[int] = field(default_factory=set)
     before: set[int] = field(default_factory=set)
     far: set[int] = field(default_factory=set)
     loaded: set[int] = field(default_factory=set)
     tables: set[int] = field(default_factory=set)
+    words: set[int] = field(default_factory=set)
     texts: dict[int, int] = field(default_factory=dict)
     elements: set[Element] = field(default_factory=set)
     named: dict[int, set[tuple[int, bool]]] = field(default_factory=dict)
@@ -151,8 +152,7 @@ class _Check:
         near = np.isin(wanted, np.array(sorted(self.before.suffixes), np.int64))
         count = np.zeros(len(wanted), np.int64)
         base, total, read = self.added
-        followed = self.sides.a.header.machine != t.EM_ARM  # by its registers
-        some = np.isin(wanted, base[(total != base) | read]) & (near | (not followed))
+        some = np.isin(wanted, base[(total != base) | read]) & near
         for one, places, targets, reads in self.sides.at:
             rows = np.flatnonzero(np.isin(targets, wanted))
             which = np.searchsorted(wanted, targets[rows])
@@ -190,6 +190,7 @@ class _Check:
                 function.texts[holder.text] = at
                 function.elements.add(element)
                 function.tables.add(at)
+                function.words.add(holder.place)
                 if reads[row] and (made[row] == holder.place or self._indexed(one, at)):
                     function.loaded.add(at)
                 if count == 1 and reads[row] and made[row] == holder.place:
@@ -245,11 +246,13 @@ class _Check:
             if known & self.lengths[text] and not self._names_file(one, bounds, text, stretches):
                 where = [Range(at + one.offset, at + one.offset + 1)]
                 raise Refused(one.name, "the length of a text that changed may be a number of this function", where)
-        if code is None:
-            return
         biased = False
         try:
-            held = code.function(stretches, self.code.called(one), begun=self.code.begun(one, stretches))
+            held: Held = (
+                code.function(stretches, self.code.called(one), begun=self.code.begun(one, stretches))
+                if code is not None
+                else self.sides.functions[one.index](stretches, Wanted(self.starts, self.sizes, sorted(function.words)))
+            )
             read = held.read(function.made, function.loaded, function.tables)
             biased = bool(function.before) and held.read(function.before, ())
             biased = biased or held.joined(function.before, direct=False) or held.joined(function.far, direct=True)

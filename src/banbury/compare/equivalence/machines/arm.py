@@ -27,6 +27,7 @@ from banbury.compare.equivalence.machines import arm_absolute, arm_attributes, a
 from banbury.compare.equivalence.machines.a32 import NONE, NOWHERE
 from banbury.compare.equivalence.machines.arm_code import Body
 from banbury.compare.equivalence.machines.arm_exceptions import EXIDX, INDEX, TABLE, Unwinding, unwinding
+from banbury.compare.equivalence.machines.arm_followed import Code
 from banbury.compare.equivalence.machines.arm_linkage import linkage
 from banbury.compare.equivalence.machines.calls import ALL, Paths, kept
 from banbury.compare.equivalence.machines.contract import U8, CodePair, Kinds, Machine, Mask, Sides
@@ -156,6 +157,7 @@ class _Section:
     def __init__(self, sides: Sides, one: Part, other: Part, never: list[int], stored: Ints) -> None:
         self.sides, self.one, self.other, self.stored = sides, one, other, stored
         self.reading: list[Reading] = []
+        self.made: list[tuple[Ints, Ints, Ints]] = []
         self.raw, self.raw_b = sides.raw[one.index]
         self.fixed = sides.image is not None
         self.body = Body(one, self.raw, fixed=self.fixed)
@@ -178,6 +180,11 @@ class _Section:
         self.entries[places] = True
         self.entries[places[self.body.thumb[self.nodes]] + 1] = True
         self.entries = self.entries[: one.size + 1]
+        code = Code(self.raw, self.body, self.nodes, self.graph)
+        for found in self.made:
+            code.puts(*found)
+        code.gets(self.straight)
+        sides.functions[one.index] = code.function
 
     def _take_apart(self) -> None:
         """Find all code: from what other sections refer to, and from the functions whose addresses the code forms."""
@@ -430,6 +437,7 @@ class _Section:
         loads = ~body.thumb[nodes] & ((word >> 26 & 3) == 1)
         self.sides.at.append((self.one, place[loads], made[loads], np.ones(int(loads.sum()), bool)))
         self.sides.straight.append((self.one, made[loads]))
+        self.straight = place[loads]
         register = np.where(body.thumb[nodes], body.all.joins[nodes], word >> 12 & 15).astype(np.int64)
         self._reading(arm_absolute.Made(users[~loads] + 1, register[~loads], made[~loads], made[~loads]))
 
@@ -444,6 +452,7 @@ class _Section:
             return distances(graph, by_node, made.rows, made.registers, made.old)
 
         place = self.body.place[self.nodes[made.rows - 1]]
+        self.made.append((place, made.registers, made.old))
         self.reading.append((len(self.sides.at), added))
         self.sides.at.append((self.one, place, made.old, np.zeros(len(place), bool)))
         self.sides.added.append(added)

@@ -37,6 +37,7 @@ _PUTS: Final = {t.EM_MIPS: ((8, 9, 13, 35), (35,)), t.EM_PPC: ((12, 13, 14, 15, 
 #: The registers of arguments (also of the place for a result, and of a nested function's frame), and of results.
 _HANDED: Final = {
     t.EM_X86_64: (0x7C6, 0x5), t.EM_AARCH64: (0x1FF, 0xFF), t.EM_MIPS: (0xF0, 0xC), t.EM_PPC: (0x7F8, 0x18),
+    t.EM_ARM: (0x100F, 0xF),
 }  # fmt: skip
 _ORI: Final = 24  # of PowerPC, which has the register elsewhere
 

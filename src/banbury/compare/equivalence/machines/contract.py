@@ -8,9 +8,9 @@ found in one section for the next. Everything it cannot enumerate it refuses.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +77,33 @@ class Spread:
     second: Ints
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Texts that changed their length: where they begin, in order, and their sizes; and the ``words`` that hold the
+    address of one."""
+
+    starts: Ints
+    sizes: Ints
+    words: Sequence[int]
+
+    def meets(self, address: int, width: int) -> bool:
+        """Whether an access of so many bytes meets a text."""
+        last = int(np.searchsorted(self.starts, address + width, "left")) - 1
+        return last >= 0 and address < int(self.starts[last] + self.sizes[last])
+
+    def holds(self, address: int, width: int) -> bool:
+        """Whether an access of so many bytes meets a word (of 4 bytes) that holds the address of one."""
+        return any(word - width < address < word + 4 for word in self.words)
+
+
+class Held(Protocol):
+    """What says where the addresses that one function makes go in its registers, see :mod:`carried`."""
+
+    def read(self, made: Iterable[int], loaded: Iterable[int], tables: Iterable[int] = ()) -> bool: ...
+
+    def joined(self, made: Collection[int], *, direct: bool) -> bool: ...
+
+
 @dataclass
 class Sides:
     """Both files, section by section, and what the proof has found so far.
@@ -105,6 +132,8 @@ class Sides:
     #: Of code whose compilers find several objects from the address of one: what says which addresses of the first file
     #: it adds a distance to, what it makes of them, and whether it reads or writes there.
     added: list[Callable[[], tuple[Ints, Ints, Mask]]] = field(default_factory=list)
+    #: Of 32-bit Arm code: what gives the function that has some stretches (offsets), by the number of the section.
+    functions: dict[int, Callable[[Sequence[tuple[int, int]], Wanted], Held]] = field(default_factory=dict)
     #: Of x86-64 code: its instructions, by the number of the section.
     instructions: dict[int, Code] = field(default_factory=dict)
 
