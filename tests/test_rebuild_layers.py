@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from banbury.intake.tasks import shut_down
-from tests.images import uimage
+from tests.equivalence.container_pairs import ar
+from tests.images import tar_of, uimage
 from tests.test_rebuild_evaluated import MANIFEST, only, run, submission
 from tests.test_rebuild_trees import FILES, REBUILD, against, tree, whys
 from tests.test_rebuild_unclear import RECOVERY, bare, image, system
@@ -223,3 +224,86 @@ def test_folders_of_a_layer_over_a_file_system(tmp_path: Path) -> None:
     ]
 
     assert found == ["identical", "functional"]
+
+
+@pytest.mark.parametrize(("inside", "verdict"), [("", "functional"), ("/more", "identical")])
+def test_a_folder_over_a_link_through_another_link(tmp_path: Path, inside: str, verdict: str) -> None:
+    """Linux goes up from where the first link has led: to a script, or to a folder; by its letters the path is that of
+    a folder in any case."""
+    links = {"etc/alt": "../usr/share/t", "etc/rc.d/S50telnet": "../alt/../conf/telnet"}
+    files = {f"usr/share/conf/telnet{inside}": b"telnetd\n", "usr/share/t/x": b"x\n", "etc/conf/telnet/x": b"x\n"}
+    sides = {
+        "base.tar": tree({**FILES, **files}, {}, links=links),
+        "layer.tar": tree(STRICT, {"etc/rc.d/S50telnet": 0o755}),
+    }
+    shipped = uimage(gzip.compress(tree({**FILES, **files, **STRICT}, {}, links=links), mtime=0))
+    assert against(tmp_path, shipped, {"layer.tar": OVER}, **sides)[0].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("target", "base", "layer", "verdict"),
+    [
+        ("/var/hooks", {}, {}, "functional"),
+        ("/var/hooks", {}, {"var/hooks": 0o1777}, "functional"),
+        ("/var/hooks/../../etc", {}, {}, "functional"),
+        ("/var/hooks", {"var/hooks": 0o1777}, {}, "identical"),
+    ],
+    ids=["the image alone", "the layer", "on the way", "the base"],
+)
+def test_a_folder_that_makes_a_link_lead_to_one(
+    tmp_path: Path, target: str, base: dict[str, int], layer: dict[str, int], verdict: str
+) -> None:
+    """Whoever ships the image may have made it, so that a link stays where the layer has a folder."""
+    link = {"etc/hooks.d": target}
+    sides = {"base.tar": tree(FILES, base, links=link), "layer.tar": tree(STRICT, {**layer, "etc/hooks.d": 0o755})}
+    shipped = uimage(gzip.compress(tree({**FILES, **STRICT}, {"var/hooks": 0o1777}, links=link), mtime=0))
+    assert against(tmp_path, shipped, {"layer.tar": OVER}, **sides)[0].verdict == verdict
+
+
+def test_an_archive_with_a_file_and_a_folder_of_one_path(tmp_path: Path) -> None:
+    """GNU tar leaves the folder that stands last, BusyBox the file."""
+    layer = {"layer.tar": tree(STRICT, {PATH: 0o755})}
+    shipped = uimage(gzip.compress(bare({**FILES, **STRICT}), mtime=0))
+    assert against(tmp_path, shipped, {}, **{"base.tar": bare(FILES)}, **layer)[0].verdict == "unexplained"
+
+
+def _deb(folders: dict[str, int]) -> bytes:
+    """A package that dpkg unpacks."""
+    control = tar_of({"./control": b"Package: fw\nVersion: 1\nArchitecture: all\nDescription: a firewall\n"})
+    return ar(("debian-binary", b"2.0\n"), ("control.tar", control), ("data.tar", tree(STRICT, folders)))
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "mode", "verdict"),
+    [
+        ("fw.deb", OVER, 0o1777, "identical"),
+        ("fw.deb", OVER, 0o755, "functional"),
+        ("fw.deb", "", 0o1777, "identical"),
+        ("fw.deb", "", 0o755, "unexplained"),
+        ("fw.ipk", OVER, 0o1777, "functional"),
+        ("fw.ipk", "", 0o1777, "unexplained"),
+    ],
+)
+def test_dpkg_leaves_a_folder_that_is_there_as_it_is(
+    tmp_path: Path, name: str, word: str, mode: int, verdict: str
+) -> None:
+    """Of other packages that is not known."""
+    sides = {"base.tar": tree(FILES, {"tmp": 0o1777}), name: _deb({"tmp": 0o755})}
+    shipped = uimage(gzip.compress(tree({**FILES, **STRICT}, {"tmp": mode}), mtime=0))
+    assert against(tmp_path, shipped, {name: word}, **sides)[0].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("banks", "word", "verdict"),
+    [
+        ([{**FILES, **STRICT}], 'over = ["base.squashfs"]\n', "identical"),
+        ([{**FILES, **STRICT}], "", "unexplained"),
+        ([{**FILES, **STRICT}, FILES], 'over = ["base.squashfs"]\n', "unexplained"),
+        ([FILES], 'over = ["base.squashfs"]\n', "functional"),
+    ],
+    ids=["over", "nothing said", "a bank without it", "none has it"],
+)
+def test_a_package_over_a_file_system(tmp_path: Path, banks: list[dict[str, bytes]], word: str, verdict: str) -> None:
+    """It belongs wherever that may belong."""
+    built = {"base.squashfs": system(FILES), "fw.deb": _deb({})}
+    assert against(tmp_path, image(*map(system, banks)), {"fw.deb": word}, **built)[0].verdict == verdict

@@ -15,7 +15,7 @@ import pytest
 from banbury.intake.tasks import shut_down
 from banbury.model.evaluation import Evaluation
 from banbury.model.rebuild import Rebuilt
-from tests.images import PASSWD, uimage
+from tests.images import PASSWD, tar_of, uimage
 from tests.test_rebuild_evaluated import MANIFEST, by_path, only, run, submission
 
 SOURCE = b"print('reviewed')\n"
@@ -119,6 +119,41 @@ def test_folders_of_an_image_are_compared(
     assert (rebuilt.method, rebuilt.verdict, rebuilt.files_verdict) == ("files", "functional", "functional")
     assert found == changed
     assert rules & {"rebuild.attribute", "rebuild.special-mode", "rebuild.only-shipped"}
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "names", "verdict"),
+    [
+        (".", 0o777, ("", ""), "unexplained"),
+        (".", 0o755, ("www-data", "root"), "unexplained"),
+        ("etc/init.d", 0o755, ("www-data", "root"), "unexplained"),
+        ("etc/init.d", 0o755, ("root", "www-data"), "unexplained"),
+        (".", 0o755, ("root", "root"), "identical"),
+    ],
+)
+def test_folders_that_rebuilds_state_otherwise(
+    tmp_path: Path, path: str, mode: int, names: tuple[str, str], verdict: str
+) -> None:
+    """Also the root folder, in which others may rename the rest; and owners by their names, which count first."""
+    folders, more = {".": 0o755, "etc/init.d": 0o755}, {"etc/two": b"2"}
+    built = {"base.tar": tree(FILES, folders), "two.tar": tree(more, {path: mode}, names={path: names})}
+    shipped = tree({**FILES, **more}, {**folders, path: mode}, names={path: names})
+    assert against(tmp_path, uimage(gzip.compress(shipped, mtime=0)), {}, **built)[0].verdict == verdict
+
+
+def test_what_a_package_says_of_the_root_folder_is_no_doubt(tmp_path: Path) -> None:
+    """It is what its maker's folder was like; but no other root folder is right for that."""
+    control = gzip.compress(tar_of({"./control": b"Package: two\nVersion: 1\nArchitecture: all\n"}), mtime=0)
+    found = []
+    for mode, of_package in ((0o755, 0o700), (0o777, 0o777)):
+        data = gzip.compress(tree({"etc/two": b"2"}, {".": of_package}), mtime=0)
+        parts = {"./debian-binary": b"2.0\n", "./control.tar.gz": control, "./data.tar.gz": data}
+        shipped = tree({**FILES, "etc/two": b"2"}, {".": mode})
+        built = {"base.tar": tree(FILES, {".": 0o755}), "two.ipk": gzip.compress(tar_of(parts), mtime=0)}
+        where = tmp_path / f"{mode:o}"
+        found.append(against(where, uimage(gzip.compress(shipped, mtime=0)), {}, **built)[0].verdict)
+
+    assert found == ["identical", "unexplained"]
 
 
 def test_a_folder_that_the_image_lacks_is_left_out(tmp_path: Path) -> None:

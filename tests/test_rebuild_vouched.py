@@ -92,7 +92,11 @@ def test_what_vouches_across_files(tmp_path: Path, within: bool) -> None:
         ("SCHILY.xattr.user.sum", "radio, made by the vendor; utf-8", "equivalent/metadata"),
         ("SCHILY.xattr.security.selinux", "system_u:object_r:lib_t:s0:c123,c456", "equivalent/metadata"),
         ("APK-TOOLS.checksum.SHA1", hashlib.sha1(_PACKED[0], usedforsecurity=False).hexdigest(), "unexplained"),
-        ("APK-TOOLS.checksum.SHA1", "4" * 40, "equivalent/metadata"),
+        ("APK-TOOLS.checksum.SHA1", "4" * 40, "unexplained"),
+        ("VENDOR.sum", base64.b64encode(_DIGEST.hex().encode()).decode(), "unexplained"),
+        ("VENDOR.made by", "the maker of radios", "equivalent/metadata"),
+        ("hdrcharset", "ISO-IR 10646 2000 UTF-8", "equivalent/metadata"),
+        ("hdrcharset", "ISO-IR 10646 " + base64.b64encode(b"\x12\x20" + _DIGEST).decode(), "unexplained"),
     ],
 )  # fmt: skip
 def test_what_an_attribute_states_of_its_file(tmp_path: Path, key: str, value: str, verdict: str) -> None:

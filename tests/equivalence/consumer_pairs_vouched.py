@@ -11,6 +11,7 @@ import hashlib
 import lzma
 import random
 import struct
+import tarfile
 import zlib
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ from banbury.compare.corpus.writers import boxes, cpio, romdisks, squashfs, tar
 from banbury.compare.corpus.writers.signed import key
 from tests.equivalence.consumer_pairs_tools import TEXT
 from tests.equivalence.container_pairs import harmless, pair, tampered
+from tests.equivalence.container_pairs import tar as archive
 from tests.equivalence.pairs import Sample
 from tests.images import tar_of
 
@@ -333,6 +335,13 @@ def _() -> Sample:
 @tampered("tar-signature-deep")
 def _() -> Sample:
     return _beside(**{"META-INF__com__vendor__signature": bytes(range(128, 192))})
+
+
+@tampered("tar-digest-in-record")
+def _() -> Sample:
+    """A record of a vendor's own in the pax header, in a form that is not looked for."""
+    record = {"VENDOR.sum": base64.b64encode(b"\x12\x20" + hashlib.sha256(_packed(1)).digest()).decode()}
+    return Sample(*(archive(("a.gz", _packed(time)), form=tarfile.PAX_FORMAT, pax_headers=record) for time in (1, 2)))
 
 
 @tampered("tar-checksum-far-from-name")

@@ -18,6 +18,7 @@ from banbury.compare.equivalence.containers.contract import Place, Work, shown
 from banbury.compare.equivalence.protocol import Stated
 from banbury.compare.equivalence.times import interesting
 from banbury.compare.equivalence.tree import INODE_FLAGS, Node, Tree, plain_name
+from banbury.compare.equivalence.vouched import VOUCHES, doubted
 from banbury.formats.contract import clean_name
 
 #: What is the same whichever reader says it, beside mode and extended attributes.
@@ -166,7 +167,8 @@ def _odd(node: Node) -> Iterator[str]:
     usual = _usual(attributes)
     for name, value in attributes.items():
         if name not in ("mode", *_PLAIN, *_IDLE) and not _same(node, name, value, usual):
-            yield f"{name} {_whole(value)}"
+            vouches = isinstance(value, bytes) and doubted(name, value)
+            yield f"{name} {_whole(value)}{VOUCHES if vouches else ''}"
     if node.stated is None and isinstance(node.time, tuple) and interesting(plain_name(node.name)):
         yield f"times {shown(node.time)}"  # of tar: a reader that does not know pax takes the header's
 

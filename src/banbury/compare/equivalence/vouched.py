@@ -29,12 +29,26 @@ _HEX: Final = re.compile(rb"[0-9a-f]{16}")
 _PARTING: Final = re.compile(rb"[ :\-\t\n]")
 #: What an attribute that is a signature of the content is called in any container (the end of its name).
 _SIGNED: Final = ("security.ima", "file signature")
-#: Before an extended attribute's name in a tree (two blanks: their order), and those that say nothing of a content.
-_EXTENDED: Final = re.compile(r"xattr (?! )|pax (?:SCHILY|LIBARCHIVE)\.xattr\.|pax (?=RHT\.)")
+#: Before an extended attribute's name in a tree (two blanks: their order), and those that say nothing of a content. A
+#: pax record is like one, whatever its name: vendors have their own.
+_EXTENDED: Final = re.compile(r"xattr (?! )|pax (?:SCHILY|LIBARCHIVE)\.xattr\.|pax (?!header's )")
 _ASIDE: Final = re.compile(
     r"security\.(?:selinux|capability|SMACK64(?:EXEC|MMAP|TRANSMUTE|IPIN|IPOUT)?)|system\.posix_acl_(?:access|default)"
-    r"|RHT\.security\.selinux"
+    r"|RHT\.security\.selinux|SCHILY\.acl\.(?:access|default|ace)"
 )
+#: Records whose form is known: of pax (the character set) and of star, GNU tar and libarchive (numbers).
+_KNOWN: Final = (
+    (
+        re.compile(r"(?:hdr)?charset"),
+        re.compile(rb"BINARY|ISO-IR (?:646 1990|8859 [0-9]{1,2} [0-9]{4}|10646 [0-9]{4}(?: UTF-8)?)"),
+    ),
+    (
+        re.compile(r"SCHILY\.(?:dev|ino|nlink|devmajor|devminor)|LIBARCHIVE\.creationtime"),
+        re.compile(rb"-?[0-9]{1,10}(?:\.[0-9]{1,9})?"),
+    ),
+)
+#: Said behind an attribute of a file that may be a digest of its content, in some form (:func:`doubted`).
+VOUCHES: Final = " (which may vouch for the content)"
 #: A text of words and a few figures, in which no digest is, however it is written.
 _WORDS: Final = re.compile(rb"(?:(?:[A-Z]?[a-z]{0,15}|[A-Z]{1,8})[0-9]{0,2}(?:[ ,;:./=_()+-]|\0?\Z))*")
 _FIGURES: Final = 4
@@ -49,7 +63,7 @@ def stale(a: Mapping[str, object], b: Mapping[str, object], contents: Iterable[F
     out = [name for name in both if name.endswith(_SIGNED)]
     texts = {n: _bytes(v) for n, v in both.items() if isinstance(v, (bytes, str)) and n not in out}
     found = digests(texts, contents)
-    doubts = [n for n, v in texts.items() if n not in found and _bare(n) and may_vouch(_bare(n), v)]
+    doubts = [n for n, v in texts.items() if n not in found and doubted(n, v)]
     return [*(wrong(name) for name in (*out, *found)), *map(doubtful, doubts)]
 
 
@@ -58,7 +72,15 @@ def may_vouch(name: str, value: bytes) -> bool:
     some form: all but those of which it is known what they say, short ones, and words."""
     if _ASIDE.fullmatch(name) or len(value) < _LEAST:
         return False
+    if any(names.fullmatch(name) and values.fullmatch(value) for names, values in _KNOWN):
+        return False
     return _WORDS.fullmatch(value) is None or sum(48 <= c < 58 for c in value) > _FIGURES
+
+
+def doubted(name: str, value: bytes) -> bool:
+    """Whether what a tree states of a file under a ``name`` is an attribute that may vouch (:func:`may_vouch`)."""
+    bare = _bare(name)
+    return bool(bare) and may_vouch(bare, value)
 
 
 def _bare(name: str) -> str:

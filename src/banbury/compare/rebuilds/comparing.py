@@ -20,6 +20,7 @@ from banbury.compare.equivalence.containers.contract import Change
 from banbury.compare.equivalence.model import FileVerdict, Verdict
 from banbury.compare.equivalence.outcome import Content, Outcome, flatten, unexplained
 from banbury.compare.equivalence.protocol import Read
+from banbury.compare.equivalence.vouched import VOUCHES
 from banbury.compare.rebuilds import strictly
 from banbury.compare.rebuilds.allotting import Seen, allotted
 from banbury.compare.rebuilds.choices import by_times
@@ -228,7 +229,7 @@ class _Comparer:
         files = {u.node.sha256: u.node for tree in trees for u in tree.units.get(path, []) if u.node.sha256}
         if len(files) < 2:
             return False
-        hidden = "(sha256:" in odd  # it is not text, and is not looked through
+        hidden = "(sha256:" in odd or odd.endswith(VOUCHES)  # it is not text, and is not looked through
         return hidden or bool(self._contents.stating({"": odd.encode()}, files.values()))
 
     def _same_form(self, image: int, systems: list[FileSystem]) -> dict[int, list[Node]]:

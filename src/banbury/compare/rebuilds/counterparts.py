@@ -11,6 +11,7 @@ from msgspec import Struct
 from banbury.compare.rebuilds.matching import Key, Unit, misnamed
 from banbury.compare.rebuilds.order import Order
 from banbury.compare.rebuilds.pairing import Pairing
+from banbury.model.evaluation import Node
 from banbury.model.tree import Kind
 
 _MOST: Final = 256  # rebuilt things of one path that are told apart
@@ -33,10 +34,14 @@ class Found(Struct, frozen=True):
 def thing(unit: Unit) -> tuple[object, ...]:
     """What must be the same for two units of one path to be one and the same."""
     node = unit.node
-    owners = ((node.user, node.uid), (node.group, node.gid))
-    names = [name for name, number in owners if misnamed(name, number)]
     attributes = sorted(node.xattrs.items())
-    return node.kind, node.sha256, node.link, node.rdev, node.mode, node.uid, node.gid, names, attributes
+    return node.kind, node.sha256, node.link, node.rdev, node.mode, node.uid, node.gid, named(node), attributes
+
+
+def named(node: Node) -> tuple[str, ...]:
+    """The names of the owner and the group, where they are another than the number's: taken before it."""
+    owners = ((node.user, node.uid), (node.group, node.gid))
+    return tuple(name if misnamed(name, number) else "" for name, number in owners)
 
 
 class Counterparts:
@@ -81,9 +86,9 @@ class Counterparts:
     def _by_path(self, unit: Unit, found: list[tuple[Unit, int]], nth: int, count: int) -> Found:
         self._used.update(f.node.id for f, _ in found)
         if len(found) > _MOST:
-            return Found("path", *found[0]) if _one(found) else self._several(found)
+            return Found("path", *found[0]) if _one([*found, *self._folders_at(unit)]) else self._several(found)
         native = [(f, a) for f, a in found if not self._pairing.foreign(unit.tree, f.tree)]
-        stray, native = not native, self._upper(native or found, self._folders_at(unit, found))
+        stray, native = not native, self._upper(native or found, self._folders_at(unit))
         if _one(native):
             return Found("path", *native[0], stray)
         whole = self._pairing.whole(unit.tree)
@@ -101,14 +106,15 @@ class Counterparts:
             return self._several(mine)
         return Found("path", *mine[nth], stray)  # the same trees in the same order: each its own
 
-    def _folders_at(self, unit: Unit, found: list[tuple[Unit, int]]) -> list[tuple[Unit, int]]:
-        """What is a folder where a shipped file stands, of other rebuilds than those of the files ``found``. Package
-        managers leave a link to a folder where a package has the folder."""
+    def _folders_at(self, unit: Unit) -> list[tuple[Unit, int]]:
+        """What is a folder where a shipped file stands, also in the archive that has the file: what unpacks one with
+        both leaves either. Package managers leave a link to a folder where a package has the folder."""
         here = [] if unit.piece else self._folders.get(unit.path, [])
-        if not here or (unit.node.kind is Kind.SYMLINK and self._pairing.is_folder(unit)):
-            return []
-        others = {artefact for _, artefact in found}
-        return [(f, a) for f, a in here if a not in others and not self._pairing.foreign(unit.tree, f.tree)]
+        native = [(f, a) for f, a in here if not self._pairing.foreign(unit.tree, f.tree)]
+        if not native or unit.node.kind is not Kind.SYMLINK:
+            return native
+        kept = self._pairing.kept(unit)
+        return [(f, a) for f, a in native if not kept(f)]
 
     def _upper(self, found: list[tuple[Unit, int]], folders: list[tuple[Unit, int]]) -> list[tuple[Unit, int]]:
         """Of units of one path those over which no other goes, nor one of some ``folders`` there. One that states no

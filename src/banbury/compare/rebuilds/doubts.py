@@ -96,15 +96,21 @@ class Doubts:
 
     def _settled(self, tree: Tree) -> bool:
         """Whether a tree is just what a rebuilt one of its kind is, with what the manifest says that it has beside: a
-        file system, or what a package installs; or it is an archive that is itself compared, as a file of another."""
+        file system with what goes over it, or what a package installs; or it is an archive that is itself compared, as
+        a file of another."""
         if self._within(tree):
             return True
         stated = frozenset[str]().union(*(r.names for r in self._stated(tree)))
         return any(
             r.names <= tree.names and tree.names <= r.names | stated
             for r in self._belonging.get(tree.number, [])
-            if r.form is Form.SYSTEM or (tree.packed and r.packed)
+            if (r.form is Form.SYSTEM and all(upper.names <= tree.names for upper in self._over(r)))
+            or (tree.packed and r.packed)
         )
+
+    def _over(self, rebuilt: Tree) -> list[Tree]:
+        """What the manifest says to go over a rebuilt tree, and says nothing else of."""
+        return [r for r in self._unstated if self._pairing.over(r, rebuilt)]
 
     def _stated(self, tree: Tree) -> list[Tree]:
         homes = self._pairing.homes
@@ -190,12 +196,13 @@ class Doubts:
         if not wholes:
             return
         base = max(wholes, key=lambda r: len(r.names))
-        others = [r for r in self._unstated if r is not base and self._pairing.asked(tree, r)]
+        known = {base.number, *(r.number for r in self._over(base))}
+        others = [r for r in self._unstated if r.number not in known and self._pairing.asked(tree, r)]
         more = (tree.names - base.names - stated) & frozenset[str]().union(*(r.names for r in others))
         if more:
             yield (
                 f"{_named(more)} are in {tree.place}, which has all of {self._called(base)}, a file system, without "
-                "them: nothing says whether they belong there (file_systems of what they are of can say it)"
+                "them: nothing says whether they belong there (over, or file_systems, of what they are of can say it)"
             )
 
     # A rebuilt image of several

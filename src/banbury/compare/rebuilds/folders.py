@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from banbury.compare.equivalence.containers.contract import Change
-from banbury.compare.rebuilds.counterparts import thing
+from banbury.compare.rebuilds.counterparts import named, thing
 from banbury.compare.rebuilds.matching import Unit, misnamed
 from banbury.compare.rebuilds.order import Order
 from banbury.compare.rebuilds.outcomes import LABELS, OTHERS, changes, outcome, special
 from banbury.compare.rebuilds.pairing import Pairing
 from banbury.compare.rebuilds.stating import Row
-from banbury.compare.rebuilds.trees import ROOT, Tree
+from banbury.compare.rebuilds.trees import ROOT, Form, Tree
 from banbury.model.evaluation import Node
 from banbury.model.rebuild import NotCompared
 from banbury.model.tree import Kind
@@ -94,7 +94,7 @@ class Folders:
                 if row := self._compared(listed, stated):
                     rows.append(row)
                 elif other := _other(stated):
-                    rows += [] if path == ROOT else self._weaker(unit, listed, stated, other)
+                    rows += self._weaker(unit, listed, stated, other)
                     unclear.append(path)
             elif bare or path == ROOT or not tree.alone(path) or not whole or path in implied:
                 unstated.append(path)
@@ -117,16 +117,24 @@ class Folders:
         return None
 
     def _uppermost(self, stated: list[tuple[Tree, list[Unit]]]) -> list[tuple[Tree, list[Unit]]]:
-        """Those over which no other goes. A listing without a mode (of a ZIP) leaves it as another states it."""
+        """Those over which no other goes. A listing without a mode (of a ZIP) leaves it as another states it; and dpkg
+        leaves a folder that is there as it is, so that of a package that goes over others it is theirs that count."""
         full = [(tree, units) for tree, units in stated if not all(map(_bare, units))]
-        lower = self._order.lower(tree.artefact for tree, _ in full or stated)
-        return [(tree, units) for tree, units in full or stated if tree.artefact not in lower]
+        there = [tree.artefact for tree, units in full if _folder(units)]
+        known = [
+            (tree, units)
+            for tree, units in full or stated
+            if not (tree.keeps and any(self._order.over(tree.artefact, lower) for lower in there))
+        ]
+        lower = self._order.lower(tree.artefact for tree, _ in known)
+        return [(tree, units) for tree, units in known if tree.artefact not in lower]
 
     def _weaker(
         self, unit: Unit, listed: list[Unit], stated: list[tuple[Tree, list[Unit]]], other: Tree
     ) -> Iterator[Row]:
         """A row where a folder is as one of the rebuilds states it, and another gives fewer rights to it."""
-        if all(_within(u.node, o.node) for u in listed for _, others in stated for o in others):
+        counted = _counted(unit.path, stated)
+        if all(_within(u.node, o.node) for u in listed for _, others in counted for o in others):
             return
         among = self._order.name(stated[0][0].artefact), self._order.name(other.artefact)
         known = stated[0][1][0]
@@ -160,11 +168,25 @@ def _other(stated: list[tuple[Tree, list[Unit]]]) -> Tree | None:
     return next((tree for tree, units in stated if list(map(thing, units)) != first), None)
 
 
+def _counted(path: str, stated: list[tuple[Tree, list[Unit]]]) -> list[tuple[Tree, list[Unit]]]:
+    """What counts of what some rebuilds state of a folder. Where others than packages state it, it is theirs, whichever
+    comes first: dpkg leaves a folder that is there as it is, and all others go over it; and of the root folder no
+    package says more than what its maker's folder was like."""
+    root = path == ROOT
+    own = [(t, units) for t, units in stated if not (t.keeps or (root and (t.form is Form.PACKAGE or t.loose)))]
+    return own if any(_folder(units) for _, units in own) else stated
+
+
 def _within(node: Node, stated: Node) -> bool:
     """Whether a folder gives no rights that a rebuild does not give, and has its owner."""
     modes = stated.mode < 0 or not (node.mode & ~stated.mode & _RIGHTS or stated.mode & ~node.mode & _STICKY)
     owner = all(theirs in (-1, mine) for mine, theirs in ((node.uid, stated.uid), (node.gid, stated.gid)))
+    owner &= named(node) == named(stated)
     return node.kind is stated.kind and modes and owner and node.xattrs == stated.xattrs
+
+
+def _folder(units: list[Unit]) -> bool:
+    return all(unit.node.kind is Kind.DIR for unit in units)
 
 
 def _bare(unit: Unit) -> bool:

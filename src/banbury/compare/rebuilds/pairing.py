@@ -10,7 +10,7 @@ asked for, never that something in it is the same; where it may be wrong, :mod:`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -50,10 +50,24 @@ class Pairing:
                 self._first[r] = max(self._first.get(r, 0.0), self._likeness[s][r])
         self._likest = {s: self._likest_of(s) for s, best in self._best.items() if not best}
 
-    def is_folder(self, link: Unit) -> bool:
-        """Whether a link of a shipped tree leads to a folder of that tree."""
+    def kept(self, link: Unit) -> Callable[[Unit], bool]:
+        """Tells of rebuilt folders at the path of a shipped link whether a package manager leaves the link: it leads to
+        a folder, through folders that were there before, of rebuilds that do not go over the folder's own. What only
+        the image has there says nothing: whoever ships it may have made it for that."""
         tree = self.shipped.get(link.tree)
-        return tree is not None and tree.leads_to_folder(link)
+        through = tree.led_through(link) if tree else None
+        if tree is None or through is None:
+            return lambda folder: False
+        native = self.native(tree)
+        having = [[r for r in native if r.is_folder(path)] for path in through]
+        return lambda folder: all(any(self._before(r, folder.tree) for r in trees) for trees in having)
+
+    def _before(self, rebuilt: Tree, number: int) -> bool:
+        """Whether a rebuilt tree may be there before another one."""
+        other = self.rebuilt.get(number)
+        if other is None or rebuilt is other:
+            return False
+        return not self._order.over(rebuilt.artefact, other.artefact)
 
     def asked(self, shipped: Tree, rebuilt: Tree) -> bool:
         """Whether a shipped tree is compared with a rebuilt one at all."""
@@ -157,6 +171,19 @@ class Pairing:
         every = list(self.rebuilt.values())
         upper = (t for t in every if self._order.over(t.artefact))
         return {t.number: [r.number for r in every if self._order.over(t.artefact, r.artefact)] for t in upper}
+
+    def over(self, upper: Tree, lower: Tree) -> bool:
+        """Whether a rebuilt tree goes over another one, as the manifest says: both must be the only ones that it can
+        mean."""
+        only = {upper.number, lower.number} <= self._only
+        return only and self._order.over(upper.artefact, lower.artefact)
+
+    @cached_property
+    def _only(self) -> frozenset[int]:
+        """The rebuilt trees that are all of their artefact, beside what describes a package and what lies in them."""
+        own = [r for r in self.rebuilt.values() if not r.describes and r.outer < 0]
+        count = Counter(r.artefact for r in own)
+        return frozenset(r.number for r in own if count[r.artefact] == 1)
 
     def _separate(self, rebuilt: Tree, shipped: Tree | None, best: tuple[int, ...]) -> bool:
         """Whether a rebuilt tree that is another's cannot go into a shipped one as well (``best``: its partners)."""

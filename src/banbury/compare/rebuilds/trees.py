@@ -44,6 +44,7 @@ class Tree:
         self.archive, self.form, self.where = archive, form, where
         self.describes = False  # it is what a package has beside what it installs
         self.packed = False  # it is what a package installs
+        self.keeps = False  # what unpacks it (dpkg) leaves folders that are there as they are
         self.complete = True  # it was decoded to its end
         self.outer = -1  # the number of the tree that it is a file of
         self.mounted = False  # it is a file system, not an archive
@@ -123,20 +124,42 @@ class Tree:
         folder = unit.node.kind is Kind.DIR and not self.folders
         return self.has(unit.path) or (folder and unit.path in self.implied)
 
-    def leads_to_folder(self, link: Unit) -> bool:
-        """Whether a link of this tree leads to a folder in it, by any number of links."""
-        path, target = link.path, link.node.link
+    def is_folder(self, path: str) -> bool:
+        """Whether a path is that of a folder here, listed or not."""
+        return path in self.folders or path in self.implied
+
+    def led_through(self, link: Unit) -> set[str] | None:
+        """The folders of this tree that a link in it leads through, with that to which it leads; ``None`` where that is
+        none. As Linux goes: part by part, through each link as it is met, so that ``..`` goes up from where that has
+        led."""
+        here: list[str] = []
+        todo, through = _parts(link.path), set[str]()
         for _ in range(_LINKS):
-            where = "" if target.startswith("/") else path.rpartition("/")[0]
-            path = _normal(f"{where}/{target}")
-            if path in self.folders or path in self.implied or path == "":
-                return True
-            above = next((a for a in (path, *_above(path)) if a in self.units), "")
-            if not above or self.units[above][0].node.kind is not Kind.SYMLINK:
-                return False
-            target = self.units[above][0].node.link + path.removeprefix(above)
-            path = above
-        return False
+            met = self._link_on(here, todo, through)
+            if not met:
+                return through if met is None and not todo else None
+            if met.startswith("/"):
+                here.clear()
+            todo += _parts(met)
+        return None
+
+    def _link_on(self, here: list[str], todo: list[str], through: set[str]) -> str | None:
+        """Go the parts ``todo`` (the next one last) from the folder ``here``, and stop at a link: what it says, where
+        one was met. What is not gone stays in ``todo``; ``through`` are the folders that were met."""
+        while todo:
+            if todo[-1] == "..":
+                del here[-1:], todo[-1]
+                continue
+            path = "/".join((*here, todo[-1]))
+            found = self.units.get(path, [])
+            if len(found) == 1 and found[0].node.kind is Kind.SYMLINK and path not in self.folders:
+                todo.pop()
+                return found[0].node.link
+            if found or not self.is_folder(path):
+                return None
+            here.append(todo.pop())
+            through.add(path)
+        return None
 
     def lacking(self, other: Tree) -> list[Unit]:
         """What this tree has and the other has not: files and links, and folders that nothing else here speaks for.
@@ -160,15 +183,9 @@ def _above(path: str) -> Iterable[str]:
         yield path
 
 
-def _normal(path: str) -> str:
-    """A path without ``.`` and ``..``, which leads no further than to the root."""
-    out: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            out = out[:-1]
-        elif part not in ("", "."):
-            out.append(part)
-    return "/".join(out)
+def _parts(path: str) -> list[str]:
+    """The parts of a path that lead anywhere, the first one last."""
+    return [part for part in reversed(path.split("/")) if part not in ("", ".")]
 
 
 def held(trees: Iterable[Tree]) -> dict[str, list[set[str]]]:
@@ -228,7 +245,9 @@ def describe(trees: Iterable[Tree], nodes: Sequence[Node], packages: Packages) -
     """Mark the trees that are what packages install, and what they have beside it."""
     for tree in trees:
         tree.describes = _describes(tree, packages)
-        tree.packed = any(n in packages.data for n in _upwards(tree.number, nodes))
+        data = next((n for n in _upwards(tree.number, nodes) if n in packages.data), -1)
+        tree.packed = data >= 0
+        tree.keeps = tree.packed and _dpkgs(nodes[nodes[data].parent])
 
 
 def nest(trees: Iterable[Tree], nodes: Sequence[Node]) -> None:
@@ -244,6 +263,11 @@ def _describes(tree: Tree, packages: Packages) -> bool:
     """Whether a tree is what a package has beside what it installs: its control archive, the archive around both."""
     about = packages.about | packages.data
     return bool(tree.units) and all(unit.node.id in about for units in tree.units.values() for unit in units)
+
+
+def _dpkgs(package: Node) -> bool:
+    """Whether a package is one that dpkg unpacks (deb(5)). opkg takes the same for its own, under another name."""
+    return package.format == "ar" and package.name.endswith(".deb")
 
 
 def _mounted(node: Node) -> bool:
