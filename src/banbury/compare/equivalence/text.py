@@ -13,7 +13,8 @@ from typing import Final
 from banbury.compare.equivalence.accounting import Account
 from banbury.compare.equivalence.literals import Declared
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Range, Unexplained, Verdict, substitutions
-from banbury.compare.equivalence.text_stating import is_program, only_stated, same_sort
+from banbury.compare.equivalence.text_stating import only_stated
+from banbury.compare.equivalence.text_words import same_sort
 from banbury.formats.view import View
 
 LARGEST: Final = 8 << 20  # bytes of a file that is looked at as text
@@ -25,7 +26,7 @@ _SHELLS: Final = re.compile(
 #: How a script reads itself, comments and all; and comments that other programs obey (LSB, chkconfig).
 _READS_ITSELF: Final = re.compile(rb"\$\{?[!#]?0|BASH_SOURCE|\$_\b|\binitscript\b|\bfc\b")
 _OBEYED: Final = re.compile(rb"INIT INFO|chkconfig:|\bvim?:|coding[:=]")
-_MOST: Final = 10_000  # values in one text
+_STATES: Final = 1 << 20  # bytes of a text in which a value may be stated
 _SHORTEST: Final = 5  # characters of a value: 1.1 may be any number's
 _COMMENT: Final = re.compile(rb"[ \t]*#[\t -~]*|[ \t]*")
 
@@ -47,14 +48,13 @@ def is_text(view: View) -> bool:
 def compare_text(a: View, b: View, record_a: BuildRecord | None, record_b: BuildRecord | None) -> FileVerdict:
     """The verdict on two different texts: ``functional`` where the difference is not declared."""
     ours, theirs = a.take(0, len(a)), b.take(0, len(b))
-    if not ours.startswith(b"#!") and not theirs.startswith(b"#!"):
+    if not ours.startswith(b"#!") and not theirs.startswith(b"#!") and len(ours) <= _STATES:
         known = [s for s in substitutions(record_a, record_b) if s.name.startswith(_KINDS)]
         known = [s for s in known if not s.name.startswith("date ") or same_sort(s.old.decode(), s.new.decode())]
         declared = Declared([s for s in known if min(len(s.old), len(s.new)) >= _SHORTEST])
         made, names = declared.apply(ours)
-        places = declared.places(ours) if made == theirs and not is_program(ours) else []
         whose = frozenset(s.name.partition(" ")[2].lower().encode() for s in known)
-        if 0 < len(places) <= _MOST and all(only_stated(ours, *place, whose) for place in places):
+        if made == theirs and only_stated(ours, theirs, declared, whose):
             withdrawn = (*(record_a.observes if record_a else ()), *(record_b.observes if record_b else ()))
             account = Account(frozenset(withdrawn))
             detail = ", ".join(sorted(set(names)))

@@ -1,0 +1,90 @@
+"""What stands right around a value in its line or element: nothing that makes it part of a path, a name or an address,
+compares it or runs it; and words of which it is the version or date.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from banbury.compare.equivalence.text_words import CHOOSING, said, states
+
+LONGEST: Final = 1024  # bytes of a line, or of what stands between two tags
+_JOINED_LEFT: Final = re.compile(rb"(?:[\w/\\@$%~.:?&#+-](?<!v)|[\w/\\@$%~.:?&#+-]v)\Z")  # but for a v of its own
+_JOINED_RIGHT: Final = re.compile(rb"[\w/\\@$%~:?&#+-]|\.\S")
+#: What compares a value: signs (but for the end of a tag), words of shells and package managers.
+_COMPARED: Final = re.compile(
+    rb"(?:[=!<>~^]=|=~|<|(?<![\w\"'/])>|<<|>>|\s-(?:eq|ne|lt|gt|le|ge)|\b(?:in|is|not|than|since|until|before))\s*[\"'(\[]*\Z"
+)
+_COMPARED_TO: Final = re.compile(rb"[\"')\]}]*\s*(?:[=!<>~^]=|=~|[<>](?:\s|\Z)|\b(?:is|not|or|and|in)\b)")
+_COMMANDS: Final = re.compile(
+    rb"[$`;|]|(?:\A|[\s=\"'(])/\w|&&|\bif\b|\bcase\b|\bexec\b|\bimport\b|\b(?:DELETE|UPDATE|SELECT|INSERT)\b"
+)
+_COLUMNS: Final = re.compile(rb"\s\*(?:\s|\Z)")  # of a table, in which a star is any
+#: A field from its line's beginning, or the beginning of what holds it, and the words between it and its value.
+_FIELD: Final = re.compile(
+    rb"[ \t]*(?:-[ ])?(?P<quote>[\"']?)(?P<name>[A-Za-z_][\w.-]{0,80})(?P=quote)[ \t]{0,80}[:=](?P<words>[^:=]*)\Z"
+)
+_UCI: Final = re.compile(rb"[ \t]*(?:option|list|set)[ \t]+(?P<name>[\w.@\[\]-]{1,80})[ \t](?P<words>[^:=]*)\Z")
+#: Words and no signs by which a language means more; and what may stand behind a value.
+_WORDS: Final = re.compile(
+    rb"[ \t\r\n]*[\"'(]?(?:[\w.,()/'~+*-]++[ \t\r\n]++)*(?:\w[\w-]*[:=]?[ \t]*)?[(\"'v\[]{0,3}"
+)
+_BEHIND: Final = re.compile(
+    rb"[\"')\]]{0,3}(?:,?[ \t\r\n]++[^\s\"'=<>{}\[\]`$;|&\\#!*]++)*[ \t]*[\"')\]]{0,3}[.,]?(?:[ \t]+#[ \t][\w \t.,-]*)?\s*"
+)
+_SIGN: Final = re.compile(rb"(?<!\d):|:(?!\d)")  # but for a time's
+_SETTING: Final = re.compile(rb"[ \t]*(?:option|list|set)[ \t]")
+#: Fields' signs in a comment, what may stand in one before a value, and what says nothing in it.
+_NOTED: Final = re.compile(rb"([A-Za-z_][\w.-]{0,80})[ \t]*[:=]([^:=]*)\Z")
+_UNNOTED: Final = re.compile(rb"[\"`@#<>{}\[\]\\$|&;]|!(?!\s)|:(?!\s|\Z)|(?<![A-Za-z])'|'(?![A-Za-z])")
+_RUN: Final = re.compile(rb"[$`{}<>\\\"]|&&|\b(?:if|case|exec|import)\b|\b(?:DELETE|UPDATE|SELECT|INSERT|CALL|SET|USE)\b")
+_CUSTOM: Final = re.compile(rb"\bdo not (?:edit|modify|change)\b|\blicen[cs]ed?\b", re.IGNORECASE)
+_WORD: Final = re.compile(rb"[A-Za-z]{2}")
+
+
+def apart(before: bytes, after: bytes) -> bool:
+    """Whether a value between two parts of its line stands for itself, and is not compared."""
+    compared = _COMPARED.search(before[-64:]) or _COMPARED_TO.match(after)
+    return not (compared or _JOINED_LEFT.search(before[-3:]) or _JOINED_RIGHT.match(after))
+
+
+def _ends(after: bytes) -> bool:
+    return _BEHIND.fullmatch(after) is not None and _SIGN.search(after) is None
+
+
+def stated(before: bytes, after: bytes, names: frozenset[bytes]) -> bool:
+    """Whether a whole line, with its value between these two parts, states the value: as that of a field of such a
+    name, or in words. Nothing in it speaks of what is chosen, allowed, secret or ends."""
+    asked = _SETTING.sub(b"", before, count=1)
+    if not apart(before, after) or not _ends(after) or CHOOSING.search(asked) or CHOOSING.search(after):
+        return False
+    if any(sign.search(part) for sign in (_COLUMNS, _COMMANDS) for part in (before, after)):
+        return False
+    field = _FIELD.match(before) or _UCI.match(before)
+    if field is not None:
+        words: bytes = field["words"]
+        return _WORDS.fullmatch(words) is not None and (states(field["name"], names) or said(words, names))
+    return _WORDS.fullmatch(before) is not None and said(before, names)
+
+
+def worded(name: bytes, before: bytes, after: bytes, names: frozenset[bytes], *, shown: bool) -> bool:
+    """Whether what an element, attribute or member of some name holds states the value between these parts of it;
+    ``shown`` where words alone may say so."""
+    if not apart(before, after) or not _WORDS.fullmatch(before) or not _ends(after):
+        return False
+    if any(sign.search(part) for sign in (CHOOSING, _COLUMNS, _COMMANDS) for part in (before, after)):
+        return False
+    return states(name, names) or (shown and said(before, names))
+
+
+def noted(before: bytes, after: bytes, names: frozenset[bytes]) -> bool:
+    """Whether a line of a comment, without its mark, states the value between these parts of it: behind a field's name
+    where it has one, else behind any word."""
+    if not apart(before, after) or not _WORD.search(before) or _UNNOTED.search(before):
+        return False
+    for sign in (CHOOSING, _RUN):
+        if sign.search(_CUSTOM.sub(b"", before)) or sign.search(_CUSTOM.sub(b"", after)):
+            return False
+    field = _NOTED.search(before)
+    return field is None or states(field[1], names) or said(field[2], names)
