@@ -278,7 +278,32 @@ _MEANT: dict[str, str] = {
     "alone": "admin\n%s\n",
 }
 
-for _name, _form in _MEANT.items():
+#: Texts in which a declared version (%s) is more than that by what it lies in: what looks like a comment, and is none or
+#: is obeyed; and names that stand beside it, around it or far above it.
+_LIES_IN: dict[str, str] = {
+    "remark-share": "proc /proc proc defaults 0 0\n//nas/share /mnt/nas cifs user=isp,password=%s 0 0\n",
+    "remark-column": 'name;user;password\n;isp;"%s"\n',
+    "remark-script": '<html><script>\n<!--\nvar least = "%s"\nif (board < least) telnet()\n//-->\n</script></html>\n',
+    "remark-verbatim": "<psk><![CDATA[\n<!-- %s\n]]></psk>\n",
+    "remark-unclosed": "/*\n  X-Auth-Token: %s\n",
+    "remark-quoted": "config wifi-iface\n\toption key 'bench\n# %s'\n",
+    "remark-scalar": "secret: | # as typed\n  # bench %s\n",
+    "remark-far": "secret: |\n" + 120 * "  a line of the bench\n" + "  # bench %s\n",
+    "remark-include": '<html>\n<!--#set var="floor" value="%s" -->\n</html>\n',
+    "remark-macro": '# /**/ define FLOOR "%s"\n',
+    "line-before": "action=deny version=%s\n",
+    "line-behind": "version=%s action=deny\n",
+    "sibling": "- version: %s\n  action: deny\n",
+    "attribute": '<minimum version="%s"/>\n',
+    "element-remark": "<revoked><!-- </revoked> --><version>%s</version></revoked>\n",
+    "item": "revoked:\n- version: %s\n",
+    "tables": '[[revoked]]\nversion = "%s"\n',
+    "section-far": "[minimum]\n" + 120 * "note = a line of the bench\n" + "version = %s\n",
+    "object-text": '{"minimum": {"note": "a}", "version": "%s"}}\n',
+    "bracket": "minimum = (\nversion %s\n)\n",
+}
+
+for _name, _form in {**_MEANT, **_LIES_IN}.items():
 
     @tampered(f"text-{_name}")
     def _(form: str = _form) -> Sample:

@@ -13,7 +13,7 @@ from typing import Final
 from banbury.compare.equivalence.accounting import Account
 from banbury.compare.equivalence.literals import Declared
 from banbury.compare.equivalence.model import BuildRecord, FileVerdict, Range, Unexplained, Verdict, substitutions
-from banbury.compare.equivalence.text_stating import only_stated
+from banbury.compare.equivalence.text_stating import MOST, only_stated
 from banbury.compare.equivalence.text_words import same_sort
 from banbury.formats.view import View
 
@@ -52,7 +52,8 @@ def compare_text(a: View, b: View, record_a: BuildRecord | None, record_b: Build
         known = [s for s in substitutions(record_a, record_b) if s.name.startswith(_KINDS)]
         known = [s for s in known if not s.name.startswith("date ") or same_sort(s.old.decode(), s.new.decode())]
         declared = Declared([s for s in known if min(len(s.old), len(s.new)) >= _SHORTEST])
-        made, names = declared.apply(ours)
+        many = sum(ours.count(s.old) for s in known) > MOST
+        made, names = (ours, []) if many else declared.apply(ours)
         whose = frozenset(s.name.partition(" ")[2].lower().encode() for s in known)
         if made == theirs and only_stated(ours, theirs, declared, whose):
             withdrawn = (*(record_a.observes if record_a else ()), *(record_b.observes if record_b else ()))

@@ -17,7 +17,9 @@ from banbury.compare.equivalence.text_phrase import LONGEST
 
 _MOST: Final = 1 << 16  # bytes of all of them
 _BLANK: Final = re.compile(rb"\s++")
-_HEAD: Final = re.compile(rb"<\?xml[ ][^<>]{0,200}\?>|<!doctype[ ][^<>\[\]]{0,400}>|'\\\"[ ][a-z]{1,8}$", re.IGNORECASE | re.M)
+_HEAD: Final = re.compile(
+    rb"<\?xml[ ][^<>]{0,200}\?>|<!doctype[ ][^<>\[\]]{0,400}>|'\\\"[ ][a-z]{1,8}$", re.IGNORECASE | re.M
+)
 #: Marks of a comment of one line, each with a blank behind it.
 _MARK: Final = re.compile(rb"[ \t]*(#+|;+|//|--|%+|\.?\\\")(?=[ \t\r\n]|\Z)")
 _DIRECTIVE: Final = re.compile(
@@ -38,9 +40,12 @@ def comments(text: bytes) -> Iterator[tuple[int, int]]:
     at, mark = (3 if text.startswith(b"\xef\xbb\xbf") else 0), b""
     while at < min(len(text), _MOST):
         begun = max(text.rfind(b"\n", 0, at) + 1, 0)
-        blank = _BLANK.match(text, at) or _HEAD.match(text, at)
+        blank, head = _BLANK.match(text, at), _HEAD.match(text, at)
         if blank is not None:
             at = blank.end()
+            continue
+        if head is not None:  # behind which comments are of its own language
+            mark, at = text[at : at + 1].replace(b"'", b"."), head.end()
             continue
         stop = text.find(b"\n", at)
         stop = len(text) if stop < 0 else stop
@@ -57,9 +62,12 @@ def comments(text: bytes) -> Iterator[tuple[int, int]]:
             at = stop
             continue
         found = next(((m, ends) for opens, ends in _BLOCKS if (m := opens.match(text, at)) is not None), None)
-        end = -1 if found is None or mark else text.find(found[1], found[0].end(), at + _MOST)
-        if found is None or end < 0 or b"--!>" in text[at:end]:
+        if found is None or mark not in (b"", text[at : at + 1]):
             return
+        end = text.find(found[1], found[0].end(), at + _MOST)
+        if end < 0 or b"--!>" in text[at:end]:
+            return
+        mark = text[at : at + 1]
         yield from _lines(text, found[0].end(), end)
         at = end + len(found[1])
 

@@ -12,14 +12,14 @@ import re
 from typing import Final
 
 from banbury.compare.equivalence.text_phrase import LONGEST, stated
-from banbury.compare.equivalence.text_words import CHOOSING, SECRET
+from banbury.compare.equivalence.text_words import SECRET, chooses
 
-_FURTHEST: Final = 1 << 18  # bytes before the last value
 _NOTE: Final = re.compile(rb"[ \t]*(?:#+|;+|//)(?:[ \t]|\Z)")
 _LETTERS: Final = re.compile(rb"(?<=[A-Za-z])'(?=[A-Za-z])")  # an apostrophe
 #: A field of a line with something behind it.
 _FIELD: Final = re.compile(
-    rb"[ \t]*(?:-[ ]++)*(?:[\"']?[\w.@/+-]{1,80}(?:[ ][\w.-]{1,40}){0,3}[\"']?[ \t]*(?P<sign>[:=])[ \t]*(?P<rest>\S.*)"
+    rb"[ \t]*(?:-[ ]++)*(?:[\"']?[\w.@/+-]{1,80}(?:[ ][\w.-]{1,40}){0,3}[\"']?[ \t]*"
+    rb"(?P<sign>[:=])[ \t]*(?P<rest>(?!#|;|//)\S.*)"
     rb"|(?:option|list)[ \t]++[\w.-]{1,80}[ \t]++\S.*)"
 )
 _SETTING: Final = re.compile(rb"[ \t]*(?:option|list)[ \t]")
@@ -27,7 +27,10 @@ _TITLE: Final = re.compile(rb"\.(?:TH|Dd|Dt|Os)[ ]")
 #: The title of a manual page, in which nothing is an escape.
 _PAGE: Final = re.compile(rb"\.(?:TH|Dd|Os)[ ](?:[^\\$`;|]|\\-)*")
 #: What opens a text of several lines, anywhere in a line and at its end.
-_OPENS: Final = re.compile(rb"<<|/\*|<!|</|<\?|\"\"\"|'''|\{\{|\{%|\\[\"'`]|[:-][ \t]+[&*!]\w|(?:\A|[ \t])[|>][-+\d]{0,3}[ \t]*(?:[ \t]#.*)?\Z|\\\Z")
+_OPENS: Final = re.compile(
+    rb"<<|/\*|<!|</|<\?|\"\"\"|'''|\{\{|\{%|\\[\"'`]|[:-][ \t]+[&*!]\w"
+    rb"|(?:\A|[ \t])[|>][-+\d]{0,3}[ \t]*(?:[ \t]#.*)?\Z|\\\Z"
+)
 #: Quotes that are closed, for readers who know all of them.
 _QUOTED: Final = re.compile(rb"\"[^\"]*+\"|'[^']*+'|`[^`]*+`")
 _BRACKET: Final = re.compile(rb"[()\[\]{}]")
@@ -36,15 +39,13 @@ _PAIRS: Final = {b")": b"(", b"]": b"[", b"}": b"{"}
 
 def lines_state(text: bytes, places: list[tuple[int, int]], names: frozenset[bytes]) -> bool:
     """Whether all these places of a text, which are in order, are stated in their lines."""
-    if places[-1][0] > _FURTHEST:
-        return False
     outer: list[tuple[bytes, bool]] = []  # lines that are indented less, and whether one speaks of a choice
     at, k, titles = 0, 0, True
     while k < len(places):
         stop = text.find(b"\n", at)
         stop = len(text) if stop < 0 else stop
         line = text[at:stop].rstrip(b"\r")
-        titles = titles and (not line.strip() or _TITLE.match(line) is not None or line[:2] in (b'.\\', b"'\\"))
+        titles = titles and (not line.strip() or _TITLE.match(line) is not None or line[:2] in (b".\\", b"'\\"))
         plain = titles or _plain(line)
         chosen = _within(outer, line)
         while k < len(places) and places[k][0] <= stop:
@@ -64,7 +65,7 @@ def lines_state(text: bytes, places: list[tuple[int, int]], names: frozenset[byt
 
 
 def _within(outer: list[tuple[bytes, bool]], line: bytes) -> bool:
-    """Whether one of the lines that a line lies in by its indentation speaks of a choice; the line is put below them. An
+    """Whether one of the lines that a line lies in by its indentation speaks of a choice; the line goes below them. An
     item of a list may stand as far in as its key, and nobody knows how wide a tab is."""
     inner = line.lstrip(b" \t")
     if not inner:
@@ -74,7 +75,7 @@ def _within(outer: list[tuple[bytes, bool]], line: bytes) -> bool:
     while outer and (outer[-1][0].startswith(within) or len(outer[-1][0]) >= len(within.expandtabs())):
         outer.pop()
     above = bool(outer) and outer[-1][1]
-    outer.append((within, above or CHOOSING.search(_SETTING.sub(b"", line, count=1)) is not None))
+    outer.append((within, above or chooses(_SETTING.sub(b"", line, count=1))))
     return above
 
 
@@ -82,7 +83,7 @@ def _heads(line: bytes) -> bool:
     """Whether a line may be a heading that speaks of a choice."""
     if _NOTE.match(line):
         return SECRET.search(line) is not None
-    return _FIELD.fullmatch(line) is None and CHOOSING.search(line) is not None
+    return _FIELD.fullmatch(line) is None and chooses(line)
 
 
 def _plain(line: bytes) -> bool:

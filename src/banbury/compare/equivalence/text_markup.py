@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from banbury.compare.equivalence.text_phrase import LONGEST, worded
-from banbury.compare.equivalence.text_words import CHOOSING, SECRET
+from banbury.compare.equivalence.text_words import SECRET, chooses
 
 _TAG: Final = re.compile(
     rb"<(?P<closes>/?)(?P<name>[A-Za-z_][\w.:-]{0,200})(?P<rest>(?:[\s/]++[^\s<>\"'=/]++(?:\s*=\s*(?:\"[^\"<]*+\"|'[^'<]*+'"
@@ -19,13 +19,17 @@ _TAG: Final = re.compile(
 )
 _OTHER: Final = re.compile(rb"<\?xml(?:-stylesheet)?[ ][^<>]{0,1000}\?>|<!doctype[ ][^<>\[\]]{0,1000}>", re.IGNORECASE)
 _ATTRIBUTE: Final = re.compile(rb"[\s/]++([^\s<>\"'=/]++)(?:\s*=\s*(\"[^\"<]*+\"|'[^'<]*+'|[^\s<>\"'=`]++))?")
-_OBEYED: Final = re.compile(rb"<!--(?![\s<A-Za-z-]|\Z)|<!--esi|<!---?>|--!>|<!\[|\{\{|\{%|<%")
+_OBEYED: Final = re.compile(rb"<!--(?![\s<A-Za-z~=*_-]|\Z)|<!--esi|<!---?>|--!>|<!\[|\{\{|\{%|<%")
 #: Elements whose text is none of the document's words, and those that end with their tags.
 _RAW: Final = frozenset(b"script style textarea xmp iframe noembed noframes plaintext template".split())
 _EMPTY: Final = frozenset(b"area base br col embed hr img input link meta source track wbr".split())
 #: Elements in which words are for people.
-_SHOWN: Final = frozenset(b"p h1 h2 h3 h4 h5 h6 div span footer header title small center font body b i em strong".split())
-_ADDRESS: Final = re.compile(rb"[\w+.-]{1,40}+://[^\s\"'<>]*+|xmlns(?::\w{1,40})?|xsi:\w{1,40}|bgcolor=\"\w{1,20}\"")
+_SHOWN: Final = frozenset(
+    b"p h1 h2 h3 h4 h5 h6 div span footer header title small center font body b i em strong".split()
+)
+_ADDRESS: Final = re.compile(
+    rb"[\w+.-]{1,40}+://[^\s\"'<>]*+|xmlns(?::\w{1,40})?|xsi:\w{1,40}|(?:bgcolor|text)=\"\w{1,20}\""
+)
 _NEAR: Final = 64  # elements among which an end tag finds its own
 
 
@@ -60,7 +64,7 @@ def _stated(text: bytes, piece: _Piece, start: int, end: int, names: frozenset[b
     if piece.tag is None:
         shown = piece.name.lower() in _SHOWN
         return worded(piece.name, text[piece.start : start], text[end : piece.end], names, shown=shown)
-    if piece.tag["closes"] or CHOOSING.search(_ADDRESS.sub(b"", piece.tag[0])):
+    if piece.tag["closes"] or chooses(_ADDRESS.sub(b"", piece.tag[0])):
         return False
     for found in _ATTRIBUTE.finditer(text, piece.tag.start("rest"), piece.tag.end("rest")):
         if found.start(2) < start and end < found.end(2) and found[2][:1] in (b'"', b"'"):
@@ -83,7 +87,7 @@ def _pieces(text: bytes) -> Iterator[_Piece]:
             return
         if text.startswith(b"<!--", less):
             ends = text.find(b"-->", less + 4)
-            if ends < 0 or SECRET.search(text, less, ends):
+            if ends < 0 or name.lower() == b"title" or SECRET.search(text, less, ends):
                 return
             at = ends + 3
             continue
@@ -106,7 +110,7 @@ def _pieces(text: bytes) -> Iterator[_Piece]:
                 return
         elif not empty and tag["name"].lower() not in _EMPTY:
             about = _ADDRESS.sub(b"", tag[0])
-            opened.append((tag["name"], chosen or CHOOSING.search(about) is not None))
+            opened.append((tag["name"], chosen or chooses(about)))
 
 
 def _close(opened: list[tuple[bytes, bool]], name: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 from banbury.compare.equivalence.literals import Declared
 from banbury.compare.equivalence.text_phrase import worded
-from banbury.compare.equivalence.text_words import CHOOSING
+from banbury.compare.equivalence.text_words import chooses
 
 _DEEPEST: Final = 64
 
@@ -43,14 +43,14 @@ def _differ_stated(one: Any, other: Any, declared: Declared, names: frozenset[by
             todo += [(a, b, name, depth + 1) for a, b in zip(mine, its, strict=True) if a != b]
         elif mine != its and not _stated(mine.encode("utf-8", "replace"), declared, name, names):
             return False
-        if mine != its and CHOOSING.search(name):
+        if mine != its and chooses(name):
             return False
     return True
 
 
 def _stated(value: bytes, declared: Declared, name: bytes, names: frozenset[bytes]) -> bool:
     places = declared.places(value)
-    return bool(places) and all(worded(name, value[:s], value[e:], names, shown=True) for s, e in places)
+    return bool(places) and all(worded(name, value[:s], value[e:], names) for s, e in places)
 
 
 def _read(text: bytes) -> Any:

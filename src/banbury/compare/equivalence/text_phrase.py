@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from banbury.compare.equivalence.text_words import CHOOSING, said, states
+from banbury.compare.equivalence.text_words import chooses, for_people, said, states
 
 LONGEST: Final = 1024  # bytes of a line, or of what stands between two tags
 _JOINED_LEFT: Final = re.compile(rb"(?:[\w/\\@$%~.:?&#+-](?<!v)|[\w/\\@$%~.:?&#+-]v)\Z")  # but for a v of its own
@@ -27,18 +27,25 @@ _FIELD: Final = re.compile(
 )
 _UCI: Final = re.compile(rb"[ \t]*(?:option|list|set)[ \t]+(?P<name>[\w.@\[\]-]{1,80})[ \t](?P<words>[^:=]*)\Z")
 #: Words and no signs by which a language means more; and what may stand behind a value.
-_WORDS: Final = re.compile(
-    rb"[ \t\r\n]*[\"'(]?(?:[\w.,()/'~+*-]++[ \t\r\n]++)*(?:\w[\w-]*[:=]?[ \t]*)?[(\"'v\[]{0,3}"
-)
+_WORDS: Final = re.compile(rb"[ \t\r\n]*[\"'(]?(?:[\w.,()/'~+*-]++[ \t\r\n]++)*(?:\w[\w-]*[:=]?[ \t]*)?[(\"'v\[]{0,3}")
 _BEHIND: Final = re.compile(
-    rb"[\"')\]]{0,3}(?:,?[ \t\r\n]++[^\s\"'=<>{}\[\]`$;|&\\#!*]++)*[ \t]*[\"')\]]{0,3}[.,]?(?:[ \t]+#[ \t][\w \t.,-]*)?\s*"
+    rb"[\"')\]]{0,3}(?:,?[ \t\r\n]++[^\s\"'=<>{}\[\]`$;|&\\#!*]++)*[ \t]*[\"')\]]{0,3}[.,]?"
+    rb"(?:[ \t]+#[ \t][\w \t.,-]*)?\s*"
 )
 _SIGN: Final = re.compile(rb"(?<!\d):|:(?!\d)")  # but for a time's
+#: What a line without a field tells a program to do.
+_ORDERS: Final = re.compile(
+    rb"\b(?:use|using|run|load|select|fetch|get|boot|flash|call|set|go|goto|switch|apply|send|write|check|test|when|expect"
+    rb"|want|need|pick|take|keep|hold|mark|map|policy|policies)\b",
+    re.IGNORECASE,
+)
 _SETTING: Final = re.compile(rb"[ \t]*(?:option|list|set)[ \t]")
 #: Fields' signs in a comment, what may stand in one before a value, and what says nothing in it.
 _NOTED: Final = re.compile(rb"([A-Za-z_][\w.-]{0,80})[ \t]*[:=]([^:=]*)\Z")
 _UNNOTED: Final = re.compile(rb"[\"`@#<>{}\[\]\\$|&;]|!(?!\s)|:(?!\s|\Z)|(?<![A-Za-z])'|'(?![A-Za-z])")
-_RUN: Final = re.compile(rb"[$`{}<>\\\"]|&&|\b(?:if|case|exec|import)\b|\b(?:DELETE|UPDATE|SELECT|INSERT|CALL|SET|USE)\b")
+_RUN: Final = re.compile(
+    rb"[$`{}<>\\\"]|&&|\b(?:if|case|exec|import)\b|\b(?:DELETE|UPDATE|SELECT|INSERT|CALL|SET|USE)\b"
+)
 _CUSTOM: Final = re.compile(rb"\bdo not (?:edit|modify|change)\b|\blicen[cs]ed?\b", re.IGNORECASE)
 _WORD: Final = re.compile(rb"[A-Za-z]{2}")
 
@@ -57,25 +64,27 @@ def stated(before: bytes, after: bytes, names: frozenset[bytes]) -> bool:
     """Whether a whole line, with its value between these two parts, states the value: as that of a field of such a
     name, or in words. Nothing in it speaks of what is chosen, allowed, secret or ends."""
     asked = _SETTING.sub(b"", before, count=1)
-    if not apart(before, after) or not _ends(after) or CHOOSING.search(asked) or CHOOSING.search(after):
+    if not apart(before, after) or not _ends(after) or chooses(asked) or chooses(after):
         return False
     if any(sign.search(part) for sign in (_COLUMNS, _COMMANDS) for part in (before, after)):
         return False
     field = _FIELD.match(before) or _UCI.match(before)
+    words: bytes = before if field is None else field["words"]
+    if not _WORDS.fullmatch(words):
+        return False
     if field is not None:
-        words: bytes = field["words"]
-        return _WORDS.fullmatch(words) is not None and (states(field["name"], names) or said(words, names))
-    return _WORDS.fullmatch(before) is not None and said(before, names)
+        return states(field["name"], names) or (for_people(field["name"]) and said(words, names))
+    return not _ORDERS.search(before) and said(before, names)
 
 
-def worded(name: bytes, before: bytes, after: bytes, names: frozenset[bytes], *, shown: bool) -> bool:
+def worded(name: bytes, before: bytes, after: bytes, names: frozenset[bytes], *, shown: bool = False) -> bool:
     """Whether what an element, attribute or member of some name holds states the value between these parts of it;
-    ``shown`` where words alone may say so."""
+    ``shown`` where words alone may say so, whatever the name."""
     if not apart(before, after) or not _WORDS.fullmatch(before) or not _ends(after):
         return False
-    if any(sign.search(part) for sign in (CHOOSING, _COLUMNS, _COMMANDS) for part in (before, after)):
+    if any(chooses(part) or _COLUMNS.search(part) or _COMMANDS.search(part) for part in (before, after)):
         return False
-    return states(name, names) or (shown and said(before, names))
+    return states(name, names) or ((shown or for_people(name)) and said(before, names))
 
 
 def noted(before: bytes, after: bytes, names: frozenset[bytes]) -> bool:
@@ -83,8 +92,8 @@ def noted(before: bytes, after: bytes, names: frozenset[bytes]) -> bool:
     where it has one, else behind any word."""
     if not apart(before, after) or not _WORD.search(before) or _UNNOTED.search(before):
         return False
-    for sign in (CHOOSING, _RUN):
-        if sign.search(_CUSTOM.sub(b"", before)) or sign.search(_CUSTOM.sub(b"", after)):
+    for part in (_CUSTOM.sub(b"", before), _CUSTOM.sub(b"", after)):
+        if chooses(part) or _RUN.search(part):
             return False
     field = _NOTED.search(before)
     return field is None or states(field[1], names) or said(field[2], names)

@@ -19,7 +19,8 @@ from banbury.compare.equivalence.text_phrase import noted
 from banbury.compare.equivalence.text_programs import is_program
 from banbury.compare.equivalence.text_words import acts
 
-_MOST: Final = 1000  # values in one text
+MOST: Final = 500  # values in one text
+_FURTHEST: Final = 1 << 18  # bytes of a text in which they may stand elsewhere than in its first comments
 #: What ends a line for some readers and not for others.
 _BREAKS: Final = re.compile(rb"\r(?!\n|\Z)|[\v\f\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]")
 _ALONE: Final = b" \t\r\n\"'vV"
@@ -35,24 +36,28 @@ def only_stated(ours: bytes, theirs: bytes, declared: Declared, names: frozenset
     they state: in fields of versions, dates or words; in the comments with which they begin; right behind a word that
     says so or one of ``names`` (in small letters), those for which versions are declared; or alone in the file."""
     places = declared.places(ours)
-    if not 0 < len(places) <= _MOST or _BREAKS.search(ours) or is_program(ours):
+    if not 0 < len(places) <= MOST or _BREAKS.search(ours) or is_program(ours):
         return False
     start, end = places[0]
     if not ours[:start].strip(_ALONE) and not ours[end:].strip(_ALONE[:-2]):
         return True
     left = _not_noted(ours, places, names)
-    if left is None or not left:
-        return left is not None
-    if acts(ours) or _uses(ours, left):
+    return left is not None and (not left or _elsewhere(ours, theirs, declared, left, names))
+
+
+def _elsewhere(
+    ours: bytes, theirs: bytes, declared: Declared, places: list[tuple[int, int]], names: frozenset[bytes]
+) -> bool:
+    """Whether these places, behind the first comments, are stated in the elements, members or lines of their text."""
+    if len(ours) > _FURTHEST or acts(ours) or _uses(ours, places):
         return False
     begins = ours.removeprefix(_MARK).lstrip()[:1]
     if begins == b"<":
-        return markup_states(ours, left, names)
-    if begins in (b"{", b"["):
-        stated = objects_state(ours, theirs, declared, names)
-        if stated is not None or begins == b"{":
-            return bool(stated)
-    return lines_state(ours, left, names)
+        return markup_states(ours, places, names)
+    stated = objects_state(ours, theirs, declared, names) if begins in (b"{", b"[") else None
+    if stated is not None:
+        return stated
+    return begins != b"{" and lines_state(ours, places, names)
 
 
 def _not_noted(text: bytes, places: list[tuple[int, int]], names: frozenset[bytes]) -> list[tuple[int, int]] | None:
@@ -75,4 +80,6 @@ def _uses(text: bytes, places: list[tuple[int, int]]) -> bool:
     """Whether the text itself uses one of the fields in whose lines the places are, by its name."""
     used = {found[1] for found in _USED.finditer(_SHOWS.sub(b"", text))}
     begins = sorted({text.rfind(b"\n", 0, start) + 1 for start, _ in places})
-    return any(found is not None and found[1] in used for found in map(_NAME.match, [text[at : at + 256] for at in begins]))
+    return any(
+        found is not None and found[1] in used for found in map(_NAME.match, [text[at : at + 256] for at in begins])
+    )

@@ -24,16 +24,20 @@ _NEUTRAL: Final = frozenset(
     b"format meta metadata data spec specification manifest my our the x y pot po plugin component artifact bundle "
     b"gcc linux x11 original vendor upstream debian deb rpm ipk pkg sys soft hw sw fw hardware".split()
 )
+#: Fields of texts for people, in whose words a version may be.
+_TEXTS: Final = frozenset(
+    b"name title description descr text message msg comment note notes info banner label summary motd issue header "
+    b"footer about greeting product model firmware software program package system os producer creator manufacturer".split()
+)
 _DAY: Final = (b"date", b"time", b"day")  # of a field of which all other parts state, or which is alone
-#: Parts of names by which something is chosen, allowed or ends, and secrets.
-CHOOSING: Final = re.compile(
+#: Parts of names by which something is chosen, allowed or ends, and secrets, in small letters.
+_CHOOSING: Final = re.compile(
     rb"pass|secret|psk|key|token|communit|credential|pin\b|expir|revok|rollback|downgrad|condition|calendar|ban\b|banned|"
     rb"elements|auth|login|user|valid|min|max|requir|record|allow|den[yi]|permit|reject|accept|block|black|white|before|"
     rb"after|until|since|limit|depend|conflict|replace|break|prefer|prior|upgrad|trust|licen[cs]e|serial|src|dst|filter|"
     rb"match|rule|option|ssl|tls|cipher|proto|end|stop|start|lowest|highest|oldest|newest|support|vulnerab|compat|floor|"
     rb"trial|\bnot|other|target|default|pinned|pw\b|psw|insecur|unlock|approv|skip|ignor|exclu|includ|forbid|known|good|"
     rb"bad|safe|assert|refus|deny|drop|only|exact|eol|life|(?<!re)lease|secur|\bacl\b|access|\bsrc\b|iptables|\s-{1,2}[a-z]",
-    re.IGNORECASE,
 )
 #: Words behind which, alone or by a particle, a version or date is one.
 _SAID: Final = re.compile(
@@ -54,13 +58,13 @@ _ACTS: Final = re.compile(
     rb"""(?:[:=>{,]|^|\b(?:option|list)[ \t])[ \t]{0,8}["'<]?
         (?:action|operat(?:or|ion)|op|comparator|compare|comparison|effect|verdict|decision|constraint|condition)["']?
         (?:[ \t]{0,8}[:=>]|[ \t])[ \t]{0,8}["']?[\w<>=!~]{1,16}["']?[ \t\r]{0,8}(?:$|[,;}<>/\s])
-      |(?:[:=\[]|,[ \t]{0,8}(?=["'])|\b(?:option|list)[ \t]{1,8}\w{1,80}[ \t])[ \t]{0,8}["']?(?:%(acts)s)["']?[ \t\r]{0,8}
-        (?:$|[,;}\]#]|/>)
+      |(?:[:=\[]|,[ \t]{0,8}(?=["'])|\b(?:option|list)[ \t]{1,8}\w{1,80}[ \t])[ \t]{0,8}["']?(?:%(acts)s)["']?
+        [ \t\r]{0,8}(?:$|[,;}\]#]|/>)
       |>\s{0,8}(?:%(acts)s)\s{0,8}</|[:=][ \t]{0,8}["'](?:[<>=!~]=?|~>|\^)["']
       |(?:^|[\s{,<])["']?(?:den(?:y|ied)|allow(?:ed)?|blocked|forbidden|refused|revoked|banned|minimum|maximum|floor|pinned
         |(?:black|white|deny|allow)list)["']?[ \t]{0,8}[:=]"""
     % {b"acts": _DONE},
-    re.MULTILINE | re.IGNORECASE | re.VERBOSE,
+    re.MULTILINE | re.VERBOSE,
 )
 #: What a comment or heading speaks of, in whose text a version is more than that.
 SECRET: Final = re.compile(
@@ -74,10 +78,15 @@ _ZONE: Final = re.compile(
 )
 
 
+def chooses(part: bytes) -> bool:
+    """Whether a part of a text speaks of what is chosen, allowed, secret or ends."""
+    return _CHOOSING.search(part.lower()) is not None
+
+
 def acts(text: bytes) -> bool:
     """Whether a field, an element or a setting anywhere in a text says that something is done with what stands beside
     it: the version in an entry whose action is "deny" is what is denied."""
-    return _ACTS.search(text) is not None
+    return _ACTS.search(text.lower()) is not None
 
 
 def states(name: bytes, names: frozenset[bytes]) -> bool:
@@ -89,6 +98,12 @@ def states(name: bytes, names: frozenset[bytes]) -> bool:
         return all(part in _STATING or part in _MADE for part in others)
     known = all(part in _STATING or part in _MADE or part in _NEUTRAL or part in names for part in others)
     return bool(days) or (known and any(part in _STATING for part in others))
+
+
+def for_people(name: bytes) -> bool:
+    """Whether a field of this name holds words for people."""
+    parts = [part.lower() for part in _PARTS.findall(name)]
+    return bool(parts) and parts[-1] in _TEXTS
 
 
 def said(before: bytes, names: frozenset[bytes]) -> bool:
