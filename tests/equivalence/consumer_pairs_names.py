@@ -278,8 +278,8 @@ _MEANT: dict[str, str] = {
     "alone": "admin\n%s\n",
 }
 
-#: Texts in which a declared version (%s) is more than that by what it lies in: what looks like a comment, and is none or
-#: is obeyed; and names that stand beside it, around it or far above it.
+#: Texts in which a declared version (%s) is more than that by what it lies in: what looks like a comment, and is none
+#: or is obeyed; and names that stand beside it, around it or far above it.
 _LIES_IN: dict[str, str] = {
     "remark-share": "proc /proc proc defaults 0 0\n//nas/share /mnt/nas cifs user=isp,password=%s 0 0\n",
     "remark-column": 'name;user;password\n;isp;"%s"\n',

@@ -23,8 +23,8 @@ The decision for one pair of single files is ``leaf.compare_leaf``, for ELF ``le
   follows it, ``relayout_strayed`` finds texts in another order.
 - ``objects`` and its parts (``object_code``, ``object_lengths``, ``object_texts``): objects and kernel modules.
 - ``text`` and ``text_stating``: texts, and whether a declared value in one is no more than stated: ``text_comments``,
-  ``text_lines``, ``text_markup`` and ``text_objects`` by what it lies in, ``text_phrase`` and ``text_words`` by the words
-  around it; ``text_programs`` tells the sources of programs.
+  ``text_lines``, ``text_markup`` and ``text_objects`` by what it lies in, ``text_phrase`` and ``text_words`` by the
+  words around it; ``text_programs`` tells the sources of programs.
 - ``functional``: which functions differ, where equivalence was not shown.
 
 What is refused is in ``docs/equivalence.md``. A rebuilt file is ``a`` and a shipped one ``b``: a few rules (debug

@@ -51,8 +51,8 @@ def compare_text(a: View, b: View, record_a: BuildRecord | None, record_b: Build
     if not ours.startswith(b"#!") and not theirs.startswith(b"#!") and len(ours) <= _STATES:
         known = [s for s in substitutions(record_a, record_b) if s.name.startswith(_KINDS)]
         known = [s for s in known if not s.name.startswith("date ") or same_sort(s.old.decode(), s.new.decode())]
-        declared = Declared([s for s in known if min(len(s.old), len(s.new)) >= _SHORTEST])
-        many = sum(ours.count(s.old) for s in known) > MOST
+        long = [s for s in known if min(len(s.old), len(s.new)) >= _SHORTEST]
+        declared, many = Declared(long), sum(ours.count(s.old) for s in long) > MOST
         made, names = (ours, []) if many else declared.apply(ours)
         whose = frozenset(s.name.partition(" ")[2].lower().encode() for s in known)
         if made == theirs and only_stated(ours, theirs, declared, whose):

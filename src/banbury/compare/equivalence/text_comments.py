@@ -56,6 +56,8 @@ def comments(text: bytes) -> Iterator[tuple[int, int]]:
             alone = not text[begun:at].strip(b" \t\xef\xbb\xbf")
             if (mark and kind != mark) or not alone or len(whole) > LONGEST or _DIRECTIVE.match(whole):
                 return
+            if kind == b";" and b";" in whole:  # a row of a table
+                return
             mark = kind
             if not _OBEYED.search(whole):
                 yield line.end(), stop

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from banbury.compare.equivalence.text_phrase import LONGEST, stated
+from banbury.compare.equivalence.text_phrase import LONGEST, stated, unset
 from banbury.compare.equivalence.text_words import SECRET, chooses
 
 _NOTE: Final = re.compile(rb"[ \t]*(?:#+|;+|//)(?:[ \t]|\Z)")
@@ -22,7 +22,6 @@ _FIELD: Final = re.compile(
     rb"(?P<sign>[:=])[ \t]*(?P<rest>(?!#|;|//)\S.*)"
     rb"|(?:option|list)[ \t]++[\w.-]{1,80}[ \t]++\S.*)"
 )
-_SETTING: Final = re.compile(rb"[ \t]*(?:option|list)[ \t]")
 _TITLE: Final = re.compile(rb"\.(?:TH|Dd|Dt|Os)[ ]")
 #: The title of a manual page, in which nothing is an escape.
 _PAGE: Final = re.compile(rb"\.(?:TH|Dd|Os)[ ](?:[^\\$`;|]|\\-)*")
@@ -75,7 +74,7 @@ def _within(outer: list[tuple[bytes, bool]], line: bytes) -> bool:
     while outer and (outer[-1][0].startswith(within) or len(outer[-1][0]) >= len(within.expandtabs())):
         outer.pop()
     above = bool(outer) and outer[-1][1]
-    outer.append((within, above or chooses(_SETTING.sub(b"", line, count=1))))
+    outer.append((within, above or chooses(unset(line))))
     return above
 
 

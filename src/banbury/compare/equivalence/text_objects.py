@@ -10,7 +10,7 @@ import json
 from typing import Any, Final, NoReturn
 
 from banbury.compare.equivalence.literals import Declared
-from banbury.compare.equivalence.text_phrase import worded
+from banbury.compare.equivalence.text_phrase import LONGEST, worded
 from banbury.compare.equivalence.text_words import chooses
 
 _DEEPEST: Final = 64
@@ -49,7 +49,7 @@ def _differ_stated(one: Any, other: Any, declared: Declared, names: frozenset[by
 
 
 def _stated(value: bytes, declared: Declared, name: bytes, names: frozenset[bytes]) -> bool:
-    places = declared.places(value)
+    places = declared.places(value) if len(value) <= LONGEST else []
     return bool(places) and all(worded(name, value[:s], value[e:], names) for s, e in places)
 
 

@@ -50,6 +50,12 @@ _CUSTOM: Final = re.compile(rb"\bdo not (?:edit|modify|change)\b|\blicen[cs]ed?\
 _WORD: Final = re.compile(rb"[A-Za-z]{2}")
 
 
+def unset(line: bytes) -> bytes:
+    """A line without the word by which UCI begins a setting."""
+    setting = _SETTING.match(line)
+    return line if setting is None else line[setting.end() :]
+
+
 def apart(before: bytes, after: bytes) -> bool:
     """Whether a value between two parts of its line stands for itself, and is not compared."""
     compared = _COMPARED.search(before[-64:]) or _COMPARED_TO.match(after)
@@ -63,7 +69,7 @@ def _ends(after: bytes) -> bool:
 def stated(before: bytes, after: bytes, names: frozenset[bytes]) -> bool:
     """Whether a whole line, with its value between these two parts, states the value: as that of a field of such a
     name, or in words. Nothing in it speaks of what is chosen, allowed, secret or ends."""
-    asked = _SETTING.sub(b"", before, count=1)
+    asked = unset(before)
     if not apart(before, after) or not _ends(after) or chooses(asked) or chooses(after):
         return False
     if any(sign.search(part) for sign in (_COLUMNS, _COMMANDS) for part in (before, after)):

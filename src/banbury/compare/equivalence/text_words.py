@@ -27,7 +27,8 @@ _NEUTRAL: Final = frozenset(
 #: Fields of texts for people, in whose words a version may be.
 _TEXTS: Final = frozenset(
     b"name title description descr text message msg comment note notes info banner label summary motd issue header "
-    b"footer about greeting product model firmware software program package system os producer creator manufacturer".split()
+    b"footer about greeting product model firmware software program package system os producer creator "
+    b"manufacturer".split()
 )
 _DAY: Final = (b"date", b"time", b"day")  # of a field of which all other parts state, or which is alone
 #: Parts of names by which something is chosen, allowed or ends, and secrets, in small letters.
@@ -61,8 +62,8 @@ _ACTS: Final = re.compile(
       |(?:[:=\[]|,[ \t]{0,8}(?=["'])|\b(?:option|list)[ \t]{1,8}\w{1,80}[ \t])[ \t]{0,8}["']?(?:%(acts)s)["']?
         [ \t\r]{0,8}(?:$|[,;}\]#]|/>)
       |>\s{0,8}(?:%(acts)s)\s{0,8}</|[:=][ \t]{0,8}["'](?:[<>=!~]=?|~>|\^)["']
-      |(?:^|[\s{,<])["']?(?:den(?:y|ied)|allow(?:ed)?|blocked|forbidden|refused|revoked|banned|minimum|maximum|floor|pinned
-        |(?:black|white|deny|allow)list)["']?[ \t]{0,8}[:=]"""
+      |(?:^|[\s{,<])["']?(?:den(?:y|ied)|allow(?:ed)?|blocked|forbidden|refused|revoked|banned|minimum|maximum|min|max|floor
+        |pinned|(?:black|white|deny|allow)list)["']?[ \t]{0,8}[:=]"""
     % {b"acts": _DONE},
     re.MULTILINE | re.VERBOSE,
 )
