@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 from banbury.compare.equivalence.text_phrase import LONGEST, stated, unset
-from banbury.compare.equivalence.text_words import SECRET, chooses
+from banbury.compare.equivalence.text_words import SECRET, chooses, holds_choice
 
 _NOTE: Final = re.compile(rb"[ \t]*(?:#+|;+|//)(?:[ \t]|\Z)")
 _LETTERS: Final = re.compile(rb"(?<=[A-Za-z])'(?=[A-Za-z])")  # an apostrophe
@@ -32,6 +32,7 @@ _OPENS: Final = re.compile(
 )
 #: Quotes that are closed, for readers who know all of them.
 _QUOTED: Final = re.compile(rb"\"[^\"]*+\"|'[^']*+'|`[^`]*+`")
+_FEW: Final = 3  # words of a heading
 _BRACKET: Final = re.compile(rb"[()\[\]{}]")
 _PAIRS: Final = {b")": b"(", b"]": b"[", b"}": b"{"}
 
@@ -82,7 +83,7 @@ def _heads(line: bytes) -> bool:
     """Whether a line may be a heading that speaks of a choice."""
     if _NOTE.match(line):
         return SECRET.search(line) is not None
-    return _FIELD.fullmatch(line) is None and chooses(line)
+    return _FIELD.fullmatch(line) is None and (holds_choice(line) if len(line.split()) < _FEW else chooses(line))
 
 
 def _plain(line: bytes) -> bool:
@@ -96,7 +97,9 @@ def _plain(line: bytes) -> bool:
     bare = _QUOTED.sub(b"", line)
     if any(line.count(quote) % 2 or quote in bare for quote in (b'"', b"'", b"`")):
         return False
-    return all(map(_balanced, (line, bare))) and not (field is not None and line.rstrip().endswith((b",", b"=", b":")))
+    return all(map(_balanced, (line, bare))) and not (
+        field is not None and line.rstrip().endswith((b",", b"=", b":", b" +", b" &", b" *"))
+    )
 
 
 def _balanced(line: bytes) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from banbury.compare.equivalence.text_phrase import LONGEST, worded
-from banbury.compare.equivalence.text_words import SECRET, chooses
+from banbury.compare.equivalence.text_words import SECRET, holds_choice
 
 _TAG: Final = re.compile(
     rb"<(?P<closes>/?)(?P<name>[A-Za-z_][\w.:-]{0,200})(?P<rest>(?:[\s/]++[^\s<>\"'=/]++(?:\s*=\s*(?:\"[^\"<]*+\"|'[^'<]*+'"
@@ -64,7 +64,7 @@ def _stated(text: bytes, piece: _Piece, start: int, end: int, names: frozenset[b
     if piece.tag is None:
         shown = piece.name.lower() in _SHOWN
         return worded(piece.name, text[piece.start : start], text[end : piece.end], names, shown=shown)
-    if piece.tag["closes"] or chooses(_ADDRESS.sub(b"", piece.tag[0])):
+    if piece.tag["closes"] or holds_choice(_ADDRESS.sub(b"", piece.tag[0])):
         return False
     for found in _ATTRIBUTE.finditer(text, piece.tag.start("rest"), piece.tag.end("rest")):
         if found.start(2) < start and end < found.end(2) and found[2][:1] in (b'"', b"'"):
@@ -110,7 +110,7 @@ def _pieces(text: bytes) -> Iterator[_Piece]:
                 return
         elif not empty and tag["name"].lower() not in _EMPTY:
             about = _ADDRESS.sub(b"", tag[0])
-            opened.append((tag["name"], chosen or chooses(about)))
+            opened.append((tag["name"], chosen or holds_choice(about)))
 
 
 def _close(opened: list[tuple[bytes, bool]], name: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 from banbury.compare.equivalence.literals import Declared
 from banbury.compare.equivalence.text_phrase import LONGEST, worded
-from banbury.compare.equivalence.text_words import chooses
+from banbury.compare.equivalence.text_words import holds_choice
 
 _DEEPEST: Final = 64
 
@@ -40,10 +40,11 @@ def _differ_stated(one: Any, other: Any, declared: Declared, names: frozenset[by
         elif isinstance(mine, list):
             if len(mine) != len(its):
                 return False
-            todo += [(a, b, name, depth + 1) for a, b in zip(mine, its, strict=True) if a != b]
+            # One of several values is no statement; what an object among them holds has its own name.
+            todo += [(a, b, b"", depth + 1) for a, b in zip(mine, its, strict=True) if a != b]
         elif mine != its and not _stated(mine.encode("utf-8", "replace"), declared, name, names):
             return False
-        if mine != its and chooses(name):
+        if mine != its and holds_choice(name):
             return False
     return True
 

@@ -39,6 +39,8 @@ _ORDERS: Final = re.compile(
     rb"|want|need|pick|take|keep|hold|mark|map|policy|policies)\b",
     re.IGNORECASE,
 )
+_FIRST: Final = re.compile(rb"\w[\w-]*")
+_AFTERWARDS: Final = re.compile(rb"[\"')\],.]|[ \t]+(?:[(#-]|\w*\d|(?:of|for|from|on|by|at|with|was|[A-Z][a-z]+)\b)")
 _SETTING: Final = re.compile(rb"[ \t]*(?:option|list|set)[ \t]")
 #: Fields' signs in a comment, what may stand in one before a value, and what says nothing in it.
 _NOTED: Final = re.compile(rb"([A-Za-z_][\w.-]{0,80})[ \t]*[:=]([^:=]*)\Z")
@@ -66,6 +68,17 @@ def _ends(after: bytes) -> bool:
     return _BEHIND.fullmatch(after) is not None and _SIGN.search(after) is None
 
 
+def _begins(before: bytes, names: frozenset[bytes]) -> bool:
+    """Whether a line without a field begins as words for people do: with a capital, a word that states, or a name."""
+    first = _FIRST.search(before)
+    return first is not None and (not first[0][:1].islower() or states(first[0], names) or first[0].lower() in names)
+
+
+def _goes_on(after: bytes) -> bool:
+    """Whether what is behind a value in a line without a field is none, a number or hash, or goes on with the words."""
+    return not after.strip() or _AFTERWARDS.match(after) is not None
+
+
 def stated(before: bytes, after: bytes, names: frozenset[bytes]) -> bool:
     """Whether a whole line, with its value between these two parts, states the value: as that of a field of such a
     name, or in words. Nothing in it speaks of what is chosen, allowed, secret or ends."""
@@ -80,7 +93,7 @@ def stated(before: bytes, after: bytes, names: frozenset[bytes]) -> bool:
         return False
     if field is not None:
         return states(field["name"], names) or (for_people(field["name"]) and said(words, names))
-    return not _ORDERS.search(before) and said(before, names)
+    return not _ORDERS.search(before) and _begins(before, names) and _goes_on(after) and said(before, names)
 
 
 def worded(name: bytes, before: bytes, after: bytes, names: frozenset[bytes], *, shown: bool = False) -> bool:

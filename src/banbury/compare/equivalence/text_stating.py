@@ -36,7 +36,7 @@ def only_stated(ours: bytes, theirs: bytes, declared: Declared, names: frozenset
     they state: in fields of versions, dates or words; in the comments with which they begin; right behind a word that
     says so or one of ``names`` (in small letters), those for which versions are declared; or alone in the file."""
     places = declared.places(ours)
-    if not 0 < len(places) <= MOST or _BREAKS.search(ours) or is_program(ours):
+    if not 0 < len(places) <= MOST or any(map(_BREAKS.search, (ours, theirs))) or is_program(ours):
         return False
     start, end = places[0]
     if not ours[:start].strip(_ALONE) and not ours[end:].strip(_ALONE[:-2]):

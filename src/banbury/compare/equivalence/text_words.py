@@ -61,11 +61,16 @@ _ACTS: Final = re.compile(
         (?:[ \t]{0,8}[:=>]|[ \t])[ \t]{0,8}["']?[\w<>=!~]{1,16}["']?[ \t\r]{0,8}(?:$|[,;}<>/\s])
       |(?:[:=\[]|,[ \t]{0,8}(?=["'])|\b(?:option|list)[ \t]{1,8}\w{1,80}[ \t])[ \t]{0,8}["']?(?:%(acts)s)["']?
         [ \t\r]{0,8}(?:$|[,;}\]#]|/>)
-      |>\s{0,8}(?:%(acts)s)\s{0,8}</|[:=][ \t]{0,8}["'](?:[<>=!~]=?|~>|\^)["']
+      |>\s{0,8}(?:%(acts)s)\s{0,8}<|[:=][ \t]{0,8}["'](?:[<>=!~]=?|~>|\^|&[lg]t;=?)["']
       |(?:^|[\s{,<])["']?(?:den(?:y|ied)|allow(?:ed)?|blocked|forbidden|refused|revoked|banned|minimum|maximum|min|max|floor
         |pinned|(?:black|white|deny|allow)list)["']?[ \t]{0,8}[:=]"""
     % {b"acts": _DONE},
     re.MULTILINE | re.VERBOSE,
+)
+#: Short names of what holds a choice, which are ordinary words elsewhere.
+_HOLDING: Final = re.compile(
+    rb"\b(?:if|when|unless|where|ranges?|from|to|on|case|switch|select|policy|policies|do|then|else|[lg]te?|eq|ne|than"
+    rb"|criteri(?:a|on)|query|check|expect|expected|compare|guard|constraints?|versions)\b"
 )
 #: What a comment or heading speaks of, in whose text a version is more than that.
 SECRET: Final = re.compile(
@@ -82,6 +87,11 @@ _ZONE: Final = re.compile(
 def chooses(part: bytes) -> bool:
     """Whether a part of a text speaks of what is chosen, allowed, secret or ends."""
     return _CHOOSING.search(part.lower()) is not None
+
+
+def holds_choice(name: bytes) -> bool:
+    """Whether the name of what holds other things (an element's tag, a member's name, a heading) speaks of a choice."""
+    return chooses(name) or _HOLDING.search(name.lower()) is not None
 
 
 def acts(text: bytes) -> bool:
