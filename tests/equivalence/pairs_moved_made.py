@@ -8,14 +8,14 @@ from typing import Final
 from tests.equivalence.pairs import Sample, tampered
 from tests.equivalence.pairs_moved_objects import left_behind
 
-_HELD: Final = """
+HELD: Final = """
 #include <stdint.h>
 extern const char *held; const char *held = "gadget of " VERSION; unsigned long salt;
 #define CHECK __attribute__((noipa)) int check(const char *g, long k, long z, long b, unsigned long h)
 #define SAME(n, m) (n[0] == m[0] && n[1] == m[1] && n[2] == m[2] && n[3] == m[3])
 typedef const uint32_t *words; typedef const unsigned char *bytes; typedef const uint16_t *halves;
 """
-_MAIN: Final = """
+MAIN: Final = """
 int main(int c, char **v) {
   puts("this is a gadget of the first kind that there ever was"); puts("and of no other");
   puts(c > 1 && check(v[1], c, 2, 3, c * 5) ? "granted" : "denied"); return 0;
@@ -73,4 +73,4 @@ for _form, (_source, _arches) in _FORMS.items():
 
         @tampered(f"length-made-{_form}-{_arch}")
         def _(arch: str = _arch, source: str = _source, flags: tuple[str, ...] = _flags) -> Sample:
-            return left_behind(arch, _HELD + source + _MAIN, *flags)
+            return left_behind(arch, HELD + source + MAIN, *flags)

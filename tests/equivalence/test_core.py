@@ -52,6 +52,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_moved_stepped,
     pairs_moved_suffix,
     pairs_moved_symbols,
+    pairs_moved_used,
     pairs_moved_words,
     pairs_noted,
     pairs_objects_named,

@@ -57,9 +57,10 @@ def check_lengths(
 @dataclass
 class _Function:
     """One that uses texts: those ``made`` and those ``loaded`` by a pointer (offsets in it), where it makes an address
-    ``before`` what moved, or ``far`` from it, or that of ``tables`` that hold a text, and in which ``words``, each
-    text's number with where it is used, and which elements of tables hold one; where each text's address is made (or
-    loaded) that may only name a file (``named``), and the texts that are used ``otherwise``."""
+    ``before`` what moved, or ``far`` from it, or that of ``tables`` that hold a text, and in which ``words`` (which
+    instructions that say where these are use ``exactly``, and whose address is made ``beside``), each text's number
+    with where it is used, and which elements of tables hold one; where each text's address is made (or loaded) that may
+    only name a file (``named``), and the texts that are used ``otherwise``."""
 
     made: set[int] = field(default_factory=set)
     before: set[int] = field(default_factory=set)
@@ -67,6 +68,8 @@ class _Function:
     loaded: set[int] = field(default_factory=set)
     tables: set[int] = field(default_factory=set)
     words: set[int] = field(default_factory=set)
+    exactly: set[int] = field(default_factory=set)
+    beside: set[int] = field(default_factory=set)
     texts: dict[int, int] = field(default_factory=dict)
     elements: set[Element] = field(default_factory=set)
     named: dict[int, set[tuple[int, bool]]] = field(default_factory=dict)
@@ -191,8 +194,11 @@ class _Check:
                 function.elements.add(element)
                 function.tables.add(at)
                 function.words.add(holder.place)
-                if reads[row] and (made[row] == holder.place or self._indexed(one, at)):
+                exact = holder.place <= int(made[row]) < holder.place + self.sides.word
+                if reads[row] and (exact or self._indexed(one, at)):
                     function.loaded.add(at)
+                if exact and which < len(self.sides.at) and not (reads[row] and self._indexed(one, at)):
+                    (function.exactly if reads[row] else function.beside).add(at)
                 if count == 1 and reads[row] and made[row] == holder.place:
                     function.named.setdefault(holder.text, set()).add((at, True))
                 else:
@@ -253,7 +259,7 @@ class _Check:
                 if code is not None
                 else self.sides.functions[one.index](stretches, Wanted(self.starts, self.sizes, sorted(function.words)))
             )
-            read = held.read(function.made, function.loaded, function.tables)
+            read = held.read(function.made, function.loaded, function.tables, function.exactly, function.beside)
             biased = bool(function.before) and held.read(function.before, ())
             biased = biased or held.joined(function.before, direct=False) or held.joined(function.far, direct=True)
         except NotDecoded:

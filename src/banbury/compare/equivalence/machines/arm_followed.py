@@ -101,7 +101,14 @@ class Function(carried.Function):
         super().__init__(t.EM_ARM, False, code.raw, code.rows, stretches, code.pads)
         self.code, self.wanted = code, wanted
 
-    def read(self, made: Iterable[int], loaded: Iterable[int], tables: Iterable[int] = ()) -> bool:
+    def read(
+        self,
+        made: Iterable[int],
+        loaded: Iterable[int],
+        tables: Iterable[int] = (),
+        words: Iterable[int] = (),
+        beside: Iterable[int] = (),
+    ) -> bool:
         begun: list[_Held] = []
         for row, at in map(self._row, made):
             if row < 0 or (at not in self.code.made and at not in self.code.loaded):

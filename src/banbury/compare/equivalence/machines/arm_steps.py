@@ -9,7 +9,7 @@ Source: Arm ARM DDI 0406C, A5 (A32), A6 (T32), A8.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -180,8 +180,8 @@ def rows_of(body: Body, nodes: Ints, graph: Graph) -> Rows:
     al = body.all
     thumb, words = t32(body.halves), a32(body.words)
     use = Uses(**{x.name: np.concatenate([getattr(y, x.name) for y in (thumb, words)])[nodes] for x in fields(Uses)})
-    sums = zip(displaced.t32(body.halves), displaced.a32(body.words), strict=True)
-    added = displaced.Added._make(np.concatenate(pair)[nodes] for pair in sums)
+    sums: tuple[Any, Any] = displaced.t32(body.halves), displaced.a32(body.words)
+    added = displaced.Added._make(np.concatenate(pair)[nodes] for pair in zip(*sums, strict=True))
     reads, calls = al.reads[nodes].astype(np.int64) & _CORE, al.calls[nodes]
     memory = use.loads | use.stores
     made = (use.made >= 0) & (use.made != _SP) & (use.made != _PC) & ~memory
@@ -199,7 +199,7 @@ def rows_of(body: Body, nodes: Ints, graph: Graph) -> Rows:
         bits | odd, kills & ~back, np.where(made, reads, 0), np.where(made, use.made, 0), graph.falls,
         np.where(calls, NOWHERE, branch), al.jumps[nodes] | (al.tables[nodes] > 0), body.place[nodes],
         np.where(word, through, 0), gets, calls, np.where(calls, branch, NOWHERE),
-        np.where(made & ~use.copies, reads, 0), wide | odd, indexed | odd, back, np.where(use.asks, _CORE, 0),
+        np.where(made & ~use.copies, reads, 0), wide | odd, indexed | odd, back, np.where(use.asks, _CORE, 0), back * 0,
         _VOLATILE,
     )  # fmt: skip
     return Rows(steps, use, added, odd)

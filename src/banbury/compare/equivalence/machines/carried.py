@@ -25,6 +25,7 @@ from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines import entered
 from banbury.compare.equivalence.machines.contract import U8
 from banbury.compare.equivalence.machines.register_steps import Steps
+from banbury.compare.equivalence.machines.word_loads import loaded as loaded_word
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE, UNKNOWN
 from banbury.compare.equivalence.machines.x86_64_carried import taken as x86_taken
 from banbury.formats import _elf_types as t
@@ -32,8 +33,8 @@ from banbury.formats import _elf_types as t
 LENT: Final = 32  #: bits from here on: registers that another file's function may have left as they were
 HELD: Final = (1 << LENT) - 1
 _LONGEST: Final = 15  # bytes of an instruction of x86-64
-#: Opcodes that put an address into a register (also from the table of addresses), and those that load a word.
-_PUTS: Final = {t.EM_MIPS: ((8, 9, 13, 35), (35,)), t.EM_PPC: ((12, 13, 14, 15, 24, 32), (32, 33))}
+#: Opcodes that put an address into a register (also from the table of addresses).
+_PUTS: Final = {t.EM_MIPS: (8, 9, 13, 35), t.EM_PPC: (12, 13, 14, 15, 24, 32)}
 #: The registers of arguments (also of the place for a result, and of a nested function's frame), and of results.
 _HANDED: Final = {
     t.EM_X86_64: (0x7C6, 0x5), t.EM_AARCH64: (0x1FF, 0xFF), t.EM_MIPS: (0xF0, 0xC), t.EM_PPC: (0x7F8, 0x18),
@@ -67,9 +68,9 @@ class Rows:
         self.fetches, self.gets, self.calls, self.callee = (
             np.ascontiguousarray(column).data for column in (found.fetches, found.gets, found.calls, found.callee)
         )
-        self.joins, self.wide, self.indexed, self.stepped, self.hands = (
+        self.joins, self.wide, self.indexed, self.stepped, self.hands, self.parted = (
             np.ascontiguousarray(column).data
-            for column in (found.joins, found.wide, found.indexed, found.stepped, found.hands)
+            for column in (found.joins, found.wide, found.indexed, found.stepped, found.hands, found.parted)
         )
         self.volatile = found.volatile
         cuts = (found.leads != NOWHERE) | ~found.falls | found.leaps | found.calls
@@ -99,12 +100,25 @@ class Function:
         starts = rows.starts
         self.pieces = [(bisect_left(starts, low), bisect_left(starts, high)) for low, high, _ in stretches]
 
-    def read(self, made: Iterable[int], loaded: Iterable[int], tables: Iterable[int] = ()) -> bool:
+    def read(
+        self,
+        made: Iterable[int],
+        loaded: Iterable[int],
+        tables: Iterable[int] = (),
+        words: Iterable[int] = (),
+        beside: Iterable[int] = (),
+    ) -> bool:
         """Whether memory is read through an address that the instructions at the places ``made`` put into a register,
         that those at ``loaded`` load, or that is loaded through one that those at ``tables`` put into a register
-        (offsets in the section, of any of their bytes)."""
+        (offsets in the section, of any of their bytes); or one at ``words``, where the word is that holds it, does with
+        that what is not known here, or parts of that word are loaded through its address, made at ``beside``."""
         held: dict[int, int] = {}
         rows = self.rows
+        strange = [at for row, at in map(self._row, words) if row >= 0 and self._taken(at, loads=True) == UNKNOWN]
+        if any(self._taken(at, loads=False) == UNKNOWN for at in strange):
+            return True
+        if self._followed(self._started([*strange, *beside], loads=False, held={}), rows.parted, first=True):
+            return True
         begun = self._started(tables, loads=False, held={})
         for row in self._followed(begun, rows.fetches) if begun else []:
             for to in self._next(row):
@@ -163,14 +177,17 @@ class Function:
     def _taken(self, at: int, *, loads: bool) -> int:
         """The register into which an instruction puts an address or, if it ``loads``, what it loads; -1: none;
         :data:`UNKNOWN`."""
+        code = self.raw[at : at + _LONGEST].tobytes()
+        if loads:
+            return loaded_word(self.machine, self.big, code)
         if self.machine == t.EM_X86_64:
-            return x86_taken(self.raw[at : at + _LONGEST].tobytes(), loads)
-        word = int.from_bytes(self.raw[at : at + 4].tobytes(), "big" if self.big else "little")
+            return x86_taken(code)
+        word = int.from_bytes(code[:4], "big" if self.big else "little")
         if self.machine == t.EM_AARCH64:
-            return _a64_taken(word, loads)
+            return _a64_taken(word)
         top = word >> 26
-        if top not in _PUTS[self.machine][loads]:
-            return -1 if loads else UNKNOWN
+        if top not in _PUTS[self.machine]:
+            return UNKNOWN
         return word >> (16 if self.machine == t.EM_MIPS or top == _ORI else 21) & 31
 
     def _followed(
@@ -333,9 +350,8 @@ class Function:
         return [row] if row >= 0 and at == place else []
 
 
-def _a64_taken(word: int, loads: bool) -> int:
+def _a64_taken(word: int) -> int:
     added, page = word & 0x7F800000 == 0x11000000, word & 0x1F000000 == 0x10000000  # ADD of a number, ADR and ADRP
-    good = word & 0xFFC00000 == 0xF9400000 if loads else added or page
-    if not good:
-        return -1 if loads else UNKNOWN
+    if not added and not page:
+        return UNKNOWN
     return word & 31 if word & 31 < 31 else -1

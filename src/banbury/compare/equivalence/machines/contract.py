@@ -99,7 +99,14 @@ class Wanted:
 class Held(Protocol):
     """What says where the addresses that one function makes go in its registers, see :mod:`carried`."""
 
-    def read(self, made: Iterable[int], loaded: Iterable[int], tables: Iterable[int] = ()) -> bool: ...
+    def read(
+        self,
+        made: Iterable[int],
+        loaded: Iterable[int],
+        tables: Iterable[int] = (),
+        words: Iterable[int] = (),
+        beside: Iterable[int] = (),
+    ) -> bool: ...
 
     def joined(self, made: Collection[int], *, direct: bool) -> bool: ...
 

@@ -25,6 +25,7 @@ from banbury.compare.equivalence.machines.a64_linkage import stubs
 from banbury.compare.equivalence.machines.calls import never_symbols
 from banbury.compare.equivalence.machines.contract import LINKAGE, U8, Mask, Sides
 from banbury.compare.equivalence.machines.t32 import decode_t32, under_condition
+from banbury.compare.equivalence.machines.word_loads import loaded
 from banbury.compare.equivalence.machines.x86_64_carried import taken
 from banbury.formats import _elf_types as t
 
@@ -138,7 +139,8 @@ class Failures:
     def _x86(self, raw: U8, base: int, at: int, code: Code, *, loads: bool) -> int | None:
         row = bisect_right(code.starts.data, at) - 1
         places: list[int] = np.append(code.starts[row : row + _ROW + 1], len(raw)).tolist()
-        register = taken(raw[places[0] : places[0] + 15].tobytes(), loads)
+        first = raw[places[0] : places[0] + 15].tobytes()
+        register = loaded(self.machine, False, first) if loads else taken(first)
         if register != _FILE[self.machine]:
             return None
         for start, end in pairwise(places[1:]):

@@ -63,8 +63,9 @@ class Steps:
     what words it ``fetches`` through which registers, and ``gets`` into which; whether it ``calls``, and the offset of
     the ``callee`` (or ``NOWHERE``); what it ``joins`` with another register, which it puts ``into`` one, through what
     it reads or writes more than a byte (``wide``), and what it finds that by with another (``indexed``); what
-    it adds a number to where it is (``stepped``), and what it ``hands`` to the kernel, or on a condition. ``volatile``:
-    registers that functions may change."""
+    it adds a number to where it is (``stepped``), and what it ``hands`` to the kernel, or on a condition; through what
+    it loads parts of the word that is there (``parted``), but for single bytes. ``volatile``: registers that functions
+    may change."""
 
     reads: Ints
     kills: Ints
@@ -83,6 +84,7 @@ class Steps:
     indexed: Ints
     stepped: Ints
     hands: Ints
+    parted: Ints
     volatile: int
 
 
@@ -140,7 +142,7 @@ def _a64(words: npt.NDArray[np.uint32]) -> Steps:
     system = a64.is_(words, 0xFFF80000, 0xD5080000) | a64.is_(words, 0xFFF00000, 0xD5100000)  # SYS (DC ZVA), MSR
     odd |= np.where(system, _bit(a64.field(words, 0, 5)), 0)
     reads: Ints = np.where(store | near, 0, bits)
-    reads = reads | np.where(data, 0, odd)
+    reads = reads | np.where(data, 0, odd) | _a64_stack(words)
     looked = byte & ~store  # one byte that is read
     indexed: Ints = np.where(found & ~looked, every, 0) | odd
     asks = np.where(a64.is_(words, 0xFFE0001C, 0xD4000000) & ~a64.is_(words, 3, 0), _REGISTERS >> 1, 0)  # SVC, HVC, SMC
@@ -148,8 +150,18 @@ def _a64(words: npt.NDArray[np.uint32]) -> Steps:
     called = np.where(a64.is_(words, 0xFC000000, 0x94000000), 4 * rows + a64.displacement(words), NOWHERE)
     return Steps(
         reads, kills & ~back, parts, np.minimum(into, 31), falls, to, all_.indirect, 4 * rows,
-        *_a64_fetched(words), all_.calls, called, joins, wide, indexed, back, asks, a64.CALLER_SAVED,
+        *_a64_fetched(words), all_.calls, called, joins, wide, indexed, back, asks, _a64_parted(words),
+        a64.CALLER_SAVED,
     )  # fmt: skip
+
+
+def _a64_stack(words: npt.NDArray[np.uint32]) -> Ints:
+    """The registers whose address goes into the stack pointer, which is not followed."""
+    sums = a64.is_(words, 0x3F800000, 0x11000000) | a64.is_(words, 0x3FE00000, 0x0B200000)
+    bits = a64.is_(words, 0x1F800000, 0x12000000) & ~a64.is_(words, 0x60000000, 0x60000000)
+    into = (sums | bits) & a64.is_(words, 0x1F, 0x1F)
+    second = np.where(a64.is_(words, 0x1FE00000, 0x0B200000), _bit(a64.field(words, 16, 5)), 0)
+    return np.where(into, (_bit(a64.field(words, 5, 5)) | second) & (_REGISTERS >> 1), 0)
 
 
 def _a64_fetched(words: npt.NDArray[np.uint32]) -> tuple[Ints, Ints]:
@@ -158,8 +170,12 @@ def _a64_fetched(words: npt.NDArray[np.uint32]) -> tuple[Ints, Ints]:
     alone: Mask = a64.is_(words, 0xFFC00000, 0xF9400000) | a64.is_(words, 0xFFC00000, 0xF8400000)
     indexed = a64.is_(words, 0xFFE00C00, 0xF8600800)
     pair = a64.is_(words, 0xFE400000, 0xA8400000)
-    fetches: Ints = np.asarray(np.where(alone | pair, n, 0), np.int64) | np.asarray(np.where(indexed, m, 0), np.int64)
-    gets: Ints = np.where(alone, d, np.where(pair, d | a, 0))
+    exclusive = a64.is_(words, 0xBF400000, 0x88400000) & a64.is_(words, 0x40000000, 0x40000000)  # LDXR, LDAR, LDXP
+    atomic = a64.is_(words, 0xFF200C00, 0xF8200000) | a64.is_(words, 0xFFBFFC00, 0xF8BFC000)  # LDADD, SWP; LDAPR
+    swaps = a64.is_(words, 0xFFA07C00, 0xC8A07C00)  # CAS
+    some = alone | pair | exclusive | atomic | swaps
+    fetches: Ints = np.asarray(np.where(some, n, 0), np.int64) | np.asarray(np.where(indexed, m, 0), np.int64)
+    gets: Ints = np.where(alone | atomic, d, np.where(pair | exclusive, d | a, np.where(swaps, m, 0)))
     return fetches, gets
 
 
@@ -190,6 +206,9 @@ def _risc(machine: int, words: npt.NDArray[np.uint32], address: int) -> Steps:
     whole = ((ops.kind == LOAD) & ops.word) | (ops.kind == FETCH)
     fetches: Ints = np.asarray(np.where(whole, _bit(ops.rs), 0), np.int64)
     fetches[ops.kind == FETCH] |= _bit(ops.rt)[ops.kind == FETCH]
+    linked, through, gets = _linked(machine, words)
+    fetches |= through
+    gets = np.where(linked, gets, np.where(whole, _bit(ops.rd), 0))
     joins: Ints = np.asarray(np.where(ops.kind == ADD, _bit(ops.rs) | _bit(ops.rt), 0), np.int64)
     joins |= np.where((ops.kind == ADDI) & (ops.imm[0] != 0), _bit(ops.rs), 0)
     alone = np.isin(words >> 26, bytes_) | ((machine == t.EM_PPC) & np.isin(words & 0xFC0007FE, _BYTES_INDEXED))
@@ -202,8 +221,8 @@ def _risc(machine: int, words: npt.NDArray[np.uint32], address: int) -> Steps:
     wide: Ints = np.asarray(np.where(access, _bit(ops.rs), 0), np.int64) | indexed
     return Steps(
         reads, kills, parts, into, ops.next[0] >= 0, leads, leaps, 4 * rows,
-        fetches, np.where(whole, _bit(ops.rd), 0), ops.call, callee, joins, wide, indexed,
-        stepped, _hands(machine, words), int(ops.volatile) & 0xFFFFFFFF,
+        fetches, gets, ops.call, callee, joins, wide, indexed,
+        stepped, _hands(machine, words), _parted(machine, words), int(ops.volatile) & 0xFFFFFFFF,
     )  # fmt: skip
 
 
@@ -227,6 +246,34 @@ def _made(
     into = np.where(alone, np.log2(np.maximum(written, 1)).astype(np.int64), np.maximum(ops.rd, 0))
     reads |= np.where(odd & ~alone & ~stores, used, 0)
     return reads, parts, np.where(steps, base, into), np.where(ops.update, _bit(ops.rs), np.where(steps, _bit(base), 0))
+
+
+def _a64_parted(words: npt.NDArray[np.uint32]) -> Ints:
+    """See :class:`Steps`: LDRH, LDR of 32 bits and the like, also of vectors, at less than a word from the register."""
+    size, low = a64.field(words, 30, 2).astype(np.int64), a64.field(words, 10, 12).astype(np.int64)
+    vector, load = a64.is_(words, 0x04000000, 0x04000000), ~a64.is_(words, 0x00C00000, 0)
+    near = a64.is_(words, 0x3B000000, 0x39000000) & (low << size < 8)
+    near |= a64.is_(words, 0x3B200C00, 0x38000000) & (a64.field(words, 12, 9) < 8)
+    some = near & load & (((size > 0) & (size < 3) & ~vector) | (vector & a64.is_(words, 0x00400000, 0x00400000)))
+    some |= a64.is_(words, 0xBE400000, 0x28400000) & (a64.field(words, 15, 7) < 2)  # LDP, LDPSW
+    return np.where(some, _bit(a64.field(words, 5, 5)) & (_REGISTERS >> 1), 0)
+
+
+def _parted(machine: int, words: npt.NDArray[np.uint32]) -> Ints:
+    """See :class:`Steps`: LH, LHU, LWL, LWR; LHZ, LHA."""
+    mips = machine == t.EM_MIPS
+    some = np.isin(words >> 26, (33, 34, 37, 38) if mips else (40, 42)) & (words & 0xFFFF < 4)
+    return np.where(some, _bit(words >> (21 if mips else 16) & 31), 0)
+
+
+def _linked(machine: int, words: npt.NDArray[np.uint32]) -> tuple[Mask, Ints, Ints]:
+    """LL; LWARX, LWBRX: which these are, the registers that they read memory through, and which they load."""
+    third, second, first = (_bit(words >> at & 31) for at in (21, 16, 11))
+    if machine == t.EM_MIPS:
+        linked: Mask = words >> 26 == 48
+        return linked, np.where(linked, third, 0), np.where(linked, second, 0)
+    linked = (words >> 26 == 31) & np.isin(words >> 1 & 1023, (20, 534))
+    return linked, np.where(linked, second | first, 0), np.where(linked, third, 0)
 
 
 def _float_loads(machine: int, words: npt.NDArray[np.uint32]) -> Mask:

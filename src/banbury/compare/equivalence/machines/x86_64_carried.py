@@ -37,19 +37,21 @@ _WORDS: Final = table((0x8B, 0x03, *range(0x0F40, 0x0F50)), _LAST)  # loads, CMO
 _SUMS_FIRST: Final = table((0x03, 0x0B, 0x13, 0x1B, 0x23, 0x2B, 0x33, 0x69, 0x6B, 0x0FAF), _LAST)
 _SUMS_SECOND: Final = table((0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31), _LAST)
 _STORED: Final = (0x68, 0x3D, 0xA9, 0xA3)  # put a number into memory, or compare with it
-_LOADS: Final = (0x03, 0x0B, 0x13, 0x1B, 0x23, 0x2B, 0x33, 0x87, 0x8B)  # into a register
+LOADS: Final = (0x03, 0x0B, 0x13, 0x1B, 0x23, 0x2B, 0x33, 0x87, 0x8B)  # into a register
 #: Of two registers: into that of the ModRM byte's middle bits what the lower ones name (also by parts of it, and with
 #: what is there), the other way round, and both (XCHG, CMPXCHG, XADD, SHLD, SHRD), which count as reading.
 _INTO_FIRST: Final = table(
     (0x8B, 0x03, 0x0B, 0x13, 0x1B, 0x23, 0x2B, 0x33, 0x63, 0x69, 0x6B, 0x0FAF, *range(0x0F40, 0x0F50)), _LAST
 )
 _INTO_SECOND: Final = table((0x89, 0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31), _LAST)
-_BOTH: Final = table((0x87, 0x0FB1, 0x0FC1, 0x0FA4, 0x0FA5, 0x0FAC, 0x0FAD), _LAST)
+_BOTH: Final = table((0x86, 0x87, 0x0FB1, 0x0FC1, 0x0FA4, 0x0FA5, 0x0FAC, 0x0FAD), _LAST)
 _CLEARS: Final = table((0x19, 0x1B, 0x29, 0x2B, 0x31, 0x33), _LAST)  # a register with itself
-_VECTOR: Final = 16  # the registers of vectors
+VECTOR: Final = 16  #: the registers of vectors
 #: MOVD, PINSR, conversions, VPBROADCAST; MOVD, PEXTR.
 _INWARD: Final = table((0x0F6E, 0x0FC4, 0x0F2A, 0x0F7B, 0x107A, 0x107B, 0x107C, 0x1120, 0x1122), _LAST)
 _OUTWARD: Final = table((0x0F7E, 0x1114, 0x1115, 0x1116, 0x1117), _LAST)
+#: PEXTRW, PMOVMSKB, MOVMSKPS, CVTTSD2SI and the like, which have the general register first.
+_OUTWARD_FIRST: Final = table((0x0F2C, 0x0F2D, 0x0F50, 0x0FC5, 0x0FD7), _LAST)
 _KMOV_IN, _KMOV_OUT = 0x0F92, 0x0F93  # of vector instructions alone
 _PICKS: Final = table((0x10F2, 0x10F3, 0x10F5, 0x10F6, 0x10F7, 0x11F0), _LAST)  # of BMI
 _CROSSES: Final = _INWARD | _OUTWARD
@@ -57,13 +59,28 @@ _STRING: Final = table((*range(0xA4, 0xA8), *range(0xAA, 0xB0)), _LAST)  # one, 
 _FIRST: Final = table((0x0D, 0x15, 0x1D, 0x25, 0x35), _LAST)  # bits of the first register, with a number
 _ALONE: Final = table((0x63, 0xC1, 0xD1, 0xD3, 0x0FB8, 0x0FBC, 0x0FBD), _LAST)
 _THREE: Final = table((0x10F0, 0x10F1, 0x10F6), _LAST)  # MOVBE, CRC32, ADCX, ADOX
+#: What is known to do with general registers what is followed here, or nothing that matters: moves, sums, comparisons,
+#: stacks, branches, bytes, bits that are tested; of two bytes and more also what has registers of vectors alone.
+_KNOWN: Final = table(
+    (
+        *range(0x6C), *range(0x70, 0x86), *range(0x88, 0x8C), 0x8D, 0x8F, *range(0x98, 0xC8), *range(0xCA, 0xE4),
+        0xE8, 0xE9, 0xEB, *range(0xF0, 0x100), *range(0x0F10, 0x0F20), 0x0F05, 0x0F0B, 0x0F0D, *range(0x0F28, 0x0F30),
+        *range(0x0F40, 0x0FA2), 0x0FA3, 0x0FA8, 0x0FA9, 0x0FAB, 0x0FAF, 0x0FB0, 0x0FB3, 0x0FB6, 0x0FB7, 0x0FBA, 0x0FBB,
+        0x0FBE, 0x0FBF, 0x0FC0, *range(0x0FC2, 0x0FC7), *range(0x0FC8, 0x1000), *range(0x1000, 0x1080),
+        *range(0x10C8, 0x10D0), *range(0x10DB, 0x10E0), *range(0x1108, 0x1118), *range(0x1120, 0x1123),
+        *range(0x1140, 0x1150), *range(0x1160, 0x1164), 0x11CC, 0x11CE, 0x11CF, 0x11DF,
+    ),
+    _LAST,
+)  # fmt: skip
+_RAX, _RDX, _RBP, _RSP = 1, 1 << 2, 1 << 5, 4
+_WORD: Final = 8
 #: Write a register that their memory or another gave.
 _MADE: Final = table((0x63, 0x69, 0x6B, 0x0FB6, 0x0FB7, 0x0FBE, 0x0FBF), _LAST)
 
 
 def steps(
     raw: U8, code: Code, has: Operands | None = None
-) -> tuple[Ints, Ints, Ints, Ints, Mask, Ints, Mask, Ints, Ints, Ints, Mask, Ints, Ints, Ints, Ints, Ints, Ints]:
+) -> tuple[Ints, Ints, Ints, Ints, Mask, Ints, Mask, Ints, Ints, Ints, Mask, Ints, Ints, Ints, Ints, Ints, Ints, Ints]:
     """The members of :class:`register_steps.Steps` for ``raw``, whose instructions are ``code``, but for the last.
     ``has``: what they have for operands, if it is known."""
     found, count = has or operands(raw, code), len(code.starts)
@@ -73,19 +90,22 @@ def steps(
     byte = _BYTES[opcode] & ((opcode != 0x80) | (kind == 7)) & ((opcode != 0xF6) | (kind < 2))  # only looked at
     near = byte & (found.distance == 0)
     store = _STORES[opcode]
-    reads = np.where(near | store | _NO_MEMORY[opcode], 0, memory)
-    reads |= np.where(_STRINGS[opcode], _RSI, 0) | np.where(_COMPARED[opcode], _RDI, 0)
+    reads: Ints = np.where(near | store | _NO_MEMORY[opcode], 0, memory)
+    reads = reads | np.where(_STRINGS[opcode], _RSI, 0) | np.where(_COMPARED[opcode], _RDI, 0)
     register, plain = found.register, second >= 0
+    reads |= _strange(found, (opcode, kind), second)
     parts, into = np.zeros(count, np.int64), np.zeros(count, np.int64)
     cleared = _CLEARS[opcode] & (second == register)
     one, other = _bit(register), np.where(plain & ~cleared, _bit(second), 0)
     for some, source, to in (
         (opcode == 0x8D, memory, register),
+        ((opcode == 0x0FB7) | (opcode == 0x0FBF), other, register),
         (_INTO_FIRST[opcode], other, register),
         (_INTO_SECOND[opcode] & (other > 0), one, second),
     ):
         parts, into = np.where(some, source, parts), np.where(some, to, into)
     _crossed(raw, found, opcode, (reads, parts, into))
+    reads |= np.where(into == _RSP, parts, 0)  # the stack pointer is not followed
     reads |= np.where(_BOTH[opcode] & plain, one | other, 0)
     short = (opcode > 0x90) & (opcode < 0x98) | (opcode == 0x90) & (found.low > 0)  # XCHG with the first register
     reads |= np.where(short, 1 | _bit(found.low), 0)
@@ -96,13 +116,42 @@ def steps(
     kills = _bit(found.into) | np.where(made, _bit(register), 0) | np.where(call, CALLER_SAVED, 0)
     leaps = (opcode == 0xFF) & (kind >> 1 == 2)
     ends = leaps | _ENDS[opcode]
-    loads = wide & (second < 0) & _WORDS[opcode]
+    parted = ((opcode == 0x8B) & ~wide) | np.isin(opcode, (0x63, 0x0FB7, 0x0FBF))
+    parted &= (second < 0) & (found.distance >= 0) & (found.distance < _WORD)
+    loads, gets = _fetched(opcode, kind, wide & (second < 0), register)
     return (
         reads, kills, parts, np.maximum(into, 0), ~ends, leads, leaps, code.starts,
-        np.where(loads, memory, 0), np.where(loads, _bit(register), 0), call, callee,
+        np.where(loads, memory, 0), gets, call, callee,
         *_joined(raw, found, (opcode, byte), one * ~cleared, other, _odd(raw, found, (opcode, kind), one, other)),
-        *_stepped(raw, found, (opcode, kind), other),
+        *_stepped(raw, found, (opcode, kind), other), np.where(parted, memory, 0),
     )  # fmt: skip
+
+
+def _strange(found: Operands, what: tuple[Ints, Ints], second: Ints) -> Ints:
+    """The registers that instructions use in ways that are not known here, or make something of in registers that
+    they do not name. ``what``: opcodes, and the three bits of the ModRM byte."""
+    opcode, kind = what
+    one = _bit(found.register)
+    other: Ints = np.where(second >= 0, _bit(second), 0)
+    led = (found.opcode == 0xC4) | (found.opcode == 0xC5) | (found.opcode == 0x62)
+    unknown: Mask = ~_KNOWN[opcode] & ~led
+    base: Mask = unknown & (opcode == 0x0FAE) & (second >= 0)  # WRFSBASE; fences have no register
+    unknown &= (opcode != 0x0FAE) & found.has & ~_BOTH[opcode]
+    out: Ints = np.where(unknown, one | other, 0)
+    out |= np.where(base & (kind > 1) & (kind < 4), other, 0)
+    out |= np.where((opcode == 0xF7) & (kind > 3), other | _RAX | np.where(kind > 5, _RDX, 0), 0)  # MUL, DIV
+    return out | np.where(opcode == 0xC9, _RBP, 0)  # LEAVE
+
+
+def _fetched(opcode: Ints, kind: Ints, memory: Mask, register: Ints) -> tuple[Mask, Ints]:
+    """Loads of whole words, also with arithmetic, atomics and by vectors, and the registers that they are put into.
+    ``memory``: those that have 64 bits of memory for an operand."""
+    vector = np.isin(opcode, (0x0F10, 0x0F12, 0x0F16, 0x0F28, 0x0F6E, 0x0F6F, 0x0F7E))
+    group = (opcode == 0xF7) & (kind > 3)
+    plain = _WORDS[opcode] | _SUMS_FIRST[opcode] | np.isin(opcode, (0x87, 0x0FC1))
+    out = (memory & (plain | group | (opcode == 0x0FB1))) | vector
+    gets = np.where(vector, 1 << VECTOR, np.where(plain, _bit(register), _RAX | np.where(group, _RDX, 0)))
+    return out, np.where(out, gets, 0)
 
 
 def _stepped(raw: U8, found: Operands, what: tuple[Ints, Ints], other: Ints) -> tuple[Ints, Ints]:
@@ -189,28 +238,24 @@ def _crossed(raw: U8, found: Operands, opcode: Ints, out: tuple[Ints, Ints, Ints
     low = (modrm & 7).astype(np.int64) + 8 * high.astype(np.int64)
     kind = opcode[rows]
     inward, outward = _INWARD[kind] | (kind == _KMOV_IN), _OUTWARD[kind]
-    parts[rows[inward]], into[rows[inward]] = 1 << low[inward], _VECTOR
-    parts[rows[outward]], into[rows[outward]] = 1 << _VECTOR, low[outward]
+    parts[rows[inward]], into[rows[inward]] = 1 << low[inward], VECTOR
+    parts[rows[outward]], into[rows[outward]] = 1 << VECTOR, low[outward]
+    first = _OUTWARD_FIRST[opcode] & found.has
+    parts[first], into[first] = 1 << VECTOR, found.register[first]
     masks &= opcode == _KMOV_OUT
-    parts[masks], into[masks] = 1 << _VECTOR, found.register[masks]
+    parts[masks], into[masks] = 1 << VECTOR, found.register[masks]
     rows, low, named = _picked(raw, found, opcode)
     reads[rows] |= (1 << low) | (1 << named)
 
 
-def taken(code: bytes, loads: bool) -> int:
-    """The register into which the instruction ``code`` begins with puts an address or, if it ``loads``, what it loads;
-    -1: none, but into memory or to be looked at; :data:`UNKNOWN`."""
+def taken(code: bytes) -> int:
+    """The register into which the instruction ``code`` begins with puts an address; -1: none, but into memory or to be
+    looked at; :data:`UNKNOWN`."""
     at = 0
     while at < len(code) and code[at] in PREFIXES:
         at += 1
     rex = code[at] if code[at : at + 1] and code[at] & 0xF0 == 0x40 else 0
-    rest = code[at + bool(rex) : at + bool(rex) + 3].ljust(3, b"\0")
-    return _loaded(rest, rex) if loads else _put(rest, rex)
-
-
-def _put(code: bytes, rex: int) -> int:
-    """See :func:`taken`: an address."""
-    opcode, modrm = code[0], code[1]
+    opcode, modrm = code[at + bool(rex) : at + bool(rex) + 2].ljust(2, b"\0")
     if opcode == 0x8D:
         return modrm >> 3 & 7 | (rex & 4) << 1
     if 0xB8 <= opcode < 0xC0:
@@ -221,14 +266,6 @@ def _put(code: bytes, rex: int) -> int:
     if opcode == 0xC7 or (opcode == 0x81 and modrm >> 3 & 7 == 0):
         return straight
     return -1 if opcode in _STORED or (opcode == 0x81 and modrm >> 3 & 7 == 7) else UNKNOWN
-
-
-def _loaded(code: bytes, rex: int) -> int:
-    """See :func:`taken`: what is loaded."""
-    chosen = code[0] == 0x0F and code[1] >> 4 == 4  # CMOVcc
-    if chosen or code[0] in _LOADS:
-        return code[2 if chosen else 1] >> 3 & 7 | (rex & 4) << 1
-    return -1
 
 
 def _opcodes(raw: U8, code: Code, found: Operands) -> tuple[Ints, Ints, Ints, Mask]:
