@@ -260,6 +260,24 @@ def test_a_folder_that_makes_a_link_lead_to_one(
     assert against(tmp_path, shipped, {"layer.tar": OVER}, **sides)[0].verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("top", "layer", "verdict"),
+    [('"layer.tar"', "", "functional"), ("", '"top.tar"', "identical"), ("", "", "functional")],
+    ids=["brought later", "there before", "nothing said"],
+)
+def test_a_link_stays_by_the_links_that_were_there(tmp_path: Path, top: str, layer: str, verdict: str) -> None:
+    """A folder takes the place of a link that leads nowhere yet, whatever a later layer brings on its way."""
+    link, way, more = {"etc/hooks.d": "/a/b"}, {"a": "/var"}, {"etc/x": b"x\n"}
+    sides = {
+        "base.tar": tree(FILES, {"var/b": 0o1777}, links=link),
+        "layer.tar": tree(STRICT, {"etc/hooks.d": 0o755}),
+        "top.tar": tree(more, {}, links=way),
+    }
+    over = {name: f'over = ["base.tar", {other}]\n' for name, other in (("layer.tar", layer), ("top.tar", top))}
+    shipped = uimage(gzip.compress(tree({**FILES, **STRICT, **more}, {"var/b": 0o1777}, links=link | way), mtime=0))
+    assert against(tmp_path, shipped, over, **sides)[0].verdict == verdict
+
+
 def test_an_archive_with_a_file_and_a_folder_of_one_path(tmp_path: Path) -> None:
     """GNU tar leaves the folder that stands last, BusyBox the file."""
     layer = {"layer.tar": tree(STRICT, {PATH: 0o755})}

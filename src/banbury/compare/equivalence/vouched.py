@@ -50,7 +50,7 @@ _KNOWN: Final = (
 #: Said behind an attribute of a file that may be a digest of its content, in some form (:func:`doubted`).
 VOUCHES: Final = " (which may vouch for the content)"
 #: A text of words and a few figures, in which no digest is, however it is written.
-_WORDS: Final = re.compile(rb"(?:(?:[A-Z]?[a-z]{0,15}|[A-Z]{1,8})[0-9]{0,2}(?:[ ,;:./=_()+-]|\0?\Z))*")
+_WORDS: Final = re.compile(rb"(?:(?:[A-Z]{2,8}+(?![a-z])|[A-Z]?+[a-z]{0,15}+)[0-9]{0,2}+(?:[ ,;:./=_()+-]|\0?\Z))*+")
 _FIGURES: Final = 4
 #: The digests of a file's content, as they are written (:func:`forms`), when they are asked for.
 Forms = Callable[[], list[bytes]]

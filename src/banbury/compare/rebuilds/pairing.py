@@ -52,22 +52,28 @@ class Pairing:
 
     def kept(self, link: Unit) -> Callable[[Unit], bool]:
         """Tells of rebuilt folders at the path of a shipped link whether a package manager leaves the link: it leads to
-        a folder, through folders that were there before, of rebuilds that do not go over the folder's own. What only
-        the image has there says nothing: whoever ships it may have made it for that."""
+        a folder, through folders and links that were there before, of rebuilds that the folder's own goes over, or of
+        the one that has the link itself. What only the image has there says nothing: whoever ships it may have made it
+        for that."""
         tree = self.shipped.get(link.tree)
         through = tree.led_through(link) if tree else None
         if tree is None or through is None:
             return lambda folder: False
         native = self.native(tree)
-        having = [[r for r in native if r.is_folder(path)] for path in through]
-        return lambda folder: all(any(self._before(r, folder.tree) for r in trees) for trees in having)
+        own = {r.number for r in native if r.is_link(link.path, link.node.link)}
+        having = [
+            [r for r in native if (r.is_folder(path) if target is None else r.is_link(path, target))]
+            for path, target in through.items()
+        ]
+        return lambda folder: all(any(self._before(r, folder.tree, own) for r in trees) for trees in having)
 
-    def _before(self, rebuilt: Tree, number: int) -> bool:
-        """Whether a rebuilt tree may be there before another one."""
+    def _before(self, rebuilt: Tree, number: int, own: set[int]) -> bool:
+        """Whether a rebuilt tree is there before another one: that goes over it, or it is among its ``own``, and
+        nothing says that it is not."""
         other = self.rebuilt.get(number)
-        if other is None or rebuilt is other:
+        if other is None or rebuilt is other or self._order.over(rebuilt.artefact, other.artefact):
             return False
-        return not self._order.over(rebuilt.artefact, other.artefact)
+        return rebuilt.number in own or self._order.over(other.artefact, rebuilt.artefact)
 
     def asked(self, shipped: Tree, rebuilt: Tree) -> bool:
         """Whether a shipped tree is compared with a rebuilt one at all."""

@@ -128,12 +128,17 @@ class Tree:
         """Whether a path is that of a folder here, listed or not."""
         return path in self.folders or path in self.implied
 
-    def led_through(self, link: Unit) -> set[str] | None:
-        """The folders of this tree that a link in it leads through, with that to which it leads; ``None`` where that is
-        none. As Linux goes: part by part, through each link as it is met, so that ``..`` goes up from where that has
-        led."""
+    def is_link(self, path: str, target: str) -> bool:
+        """Whether all that is here at a path is a link to a target."""
+        found = self.units.get(path, [])
+        return bool(found) and all(u.node.kind is Kind.SYMLINK and u.node.link == target for u in found)
+
+    def led_through(self, link: Unit) -> dict[str, str | None] | None:
+        """What a link in this tree leads through, by path, with itself and what it leads to: the targets of links,
+        ``None`` for folders. Nothing where it leads to no folder. As Linux goes: part by part, through each link as it
+        is met, so that ``..`` goes up from where that has led."""
         here: list[str] = []
-        todo, through = _parts(link.path), set[str]()
+        todo, through = _parts(link.path), dict[str, str | None]()
         for _ in range(_LINKS):
             met = self._link_on(here, todo, through)
             if not met:
@@ -143,9 +148,9 @@ class Tree:
             todo += _parts(met)
         return None
 
-    def _link_on(self, here: list[str], todo: list[str], through: set[str]) -> str | None:
+    def _link_on(self, here: list[str], todo: list[str], through: dict[str, str | None]) -> str | None:
         """Go the parts ``todo`` (the next one last) from the folder ``here``, and stop at a link: what it says, where
-        one was met. What is not gone stays in ``todo``; ``through`` are the folders that were met."""
+        one was met. What is not gone stays in ``todo``; what was met is entered in ``through``."""
         while todo:
             if todo[-1] == "..":
                 del here[-1:], todo[-1]
@@ -154,11 +159,12 @@ class Tree:
             found = self.units.get(path, [])
             if len(found) == 1 and found[0].node.kind is Kind.SYMLINK and path not in self.folders:
                 todo.pop()
+                through[path] = found[0].node.link
                 return found[0].node.link
             if found or not self.is_folder(path):
                 return None
             here.append(todo.pop())
-            through.add(path)
+            through[path] = None
         return None
 
     def lacking(self, other: Tree) -> list[Unit]:
