@@ -180,7 +180,7 @@ class _Section:
         self.entries[places] = True
         self.entries[places[self.body.thumb[self.nodes]] + 1] = True
         self.entries = self.entries[: one.size + 1]
-        code = Code(self.raw, self.body, self.nodes, self.graph)
+        code = Code(self.raw, self.body, self.nodes, self.graph, self.roots)
         for found in self.made:
             code.puts(*found)
         code.gets(self.straight)

@@ -24,14 +24,18 @@ from banbury.formats import _elf_types as t
 _MOST: Final = 32  # addresses that are told apart in one register before an instruction
 _REGISTERS: Final = 15
 _ALL: Final = 0xFFFFFFFF
-_Held = tuple[int, int, int | None]  # a row, a register, and the address in it before the row (``None``: not known)
+_Span = tuple[int, int]  # the lowest and the highest that an address may be
+_Held = tuple[int, int, _Span | None]  # a row, a register, and the address in it before the row (``None``: not known)
+_BACK: Final = 8  # instructions in front of a sum in which its index is made
+_UNDER: Final = 4  # and those that one before them may put under a condition
 
 
 class Code:
-    """The code of a section: its ``nodes`` in the order of their places, and the ``graph`` of these."""
+    """The code of a section: its ``nodes`` in the order of their places, the ``graph`` of these, and the nodes to which
+    addresses lead (``roots``)."""
 
-    def __init__(self, raw: U8, body: Body, nodes: Ints, graph: Graph) -> None:
-        self.raw, self.body, self.nodes, self.graph = raw, body, nodes, graph
+    def __init__(self, raw: U8, body: Body, nodes: Ints, graph: Graph, roots: Ints) -> None:
+        self.raw, self.body, self.nodes, self.graph, self.roots = raw, body, nodes, graph, roots
         self.made: dict[int, tuple[int, int]] = {}  # by place: the register that an address is put into, and it
         self.loaded: dict[int, int] = {}
 
@@ -56,6 +60,18 @@ class Code:
         low, high = bisect_left(sources, row), bisect_right(sources, row)
         after = [row + 1] if self.graph.falls[row] and row + 1 < self.graph.size else []
         return after + targets[low:high].tolist()
+
+    def leaps(self, row: int) -> bool:
+        """Whether a row branches to where a register says, and no table is known for it."""
+        node, al = self.nodes[row], self.body.all
+        return bool(self.known.use.leaps[row] and not al.jumps[node] and not al.tables[node])
+
+    @cached_property
+    def joins(self) -> frozenset[int]:
+        """Rows to which others than the one before lead: branches, calls, and what goes by addresses."""
+        entries = np.concatenate((self.roots, self.body.leads[self.nodes]))
+        called = np.flatnonzero(np.isin(self.nodes, entries))
+        return frozenset(self.graph.targets.tolist()) | frozenset(called.tolist())
 
     @cached_property
     def _edges(self) -> tuple[memoryview, memoryview]:
@@ -133,12 +149,12 @@ class Function(carried.Function):
 
     def _put(self, row: int, at: int) -> list[_Held]:
         register, address = self.code.made.get(at, (-1, 0))
-        return [(to, register, address) for to in self.code.onward(row) if register >= 0]
+        return [(to, register, (address, address)) for to in self.code.onward(row) if register >= 0]
 
     def _walk(self, begun: Sequence[_Held], *, tables: bool = False) -> list[_Held] | None:
         """Follow what is held until it is written. ``None``: a text is read; of ``tables``: a word that holds the
         address of one is read in parts. Returns, of tables, what is loaded from such words."""
-        seen: dict[tuple[int, int], set[int | None]] = {}
+        seen: dict[tuple[int, int], set[_Span | None]] = {}
         waiting, out = list(begun), list[_Held]()
         while waiting:
             row, register, address = waiting.pop()
@@ -160,49 +176,94 @@ class Function(carried.Function):
                 out += found
             kept = [(to, address) for to in ([] if self.rows.kills[row] & bit else [register])]
             kept += self._makes(row, register, address)
-            waiting += [(to, into, what) for to in self.code.onward(row) for into, what in kept]
+            waiting += [(to, into, what) for to in self._onward(row) for into, what in kept]
         return out
 
-    def _loads(self, row: int, register: int, address: int | None, *, tables: bool) -> list[_Held] | None:
+    def _onward(self, row: int) -> list[int]:
+        """The rows that may follow one: all of the function behind a branch to where nothing says."""
+        after = self.code.onward(row)
+        return after + self._blocks() if self.code.leaps(row) else after
+
+    def _loads(self, row: int, register: int, address: _Span | None, *, tables: bool) -> list[_Held] | None:
         """What a load through a register gives, see :meth:`_walk`."""
         use, added, width = self.code.known.use, self.code.known.added, int(self.code.known.use.width[row])
-        here = address
-        if address is not None and added.base[row] == register:
-            here = (address + int(added.distance[row])) & _ALL
-        elif address is not None and not added.parts[row] & 1 << register:
-            here = None
-        if here is not None and width == arm_steps.MOST:  # several registers: from there, or up to there
-            here, width = here - width, 2 * width
-        if not tables:
-            if use.byte[row] and use.near[row]:
-                return []
-            return None if here is None or self.wanted.meets(here, width) else []
-        single = not use.index[row]
-        if here is not None and single and not self.wanted.holds(here, width):
+        here = None
+        if use.base[row] == 1 << register and not use.index[row] and use.apart[row] < 2:
+            near = use.apart[row] == 1
+            here = (
+                address if near else _moved(address, int(added.distance[row])) if added.base[row] == register else None
+            )
+        if not tables and use.byte[row] and use.near[row]:
             return []
+        if here is not None:
+            low, size = here[0], here[1] - here[0] + width
+            if width == arm_steps.MOST:  # several registers: from there, or up to there
+                low, size = low - width, size + width
+            if not (self.wanted.holds if tables else self.wanted.meets)(low, size):
+                return []
+        if not tables:
+            return None
         if use.byte[row]:
             return []
         if not use.word[row]:
-            return None if here is not None and single else []
+            return None if here is not None else []
         gets = self.rows.gets[row]
-        return [(to, into, None) for to in self.code.onward(row) for into in range(_REGISTERS) if gets >> into & 1]
+        return [(to, into, None) for to in self._onward(row) for into in range(_REGISTERS) if gets >> into & 1]
 
-    def _makes(self, row: int, register: int, address: int | None) -> list[tuple[int, int | None]]:
+    def _makes(self, row: int, register: int, address: _Span | None) -> list[tuple[int, _Span | None]]:
         """The registers into which something is put that is made of what a register has, and the address."""
         known, bit = self.code.known, 1 << register
-        added = known.added
-        out: list[tuple[int, int | None]] = []
+        out: list[tuple[int, _Span | None]] = []
         if known.steps.stepped[row] & bit:
-            moved = address is not None and added.back[row] == register and not known.use.byte[row]
-            out.append(
-                (register, (address + int(added.step[row])) & _ALL if moved and address is not None else address)
-            )
+            out.append((register, self._stepped(row, register, address)))
         if not self.rows.parts[row] & bit:
             return out
         into = self.rows.into[row]
-        if address is None:
-            return [*out, (into, None)]
-        if added.base[row] == register and added.into[row] == into:
-            return [*out, (into, (address + int(added.distance[row])) & _ALL)]
-        plain = bool(added.parts[row] & bit) and added.whole[row] == into
-        return [*out, (into, address if plain else None)]
+        if known.added.base[row] == register and known.added.into[row] == into:
+            return [*out, (into, _moved(address, int(known.added.distance[row])))]
+        if known.use.copies[row]:
+            return [*out, (into, address)]
+        most = self._index(row, register)
+        return [*out, (into, _moved(address, 0, most) if most >= 0 else None)]
+
+    def _stepped(self, row: int, register: int, address: _Span | None) -> _Span | None:
+        """The address in a register that a load or store has moved on; by single bytes it is still the text's."""
+        use, added = self.code.known.use, self.code.known.added
+        if use.byte[row]:
+            return address
+        return _moved(address, int(added.step[row])) if added.back[row] == register else None
+
+    def _index(self, row: int, register: int) -> int:
+        """The largest number that a sum adds to a register, which is small and no negative one; -1: not known. What
+        puts it into its register stands before, with nothing between that other paths lead to or a condition holds."""
+        known, nodes, graph = self.code.known, self.code.nodes, self.code.graph
+        use, body = known.use, self.code.body
+        first, second, shifted = int(use.first[row]), int(use.second[row]), int(use.shifted[row])
+        index = second if first == register else first if second == register and not shifted else -1
+        if (
+            index < 0
+            or index == register
+            or row < _BACK + _UNDER
+            or body.under[nodes[row - _BACK - _UNDER : row]].any()
+        ):
+            return -1
+        conditional = body.all.conditional[nodes[row - _BACK : row + 1]]
+        if conditional.any():
+            return -1
+        for before in range(row - 1, row - _BACK, -1):
+            if before + 1 in self.code.joins or not graph.falls[before]:
+                return -1
+            if graph.writes[before] >> index & 1:
+                most = int(use.most[before])
+                whole = int(use.gets[before]) == 1 << index if use.loads[before] else int(use.made[before]) == index
+                return most << shifted if most >= 0 and whole else -1
+        return -1
+
+
+def _moved(address: _Span | None, distance: int, more: int = 0) -> _Span | None:
+    """An address with a distance added; what runs over the end of all addresses is not known."""
+    if address is None:
+        return None
+    low = (address[0] + distance) & _ALL
+    high = low + address[1] - address[0] + more
+    return (low, high) if high <= _ALL else None

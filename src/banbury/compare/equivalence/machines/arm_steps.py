@@ -25,8 +25,9 @@ from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
 
 W = npt.NDArray[np.uint32]
 _CORE: Final = 0x7FFF
-_SP, _PC = 13, 15
+_SP, _LR, _PC = 13, 14, 15
 _VOLATILE: Final = 0x500F  # AAPCS32, 6.1.1
+_SMALL: Final = 1 << 24
 MOST: Final = 64  #: bytes that one instruction reads or writes, of several registers
 
 
@@ -36,7 +37,11 @@ class Uses:
     ``loads``, ``stores``: it reads or writes memory through ``base`` and ``index`` (registers as bits); ``word``: loads
     words alone; ``byte``: one byte; ``near``: at the base itself, or at a register added to it; ``stepped``: the base
     is changed; ``idle``: what it does with registers is harmless; ``copies``; ``asks``: it calls the kernel; ``width``:
-    bytes of an access, or more."""
+    bytes of an access, or more; ``gets``: the registers that it loads, whatever a condition says (as bits); ``apart``:
+    memory is read not at the distance from the base that the instruction says, but at the base (1), or it is not known
+    where (2); ``leaps``: a branch to where a register says that is not the link register; ``first``, ``second``: what a
+    sum is made of (-1: it is no sum), the second ``shifted`` left by so many bits; ``most``: the largest number that it
+    may put into ``made`` or load, where that is small and no negative one (-1)."""
 
     made: Ints
     loads: Mask
@@ -51,6 +56,13 @@ class Uses:
     copies: Mask
     asks: Mask
     width: Ints
+    gets: Ints
+    apart: Ints
+    leaps: Mask
+    first: Ints
+    second: Ints
+    shifted: Ints
+    most: Ints
 
 
 def a32(w: W) -> Uses:
@@ -64,7 +76,9 @@ def a32(w: W) -> Uses:
     test = data & ((op & 12) == 8)
     compare, misc = test & load, test & ~load
     moves = is_(w, 0x0FB00000, 0x03000000)  # MOVW, MOVT
-    made = np.where((data & ~test) | moves, d, -1)
+    fields_ = is_(w, 0x0F8000F0, 0x06800070) | is_(w, 0x0FA00070, 0x07A00050) | is_(w, 0x0FE00070, 0x07C00010)
+    fields_ |= is_(w, 0x0FB00F70, 0x06B00F30) | is_(w, 0x0FFF0FF0, 0x016F0F10)  # REV, RBIT; CLZ
+    made = np.where((data & ~test) | moves | (fields_ & ~plain_), d, -1)
     single = is_(w, 0x0C000000, 0x04000000) & ~is_(w, 0x0E000010, 0x06000010) & ~plain_
     half = shifts & ~is_(w, 0x60, 0) & ~plain_
     double = half & ~load & is_(w, 0x40, 0x40)
@@ -81,10 +95,23 @@ def a32(w: W) -> Uses:
     word = (single & ~byte) | several | (alone & is_(w, 0x00600000, 0)) | (double & ~is_(w, 0x20, 0x20))
     hint, go = is_(w, 0x0FFFFF00, 0x0320F000), is_(w, 0x0FFFFFD0, 0x012FFF10)
     asks = is_(w, 0x0F000000, 0x0F000000)
+    sums = is_(w, 0x0FE00070, 0x00800000) & ~plain_
+    turn, number = 2 * field(w, 8, 4).astype(np.int64), field(w, 0, 8).astype(np.int64)
+    number = (number >> turn | number << (32 - turn)) & 0xFFFFFFFF
+    most = np.where(is_(w, 0x0FE00000, 0x02000000) & (number < _SMALL), number, -1)
+    most = np.where(load & byte & single, 0xFF, np.where(load & half & is_(w, 0x60, 0x20), 0xFFFF, most))
+    most = np.where(is_(w, 0xF0000000, 0xE0000000), most, -1)  # on no condition
+    gets = np.where(several, w & 0x7FFF, _bit(d) | np.where(double | is_(w, 0x0FF000F0, 0x01B00090), _bit(d + 1), 0))
+    behind = (single | half) & ~is_(w, 0x01000000, 0x01000000)
+    blocks = vector & ~(is_(w, 0x01000000, 0x01000000) & ~is_(w, 0x00200000, 0x00200000))
+    leaps = (is_(w, 0x0FFFFFF0, 0x012FFF10) & (m != _LR)) | (single & load & (d == _PC) & (n != _SP))
+    leaps |= data & ~test & (d == _PC) & ~is_(w, 0x0FFFFFFF, 0x01A0F00E)
     return Uses(
         made, memory & ~stores, stores, _bit(n), np.where(indexed, _bit(m), 0), word, byte, here | indexed | back,
         back, compare | (misc & (hint | go)), is_(w, 0x0FEF0FF0, 0x01A00000), asks,
-        np.where(byte, 1, np.where(several | vector, MOST, np.where(single, 4, 8))),
+        np.where(byte, 1, np.where(several | vector, MOST, np.where(single, 4, 8))), gets,
+        np.where(blocks, 2, np.where(behind | several, 1, 0)), leaps & ~plain_,
+        np.where(sums, n, -1), np.where(sums, m, -1), field(w, 7, 5).astype(np.int64), most,
     )  # fmt: skip
 
 
@@ -115,11 +142,19 @@ def _short(h: W) -> Uses:
     word = np.where(by_register, (kind == 0) | (kind == 4), (lead == 12) | (lead == 13) | several)
     base = np.where(several, _bit(top), _bit(middle))
     stack = (h >> 12 == 9) | (h >> 12 == 10) | (h >> 12 == 11) & (made < 0) & (h >> 8 != 0xBA)
+    source, into = (h >> 3 & 15).astype(np.int64), low | (h >> 4 & 8).astype(np.int64)
+    first = np.where(h >> 9 == 0x0C, middle, np.where(h >> 8 == 0x44, into, -1))
+    second = np.where(h >> 9 == 0x0C, third, np.where(h >> 8 == 0x44, source, -1))
+    most = np.where(h >> 6 == 0x2CB, 0xFF, np.where(h >> 6 == 0x2CA, 0xFFFF, -1))  # UXTB, UXTH
+    most = np.where((lead == 15) | (by_register & (kind == 6)), 0xFF, most)
+    most = np.where((lead == 17) | (by_register & (kind == 5)), 0xFFFF, np.where(lead == 4, h & 0xFF, most))
+    leaps = ((h & 0xFF80 == 0x4700) | ((h >> 8 == 0x46) & (made == _PC))) & (source != _LR)
     idle = compare | stack | (h >> 8 == 0x47) | (h >> 12 >= 13)
     return Uses(
         made, memory & load, memory & ~load, base, np.where(by_register, _bit(third), 0), word, byte,
         by_register | (five == 0), several, idle, (h >> 8 == 0x46) | (h >> 6 == 0), h >> 8 == 0xDF,
-        np.where(byte, 1, np.where(several, MOST, 4)),
+        np.where(byte, 1, np.where(several, MOST, 4)), np.where(several, h & 0xFF, _bit(low)),
+        several.astype(np.int64), leaps, first, second, low * 0, most,
     )  # fmt: skip
 
 
@@ -150,12 +185,24 @@ def _long(w: W) -> Uses:
     loads = memory & np.where(structures, True, load) & ~hint
     near = register | back | (np.where(number, w & 0xFFF, w & 0xFF) == 0)
     word = (single & (size == 2)) | several | (pair & ~alone) | (alone & is_(w, 0x01F00000, 0x00500000))
+    sums = is_(w, 0xFFE08030, 0xEB000000)
+    most = np.where(is_(w, 0xFFE0F000, 0xF0000000), w & 0xFF, -1)  # AND, with a number of one byte
+    most = np.where(
+        single & load & ~is_(w, 0x01000000, 0x01000000) & (size < 2), np.where(size == 0, 0xFF, 0xFFFF), most
+    )
+    behind = several | (pair & ~alone & ~is_(w, 0x01000000, 0x01000000))
+    behind |= single & ~number & is_(w, 0x800, 0x800) & ~is_(w, 0x400, 0x400)
+    blocks = vector & ~(is_(w, 0x01000000, 0x01000000) & ~is_(w, 0x00200000, 0x00200000))
     branch = is_(w, 0xF8008000, 0xF0008000) & ~is_(w, 0xFFE00000, 0xF3800000)  # not MSR
     return Uses(
         np.where(data & ~compare, d, -1), loads, memory & ~loads & ~hint, _bit(n),
         np.where(register | switch, _bit(m), 0), word, single & (size == 0), near, back, compare | hint | branch,
         is_(w, 0xFFEFF0F0, 0xEA4F0000), np.zeros(len(w), bool),
         np.where(single & (size == 0), 1, np.where(single, 4, np.where(pair, 8, MOST))),
+        np.where(several, w & 0x7FFF, _bit(s) | np.where(pair, _bit(d), 0)),
+        np.where(blocks, 2, np.where(behind, 1, 0)),
+        single & load & (size == 2) & (s == _PC) & (n != _SP), np.where(sums, n, -1), np.where(sums, m, -1),
+        field(w, 6, 2).astype(np.int64) | field(w, 12, 3).astype(np.int64) << 2, most,
     )  # fmt: skip
 
 
@@ -191,13 +238,13 @@ def rows_of(body: Body, nodes: Ints, graph: Graph) -> Rows:
     branch = np.where(al.target[nodes] != -1, al.target[nodes], NOWHERE)
     kills: Ints = np.where(calls & al.conditional[nodes], 0, graph.writes.astype(np.int64) & _CORE)
     word, looked = use.loads & use.word, use.loads & use.byte
-    gets = np.where(word, al.writes[nodes].astype(np.int64) & _CORE & ~back, 0)
+    gets = np.where(word, use.gets & _CORE, 0)
     indexed: Ints = np.where(memory & (use.index != 0) & ~looked, through, 0)
     wide: Ints = np.where(memory & ~looked, through, 0)
     bits: Ints = np.where(use.loads & ~(use.byte & use.near), through, 0)
     steps = Steps(
         bits | odd, kills & ~back, np.where(made, reads, 0), np.where(made, use.made, 0), graph.falls,
-        np.where(calls, NOWHERE, branch), al.jumps[nodes] | (al.tables[nodes] > 0), body.place[nodes],
+        np.where(calls, NOWHERE, branch), al.jumps[nodes] | (al.tables[nodes] > 0) | use.leaps, body.place[nodes],
         np.where(word, through, 0), gets, calls, np.where(calls, branch, NOWHERE),
         np.where(made & ~use.copies, reads, 0), wide | odd, indexed | odd, back, np.where(use.asks, _CORE, 0), back * 0,
         _VOLATILE,
