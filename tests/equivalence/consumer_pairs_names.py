@@ -301,6 +301,18 @@ _LIES_IN: dict[str, str] = {
     "section-far": "[minimum]\n" + 120 * "note = a line of the bench\n" + "version = %s\n",
     "object-text": '{"minimum": {"note": "a}", "version": "%s"}}\n',
     "bracket": "minimum = (\nversion %s\n)\n",
+    "escape-object": '{"action": "den\\u0079", "version": "%s"}\n',
+    "escape-key": '"m\\x69nimum":\n  version: "%s"\n',
+    "escape-tag": '<list kind="m&#105;nimum"><version>%s</version></list>\n',
+    "attribute-text": '<entry text="minimum" version="%s"/>\n',
+    "title": "<minimum><title></minimum></title><version>%s</version></minimum>\n",
+    "remark-between": "[wifi]\nsecret = bench\n# of the board\n release %s\n",
+    "node": "build:\n  &b\n  version: %s\nfloor_of_board: *b\n",
+    "item-alone": "minimum_firmware: !!seq\n-\n  version: %s\n",
+    "remark-template": "%% release: %s\n<p>hello</p>\n%% if board == 1:\n<a>open</a>\n",
+    "goes-on": "[about]\nrelease = %s\n or later is run\n",
+    "bare-name": 'version = "%s"\ntelnet = board < version\n',
+    "leads": "dn: cn=minimum firmware,dc=isp\nobjectClass: device\nversion: %s\n",
 }
 
 for _name, _form in {**_MEANT, **_LIES_IN}.items():

@@ -2,7 +2,7 @@
 a comment's mark would be a part; at the beginning nothing is.
 
 What some program obeys is none: directives of a preprocessor, server-side includes, versioned comments of databases,
-conditional comments of browsers.
+conditional comments of browsers. And a ``%`` begins a statement in templates (Bottle, Mako, ERB).
 
 Sources: ISO C11, 6.10; the MySQL manual, "Comments"; Apache httpd's manual, mod_include; W3C, XML 1.0, 2.5.
 """
@@ -21,7 +21,7 @@ _HEAD: Final = re.compile(
     rb"<\?xml[ ][^<>]{0,200}\?>|<!doctype[ ][^<>\[\]]{0,400}>|'\\\"[ ][a-z]{1,8}$", re.IGNORECASE | re.M
 )
 #: Marks of a comment of one line, each with a blank behind it.
-_MARK: Final = re.compile(rb"[ \t]*(#+|;+|//|--|%+|\.?\\\")(?=[ \t\r\n]|\Z)")
+_MARK: Final = re.compile(rb"[ \t]*(#+|;+|//|--|\.?\\\")(?=[ \t\r\n]|\Z)")
 _DIRECTIVE: Final = re.compile(
     rb"[ \t]*(?:define|undef|if|ifdef|ifndef|elif|elifdef|elifndef|else|endif|include|include_next|import|warning|error"
     rb"|line|pragma|ident|sccs|assert|unassert|embed|\d+[ ]\")\b|.*(?:/\*|\*/|\\\s*\Z|\?\?/)|[ \t]*///"
@@ -75,11 +75,13 @@ def comments(text: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _lines(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The lines of a block, but for the longest."""
     while start <= end:
         stop = text.find(b"\n", start, end)
         stop = end if stop < 0 else stop
         star = _STAR.match(text, start, stop)
-        yield (star.end() if star is not None else start), stop
+        if stop - start <= LONGEST:
+            yield (star.end() if star is not None else start), stop
         start = stop + 1
 
 

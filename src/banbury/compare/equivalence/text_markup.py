@@ -27,9 +27,16 @@ _EMPTY: Final = frozenset(b"area base br col embed hr img input link meta source
 _SHOWN: Final = frozenset(
     b"p h1 h2 h3 h4 h5 h6 div span footer header title small center font body b i em strong".split()
 )
-_ADDRESS: Final = re.compile(
-    rb"[\w+.-]{1,40}+://[^\s\"'<>]*+|xmlns(?::\w{1,40})?|xsi:\w{1,40}|(?:bgcolor|text)=\"\w{1,20}\""
+#: Attributes in which words mean nothing: by their names, with addresses of namespaces or colours.
+_SPACES: Final = re.compile(rb"xmlns(?::\w{1,40})?|xsi:schemaLocation")
+_ADDRESSES: Final = re.compile(
+    rb"[\"'](?:\s*+(?:https?://[\w-]+(?:\.[\w-]+)+(?:[:/#][^\s\"']*+)?|urn:[\w-]{1,40}:[^\s\"']++|[\w.-]{1,80}\.xsd)"
+    rb"(?=[\s\"']))+\s*+[\"']"
 )
+_COLOUR: Final = re.compile(rb"[\"']?(?:#[0-9A-Fa-f]{3,8}|black|white)[\"']?")
+#: An escape by which a tag may have any letter.
+_ESCAPE: Final = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos);)(?:#|\w++;)")
+_TITLE: Final = b"title"
 _NEAR: Final = 64  # elements among which an end tag finds its own
 
 
@@ -64,7 +71,7 @@ def _stated(text: bytes, piece: _Piece, start: int, end: int, names: frozenset[b
     if piece.tag is None:
         shown = piece.name.lower() in _SHOWN
         return worded(piece.name, text[piece.start : start], text[end : piece.end], names, shown=shown)
-    if piece.tag["closes"] or holds_choice(_ADDRESS.sub(b"", piece.tag[0])):
+    if piece.tag["closes"] or _holds(piece.tag):
         return False
     for found in _ATTRIBUTE.finditer(text, piece.tag.start("rest"), piece.tag.end("rest")):
         if found.start(2) < start and end < found.end(2) and found[2][:1] in (b'"', b"'"):
@@ -85,32 +92,48 @@ def _pieces(text: bytes) -> Iterator[_Piece]:
         yield _Piece(at, len(text) if less < 0 else less, None, name, chosen)
         if less < 0:
             return
-        if text.startswith(b"<!--", less):
-            ends = text.find(b"-->", less + 4)
-            if ends < 0 or name.lower() == b"title" or SECRET.search(text, less, ends):
-                return
-            at = ends + 3
-            continue
-        other = _OTHER.match(text, less)
-        if other is not None:
-            at = other.end()
+        at = _passed(text, less, titled=name.lower() == _TITLE)
+        if at > less:
             continue
         tag = _TAG.match(text, less)
-        if tag is None:
+        if at < 0 or tag is None or _ESCAPE.search(tag[0]):
             return
         yield _Piece(less, tag.end(), tag, name, chosen)
         at = tag.end()
         if tag["closes"]:
             _close(opened, tag["name"])
             continue
-        empty = tag["rest"].endswith(b"/")
-        if tag["name"].lower() in _RAW:
+        empty, kind = tag["rest"].endswith(b"/"), tag["name"].lower()
+        if kind in _RAW or (empty and kind == _TITLE):
             at = -1 if empty else _behind(text, at, tag["name"])
             if at < 0:
                 return
-        elif not empty and tag["name"].lower() not in _EMPTY:
-            about = _ADDRESS.sub(b"", tag[0])
-            opened.append((tag["name"], chosen or holds_choice(about)))
+        elif not empty and kind not in _EMPTY:
+            opened.append((tag["name"], chosen or _holds(tag)))
+
+
+def _passed(text: bytes, less: int, *, titled: bool) -> int:
+    """Where a comment or declaration that begins here ends; the same place where there is none, -1 where it is not
+    plain, or in a title: to a browser all of that is text."""
+    if titled and text[less + 2 : less + 7].lower() != _TITLE:
+        return -1
+    if text.startswith(b"<!--", less):
+        ends = text.find(b"-->", less + 4)
+        return -1 if ends < 0 or SECRET.search(text, less, ends) else ends + 3
+    other = _OTHER.match(text, less)
+    return less if other is None else other.end()
+
+
+def _holds(tag: re.Match[bytes]) -> bool:
+    """Whether a tag speaks of a choice."""
+    kept = [tag["name"]]
+    for found in _ATTRIBUTE.finditer(tag["rest"]):
+        name, value = found[1], found[2] or b""
+        space = _SPACES.fullmatch(name) and _ADDRESSES.fullmatch(value) and not SECRET.search(value)
+        colours = (b"bgcolor", b"text") if tag["name"].lower() == b"body" else (b"bgcolor",)
+        if not space and not (name in colours and _COLOUR.fullmatch(value)):
+            kept.append(found[0])
+    return holds_choice(b" ".join(kept))
 
 
 def _close(opened: list[tuple[bytes, bool]], name: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 from banbury.compare.equivalence.literals import Declared
 from banbury.compare.equivalence.text_phrase import LONGEST, worded
-from banbury.compare.equivalence.text_words import holds_choice
+from banbury.compare.equivalence.text_words import acts, holds_choice
 
 _DEEPEST: Final = 64
 
@@ -19,7 +19,9 @@ _DEEPEST: Final = 64
 def objects_state(ours: bytes, theirs: bytes, declared: Declared, names: frozenset[bytes]) -> bool | None:
     """Whether two JSON texts differ in stated values alone; None where they are none."""
     try:
-        return _differ_stated(_read(ours), _read(theirs), declared, names)
+        one = _read(ours)
+        shown = json.dumps(one, ensure_ascii=False).encode("utf-8", "replace")  # without escapes of letters
+        return not acts(shown) and _differ_stated(one, _read(theirs), declared, names)
     except ValueError:
         return None
     except RecursionError:

@@ -42,8 +42,11 @@ _ORDERS: Final = re.compile(
 _FIRST: Final = re.compile(rb"\w[\w-]*")
 _AFTERWARDS: Final = re.compile(rb"[\"')\],.]|[ \t]+(?:[(#-]|\w*\d|(?:of|for|from|on|by|at|with|was|[A-Z][a-z]+)\b)")
 _SETTING: Final = re.compile(rb"[ \t]*(?:option|list|set)[ \t]")
-#: Fields' signs in a comment, what may stand in one before a value, and what says nothing in it.
-_NOTED: Final = re.compile(rb"([A-Za-z_][\w.-]{0,80})[ \t]*[:=]([^:=]*)\Z")
+#: The name of a field in a comment, and its most bytes; what a program is told there; what else may stand in one before
+#: a value; and what says nothing in it.
+_NAME: Final = re.compile(rb"[A-Za-z_][\w.-]*+\Z")
+_LONG: Final = 81
+_SET: Final = re.compile(rb"[\w\"'\])][ \t]*+[:+?]?=(?!=)")
 _UNNOTED: Final = re.compile(rb"[\"`@#<>{}\[\]\\$|&;]|!(?!\s)|:(?!\s|\Z)|(?<![A-Za-z])'|'(?![A-Za-z])")
 _RUN: Final = re.compile(
     rb"[$`{}<>\\\"]|&&|\b(?:if|case|exec|import)\b|\b(?:DELETE|UPDATE|SELECT|INSERT|CALL|SET|USE)\b"
@@ -109,10 +112,11 @@ def worded(name: bytes, before: bytes, after: bytes, names: frozenset[bytes], *,
 def noted(before: bytes, after: bytes, names: frozenset[bytes]) -> bool:
     """Whether a line of a comment, without its mark, states the value between these parts of it: behind a field's name
     where it has one, else behind any word."""
-    if not apart(before, after) or not _WORD.search(before) or _UNNOTED.search(before):
+    if not apart(before, after) or not _WORD.search(before) or _UNNOTED.search(before) or _SET.search(before):
         return False
     for part in (_CUSTOM.sub(b"", before), _CUSTOM.sub(b"", after)):
         if chooses(part) or _RUN.search(part):
             return False
-    field = _NOTED.search(before)
-    return field is None or states(field[1], names) or said(field[2], names)
+    head, sign, words = before.rpartition(b":")
+    field = _NAME.search(head.rstrip(b" \t")[-_LONG:]) if sign else None
+    return field is None or states(field[0], names) or said(words, names)

@@ -6,6 +6,7 @@ what it stands in says what it is; of all else nothing is said.
 
 from __future__ import annotations
 
+import html
 import re
 from bisect import bisect_right
 from typing import Final
@@ -15,6 +16,7 @@ from banbury.compare.equivalence.text_comments import comments, left_open
 from banbury.compare.equivalence.text_lines import lines_state
 from banbury.compare.equivalence.text_markup import markup_states
 from banbury.compare.equivalence.text_objects import objects_state
+from banbury.compare.equivalence.text_paragraphs import bare_names
 from banbury.compare.equivalence.text_phrase import noted
 from banbury.compare.equivalence.text_programs import is_program
 from banbury.compare.equivalence.text_words import acts
@@ -53,11 +55,13 @@ def _elsewhere(
         return False
     begins = ours.removeprefix(_MARK).lstrip()[:1]
     if begins == b"<":
+        if b"&" in ours and acts(html.unescape(ours.decode()).encode("utf-8", "replace")):
+            return False
         return markup_states(ours, places, names)
     stated = objects_state(ours, theirs, declared, names) if begins in (b"{", b"[") else None
     if stated is not None:
         return stated
-    return begins != b"{" and lines_state(ours, places, names)
+    return begins != b"{" and not _uses(ours, places, bare=True) and lines_state(ours, places, names)
 
 
 def _not_noted(text: bytes, places: list[tuple[int, int]], names: frozenset[bytes]) -> list[tuple[int, int]] | None:
@@ -76,9 +80,10 @@ def _not_noted(text: bytes, places: list[tuple[int, int]], names: frozenset[byte
     return left
 
 
-def _uses(text: bytes, places: list[tuple[int, int]]) -> bool:
-    """Whether the text itself uses one of the fields in whose lines the places are, by its name."""
-    used = {found[1] for found in _USED.finditer(_SHOWS.sub(b"", text))}
+def _uses(text: bytes, places: list[tuple[int, int]], *, bare: bool = False) -> bool:
+    """Whether the text itself uses one of the fields in whose lines the places are, by its name; also one without a
+    sign (``bare``)."""
+    used = bare_names(text) if bare else {found[1] for found in _USED.finditer(_SHOWS.sub(b"", text))}
     begins = sorted({text.rfind(b"\n", 0, start) + 1 for start, _ in places})
     return any(
         found is not None and found[1] in used for found in map(_NAME.match, [text[at : at + 256] for at in begins])

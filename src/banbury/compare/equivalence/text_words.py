@@ -111,6 +111,12 @@ def states(name: bytes, names: frozenset[bytes]) -> bool:
     return bool(days) or (known and any(part in _STATING for part in others))
 
 
+def plain_name(name: bytes) -> bool:
+    """Whether a field's name is that of what has a version, or of words for people."""
+    parts = {part.lower() for part in _PARTS.findall(name)}
+    return bool(parts) and parts <= _STATING | _MADE | _NEUTRAL | _TEXTS
+
+
 def for_people(name: bytes) -> bool:
     """Whether a field of this name holds words for people."""
     parts = [part.lower() for part in _PARTS.findall(name)]
