@@ -30,7 +30,7 @@ _TITLE: Final = re.compile(rb"\.(?:TH|Dd|Dt|Os)[ ]")
 _PAGE: Final = re.compile(rb"\.(?:TH|Dd|Os)[ ](?:[^\\$`;|]|\\-)*")
 #: What opens a text of several lines, anywhere in a line and at its end.
 _OPENS: Final = re.compile(
-    rb"<<(?![ ]?\d[^()\s]*\))|/\*|<!|</|<\?|\"\"\"|'''|\{\{|\{%|\\[\"'`]"
+    rb"(?<!\()<<|<<(?![ ]?\d[^()\s]*\))|/\*|<!|</|<\?|\"\"\"|'''|\{\{|\{%|\\[\"'`]"
     rb"|(?:\A|[ \t])[|>][-+\d]{0,3}[ \t]*(?:[ \t]#.*)?\Z|\\\Z"
 )
 #: Quotes that are closed, for readers who know all of them.

@@ -20,6 +20,7 @@ _ESCAPE: Final = re.compile(rb"\\(?:x[0-9A-Fa-f{]|[uU][0-9A-Fa-f{]{2}|N\{|[0-7]{
 _ESCAPED: Final = re.compile(rb"\\(?=[A-Za-z])")  # a letter, for some readers
 _LEADS: Final = re.compile(rb"[\"']?(?P<name>[\w.@/+-]{1,80}(?:[ ][\w.-]{1,40}){0,3})[\"']?[ \t]*[:=](?P<rest>.*)")
 _WORD: Final = re.compile(rb"[ \t]*[\"']?[\w.+-]*[\"']?[ \t]*")
+_HELD: Final = re.compile(rb"[ \t]+(?:-[ ]+)*[\"']?[\w.-]{1,80}[\"']?:(?:[ \t]|\Z)")  # by a key
 _FORMAT: Final = re.compile(rb"[ \t]*\d[\d.]*[ \t]*")  # a number of the format, behind which the first field stands
 _NEAR: Final = 80  # bytes of a field that end in a word which may go on in the next line
 _FURTHEST: Final = 64  # lines in which a field goes on
@@ -82,14 +83,16 @@ class Paragraph:
             self._lead, self._begun, self.chosen = None, False, False
         elif NOTE.match(line):
             return
+        elif self._lead is not None and self._lead.rstrip().endswith(b":") and _HELD.match(line):
+            self._lead = None  # a key, and what it holds
+        elif self._lead is not None and line[:1] in (b" ", b"\t"):
+            self.chosen = self.chosen or chooses(line) or chooses(self._lead[-_NEAR:] + line[1:])
+            self._lead = (self._lead + line[1:])[-_NEAR:]
         elif not self._begun:
             field = _LEADS.fullmatch(line)
             self._begun = field is None or not _FORMAT.fullmatch(field["rest"])
             self._lead = line if field else None
             self.chosen = self.chosen or (field is not None and _speaks(line))
-        elif self._lead is not None and line[:1] in (b" ", b"\t"):
-            self.chosen = self.chosen or chooses(line) or chooses(self._lead[-_NEAR:] + line[1:])
-            self._lead = (self._lead + line[1:])[-_NEAR:]
         else:
             self._lead = None
 
