@@ -34,6 +34,19 @@ def _arm(code: str) -> str:
     return "CHECK { " + _HERE + code + " return same(n, g); }"
 
 
+_ROWS: Final = """
+const char t0[] = "other gadgets", t1[] = "gadget of " VERSION, t2[] = "no gadget";
+const struct { int a; const char *name; } rows[3] = {{5, t0}, {6, t1}, {7, t2}};
+"""
+_BEHIND: Final = """
+const char u0[] = "other gadgets", u1[] = "gadget of " VERSION, u2[] = "no gadget"; const char *table[3] = {u0, u1, u2};
+CHECK { const char **p = table + 1; const char *n; __asm__("" : "+r"(p));
+__asm__("ldr %0,[%1],#4" : "=&r"(n), "+r"(p)); return same(n, g); }
+"""
+_JUMPED: Final = """
+CHECK { static const void *const t[] = {&&a, &&b, &&c}; const char *n = "gadget of " VERSION; __asm__("" : "+r"(n));
+goto *t[z - 1]; a: puts("a"); return 3; c: puts("c"); return 5; b: return same(n, g); }
+"""
 _ARM: Final = ("-march=armv7-a", "-mfpu=neon", "-mfloat-abi=hard")
 #: By name: the processor, the source, further flags of the compiler.
 _FORMS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
@@ -89,6 +102,16 @@ _FORMS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     ),
     "held-a32": ("arm", _OF.replace("@", "held"), ("-marm", *_ARM)),
     "held-t32": ("arm", _OF.replace("@", "held"), ("-mthumb", *_ARM)),
+    "row-a32": ("arm", _ROWS + _OF.replace("@", "rows[z - 1].name"), ("-marm", *_ARM)),
+    "row-t32": ("arm", _ROWS + _OF.replace("@", "rows[z - 1].name"), ("-mthumb", *_ARM)),
+    "condition-a32": (
+        "arm",
+        'CHECK { const char *n = g + 64; if (z == 2) n = held; __asm__("" : "+r"(n)); return same(n, g); }',
+        ("-marm", *_ARM),
+    ),
+    "behind-a32": ("arm", _BEHIND, ("-marm", *_ARM)),
+    "behind-t32": ("arm", _BEHIND, ("-mthumb", *_ARM)),
+    "jumped-t32": ("arm", _JUMPED, ("-mthumb", *_ARM)),
 }  # fmt: skip
 
 for _name, (_arch, _source, _flags) in _FORMS.items():
