@@ -10,6 +10,7 @@ import numpy as np
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import NotDecoded
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
+from banbury.compare.equivalence.machines.contract import Places
 from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.object_code import ObjectCode
@@ -37,7 +38,7 @@ def check_site(code: ObjectCode, part: Part, at: int, lengths: Set[int]) -> None
         place = code.base[part.index] + at
         try:
             found, function = code.decoded(code.stretches(place), np.array(sorted(lengths), np.int64))
-            read = function.read([place], [])
+            read = function.read(Places([place]))
         except NotDecoded as answer:
             raise Refused(part.name, f"code that cannot be decoded: {answer}", where) from answer
         if read:

@@ -23,7 +23,7 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.machines.contract import Held, Mask, Sides, Wanted
+from banbury.compare.equivalence.machines.contract import Held, Mask, Places, Sides, Wanted
 from banbury.compare.equivalence.machines.handed import Failures
 from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.machines.stretches import Bounds, Stretches
@@ -259,8 +259,9 @@ class _Check:
                 if code is not None
                 else self.sides.functions[one.index](stretches, Wanted(self.starts, self.sizes, sorted(function.words)))
             )
-            read = held.read(function.made, function.loaded, function.tables, function.exactly, function.beside)
-            biased = bool(function.before) and held.read(function.before, ())
+            uses = Places(function.made, function.loaded, function.tables, function.exactly, function.beside)
+            read = held.read(uses)
+            biased = bool(function.before) and held.read(Places(function.before))
             biased = biased or held.joined(function.before, direct=False) or held.joined(function.far, direct=True)
         except NotDecoded:
             read = True

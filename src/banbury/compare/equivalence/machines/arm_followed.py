@@ -7,7 +7,7 @@ Source: Arm ARM DDI 0406C, A5, A6, A8.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -16,7 +16,7 @@ import numpy as np
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines import arm_steps, carried
 from banbury.compare.equivalence.machines.arm_code import Body
-from banbury.compare.equivalence.machines.contract import U8, Wanted
+from banbury.compare.equivalence.machines.contract import U8, Places, Wanted
 from banbury.compare.equivalence.machines.flow import Graph, spread
 from banbury.compare.equivalence.machines.x86_64_carried import UNKNOWN
 from banbury.formats import _elf_types as t
@@ -117,25 +117,18 @@ class Function(carried.Function):
         super().__init__(t.EM_ARM, False, code.raw, code.rows, stretches, code.pads)
         self.code, self.wanted = code, wanted
 
-    def read(
-        self,
-        made: Iterable[int],
-        loaded: Iterable[int],
-        tables: Iterable[int] = (),
-        words: Iterable[int] = (),
-        beside: Iterable[int] = (),
-    ) -> bool:
+    def read(self, uses: Places) -> bool:
         begun: list[_Held] = []
-        for row, at in map(self._row, made):
+        for row, at in map(self._row, uses.made):
             if row < 0 or (at not in self.code.made and at not in self.code.loaded):
                 return True
             begun += self._put(row, at)
-        for row, at in map(self._row, loaded):
+        for row, at in map(self._row, uses.loaded):
             register = self.code.loaded.get(at, -1) if row >= 0 else -1
             if register == UNKNOWN:
                 return True
             begun += [(to, register, None) for to in self.code.onward(row) if register >= 0]
-        for row, at in map(self._row, tables):
+        for row, at in map(self._row, uses.tables):
             found = self._walk(self._put(row, at), tables=True) if row >= 0 else []
             if found is None:
                 return True

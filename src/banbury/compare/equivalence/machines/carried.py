@@ -23,7 +23,7 @@ import numpy as np
 
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines import entered
-from banbury.compare.equivalence.machines.contract import U8
+from banbury.compare.equivalence.machines.contract import U8, Places
 from banbury.compare.equivalence.machines.register_steps import Steps
 from banbury.compare.equivalence.machines.word_loads import loaded as loaded_word
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE, UNKNOWN
@@ -100,32 +100,23 @@ class Function:
         starts = rows.starts
         self.pieces = [(bisect_left(starts, low), bisect_left(starts, high)) for low, high, _ in stretches]
 
-    def read(
-        self,
-        made: Iterable[int],
-        loaded: Iterable[int],
-        tables: Iterable[int] = (),
-        words: Iterable[int] = (),
-        beside: Iterable[int] = (),
-    ) -> bool:
-        """Whether memory is read through an address that the instructions at the places ``made`` put into a register,
-        that those at ``loaded`` load, or that is loaded through one that those at ``tables`` put into a register
-        (offsets in the section, of any of their bytes); or one at ``words``, where the word is that holds it, does with
-        that what is not known here, or parts of that word are loaded through its address, made at ``beside``."""
+    def read(self, uses: Places) -> bool:
+        """Whether memory is read through one of the addresses, also where it is loaded by that of a table; or what is
+        done with the word that holds one is not known here, or parts of that word are loaded."""
         held: dict[int, int] = {}
         rows = self.rows
-        strange = [at for row, at in map(self._row, words) if row >= 0 and self._taken(at, loads=True) == UNKNOWN]
+        strange = [at for row, at in map(self._row, uses.words) if row >= 0 and self._taken(at, loads=True) == UNKNOWN]
         if any(self._taken(at, loads=False) == UNKNOWN for at in strange):
             return True
-        if self._followed(self._started([*strange, *beside], loads=False, held={}), rows.parted, first=True):
+        if self._followed(self._started([*strange, *uses.beside], loads=False, held={}), rows.parted, first=True):
             return True
-        begun = self._started(tables, loads=False, held={})
+        begun = self._started(uses.tables, loads=False, held={})
         for row in self._followed(begun, rows.fetches) if begun else []:
             for to in self._next(row):
                 held[to] = held.get(to, 0) | rows.gets[row]
-        if any(row < 0 or self._taken(at, loads=False) == UNKNOWN for row, at in map(self._row, made)):
+        if any(row < 0 or self._taken(at, loads=False) == UNKNOWN for row, at in map(self._row, uses.made)):
             return True
-        self._started(loaded, loads=True, held=self._started(made, loads=False, held=held))
+        self._started(uses.loaded, loads=True, held=self._started(uses.made, loads=False, held=held))
         return bool(self._followed(held, rows.reads, first=True))
 
     def joined(self, made: Collection[int], *, direct: bool) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -96,17 +96,23 @@ class Wanted:
         return any(word - width < address < word + 4 for word in self.words)
 
 
+class Places(NamedTuple):
+    """Where one function uses addresses (offsets in the section, of any byte of the instructions): where it puts them
+    into registers (``made``), loads them, or makes those of ``tables`` that hold one; ``words``: where an instruction
+    uses the word that holds one, at a place that it says itself; ``beside``: where the address of such a word is
+    made."""
+
+    made: Iterable[int] = ()
+    loaded: Iterable[int] = ()
+    tables: Iterable[int] = ()
+    words: Iterable[int] = ()
+    beside: Iterable[int] = ()
+
+
 class Held(Protocol):
     """What says where the addresses that one function makes go in its registers, see :mod:`carried`."""
 
-    def read(
-        self,
-        made: Iterable[int],
-        loaded: Iterable[int],
-        tables: Iterable[int] = (),
-        words: Iterable[int] = (),
-        beside: Iterable[int] = (),
-    ) -> bool: ...
+    def read(self, uses: Places) -> bool: ...
 
     def joined(self, made: Collection[int], *, direct: bool) -> bool: ...
 
