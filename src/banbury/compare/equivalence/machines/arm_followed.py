@@ -145,8 +145,9 @@ class Function(carried.Function):
         return [(to, register, (address, address)) for to in self.code.onward(row) if register >= 0]
 
     def _walk(self, begun: Sequence[_Held], *, tables: bool = False) -> list[_Held] | None:
-        """Follow what is held until it is written. ``None``: a text is read; of ``tables``: a word that holds the
-        address of one is read in parts. Returns, of tables, what is loaded from such words."""
+        """Follow what is held until it is written. ``None``: a text is read, or what is done is not known; of
+        ``tables``: a word that holds the address of one is read in parts. Returns, of tables, what is loaded from such
+        words."""
         seen: dict[tuple[int, int], set[_Span | None]] = {}
         waiting, out = list(begun), list[_Held]()
         while waiting:
@@ -160,9 +161,8 @@ class Function(carried.Function):
             bit = 1 << register
             if self.code.known.odd[row] & bit and not tables:
                 return None
-            if (self.code.known.use.base[row] | self.code.known.use.index[row]) & bit and self.code.known.use.loads[
-                row
-            ]:
+            through = self.code.known.use.base[row] | self.code.known.use.index[row]
+            if self.code.known.use.loads[row] and through & bit:
                 found = self._loads(row, register, address, tables=tables)
                 if found is None:
                     return None
@@ -181,11 +181,11 @@ class Function(carried.Function):
         """What a load through a register gives, see :meth:`_walk`."""
         use, added, width = self.code.known.use, self.code.known.added, int(self.code.known.use.width[row])
         here = None
-        if use.base[row] == 1 << register and not use.index[row] and use.apart[row] < 2:
-            near = use.apart[row] == 1
-            here = (
-                address if near else _moved(address, int(added.distance[row])) if added.base[row] == register else None
-            )
+        if use.base[row] == 1 << register and not use.index[row]:
+            if use.apart[row] == 1:
+                here = address
+            elif use.apart[row] == 0 and added.base[row] == register:
+                here = _moved(address, int(added.distance[row]))
         if not tables and use.byte[row] and use.near[row]:
             return []
         if here is not None:
@@ -199,7 +199,7 @@ class Function(carried.Function):
         if use.byte[row]:
             return []
         if not use.word[row]:
-            return None if here is not None else []
+            return None if here is not None or width == arm_steps.MOST else []
         gets = self.rows.gets[row]
         return [(to, into, None) for to in self._onward(row) for into in range(_REGISTERS) if gets >> into & 1]
 

@@ -262,4 +262,5 @@ def _t32_wide(out: Added, w: W) -> None:
     _put(out, single & is_(w, 0x00800800, 0x00000800), near, n)
     _put(out, is_(w, 0xFE400000, 0xE8400000) | is_(w, 0xEE000000, 0xEC000000), up * 4 * byte, n)
     _put(out, is_(w, 0xFFE00000, 0xE8C00000), np.zeros(len(w), np.int64), n)  # LDREXB and the like
+    _put(out, is_(w, 0xFFE00000, 0xE8400000), 4 * byte, n)  # LDREX, STREX
     _put(out, is_(w, 0xFE400000, 0xE8000000), np.full(len(w), 4, np.int64), n)
