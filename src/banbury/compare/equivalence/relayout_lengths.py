@@ -37,6 +37,7 @@ from banbury.compare.equivalence.text_measures import parts, whole
 from banbury.formats import _elf_types as t
 
 _MOST: Final = 1 << 20  # uses of tables that hold texts, and elements of tables, that are looked at
+_ANYTHING: Final = Wanted(np.zeros(1, np.int64), np.full(1, 1 << 33), ())
 _AT_ONCE: Final = 1 << 18  # bytes of code that are looked at together
 
 
@@ -254,15 +255,13 @@ class _Check:
                 raise Refused(one.name, "the length of a text that changed may be a number of this function", where)
         biased = False
         try:
-            held: Held = (
-                code.function(stretches, self.code.called(one), begun=self.code.begun(one, stretches))
-                if code is not None
-                else self.sides.functions[one.index](stretches, Wanted(self.starts, self.sizes, sorted(function.words)))
-            )
+            wanted = Wanted(self.starts, self.sizes, sorted(function.words))
+            held = self._held_by(one, stretches, code, wanted)
+            front = held if code is not None else self._held_by(one, stretches, code, _ANYTHING)
             uses = Places(function.made, function.loaded, function.tables, function.exactly, function.beside)
             read = held.read(uses)
-            biased = bool(function.before) and held.read(Places(function.before))
-            biased = biased or held.joined(function.before, direct=False) or held.joined(function.far, direct=True)
+            biased = bool(function.before) and front.read(Places(function.before))
+            biased = biased or front.joined(function.before, direct=False) or front.joined(function.far, direct=True)
         except NotDecoded:
             read = True
         if not read and biased:
@@ -272,6 +271,12 @@ class _Check:
         if read:
             where = [Range(bounds[0] + one.offset, bounds[1] + one.offset)]
             raise Refused(one.name, "a text that changed its length is read through a register of this function", where)
+
+    def _held_by(self, one: Part, stretches: list[Bounds], code: Stretches | None, wanted: Wanted) -> Held:
+        """What says where a function's addresses go; 32-bit Arm's tells what is read by them."""
+        if code is None:
+            return self.sides.functions[one.index](stretches, wanted)
+        return code.function(stretches, self.code.called(one), begun=self.code.begun(one, stretches))
 
     def _names_file(self, one: Part, bounds: Bounds, text: int, stretches: list[Bounds]) -> bool:
         """Whether a function uses a text for nothing but the name of a file in assertions that failed, see
