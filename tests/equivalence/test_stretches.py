@@ -11,6 +11,7 @@ import pytest
 
 from banbury.compare.equivalence.code import NotDecoded
 from banbury.compare.equivalence.machines.called import Called
+from banbury.compare.equivalence.machines.contract import Places
 from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.machines.stretches import Bounds, Stretches
 from banbury.formats import _elf_types as t
@@ -114,7 +115,7 @@ def test_where_an_address_goes(tmp_path: Path, name: str) -> None:
         code = _code(tmp_path, prefix, made + text)
         raw = np.concatenate((np.frombuffer(bytes.fromhex(lead), np.uint8), code, code))
         bounds = [(0, 0x1C), (0x1C, 0x1C + len(code)), (0x1C + len(code), len(raw))]
-        found = Stretches(machine, big, raw, _BASE, bounds, np.arange(0)).function(bounds[1:2]).read([0x1C], [])
+        found = Stretches(machine, big, raw, _BASE, bounds, np.arange(0)).function(bounds[1:2]).read(Places([0x1C]))
         assert found is expected, text
 
 
@@ -124,8 +125,8 @@ def test_a_part_that_is_elsewhere_belongs_to_the_function(tmp_path: Path) -> Non
     )
     hot, cold = (0, 12), (52, len(code))
     looked = Stretches(t.EM_X86_64, False, code, _BASE, [hot, cold], np.arange(0))
-    assert looked.function([hot, cold]).read([0], [])
-    assert not looked.function([hot]).read([0], [])
+    assert looked.function([hot, cold]).read(Places([0]))
+    assert not looked.function([hot]).read(Places([0]))
 
 
 #: Tools, machine, big-endian; functions that are called, and whether each may leave the text's register as it was: the
@@ -189,10 +190,10 @@ def test_what_a_called_function_leaves(tmp_path: Path, name: str) -> None:
         code = _code(tmp_path, prefix, caller + text)
         begun = range(len(code))  # where the called one begins
         alone = Stretches(machine, big, code, _BASE, [(0, len(code))], np.arange(0))
-        assert not alone.function([(0, len(code))], begun=begun).read([0], []), text
+        assert not alone.function([(0, len(code))], begun=begun).read(Places([0])), text
         with_it = Stretches(machine, big, code, _BASE, [(0, len(code))], np.arange(0))
         calls = Called(machine, big, code, _BASE)
-        assert with_it.function([(0, len(code))], calls, begun=begun).read([0], []) is expected, text
+        assert with_it.function([(0, len(code))], calls, begun=begun).read(Places([0])) is expected, text
 
 
 def test_a_landing_pad_is_followed_with_what_calls_must_leave(tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_a_landing_pad_is_followed_with_what_calls_must_leave(tmp_path: Path) ->
         code = _code(tmp_path, "", source.format(register))
         calls = Called(t.EM_X86_64, False, code, _BASE, pads=[(_BASE + 7, _BASE + 12, _BASE + 13)])
         looked = Stretches(t.EM_X86_64, False, code, _BASE, [(0, len(code))], np.arange(0))
-        assert looked.function([(0, len(code))], calls).read([0], []) is expected
+        assert looked.function([(0, len(code))], calls).read(Places([0])) is expected
 
 
 def test_what_is_loaded_from_a_table_is_followed(tmp_path: Path) -> None:
@@ -214,14 +215,14 @@ def test_what_is_loaded_from_a_table_is_followed(tmp_path: Path) -> None:
     ):
         code = _code(tmp_path, "", "lea 0x1000(%rip),%rdx;" + text)
         looked = Stretches(t.EM_X86_64, False, code, _BASE, [(0, len(code))], np.arange(0))
-        assert looked.function([(0, len(code))]).read([], [], [0]) is expected, text
+        assert looked.function([(0, len(code))]).read(Places(tables=[0])) is expected, text
 
 
 def test_an_instruction_that_is_not_known_to_make_an_address_counts_as_reading(tmp_path: Path) -> None:
     for text, expected in (("push $0x401000; ret", False), ("sub $0x401000,%rax; ret", True), ("ret", True)):
         code = _code(tmp_path, "", text)
         looked = Stretches(t.EM_X86_64, False, code, _BASE, [(0, len(code))], np.arange(0))
-        assert looked.function([(0, len(code))]).read([1 if len(code) > 1 else 0], []) is expected, text
+        assert looked.function([(0, len(code))]).read(Places([1 if len(code) > 1 else 0])) is expected, text
 
 
 @pytest.mark.parametrize("machine", [t.EM_X86_64, t.EM_AARCH64, t.EM_MIPS, t.EM_PPC])
@@ -247,14 +248,14 @@ def test_together_is_as_one_by_one(machine: int) -> None:
         wanted = np.array((16, 18, 10), np.int64)
         try:
             together = Stretches(machine, big, raw, _BASE, bounds, wanted)
-            answers = [together.function([b]).read([x for x in starts if b[0] <= x < b[1]], []) for b in bounds]
+            answers = [together.function([b]).read(Places([x for x in starts if b[0] <= x < b[1]])) for b in bounds]
         except NotDecoded:
             assert machine == t.EM_MIPS, "only its branches can be cut from what belongs to them"
             continue
         for (low, high), answer in zip(bounds, answers, strict=True):
             alone = Stretches(machine, big, raw[low:high].copy(), _BASE + low, [(0, high - low)], wanted)
             made = [x - low for x in starts if low <= x < high]
-            assert alone.function([(0, high - low)]).read(made, []) is answer
+            assert alone.function([(0, high - low)]).read(Places(made)) is answer
             found = set(together.numbers((low, high))[1].tolist())
             assert found == set(numbers(machine, big, raw[low:high].copy()).tolist()) & set(wanted.tolist())
 
