@@ -24,6 +24,7 @@ from tests.equivalence import (  # noqa: F401 - they enter their pairs
     consumer_pairs_names,
     consumer_pairs_parts,
     consumer_pairs_streams,
+    consumer_pairs_texts,
     consumer_pairs_times,
     consumer_pairs_tools,
     consumer_pairs_vouched,

@@ -24,7 +24,9 @@ _SHELLS: Final = re.compile(
     rb"#! ?(?:/usr)?/bin/(?:sh|ash|bash|dash|ksh)(?: -[aefuvx]+| /etc/rc\.common)?|#! ?/usr/bin/env (?:ba)?sh"
 )
 #: How a script reads itself, comments and all; and comments that other programs obey (LSB, chkconfig).
-_READS_ITSELF: Final = re.compile(rb"\$\{?[!#]?0|BASH_SOURCE|\$_\b|\binitscript\b|\bfc\b")
+_READS_ITSELF: Final = re.compile(
+    rb"\$\{?[!#]?[0_]\b|BASH_(?:ARGV|SOURCE)|/proc/|/dev/fd|\beval\b|\binitscript\b|\bfc\b"
+)
 _OBEYED: Final = re.compile(rb"INIT INFO|chkconfig:|\bvim?:|coding[:=]")
 _STATES: Final = 1 << 20  # bytes of a text in which a value may be stated
 _SHORTEST: Final = 5  # characters of a value: 1.1 may be any number's

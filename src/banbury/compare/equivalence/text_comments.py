@@ -27,10 +27,14 @@ _DIRECTIVE: Final = re.compile(
     rb"|line|pragma|ident|sccs|assert|unassert|embed|\d+[ ]\")\b|.*(?:/\*|\*/|\\\s*\Z|\?\?/)|[ \t]*///"
 )
 #: What editors and interpreters read in a comment, and addresses.
-_OBEYED: Final = re.compile(rb"-\*-|\bvim?:|\bex:|://|INIT INFO|chkconfig:|coding[:=]")
-#: Comments that end where they say: how they begin, and end.
-_BLOCKS: Final = ((re.compile(rb"/\*[*!]*(?=\s)"), b"*/"), (re.compile(rb"<!--(?=\s)"), b"-->"))
-_STAR: Final = re.compile(rb"[ \t]*\*?(?=[ \t]|\Z)")
+_OBEYED: Final = re.compile(rb"-\*-|\bvim?:|\bex:|://|INIT INFO|chkconfig:|coding[:=]|\A[ \t]*/?(?:ko|wp:)\b")
+#: Comments that end where they say: how they begin, and end. One with an exclamation mark is a statement to some
+#: databases, but not where a word with a version leads, or a star.
+_BLOCKS: Final = (
+    (re.compile(rb"/\*(?:\**(?=\s)|!(?=\s[\w.@/-]+[ ]v?\d+\.\d|\r?\n[ \t]*\*[ ]))"), b"*/"),
+    (re.compile(rb"<!--(?=\s)"), b"-->"),
+)
+_STAR: Final = re.compile(rb"[ \t]*\*(?=[ \t]|\Z)")
 _OPENS: Final = re.compile(rb"[:=\\(,|>{\[][ \t\r]*\Z")
 
 
@@ -70,17 +74,19 @@ def comments(text: bytes) -> Iterator[tuple[int, int]]:
         if end < 0 or b"--!>" in text[at:end]:
             return
         mark = text[at : at + 1]
-        yield from _lines(text, found[0].end(), end)
+        yield from _lines(text, found[0].end(), end, starred=mark == b"/")
         at = end + len(found[1])
 
 
-def _lines(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The lines of a block, but for the longest."""
+def _lines(text: bytes, start: int, end: int, *, starred: bool) -> Iterator[tuple[int, int]]:
+    """The lines of a block, but for the longest; ``starred``: of those behind the first the ones with a star, for a
+    list may begin with ``/*`` and hold ``*/``."""
+    begun = start
     while start <= end:
         stop = text.find(b"\n", start, end)
         stop = end if stop < 0 else stop
         star = _STAR.match(text, start, stop)
-        if stop - start <= LONGEST:
+        if stop - start <= LONGEST and (star is not None or start == begun or not starred):
             yield (star.end() if star is not None else start), stop
         start = stop + 1
 

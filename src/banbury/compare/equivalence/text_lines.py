@@ -18,7 +18,7 @@ from banbury.compare.equivalence.text_words import SECRET, chooses, holds_choice
 _LETTERS: Final = re.compile(rb"(?<=[A-Za-z])'(?=[A-Za-z])")  # an apostrophe
 _PROSE: Final = re.compile(rb"[ \t]*[A-Z][a-z]*(?:'[a-z]+)?(?:[ ][\w'(][\w',.():;\"/-]*){3}")
 _LICENCE: Final = re.compile(rb"[ \t]*licen[cs]e:[ \t]*", re.IGNORECASE)  # whose own name says nothing of what follows
-_NAMED: Final = re.compile(rb"\\[A-Za-z0-9]")  # what a heading may be otherwise than it is written
+_NAMED: Final = re.compile(rb"\\[A-Za-z0-9]|%[0-9A-Fa-f]{2}")  # what a heading may be otherwise than it is written
 #: A field of a line with something behind it.
 _FIELD: Final = re.compile(
     rb"[ \t]*(?:-[ ]++)*(?:[\"']?[\w.@/+-]{1,80}(?:[ ][\w.-]{1,40}){0,3}[\"']?[ \t]*"

@@ -1,5 +1,8 @@
-"""Values in the elements and attributes of an XML or HTML text. All of it up to the last value is read, once: what is
-not plainly a tag, a comment or an element's text makes the whole text one of which nothing is said.
+"""Values in the elements and attributes of an XML text, or in the words of a plain page of HTML. What two such texts
+hold is compared, and where they differ the names around the value must say what it is.
+
+Of HTML only what a parser of XML reads as a browser does: elements of a short list, in small letters, each of which
+ends with its own tag. A page with a program, a style or a form is none: it may read its own words.
 
 Sources: W3C, XML 1.0; the WHATWG's HTML standard, 13.1 and 13.2 (facts only).
 """
@@ -8,146 +11,242 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+from xml.parsers import expat
 
+from msgspec import Struct
+
+from banbury.compare.equivalence.literals import Declared
 from banbury.compare.equivalence.text_phrase import LONGEST, worded
-from banbury.compare.equivalence.text_words import SECRET, holds_choice
+from banbury.compare.equivalence.text_uses import Used
+from banbury.compare.equivalence.text_words import SECRET, acts, chooses, holds_choice
 
-_TAG: Final = re.compile(
-    rb"<(?P<closes>/?)(?P<name>[A-Za-z_][\w.:-]{0,200})(?P<rest>(?:[\s/]++[^\s<>\"'=/]++(?:\s*=\s*(?:\"[^\"<]*+\"|'[^'<]*+'"
-    rb"|[^\s<>\"'=`]++))?)*[\s/]*)>"
+_DEEPEST: Final = 64
+_SHORT: Final = 64  # bytes of a text that may name what stands beside it
+#: What stands before the first element of a page, and how one begins.
+_FRONT: Final = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*+(?:<!doctype html>\s*+)?(?:<!--(?!-?>).*?-->\s*+)*+", re.DOTALL | re.IGNORECASE
 )
-_OTHER: Final = re.compile(rb"<\?xml(?:-stylesheet)?[ ][^<>]{0,1000}\?>|<!doctype[ ][^<>\[\]]{0,1000}>", re.IGNORECASE)
-_ATTRIBUTE: Final = re.compile(rb"[\s/]++([^\s<>\"'=/]++)(?:\s*=\s*(\"[^\"<]*+\"|'[^'<]*+'|[^\s<>\"'=`]++))?")
-_OBEYED: Final = re.compile(rb"<!--(?![\s<A-Za-z~=*_-]|\Z)|<!--esi|<!---?>|--!>|<!\[|\{\{|\{%|<%")
-#: Elements whose text is none of the document's words, and those that end with their tags.
-_RAW: Final = frozenset(b"script style textarea xmp iframe noembed noframes plaintext template".split())
-_EMPTY: Final = frozenset(b"area base br col embed hr img input link meta source track wbr".split())
-#: Elements in which words are for people.
+_ANY_PAGE: Final = re.compile(rb"<!doctype|<(?:\w+:)?html\b", re.IGNORECASE)
+_FIRST: Final = re.compile(rb"<([A-Za-z][A-Za-z0-9]*)[\s/>]")
+#: Elements in which words are for people, and others that end with their own tag or hold nothing.
 _SHOWN: Final = frozenset(
     b"p h1 h2 h3 h4 h5 h6 div span footer header title small center font body b i em strong".split()
 )
-#: Attributes in which words mean nothing: by their names, with addresses of namespaces or colours.
-_SPACES: Final = re.compile(rb"xmlns(?::\w{1,40})?|xsi:schemaLocation")
-_ADDRESSES: Final = re.compile(
-    rb"[\"'](?:\s*+(?:https?://[\w-]+(?:\.[\w-]+)+(?:[:/#][^\s\"']*+)?|urn:[\w-]{1,40}:[^\s\"']++|[\w.-]{1,80}\.xsd)"
-    rb"(?=[\s\"']))+\s*+[\"']"
+_PLAIN: Final = _SHOWN | frozenset(
+    b"html head ul ol li dl dt dd table thead tbody tr td th code pre a main section nav blockquote sub sup tt".split()
 )
-_COLOUR: Final = re.compile(rb"[\"']?(?:#[0-9A-Fa-f]{3,8}|black|white)[\"']?")
-#: An escape by which a tag may have any letter.
-_ESCAPE: Final = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos);)(?:#|\w++;)")
-_TITLE: Final = b"title"
-_NEAR: Final = 64  # elements among which an end tag finds its own
+_VOID: Final = frozenset(b"meta link br hr img".split())
+_VOID_TAG: Final = re.compile(rb"<((?:meta|link|br|hr|img)\b[^<>]*+)>")
+_CLOSED: Final = re.compile(rb"/>|<!--(?:-?>|\[)")
+_SIGNS: Final = {b"&nbsp;": b"&#160;", b"&copy;": b"&#169;", b"&ndash;": b"&#8211;", b"&mdash;": b"&#8212;"}
+_ACTIVE: Final = re.compile(r"on\w+|style|http-equiv|srcdoc", re.IGNORECASE)  # attributes that do something
+#: What is a program, or is made a page by one.
+_PROGRAM: Final = re.compile(
+    r"(?:xsl|svg|xhtml|html|xul)\b.*|script|style|template|stylesheet|transform", re.IGNORECASE
+)
+#: Attributes in which words mean nothing: by their names, with addresses of namespaces.
+_SPACES: Final = re.compile(r"xmlns(?::\w{1,40})?|xsi:schemaLocation")
+_ADDRESSES: Final = re.compile(
+    r"(?:\s*+(?:https?://[\w-]+(?:\.[\w-]+)+(?:[:/#]\S*+)?|urn:[\w-]{1,40}:\S++|[\w.-]{1,80}\.xsd)(?=\s|\Z))+\s*+"
+)
+_COLOUR: Final = re.compile(r"#[0-9A-Fa-f]{3,8}|black|white")
+_NAMES_ITSELF: Final = frozenset(("id", "xml:id"))
 
 
-class _Piece(NamedTuple):
-    """A tag, or what stands between two of them, with the element that it lies in."""
+class _Element(Struct):
+    name: str
+    attributes: dict[str, str]
+    parts: list[str | _Element] = []  # texts and elements, in their order; no two texts side by side
 
-    start: int
-    end: int
-    tag: re.Match[bytes] | None
-    name: bytes
-    chosen: bool  # an element around it speaks of a choice
+    @property
+    def text(self) -> str:
+        """What it holds, if that is a text alone."""
+        return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], str) else ""
 
 
-def markup_states(text: bytes, places: list[tuple[int, int]], names: frozenset[bytes]) -> bool:
-    """Whether all these places of a text that begins with a tag, which are in order, are stated in what they lie in."""
-    if _OBEYED.search(text):
+class _NotPlainError(Exception):
+    """The text is no plain one of its sort."""
+
+
+class _Reader:
+    """Reads one text; raises :class:`_NotPlainError` where it is not plain."""
+
+    def __init__(self, text: bytes) -> None:
+        self.comments: list[str] = []
+        self.begins = -1  # where the first element begins
+        self._open: list[_Element] = []
+        self.root = _Element("", {})
+        self._parser = parser = expat.ParserCreate("utf-8")
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._words
+        parser.CommentHandler = self._comment
+        parser.XmlDeclHandler = self._declared
+        for refused in ("StartDoctypeDeclHandler", "ProcessingInstructionHandler", "StartCdataSectionHandler"):
+            setattr(parser, refused, self._refuse)
+        try:
+            parser.Parse(text, True)
+        except expat.ExpatError as error:
+            raise _NotPlainError from error
+
+    def _refuse(self, *_: object) -> None:
+        raise _NotPlainError
+
+    def _declared(self, version: str, encoding: str | None, _alone: int) -> None:
+        if version != "1.0" or (encoding or "utf-8").lower() not in ("utf-8", "us-ascii"):
+            raise _NotPlainError
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        made = _Element(name, attributes, [])
+        if self._open:
+            self._open[-1].parts.append(made)
+        else:
+            self.begins, self.root = self._parser.CurrentByteIndex, made
+        self._open.append(made)
+        if len(self._open) > _DEEPEST:
+            raise _NotPlainError
+
+    def _end(self, _name: str) -> None:
+        self._open.pop()
+
+    def _words(self, words: str) -> None:
+        parts = self._open[-1].parts
+        if parts and isinstance(parts[-1], str):
+            parts[-1] += words
+        else:
+            parts.append(words)
+
+    def _comment(self, words: str) -> None:
+        if SECRET.search(words.encode()):
+            raise _NotPlainError
+        if self.begins >= 0:  # what stands before is asked elsewhere
+            self.comments.append(words)
+
+
+def markup_states(ours: bytes, theirs: bytes, first: int, declared: Declared, names: frozenset[bytes]) -> bool:
+    """Whether two texts that begin with a tag differ in stated values alone; the first of those to be asked begins at
+    ``first``."""
+    begins = _page_begins(ours)
+    page = begins >= 0
+    try:
+        one, other = (_Reader(_as_xml(text)) if page else _Reader(text) for text in (ours, theirs))
+    except (_NotPlainError, RecursionError):
         return False
-    k = 0
-    for piece in _pieces(text):
-        while k < len(places) and places[k][0] < piece.end:
-            if not _stated(text, piece, *places[k], names):
-                return False
-            k += 1
-        if k == len(places):
-            return True
-    return False
-
-
-def _stated(text: bytes, piece: _Piece, start: int, end: int, names: frozenset[bytes]) -> bool:
-    if piece.chosen or piece.end - piece.start > LONGEST or not piece.start <= start <= end <= piece.end:
+    if first < (begins if page else one.begins) or one.comments != other.comments:
         return False
-    if piece.tag is None:
-        shown = piece.name.lower() in _SHOWN
-        return worded(piece.name, text[piece.start : start], text[end : piece.end], names, shown=shown)
-    if piece.tag["closes"] or _holds(piece.tag):
+    elements = list(_all(one.root))
+    used = Used(ours, (value.encode() for element in elements for value in _values(element)))
+    asking = _Asking(declared, names, used, page, any(element.name == "link" for element in elements))
+    return all(_plain(element, page=page) for element in elements) and _same(one.root, other.root, asking, chosen=False)
+
+
+def _page_begins(text: bytes) -> int:
+    """Where the first element of a page of HTML, or of a part of one, begins; -1 for other texts."""
+    front = _FRONT.match(text)
+    begins = front.end() if front else 0
+    found = _FIRST.match(text, begins)
+    return begins if _ANY_PAGE.search(text) or (found and found[1].lower() in _PLAIN) else -1
+
+
+def _as_xml(page: bytes) -> bytes:
+    """A plain page as XML, from its first element on."""
+    page = page[_page_begins(page) :]
+    if _CLOSED.search(_VOID_TAG.sub(b"", page)):
+        raise _NotPlainError
+    for name, number in _SIGNS.items():
+        page = page.replace(name, number)
+    return _VOID_TAG.sub(lambda found: b"<" + found[1].removesuffix(b"/") + b"/>", page)
+
+
+def _all(element: _Element) -> Iterator[_Element]:
+    yield element
+    for part in element.parts:
+        if isinstance(part, _Element):
+            yield from _all(part)
+
+
+def _values(element: _Element) -> Iterator[str]:
+    yield from element.attributes.values()
+    if element.text:
+        yield element.text
+
+
+def _plain(element: _Element, *, page: bool) -> bool:
+    """Whether an element is no program, and no other thing to a browser than to a parser of XML."""
+    if not page:
+        return not _PROGRAM.fullmatch(element.name)
+    name = element.name.encode()
+    return (name in _PLAIN or (name in _VOID and not element.parts)) and not any(
+        _ACTIVE.fullmatch(name) or "script:" in value.lower() for name, value in element.attributes.items()
+    )
+
+
+class _Asking(Struct, frozen=True):
+    declared: Declared
+    names: frozenset[bytes]
+    used: Used
+    page: bool
+    styled: bool  # by a sheet elsewhere, which may go by attributes
+
+    def attribute(self, element: _Element, name: str) -> bool:
+        """Whether an attribute states its value; in a page that of its generator alone."""
+        generator = not self.styled and element.name == "meta" and element.attributes.get("name") == "generator"
+        if self.page and not (generator and name == "content"):
+            return False
+        return self.stated(name, element.attributes[name], shown=self.page)
+
+    def stated(self, name: str, value: str, *, shown: bool) -> bool:
+        """Whether what an element or attribute holds states its value."""
+        text = value.encode()
+        places = self.declared.places(text) if len(text) <= LONGEST else []
+        if not places or self.used.by(name.encode()):
+            return False
+        return all(worded(name.encode(), text[:s], text[e:], self.names, shown=shown) for s, e in places)
+
+
+def _same(one: _Element, other: _Element, asking: _Asking, *, chosen: bool) -> bool:
+    """Whether two elements hold the same but for stated values."""
+    if one == other:
+        return True
+    alike = one.name == other.name and one.attributes.keys() == other.attributes.keys()
+    if not alike or len(one.parts) != len(other.parts) or chosen or _holds(one):
         return False
-    for found in _ATTRIBUTE.finditer(text, piece.tag.start("rest"), piece.tag.end("rest")):
-        if found.start(2) < start and end < found.end(2) and found[2][:1] in (b'"', b"'"):
-            before, after = text[found.start(2) + 1 : start], text[end : found.end(2) - 1]
-            generator = piece.tag["name"].lower() == b"meta" and found[1].lower() == b"content"
-            return worded(found[1], before, after, names, shown=generator)
-    return False
+    for name, value in one.attributes.items():
+        if value != other.attributes[name] and not asking.attribute(one, name):
+            return False
+    beside = not asking.page and any(_speaks(part) for part in one.parts if isinstance(part, _Element))
+    pairs = zip(one.parts, other.parts, strict=True)
+    return all(mine == its or _same_part(one, mine, its, asking, chosen=beside) for mine, its in pairs)
 
 
-def _pieces(text: bytes) -> Iterator[_Piece]:
-    """Tags and texts in their order, up to what is neither."""
-    opened: list[tuple[bytes, bool]] = []
-    at = 0
-    while True:
-        less = text.find(b"<", at)
-        name = opened[-1][0] if opened else b""
-        chosen = bool(opened) and opened[-1][1]
-        yield _Piece(at, len(text) if less < 0 else less, None, name, chosen)
-        if less < 0:
-            return
-        at = _passed(text, less, titled=name.lower() == _TITLE)
-        if at > less:
-            continue
-        tag = _TAG.match(text, less)
-        if at < 0 or tag is None or _ESCAPE.search(tag[0]):
-            return
-        yield _Piece(less, tag.end(), tag, name, chosen)
-        at = tag.end()
-        if tag["closes"]:
-            _close(opened, tag["name"])
-            continue
-        empty, kind = tag["rest"].endswith(b"/"), tag["name"].lower()
-        if kind in _RAW or (empty and kind == _TITLE):
-            at = -1 if empty else _behind(text, at, tag["name"])
-            if at < 0:
-                return
-        elif not empty and kind not in _EMPTY:
-            opened.append((tag["name"], chosen or _holds(tag)))
+def _same_part(within: _Element, mine: str | _Element, its: str | _Element, asking: _Asking, *, chosen: bool) -> bool:
+    if isinstance(mine, _Element) and isinstance(its, _Element):
+        return _same(mine, its, asking, chosen=chosen)
+    if isinstance(mine, _Element) or isinstance(its, _Element) or _names_itself(within):
+        return False
+    shown = within.name.encode() in (_SHOWN if asking.page else (b"p",))
+    return asking.stated(within.name, mine, shown=shown)
 
 
-def _passed(text: bytes, less: int, *, titled: bool) -> int:
-    """Where a comment or declaration that begins here ends; the same place where there is none, -1 where it is not
-    plain, or in a title: to a browser all of that is text."""
-    if titled and text[less + 2 : less + 7].lower() != _TITLE:
-        return -1
-    if text.startswith(b"<!--", less):
-        ends = text.find(b"-->", less + 4)
-        return -1 if ends < 0 or SECRET.search(text, less, ends) else ends + 3
-    other = _OTHER.match(text, less)
-    return less if other is None else other.end()
+def _names_itself(element: _Element) -> bool:
+    """Whether others may mean an element by its name."""
+    return not _NAMES_ITSELF.isdisjoint(element.attributes)
 
 
-def _holds(tag: re.Match[bytes]) -> bool:
-    """Whether a tag speaks of a choice."""
-    kept = [tag["name"]]
-    for found in _ATTRIBUTE.finditer(tag["rest"]):
-        name, value = found[1], found[2] or b""
-        space = _SPACES.fullmatch(name) and _ADDRESSES.fullmatch(value) and not SECRET.search(value)
-        colours = (b"bgcolor", b"text") if tag["name"].lower() == b"body" else (b"bgcolor",)
+def _speaks(beside: _Element) -> bool:
+    """Whether a short text of an element beside the value's speaks of a choice."""
+    words = beside.text.strip().encode()
+    return 0 < len(words) <= _SHORT and (chooses(words) or acts(words))
+
+
+def _holds(element: _Element) -> bool:
+    """Whether an element's tag speaks of a choice."""
+    kept = [element.name]
+    colours = ("bgcolor", "text") if element.name == "body" else ("bgcolor",)
+    for name, value in element.attributes.items():
+        space = _SPACES.fullmatch(name) and _ADDRESSES.fullmatch(value) and not SECRET.search(value.encode())
         if not space and not (name in colours and _COLOUR.fullmatch(value)):
-            kept.append(found[0])
-    return holds_choice(b" ".join(kept))
-
-
-def _close(opened: list[tuple[bytes, bool]], name: bytes) -> None:
-    """Take an element away. One that is not the innermost leaves those within it, which may not have ended."""
-    for k in range(len(opened) - 1, max(len(opened) - 1 - _NEAR, -1), -1):
-        if opened[k][0] == name:
-            del opened[k]
-            return
-
-
-def _behind(text: bytes, at: int, name: bytes) -> int:
-    """Where the text of an element that holds no elements ends, with its end tag; -1 where that is not plain."""
-    less = text.find(b"</", at)
-    while less >= 0 and text[less + 2 : less + 2 + len(name)].lower() != name.lower():
-        less = text.find(b"</", less + 1)
-    ends = text.find(b">", less)
-    return -1 if less < 0 or ends < 0 or b"<!--" in text[at:less] else ends + 1
+            kept.append(f'{name}="{value}"')
+    return holds_choice(" ".join(kept).encode())

@@ -7,13 +7,16 @@ Source: RFC 8259.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
 from banbury.compare.equivalence.literals import Declared
 from banbury.compare.equivalence.text_phrase import LONGEST, worded
-from banbury.compare.equivalence.text_words import acts, holds_choice
+from banbury.compare.equivalence.text_uses import Used
+from banbury.compare.equivalence.text_words import acts, chooses, holds_choice
 
 _DEEPEST: Final = 64
+_SHORT: Final = 64  # bytes of a text that may name what stands beside it
 
 
 def objects_state(ours: bytes, theirs: bytes, declared: Declared, names: frozenset[bytes]) -> bool | None:
@@ -21,33 +24,54 @@ def objects_state(ours: bytes, theirs: bytes, declared: Declared, names: frozens
     try:
         one = _read(ours)
         shown = json.dumps(one, ensure_ascii=False).encode("utf-8", "replace")  # without escapes of letters
-        return not acts(shown) and _differ_stated(one, _read(theirs), declared, names)
+        used = Used(shown, _texts(one))
+        return not acts(shown) and _differ_stated(one, _read(theirs), declared, names, used)
     except ValueError:
         return None
     except RecursionError:
         return False
 
 
-def _differ_stated(one: Any, other: Any, declared: Declared, names: frozenset[bytes]) -> bool:
+def _texts(held: Any) -> list[bytes]:
+    """All texts that a value holds, names of members left aside."""
+    todo, found = [held], list[bytes]()
+    while todo:
+        value = todo.pop()
+        if isinstance(value, str):
+            found.append(value.encode("utf-8", "replace"))
+        elif isinstance(value, dict | list):
+            todo += value.values() if isinstance(value, dict) else value
+    return found
+
+
+def _speaks(beside: Iterable[Any]) -> bool:
+    """Whether one of the short texts beside a value speaks of a choice."""
+    texts = (value.encode("utf-8", "replace") for value in beside if isinstance(value, str))
+    return any(len(text) <= _SHORT and chooses(text) for text in texts)
+
+
+def _differ_stated(one: Any, other: Any, declared: Declared, names: frozenset[bytes], used: Used) -> bool:
     todo: list[tuple[Any, Any, bytes, int]] = [(one, other, b"", 0)]
     while todo:
         mine, its, name, depth = todo.pop()
-        if type(mine) is not type(its) or depth > _DEEPEST:
+        if type(mine) is not type(its) or depth > _DEEPEST or holds_choice(name):
+            return False
+        if not isinstance(mine, dict | list):
+            if (
+                not isinstance(mine, str)
+                or used.by(name)
+                or not _stated(mine.encode("utf-8", "replace"), declared, name, names)
+            ):
+                return False
+            continue
+        held = mine.values() if isinstance(mine, dict) else mine
+        if len(mine) != len(its) or _speaks(held) or (isinstance(mine, dict) and mine.keys() != its.keys()):
             return False
         if isinstance(mine, dict):
-            if mine.keys() != its.keys():
-                return False
-            differ = [key for key in mine if mine[key] != its[key]]
-            todo += [(mine[key], its[key], key.encode("utf-8", "replace"), depth + 1) for key in differ]
-        elif isinstance(mine, list):
-            if len(mine) != len(its):
-                return False
-            # One of several values is no statement; what an object among them holds has its own name.
-            todo += [(a, b, b"", depth + 1) for a, b in zip(mine, its, strict=True) if a != b]
-        elif mine != its and not _stated(mine.encode("utf-8", "replace"), declared, name, names):
-            return False
-        if mine != its and holds_choice(name):
-            return False
+            parts = [(mine[key], its[key], key.encode("utf-8", "replace")) for key in mine]
+        else:  # One of several values is no statement; what an object among them holds has its own name.
+            parts = [(a, b, b"") for a, b in zip(mine, its, strict=True)]
+        todo += [(a, b, called, depth + 1) for a, b, called in parts if a != b]
     return True
 
 

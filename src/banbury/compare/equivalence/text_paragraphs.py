@@ -1,9 +1,7 @@
 """What around the lines of a text says more of a value than its own line: nodes that have another name in YAML, escapes
-by which a name may be any, lines that go on with a field, the field that leads a paragraph, and settings that the text
-itself uses by their bare names.
+by which a name may be any, lines that go on with a field, and the field that leads a paragraph.
 
-Sources: YAML 1.2.2, 5.7, 6.8 and 6.9; RFC 2849 (LDIF); RFC 5322, 2.2.3 (folded fields); the Python manual,
-configparser (facts only).
+Sources: YAML 1.2.2, 5.7, 6.8 and 6.9; RFC 2849 (LDIF); RFC 5322, 2.2.3 (folded fields) (facts only).
 """
 
 from __future__ import annotations
@@ -24,9 +22,6 @@ _HELD: Final = re.compile(rb"[ \t]+(?:-[ ]+)*[\"']?[\w.-]{1,80}[\"']?:(?:[ \t]|\
 _FORMAT: Final = re.compile(rb"[ \t]*\d[\d.]*[ \t]*")  # a number of the format, behind which the first field stands
 _NEAR: Final = 80  # bytes of a field that end in a word which may go on in the next line
 _FURTHEST: Final = 64  # lines in which a field goes on
-#: Names that stand alone where something is set or compared.
-_RIGHT: Final = re.compile(rb"[=<>!~][ \t]*+(?:\w{1,80}+\.)?([A-Za-z_]\w{0,80}+)(?![\w.(])")
-_LEFT: Final = re.compile(rb"(?<!\w)([A-Za-z_]\w{0,80}+)[ \t]*+(?:[<>]|[=!~]=|=~)")
 
 
 def hides(text: bytes, end: int) -> bool:
@@ -36,11 +31,6 @@ def hides(text: bytes, end: int) -> bool:
         return True
     bare = _ESCAPED.sub(b"", text)
     return bare != text and acts(bare)
-
-
-def bare_names(text: bytes) -> frozenset[bytes]:
-    """The names that a text of lines sets something to, or compares."""
-    return frozenset(found[1] for sign in (_RIGHT, _LEFT) for found in sign.finditer(text))
 
 
 def goes_on(text: bytes, line: bytes, at: int, *, field: bool) -> bool:

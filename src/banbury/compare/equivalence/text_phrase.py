@@ -17,6 +17,15 @@ _COMPARED: Final = re.compile(
     rb"(?:[=!<>~^]=|=~|<|(?<![\w\"'/])>|<<|>>|\s-(?:eq|ne|lt|gt|le|ge)|\b(?:in|is|not|than|since|until|before))\s*[\"'(\[]*\Z"
 )
 _COMPARED_TO: Final = re.compile(rb"[\"')\]}]*\s*(?:[=!<>~^]=|=~|[<>](?:\s|\Z)|\b(?:is|not|or|and|in)\b)")
+#: What makes a value an end of a range or one of several: signs alone, or another figure beside it. In words, one may
+#: stand behind a comma.
+_RANGED: Final = re.compile(
+    rb"(?:(?:\A|[\s(\[\"'])[^\w\s(\"'\[]+|\d[\w.+-]*\s*(?:[,/~+*-]|\.\.|\s(?:to|through|thru|and|or)))[ \t]*[(\"'v\[]*\Z"
+)
+_RANGED_TO: Final = re.compile(
+    rb"[\"']?[ \t]*(?:(?:[/~+*-]|\.\.)+[ \t]*(?:[\d\"')\]]|\Z)|[ \t](?:to|through|thru|up|and|or)\b)"
+)
+_LISTED: Final = re.compile(rb"[\"']?[ \t]*,[ \t]*(?:[v\d\"')\]]|\Z)")
 _COMMANDS: Final = re.compile(
     rb"[$`;|]|(?:\A|[\s=\"'(])/\w|&&|\bif\b|\bcase\b|\bexec\b|\bimport\b|\b(?:DELETE|UPDATE|SELECT|INSERT)\b"
 )
@@ -51,6 +60,7 @@ _UNNOTED: Final = re.compile(rb"[\"`@#<>{}\[\]\\$|&;]|!(?!\s)|:(?!\s|\Z)|(?<![A-
 _RUN: Final = re.compile(
     rb"[$`{}<>\\\"]|&&|\b(?:if|case|exec|import)\b|\b(?:DELETE|UPDATE|SELECT|INSERT|CALL|SET|USE)\b"
 )
+_CALL: Final = re.compile(rb"\w\((?!\d\w{0,3}\))")  # but for a page of the manual
 _CUSTOM: Final = re.compile(rb"\bdo not (?:edit|modify|change)\b|\blicen[cs]ed?\b", re.IGNORECASE)
 _WORD: Final = re.compile(rb"[A-Za-z]{2}")
 
@@ -65,6 +75,14 @@ def apart(before: bytes, after: bytes) -> bool:
     """Whether a value between two parts of its line stands for itself, and is not compared."""
     compared = _COMPARED.search(before[-64:]) or _COMPARED_TO.match(after)
     return not (compared or _JOINED_LEFT.search(before[-3:]) or _JOINED_RIGHT.match(after))
+
+
+def _ranged(before: bytes, after: bytes, *, words: bool) -> bool:
+    """Whether a value is an end of a range or one of several; ``words`` where it is in a sentence."""
+    joined = _RANGED.search(before[-64:])
+    if joined is not None and not (words and joined[0].rstrip(b" \t(v[\"'")[-1:] == b"," and joined[0][:1].isdigit()):
+        return True
+    return _RANGED_TO.match(after) is not None or (not words and _LISTED.match(after) is not None)
 
 
 def _ends(after: bytes) -> bool:
@@ -92,7 +110,7 @@ def stated(before: bytes, after: bytes, names: frozenset[bytes]) -> bool:
         return False
     field = _FIELD.match(before) or _UCI.match(before)
     words: bytes = before if field is None else field["words"]
-    if not _WORDS.fullmatch(words):
+    if not _WORDS.fullmatch(words) or _ranged(words, after, words=field is None):
         return False
     if field is not None:
         return states(field["name"], names) or (for_people(field["name"]) and said(words, names))
@@ -106,6 +124,8 @@ def worded(name: bytes, before: bytes, after: bytes, names: frozenset[bytes], *,
         return False
     if any(chooses(part) or _COLUMNS.search(part) or _COMMANDS.search(part) for part in (before, after)):
         return False
+    if _ranged(before, after, words=not states(name, names)):
+        return False
     return states(name, names) or ((shown or for_people(name)) and said(before, names))
 
 
@@ -113,6 +133,8 @@ def noted(before: bytes, after: bytes, names: frozenset[bytes]) -> bool:
     """Whether a line of a comment, without its mark, states the value between these parts of it: behind a field's name
     where it has one, else behind any word."""
     if not apart(before, after) or not _WORD.search(before) or _UNNOTED.search(before) or _SET.search(before):
+        return False
+    if _CALL.search(before) or _CALL.search(after):
         return False
     for part in (_CUSTOM.sub(b"", before), _CUSTOM.sub(b"", after)):
         if chooses(part) or _RUN.search(part):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from bisect import bisect_right
 from typing import Final
 
@@ -16,9 +17,9 @@ from banbury.compare.equivalence.text_comments import comments, left_open
 from banbury.compare.equivalence.text_lines import lines_state
 from banbury.compare.equivalence.text_markup import markup_states
 from banbury.compare.equivalence.text_objects import objects_state
-from banbury.compare.equivalence.text_paragraphs import bare_names
-from banbury.compare.equivalence.text_phrase import noted
+from banbury.compare.equivalence.text_phrase import LONGEST, noted
 from banbury.compare.equivalence.text_programs import is_program
+from banbury.compare.equivalence.text_uses import Used
 from banbury.compare.equivalence.text_words import acts
 
 MOST: Final = 500  # values in one text
@@ -27,10 +28,6 @@ _FURTHEST: Final = 1 << 18  # bytes of a text in which they may stand elsewhere 
 _BREAKS: Final = re.compile(rb"\r(?!\n|\Z)|[\v\f\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]")
 _ALONE: Final = b" \t\r\n\"'vV"
 _MARK: Final = b"\xef\xbb\xbf"
-#: A name that is used by the text itself.
-_USED: Final = re.compile(rb"(?:\$[{(]?|%\(|\{\{ ?)([A-Za-z_]\w{0,80})")
-_SHOWS: Final = re.compile(rb"^Version:[ ]\$\{\w{1,80}\}$", re.MULTILINE)  # what pkg-config shows
-_NAME: Final = re.compile(rb"^[ \t]*+[\"']?([A-Za-z_]\w{0,80}+)[\"']?[ \t]*+[:=]", re.MULTILINE)
 
 
 def only_stated(ours: bytes, theirs: bytes, declared: Declared, names: frozenset[bytes]) -> bool:
@@ -51,17 +48,17 @@ def _elsewhere(
     ours: bytes, theirs: bytes, declared: Declared, places: list[tuple[int, int]], names: frozenset[bytes]
 ) -> bool:
     """Whether these places, behind the first comments, are stated in the elements, members or lines of their text."""
-    if len(ours) > _FURTHEST or acts(ours) or _uses(ours, places):
+    if len(ours) > _FURTHEST or acts(ours) or _disguised(ours):
         return False
     begins = ours.removeprefix(_MARK).lstrip()[:1]
     if begins == b"<":
         if b"&" in ours and acts(html.unescape(ours.decode()).encode("utf-8", "replace")):
             return False
-        return markup_states(ours, places, names)
+        return markup_states(ours, theirs, places[0][0], declared, names)
     stated = objects_state(ours, theirs, declared, names) if begins in (b"{", b"[") else None
     if stated is not None:
         return stated
-    return begins != b"{" and not _uses(ours, places, bare=True) and lines_state(ours, places, names)
+    return begins != b"{" and not _uses(ours, places) and lines_state(ours, places, names)
 
 
 def _not_noted(text: bytes, places: list[tuple[int, int]], names: frozenset[bytes]) -> list[tuple[int, int]] | None:
@@ -80,11 +77,18 @@ def _not_noted(text: bytes, places: list[tuple[int, int]], names: frozenset[byte
     return left
 
 
-def _uses(text: bytes, places: list[tuple[int, int]], *, bare: bool = False) -> bool:
-    """Whether the text itself uses one of the fields in whose lines the places are, by its name; also one without a
-    sign (``bare``)."""
-    used = bare_names(text) if bare else {found[1] for found in _USED.finditer(_SHOWS.sub(b"", text))}
-    begins = sorted({text.rfind(b"\n", 0, start) + 1 for start, _ in places})
-    return any(
-        found is not None and found[1] in used for found in map(_NAME.match, [text[at : at + 256] for at in begins])
-    )
+def _uses(text: bytes, places: list[tuple[int, int]]) -> bool:
+    """Whether the text itself uses what stands before one of the places in its line, by a name of it."""
+    used = Used(text)
+    before = {text[max(text.rfind(b"\n", 0, start) + 1, start - LONGEST) : start] for start, _ in places}
+    return any(used.by(line) or used.bare(line) for line in before)
+
+
+def _disguised(text: bytes) -> bool:
+    """Whether a text has letters that some readers take for others of ASCII."""
+    more = {letter for letter in text.decode() if not letter.isascii()} if not text.isascii() else set[str]()
+    return any(re.search(r"[A-Za-z0-9]", _folded(letter)) for letter in more)
+
+
+def _folded(letter: str) -> str:
+    return unicodedata.normalize("NFKC", letter).casefold() + letter.lower() + letter.upper()
