@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -276,6 +277,23 @@ def test_a_link_stays_by_the_links_that_were_there(tmp_path: Path, top: str, lay
     over = {name: f'over = ["base.tar", {other}]\n' for name, other in (("layer.tar", layer), ("top.tar", top))}
     shipped = uimage(gzip.compress(tree({**FILES, **STRICT, **more}, {"var/b": 0o1777}, links=link | way), mtime=0))
     assert against(tmp_path, shipped, over, **sides)[0].verdict == verdict
+
+
+@pytest.mark.parametrize("between", [{"a": "/srv"}, {}], ids=["another link", "none"])
+def test_a_link_on_the_way_that_is_another_for_a_while(tmp_path: Path, between: dict[str, str]) -> None:
+    """What leads on in the lowest and the uppermost layer may lead nowhere when the folder is unpacked."""
+    link, way, more = {"etc/hooks.d": "/a/b"}, {"a": "/var"}, {"etc/x": b"x\n"}
+    sides = {
+        "base.tar": tree(FILES, {"var/b": 0o1777}, links=link | way),
+        "mid.tar": tree({"etc/y": b"y\n"}, {}, links=between),
+        "layer.tar": tree(STRICT, {"etc/hooks.d": 0o755}),
+        "top.tar": tree(more, {}, links=way),
+    }
+    over = {name: f'over = ["{below}"]\n' for below, name in itertools.pairwise(sides)}
+    files = {**FILES, **STRICT, **more, "etc/y": b"y\n"}
+    shipped = uimage(gzip.compress(tree(files, {"var/b": 0o1777}, links=link | way), mtime=0))
+    verdict = against(tmp_path, shipped, over, **sides)[0].verdict
+    assert verdict == ("functional" if between else "identical")
 
 
 def test_an_archive_with_a_file_and_a_folder_of_one_path(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ _COMPARED_TO: Final = re.compile(rb"[\"')\]}]*\s*(?:[=!<>~^]=|=~|[<>](?:\s|\Z)|\
 #: What makes a value an end of a range or one of several: signs alone, or another figure beside it. In words, one may
 #: stand behind a comma.
 _RANGED: Final = re.compile(
-    rb"(?:(?:\A|[\s(\[\"'])[^\w\s(\"'\[]+|\d[\w.+-]*\s*(?:[,/~+*-]|\.\.|\s(?:to|through|thru|and|or)))[ \t]*[(\"'v\[]*\Z"
+    rb"(?:(?:\A|[\s(\[\"'])[^\w\s(\"'\[]+|\d[\w.+-]*\s*(?:[,/~+*-]|\.\.|\s(?:to|through|thru|and|or)))"
+    rb"[ \t]*[(\"'v\[]*\Z"
 )
 _RANGED_TO: Final = re.compile(
     rb"[\"']?[ \t]*(?:(?:[/~+*-]|\.\.)+[ \t]*(?:[\d\"')\]]|\Z)|[ \t](?:to|through|thru|up|and|or)\b)"

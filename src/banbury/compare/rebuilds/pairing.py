@@ -53,13 +53,13 @@ class Pairing:
     def kept(self, link: Unit) -> Callable[[Unit], bool]:
         """Tells of rebuilt folders at the path of a shipped link whether a package manager leaves the link: it leads to
         a folder, through folders and links that were there before, of rebuilds that the folder's own goes over, or of
-        the one that has the link itself. What only the image has there says nothing: whoever ships it may have made it
-        for that."""
+        the one that has the link itself, and none of the rebuilds has anything else there, which may be there at that
+        time. What only the image has there says nothing: whoever ships it may have made it for that."""
         tree = self.shipped.get(link.tree)
         through = tree.led_through(link) if tree else None
-        if tree is None or through is None:
+        native = self.native(tree) if tree else []
+        if through is None or any(r.is_other(path, to) for r in native for path, to in through.items()):
             return lambda folder: False
-        native = self.native(tree)
         own = {r.number for r in native if r.is_link(link.path, link.node.link)}
         having = [
             [r for r in native if (r.is_folder(path) if target is None else r.is_link(path, target))]

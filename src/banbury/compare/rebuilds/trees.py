@@ -133,6 +133,12 @@ class Tree:
         found = self.units.get(path, [])
         return bool(found) and all(u.node.kind is Kind.SYMLINK and u.node.link == target for u in found)
 
+    def is_other(self, path: str, target: str | None) -> bool:
+        """Whether something else is here at a path than a link to a target, or (where that is ``None``) a folder; a
+        folder in a link's place is none, for package managers leave the link."""
+        found = self.units.get(path, [])
+        return any(u.node.kind is not Kind.SYMLINK or u.node.link != target for u in found)
+
     def led_through(self, link: Unit) -> dict[str, str | None] | None:
         """What a link in this tree leads through, by path, with itself and what it leads to: the targets of links,
         ``None`` for folders. Nothing where it leads to no folder. As Linux goes: part by part, through each link as it
