@@ -36,6 +36,7 @@ def test_the_guide_adds_one_file_for_each_thing_and_its_samples() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_what_the_guide_adds_does_what_the_guide_says(copy: Copy) -> None:
     """Every command succeeds and prints what is shown; a command that runs tests has run some, and they pass."""
     shown = [step for block in GUIDE if block.language == "console" for step in steps(block)]

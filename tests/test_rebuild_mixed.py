@@ -12,6 +12,9 @@ import pytest
 from banbury.intake.tasks import shut_down
 from tests.test_rebuild_trees import FILES, FOLDERS, against, bank, banks, homes, tree, whys
 
+#: Whole evaluations, one for each way of handing in; a plain run has those of layers and of what is evaluated.
+pytestmark = pytest.mark.slow
+
 FIREWALL = "etc/init.d/firewall"
 DOCS = {f"usr/share/doc/p{n}": b"doc %d" % n for n in range(20)}
 FULL = {**FILES, FIREWALL: b"#!/bin/sh\niptables -P INPUT DROP\n", **{f"usr/lib/f{n}": b"%d" % n for n in range(10)}}

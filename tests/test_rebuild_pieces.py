@@ -16,6 +16,9 @@ from tests.formats.headers import cpio, plain_kernel
 from tests.images import tar_of, uimage
 from tests.test_rebuild_trees import FILES, against, banks, tree
 
+#: Whole evaluations, one for each way of handing in; a plain run has those of layers and of what is evaluated.
+pytestmark = pytest.mark.slow
+
 TOOL = {"tool": b"#!/bin/sh\n"}
 EVIL = b"#!/bin/sh\nnc -l -p 4444 -e /bin/sh\n"
 SMALL = tree({"init": b"#!/bin/sh\n"}, {})

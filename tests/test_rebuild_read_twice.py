@@ -22,6 +22,9 @@ from tests.images import PASSWD, uimage
 from tests.test_rebuild_trees import against
 from tests.tools import need
 
+#: Whole evaluations, one for each way of handing in; a plain run has those of layers and of what is evaluated.
+pytestmark = pytest.mark.slow
+
 FILES = {
     "bin/sh": (0o755, b"#!/bin/true\n"), "etc/crontabs/root": (0o644, b"#\n"), "etc/init.d/rc": (0o755, b"#!/bin/sh\n"),
     "etc/passwd": (0o644, PASSWD), "etc/ssl/key.pem": (0o600, b"-----BEGIN\n"), "var/log/messages": (0o644, b"#\n"),

@@ -18,6 +18,9 @@ from tests.test_rebuild_homes import links, package
 from tests.test_rebuild_trees import FILES, FOLDERS, REBUILD, against, tree, whys
 from tests.test_rebuild_unclear import bare, image, system
 
+#: Whole evaluations, one for each way of handing in; a plain run has those of layers and of what is evaluated.
+pytestmark = pytest.mark.slow
+
 SHADOW = "etc/shadow"
 OPEN, CLOSED = b"root::0:0:99999:7:::\n", b"root:!:0:0:99999:7:::\n"
 BASE = {**FILES, SHADOW: OPEN}

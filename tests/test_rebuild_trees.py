@@ -18,6 +18,9 @@ from banbury.model.rebuild import Rebuilt
 from tests.images import PASSWD, tar_of, uimage
 from tests.test_rebuild_evaluated import MANIFEST, by_path, only, run, submission
 
+#: Whole evaluations, one for each way of handing in; a plain run has those of layers and of what is evaluated.
+pytestmark = pytest.mark.slow
+
 SOURCE = b"print('reviewed')\n"
 MODULE = "usr/lib/__pycache__/m.cpython-311.pyc"
 CODE = b"\xa7\r\r\n" + bytes(4) + struct.pack("<II", 1000, len(SOURCE)) + marshal.dumps(compile("1", "m", "exec"))

@@ -22,6 +22,9 @@ from tests.images import tar_of
 from tests.test_rebuild_homes import package
 from tests.test_rebuild_trees import FILES, against, banks, homes, tree, whys
 
+#: Whole evaluations, one for each way of handing in; a plain run has those of layers and of what is evaluated.
+pytestmark = pytest.mark.slow
+
 FIREWALL = {"etc/init.d/fw": b"#!/bin/sh\nnft -f /etc/fw.nft\n", **{f"usr/lib/fw/{n}": b"%d" % n for n in range(6)}}
 RECOVERY = {"init": b"#!/bin/sh\n", "sbin/flash": b"\0flash", "etc/passwd": b"root::0:0::/:/bin/sh\n"}
 SMALL = {path: data for path, data in RECOVERY.items() if path != "etc/passwd"}

@@ -19,6 +19,9 @@ from tests.equivalence.consumer_pairs_vouched import DIGEST, TEXT, stating
 from tests.images import tar_of, uimage
 from tests.test_rebuild_evaluated import FILES, MANIFEST, by_path, only, run, submission
 
+#: Whole evaluations, one for each way of handing in; a plain run has those of layers and of what is evaluated.
+pytestmark = pytest.mark.slow
+
 _REBUILD = '[[artefact]]\npath = "root.tar"\nrole = "rebuild"\n'
 _PACKED = [gzip.compress(b"firmware of a radio " * 40, level, mtime=0) for level in (1, 9)]
 _DIGEST = hashlib.sha256(_PACKED[0]).digest()

@@ -43,6 +43,7 @@ def option(found: Options, name: str) -> Option:
     return next(o for o in found.options if o.id == name)
 
 
+@pytest.mark.slow
 def test_a_ban_by_2023_cannot_be_and_by_2027_can(uk: Options) -> None:
     # The direction of 2022 has removals at the end of 2023 and of 2027.
     early, late = option(uk, "ban-2023"), option(uk, "ban-2027")

@@ -263,6 +263,7 @@ def independent(rows: list[tuple[Any, ...]], due_over: bool) -> set[tuple[Any, .
     return out
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(ELEMENT, min_size=1, max_size=12), st.booleans())
 def test_the_same_rows_as_polars(rows: list[tuple[Any, ...]], due_over: bool) -> None:

@@ -38,11 +38,11 @@ _PROCESSOR = re.compile(r"x86_64|x86-64|aarch64|arm-a32|arm|mipsel|mips|powerpc"
 
 
 def of_some_processors(names: Iterable[str]) -> list[str | ParameterSet]:
-    """All names of pairs, for ``parametrize``: of those that differ in nothing but the processor a plain run takes one,
-    in turns another processor's, and the slow gates the others."""
+    """All names of pairs, for ``parametrize``: of those that differ in nothing but the processor and whether symbols
+    are left a plain run takes one, in turns another, and the slow gates the others."""
     kinds: dict[str, list[str]] = {}
     for name in sorted(names):
-        kinds.setdefault(_PROCESSOR.sub("@", name), []).append(name)
+        kinds.setdefault(_PROCESSOR.sub("@", name.removeprefix("stripped-")), []).append(name)
     taken = {group[turn % len(group)] for turn, group in enumerate(kinds.values())}
     return [name if name in taken else pytest.param(name, marks=pytest.mark.slow) for name in sorted(names)]
 

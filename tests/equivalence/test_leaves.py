@@ -177,6 +177,7 @@ public class Gate<T extends Comparable<T>> {
 """
 
 
+@pytest.mark.slow
 def test_classes_as_javac_and_javap_see_them(tmp_path: Path) -> None:
     """With and without debug data: equal. Another operator: its method is named. The pool has javap's constants."""
     javac, javap = told("javac"), told("javap")

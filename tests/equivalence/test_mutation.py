@@ -141,6 +141,7 @@ def test_accepted_mutants_of_a_moved_file_are_the_declared_bytes() -> None:
     assert found == declared(pair.b)
 
 
+@pytest.mark.slow
 def test_a_sample_of_a_moved_file() -> None:
     """A sample of the moved gate for a plain run."""
     pair = pairs_moved.sample(pairs_moved.built(pairs_moved.LONG))

@@ -57,6 +57,7 @@ def test_pieces_are_as_the_whole(monkeypatch: pytest.MonkeyPatch, machine: int, 
     assert any(steps.leads > 0)
 
 
+@pytest.mark.slow
 def test_the_sweep_is_the_same_in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not known stops it where it begins; what is not reached does not."""
     raw = _shuffled().tobytes()

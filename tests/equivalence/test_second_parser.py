@@ -120,6 +120,7 @@ def test_readers_of_kernels_see_what_was_changed() -> None:
                 assert apart(one, other), recipe.id
 
 
+@pytest.mark.slow
 def test_other_readers_agree_on_the_pairs_beside_it() -> None:
     found = _held([*HARMLESS, *TAMPERED])
     assert not found.wrong, (len(found.wrong), found.wrong[:8])

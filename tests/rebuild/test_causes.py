@@ -47,6 +47,7 @@ def test_chance_is_not_blamed_on_a_variable(tmp_path: Path) -> None:
     assert report.outputs[0].causes == []
 
 
+@pytest.mark.slow
 def test_the_clock_stands_still_where_it_is_put(tmp_path: Path) -> None:
     need_sandbox()
     need_clock()

@@ -140,6 +140,7 @@ def test_a_tarball_that_leads_out_stays_inside(tmp_path: Path) -> None:
     assert not target.exists()
 
 
+@pytest.mark.slow
 def test_second_compiler(tmp_path: Path) -> None:
     need_sandbox()
     clang = next((c for c in ("clang", "clang-14", "gcc-11") if shutil.which(c)), None)

@@ -88,6 +88,7 @@ def test_clock_of_vendor(tmp_path: Path) -> None:
     assert found.tried
 
 
+@pytest.mark.slow
 def test_a_rebuild_rests_on_the_weakest_of_all_rules_that_were_used(tmp_path: Path) -> None:
     """The clock is right, and the shipped archive differs from the rebuild by more: that is an assumption still."""
     pack = "tar --sort=name --mtime=@0 --owner=0 --group=0 -c when data >a.tar && {0} a.tar && mv a.tar.{1} out"
@@ -116,6 +117,7 @@ def test_a_rebuild_rests_on_the_weakest_of_all_rules_that_were_used(tmp_path: Pa
     assert evidence.assumption
 
 
+@pytest.mark.slow
 def test_what_rests_on_an_assumption_can_be_refused(tmp_path: Path) -> None:
     make = "head -c 3000 /usr/bin/env | xz -{0} --check={1} >out"
     off = dict.fromkeys([*FEW, "build-path", "clock"], False)

@@ -93,6 +93,7 @@ def test_what_is_no_evaluation_is_one_line(tmp_path: Path) -> None:
     assert (result.exit_code, "no evaluation of this program" in result.output) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_package_that_is_cut_short_is_said_to_be(tmp_path: Path) -> None:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
