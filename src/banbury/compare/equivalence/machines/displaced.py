@@ -134,13 +134,15 @@ def _a64_registers(out: Added, w: W) -> None:
     """Sums, products that are added, choices, and memory at a sum."""
     d, n, m, a = (field(w, at, 5) for at in (0, 5, 16, 10))
     none = np.full(len(w), _NONE, np.uint32)
-    wide, minus, extended = is_(w, 0x80000000, 0x80000000), is_(w, 0x40000000, 0x40000000), is_(w, 0x200000, 0x200000)
-    plain = np.where(extended, is_(w, 0x7C00, 0x6000), is_(w, 0xFC00, 0))
-    _sum(out, wide & is_(w, 0x1F000000, 0x0B000000), d, n, np.where(plain & ~minus, m, none))
-    _sum(out, wide & is_(w, 0x1F000000, 0x1B000000), d, a)
-    _sum(out, wide & is_(w, 0x1FE00000, 0x1A800000), d, n, m)
-    _sum(out, is_(w, 0x3B200C00, 0x38200800), None, n, np.where(is_(w, 0xF000, 0x6000), m, none))
-    _sum(out, is_(w, 0xBE000000, 0x0C000000) | is_(w, 0x3F000000, 0x08000000), None, n)
+    minus, extended = is_(w, 0x40000000, 0x40000000), is_(w, 0x200000, 0x200000)
+    # of 32 bits, or extended from them: half an address may be added to what the other half is
+    plain = np.where(extended, is_(w, 0x1C00, 0), is_(w, 0xFC00, 0))
+    _sum(out, is_(w, 0x1F000000, 0x0B000000), d, n, np.where(plain & ~minus, m, none))
+    _sum(out, is_(w, 0x1F000000, 0x1B000000), d, a)
+    _sum(out, is_(w, 0x1FE00000, 0x1A800000), d, n, m)
+    _sum(out, is_(w, 0x3B200C00, 0x38200800), None, n, m)  # however the index is extended or shifted
+    _sum(out, is_(w, 0x3F000000, 0x08000000), None, n)
+    _sum(out, is_(w, 0xBE000000, 0x0C000000), None, n, np.where(is_(w, 0x00800000, 0x00800000), m, none))
 
 
 def _no_stack(out: Added) -> None:
@@ -184,7 +186,7 @@ def _a32_registers(out: Added, w: W) -> None:
     _sum(out, is_(w, 0x0FE00000, 0x00400000) & ~by_register, d, n)
     _sum(out, is_(w, 0x0FEF0FF0, 0x01A00000), d, m)
     _sum(out, is_(w, 0x0FE000F0, 0x00200090) | is_(w, 0x0FF00090, 0x01000080), n, a)
-    _sum(out, is_(w, 0x0E000010, 0x06000000), None, n, straight)
+    _sum(out, is_(w, 0x0E000010, 0x06000000), None, n, m)
     _sum(out, is_(w, 0x0E400090, 0x00000090) & ~is_(w, 0x60, 0), None, n, m)
 
 
@@ -227,8 +229,10 @@ def _t32_registers(out: Added, w: W) -> None:
     _sum(out, is_(w, 0xFFE00000, 0xEBA00000), d, n)
     _sum(out, is_(w, 0xFFEFF0F0, 0xEA4F0000), d, m)
     _sum(out, is_(w, 0xFFF000F0, 0xFB000000) | is_(w, 0xFFF000C0, 0xFB100000), d, a)
-    single = is_(w, 0xFE800000, 0xF8000000)
-    _sum(out, single & is_(w, 0xFC0, 0), None, n, np.where(is_(w, 0x30, 0), m, none))
+    single, vectors = is_(w, 0xFE800000, 0xF8000000), is_(w, 0xFF100000, 0xF9000000)
+    single &= ~vectors
+    _sum(out, single & is_(w, 0xFC0, 0), None, n, m)
+    _sum(out, vectors, None, n, m)
     byte = field(w, 0, 8).astype(np.int64)
     _back(out, single & is_(w, 0x900, 0x900), np.where(is_(w, 0x200, 0x200), byte, -byte), n)
     pair = is_(w, 0xFE500000, 0xE8400000)
@@ -256,7 +260,7 @@ def _t32_wide(out: Added, w: W) -> None:
         _put(out, is_(w, 0xFBE08000, op), sign * copies, n, d)
     for op, sign in ((0xF2000000, 1), (0xF2A00000, -1)):
         _put(out, is_(w, 0xFBF08000, op), sign * plain, n, d)
-    single = is_(w, 0xFE000000, 0xF8000000)
+    single = is_(w, 0xFE000000, 0xF8000000) & ~is_(w, 0xFF100000, 0xF9000000)  # not of vectors
     _put(out, single & is_(w, 0x00800000, 0x00800000), field(w, 0, 12).astype(np.int64), n)
     near = np.where(is_(w, 0x200, 0x200), byte, -byte)
     _put(out, single & is_(w, 0x00800800, 0x00000800), near, n)

@@ -33,6 +33,8 @@ from banbury.compare.equivalence.machines.x86_64_decoded import decode as x86_de
 from banbury.formats import _elf_types as t
 
 _REGISTERS: Final = (1 << 32) - 1  # as bits
+_FEW_BITS: Final = 12  # of a number that is an index of a table
+_SOON_USED: Final = 5  # instructions within which it is
 _NONE: Final = 255
 _RISC: Final = {
     t.EM_MIPS: (mips_code.decode, (32, 36)),  # LB, LBU
@@ -121,6 +123,8 @@ def _a64(words: npt.NDArray[np.uint32]) -> Steps:
     into = np.where(sums, added.into, np.where(whole, added.whole, 0))
     into = np.where(move, a64.field(words, 0, 5).astype(np.int64), into)
     data = (a64.is_(words, 0x1C000000, 0x10000000) | a64.is_(words, 0x0E000000, 0x0A000000)) & (all_.writes != 0)
+    pieces = _a64_pieces(words, all_)
+    data &= ~pieces
     parts |= np.where(data, all_.reads.astype(np.int64), 0)  # what is made of an address is followed as one
     into = np.where(data, a64.field(words, 0, 5).astype(np.int64), into)
     kills = np.where(all_.calls, a64.CALLER_SAVED, all_.writes).astype(np.int64)
@@ -129,8 +133,10 @@ def _a64(words: npt.NDArray[np.uint32]) -> Steps:
     falls = all_.falls | a64.is_(words, 0xFF000000, 0xD4000000)  # behind BRK and HLT too: who handles them may go on
     chosen = a64.is_(words, 0x1FE00000, 0x1A800000)  # CSEL and the like
     every, found = added.parts.astype(np.int64), added.whole == _NONE
+    two = data & a64.is_(words, 0x0E000000, 0x0A000000) & (source < 31) & (a64.field(words, 5, 5) < 31) & ~chosen
     joins: Ints = np.asarray(np.where(chosen | found, 0, every), np.int64) | np.where(sums, _bit(added.base), 0)
-    known = memory | (found & (every != 0)) | sums | whole | move | (added.back < 31)
+    joins = joins | np.where(two, all_.reads.astype(np.int64), 0)
+    known = memory | (found & (every != 0)) | sums | whole | move | (added.back < 31) | pieces
     known |= all_.branches | all_.calls | all_.indirect
     known |= a64.is_(words, 0xFF000000, 0xD5000000) | ~all_.falls  # hints, barriers; returns
     # loads and stores at a distance from a register, of one register or two: what is stored is in memory then
@@ -153,6 +159,24 @@ def _a64(words: npt.NDArray[np.uint32]) -> Steps:
         *_a64_fetched(words), all_.calls, called, joins, wide, indexed, back, asks, _a64_parted(words),
         a64.CALLER_SAVED,
     )  # fmt: skip
+
+
+def _a64_pieces(words: npt.NDArray[np.uint32], all_: a64.Decoded) -> Mask:
+    """AND with a small mask whose result is but the index of a load soon behind it, which is put into the same
+    register: some bits of what may be an address say which element of a table is loaded, and are gone then."""
+    d, n, m = (a64.field(words, at, 5) for at in (0, 5, 16))
+    wide, narrow = (a64.is_(words, 0xFFFF0000, kind) for kind in (0x92400000, 0x12000000))
+    waits = (wide | narrow) & (a64.field(words, 10, 6) < _FEW_BITS) & (d < 31)
+    load = a64.is_(words, 0x3F200C00, 0x38200800) & (all_.writes != 0) & (m == d) & (n != d)
+    goes_on = all_.falls & ~all_.branches & ~all_.calls
+    used = all_.reads | all_.writes
+    out: Mask = np.zeros(len(words), bool)
+    for behind in range(1, min(_SOON_USED, len(words))):
+        row = np.flatnonzero(waits[:-behind])
+        after, register = row + behind, d[row]
+        out[row[load[after] & (d[after] == register)]] = True
+        waits[row[(used[after] >> register & 1 == 1) | ~goes_on[after]]] = False
+    return out
 
 
 def _a64_stack(words: npt.NDArray[np.uint32]) -> Ints:
@@ -256,7 +280,10 @@ def _a64_parted(words: npt.NDArray[np.uint32]) -> Ints:
     near |= a64.is_(words, 0x3B200C00, 0x38000000) & (a64.field(words, 12, 9) < 8)
     some = near & load & (((size > 0) & (size < 3) & ~vector) | (vector & a64.is_(words, 0x00400000, 0x00400000)))
     some |= a64.is_(words, 0xBE400000, 0x28400000) & (a64.field(words, 15, 7) < 2)  # LDP, LDPSW
-    return np.where(some, _bit(a64.field(words, 5, 5)) & (_REGISTERS >> 1), 0)
+    far = a64.is_(words, 0x3B200C00, 0x38200800) & load & (((size > 0) & (size < 3)) | vector)  # at an index
+    base, index = (_bit(a64.field(words, at, 5)) & (_REGISTERS >> 1) for at in (5, 16))
+    out: Ints = np.where(some | (far & (index == 0)), base, 0)
+    return out | np.where(far, index, 0)
 
 
 def _parted(machine: int, words: npt.NDArray[np.uint32]) -> Ints:

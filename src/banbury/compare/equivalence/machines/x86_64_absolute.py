@@ -49,9 +49,10 @@ class Absolute:
 @dataclass(frozen=True)
 class Operands:
     """By instruction: its ``opcode`` (the first byte of it), the register in the opcode's ``low`` bits; of its ModRM
-    byte the ``register``, the ``base`` and the ``index`` (if it is not scaled) of memory, -1 for none, and their
-    ``distance``; whether it is ``relative`` to the instruction pointer, by the ``displacement`` at an offset. ``adds``:
-    it adds the distance to the register ``base``. ``into``: the register that it sets whatever was in it.
+    byte the ``register``, the ``base`` and the ``index`` (if it is not scaled; else that is ``scaled``) of memory, -1
+    for none, and their ``distance``; whether it is ``relative`` to the instruction pointer, by the ``displacement`` at
+    an offset. ``adds``: it adds the distance to the register ``base``. ``into``: the register that it sets whatever was
+    in it.
 
     ``at``: where the opcode stands, behind prefixes, among which are 66 (``half``) and 67 (``short``), and whether
     REX says that it has 64 bits (``whole``); how many bytes it has (``skip``), and whether it ``has`` a ModRM byte."""
@@ -61,6 +62,7 @@ class Operands:
     register: Ints
     base: Ints
     index: Ints
+    scaled: Ints
     distance: Ints
     relative: Flags
     displacement: Ints
@@ -95,8 +97,9 @@ def operands(data: U8, code: Code) -> Operands:
     low, upper = np.where(indexed, sib & 7, rm), (high & 1) << 3
     none = memory & (mod == 0) & (low == 5)
     base = _numbers(memory & ~none, low + upper)
-    index = _numbers(indexed & (sib < 64), (sib >> 3 & 7) + ((high & 2) << 2))
-    index[index == 4] = -1
+    both = _numbers(indexed, (sib >> 3 & 7) + ((high & 2) << 2))
+    both[both == 4] = -1
+    index, scaled = (np.where(some, both, -1) for some in (sib < 64, sib >= 64))
     here = place + 1 + indexed
     distance = np.zeros(len(at), np.int64)
     for rows, width in ((memory & ((mod == 2) | (none & indexed)), 4), (memory & (mod == 1), 1)):
@@ -121,7 +124,7 @@ def operands(data: U8, code: Code) -> Operands:
     into[half & (high & 8 == 0)] = -1  # of 16 bits: the others stay
     number, register = number.astype(np.int64), register.astype(np.int64)
     return Operands(
-        first, number, register, base, index, distance, none & ~indexed, place + 1, group | plain, into,
+        first, number, register, base, index, scaled, distance, none & ~indexed, place + 1, group | plain, into,
         at, half, short, high & 8 != 0, skip, has,
     )  # fmt: skip
 

@@ -86,7 +86,7 @@ def steps(
     found, count = has or operands(raw, code), len(code.starts)
     opcode, kind, second, wide = _opcodes(raw, code, found)
     adds = found.adds
-    memory = np.where(adds, 0, _bit(found.base) | _bit(found.index))
+    memory = np.where(adds, 0, _bit(found.base) | _bit(found.index) | _bit(found.scaled))
     byte = _BYTES[opcode] & ((opcode != 0x80) | (kind == 7)) & ((opcode != 0xF6) | (kind < 2))  # only looked at
     near = byte & (found.distance == 0)
     store = _STORES[opcode]
@@ -211,7 +211,7 @@ def _joined(
     some = found.has & (modrm < 0xC0) & (modrm & 7 == 4)
     some &= (sib & 0x38 != 0x20) | vector | (rex & 0xF2 == 0x42)
     base = np.where(found.adds, 0, _bit(found.base))
-    both = base | np.where(found.adds, 0, _bit(found.index))
+    both = base | np.where(found.adds, 0, _bit(found.index) | _bit(found.scaled))
     third = (opcode == 0x69) | (opcode == 0x6B)  # a product with a number, which goes into a third register
     joins = np.where(_SUMS_FIRST[opcode] | _SUMS_SECOND[opcode], np.where(third, 0, one) | other, 0)
     joins = np.where((opcode == 0x8D) & (some | (found.distance != 0)), both, joins)
