@@ -161,6 +161,7 @@ def _long(w: W, here: Ints) -> Decoded:
     vector = is_(w, 0xEC000000, 0xEC000000)
     extension = Decoded.empty(len(w), 4)
     coprocessor(w, extension, base, n, t)
+    extension.writes[is_(w, 0xFC000000, 0xFC000000)] = 0  # vectors alone, of what processors have now
     for name in ("reads", "writes", "literal", "length"):
         np.copyto(getattr(o, name), getattr(extension, name), where=vector)
     return o
