@@ -52,6 +52,7 @@ class Body:
         self._added()
         self.reached = np.zeros(len(self.place), bool)
         self.closed = np.zeros(0, np.int64)
+        self.dead = np.zeros(0, np.int64)  # what :meth:`behind` has found
         self.thrown = np.zeros(0, np.int64), np.zeros(0, np.int64)  # calls, and the landing pads that they may enter
         self.absolute: dict[int, tuple[int, int]] = {}  # a branch: its table of absolute addresses
         self.tables: dict[int, tuple[Ints, int, int]] = {}  # a branch: where it leads (nodes), its table's place, end
@@ -297,7 +298,9 @@ class Body:
         """The nodes among the places ``left`` that stand behind a call that does not return: code that never runs."""
         after = self.next[self.closed[self.reached[self.closed]]]
         after = after[after >= 0]
-        return after[np.isin(self.place[after], left)]
+        after = after[np.isin(self.place[after], left)]
+        self.dead = np.union1d(self.dead, after)
+        return after
 
     def _condition(self, at: Ints) -> None:
         """What follows IT is done on a condition: it may fall through, and does not certainly write."""

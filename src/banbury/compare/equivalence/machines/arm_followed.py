@@ -1,6 +1,9 @@
 """Where an address goes in the registers of one function of 32-bit Arm: what :mod:`carried` does for other processors,
 with the distances that compilers add to the address of one object to find others (GCC manual, -fsection-anchors).
 
+A function may be entered at each place within it whose address something has, or that is called, with all that is held
+anywhere: what it goes there by (a return, a function that it calls) need not show where to.
+
 Source: Arm ARM DDI 0406C, A5, A6, A8.
 """
 
@@ -24,10 +27,13 @@ from banbury.formats import _elf_types as t
 _MOST: Final = 32  # addresses that are told apart in one register before an instruction
 _REGISTERS: Final = 15
 _ALL: Final = 0xFFFFFFFF
+_LEAPT, _LOADED, _ENTERED = -1, -2, -3  # ways that nothing shows, as rows
 _Span = tuple[int, int]  # the lowest and the highest that an address may be
 _Held = tuple[int, int, _Span | None]  # a row, a register, and the address in it before the row (``None``: not known)
 _BACK: Final = 8  # instructions in front of a sum in which its index is made
 _UNDER: Final = 4  # and those that one before them may put under a condition
+_WORK: Final = 32  # steps that are followed for each instruction of a function, on average
+_LEAST: Final = 1 << 12  # and those of a small one
 
 
 class Code:
@@ -74,6 +80,14 @@ class Code:
         return frozenset(self.graph.targets.tolist()) | frozenset(called.tolist())
 
     @cached_property
+    def entries(self) -> memoryview:
+        """Rows whose address something has, or that are called; not what is behind calls that do not return."""
+        body = self.body
+        called = body.leads[self.nodes[body.all.calls[self.nodes]]]
+        known = np.concatenate((np.setdiff1d(self.roots, body.dead), called))
+        return np.flatnonzero(np.isin(self.nodes, known)).data
+
+    @cached_property
     def _edges(self) -> tuple[memoryview, memoryview]:
         return self.graph.sources.data, self.graph.targets.data
 
@@ -93,6 +107,28 @@ class Code:
     @cached_property
     def rows(self) -> carried.Rows:
         return carried.Rows(self.known.steps, np.zeros(0, np.int64))
+
+
+class _Seen:
+    """Which addresses were seen in each register before each row, and crossing to elsewhere. Of texts one that is not
+    known stands for all others; where ``tables`` are followed, what is known of one may count more."""
+
+    def __init__(self, *, tables: bool) -> None:
+        self.tables = tables
+        self.known: dict[tuple[int, int], set[_Span | None]] = {}
+
+    def enter(self, row: int, register: int, address: _Span | None) -> tuple[bool, _Span | None]:
+        """Whether an address is new before a row, and what it is taken for."""
+        known = self.known.setdefault((row, register), set())
+        if len(known) > _MOST:
+            address = None
+        new = address not in known and (self.tables or None not in known)
+        known.add(address)
+        return new, address
+
+    def cross(self, way: int, register: int, address: _Span | None) -> tuple[bool, _Span | None]:
+        """The same of what goes elsewhere, of texts without knowing the address any more."""
+        return self.enter(way, register, address if self.tables else None)
 
 
 class _Pads:
@@ -116,6 +152,7 @@ class Function(carried.Function):
     def __init__(self, code: Code, stretches: Sequence[tuple[int, int, int]], wanted: Wanted) -> None:
         super().__init__(t.EM_ARM, False, code.raw, code.rows, stretches, code.pads)
         self.code, self.wanted = code, wanted
+        self.left = _LEAST + _WORK * sum(end - begin for begin, end in self.pieces)
 
     def read(self, uses: Places) -> bool:
         begun: list[_Held] = []
@@ -148,37 +185,52 @@ class Function(carried.Function):
         """Follow what is held until it is written. ``None``: a text is read, or what is done is not known; of
         ``tables``: a word that holds the address of one is read in parts. Returns, of tables, what is loaded from such
         words."""
-        seen: dict[tuple[int, int], set[_Span | None]] = {}
+        seen = _Seen(tables=tables)
         waiting, out = list(begun), list[_Held]()
         while waiting:
+            if self.left < len(waiting):
+                return None
             row, register, address = waiting.pop()
-            known = seen.setdefault((row, register), set())
-            if len(known) > _MOST:
-                address = None
-            if address in known:
+            self.left -= 1
+            new, address = seen.enter(row, register, address)
+            if not new:
                 continue
-            known.add(address)
             bit = 1 << register
             if self.code.known.odd[row] & bit and not tables:
                 return None
             through = self.code.known.use.base[row] | self.code.known.use.index[row]
             if self.code.known.use.loads[row] and through & bit:
-                found = self._loads(row, register, address, tables=tables)
+                found = self._loads(row, register, address, seen)
                 if found is None:
                     return None
                 out += found
-            kept = [(to, address) for to in ([] if self.rows.kills[row] & bit else [register])]
+            kept = [] if self.rows.kills[row] & bit else [(register, address)]
             kept += self._makes(row, register, address)
-            waiting += [(to, into, what) for to in self._onward(row) for into, what in kept]
+            waiting += [x for into, what in kept for x in self._onward(row, into, what, seen, _LEAPT)]
+            entered, address = seen.cross(_ENTERED, register, address)
+            waiting += [(to, register, address) for to in (self._hidden if entered else [])]
         return out
 
-    def _onward(self, row: int) -> list[int]:
-        """The rows that may follow one: all of the function behind a branch to where nothing says."""
-        after = self.code.onward(row)
-        return after + self._blocks() if self.code.leaps(row) else after
+    def _onward(self, row: int, register: int, address: _Span | None, seen: _Seen, way: int) -> list[_Held]:
+        """What a row leaves in a register, before those that may follow; behind a branch to where nothing says, once
+        for each ``way`` of getting there, before all of the function."""
+        out = [(to, register, address) for to in self.code.onward(row)]
+        if self.code.leaps(row):
+            new, address = seen.cross(way, register, address)
+            out += [(to, register, address) for to in (self._blocks() if new else [])]
+        return out
 
-    def _loads(self, row: int, register: int, address: _Span | None, *, tables: bool) -> list[_Held] | None:
+    @cached_property
+    def _hidden(self) -> list[int]:
+        """The rows at which the function may be entered but for its first one."""
+        known, out = self.code.entries, list[int]()
+        for begin, end in self.pieces:
+            out += known[bisect_left(known, begin + 1) : bisect_left(known, end)]
+        return out
+
+    def _loads(self, row: int, register: int, address: _Span | None, seen: _Seen) -> list[_Held] | None:
         """What a load through a register gives, see :meth:`_walk`."""
+        tables = seen.tables
         use, added, width = self.code.known.use, self.code.known.added, int(self.code.known.use.width[row])
         here = None
         if use.base[row] == 1 << register and not use.index[row]:
@@ -201,7 +253,8 @@ class Function(carried.Function):
         if not use.word[row]:
             return None if here is not None or width == arm_steps.MOST else []
         gets = self.rows.gets[row]
-        return [(to, into, None) for to in self._onward(row) for into in range(_REGISTERS) if gets >> into & 1]
+        some = [into for into in range(_REGISTERS) if gets >> into & 1]
+        return [x for into in some for x in self._onward(row, into, None, seen, _LOADED)]
 
     def _makes(self, row: int, register: int, address: _Span | None) -> list[tuple[int, _Span | None]]:
         """The registers into which something is put that is made of what a register has, and the address."""
@@ -220,10 +273,10 @@ class Function(carried.Function):
         return [*out, (into, _moved(address, 0, most) if most >= 0 else None)]
 
     def _stepped(self, row: int, register: int, address: _Span | None) -> _Span | None:
-        """The address in a register that a load or store has moved on; by single bytes it is still the text's."""
+        """The address in a register that a load or store has moved on; by single bytes nobody knows how often."""
         use, added = self.code.known.use, self.code.known.added
         if use.byte[row]:
-            return address
+            return None
         return _moved(address, int(added.step[row])) if added.back[row] == register else None
 
     def _index(self, row: int, register: int) -> int:

@@ -39,9 +39,9 @@ class Uses:
     is changed; ``idle``: what it does with registers is harmless; ``copies``; ``asks``: it calls the kernel; ``width``:
     bytes of an access, or more; ``gets``: the registers that it loads, whatever a condition says (as bits); ``apart``:
     memory is read not at the distance from the base that the instruction says, but at the base (1), or it is not known
-    where (2); ``leaps``: a branch to where a register says that is not the link register; ``first``, ``second``: what a
-    sum is made of (-1: it is no sum), the second ``shifted`` left by so many bits; ``most``: the largest number that it
-    may put into ``made`` or load, where that is small and no negative one (-1)."""
+    where (2); ``leaps``: a branch to where a register or memory says, but for how functions return; ``first``,
+    ``second``: what a sum is made of (-1: it is no sum), the second ``shifted`` left by so many bits; ``most``: the
+    largest number that it may put into ``made`` or load, where that is small and no negative one (-1)."""
 
     made: Ints
     loads: Mask
@@ -105,6 +105,7 @@ def a32(w: W) -> Uses:
     behind = (single | half) & ~is_(w, 0x01000000, 0x01000000)
     blocks = vector & ~(is_(w, 0x01000000, 0x01000000) & ~is_(w, 0x00200000, 0x00200000))
     leaps = (is_(w, 0x0FFFFFF0, 0x012FFF10) & (m != _LR)) | (single & load & (d == _PC) & (n != _SP))
+    leaps |= is_(w, 0x0FFFFFF0, 0x012FFF20) | (several & load & is_(w, 0x8000, 0x8000) & (n != _SP))  # BXJ, LDM
     leaps |= data & ~test & (d == _PC) & ~is_(w, 0x0FFFFFFF, 0x01A0F00E)
     return Uses(
         made, memory & ~stores, stores, _bit(n), np.where(indexed, _bit(m), 0), word, byte, here | indexed | back,
@@ -182,6 +183,8 @@ def _long(w: W) -> Uses:
         w, 0x00200000, 0x00200000
     )
     back |= pair & ~alone & ~is_(w, 0x01000000, 0x01000000)
+    stepping = structures & (m != _PC)
+    back |= stepping
     loads = memory & np.where(structures, True, load) & ~hint
     near = register | back | (np.where(number, w & 0xFFF, w & 0xFF) == 0)
     word = (single & (size == 2)) | several | (pair & ~alone) | (alone & is_(w, 0x01F00000, 0x00500000))
@@ -194,14 +197,16 @@ def _long(w: W) -> Uses:
     behind |= single & ~number & is_(w, 0x800, 0x800) & ~is_(w, 0x400, 0x400)
     blocks = vector & ~(is_(w, 0x01000000, 0x01000000) & ~is_(w, 0x00200000, 0x00200000))
     branch = is_(w, 0xF8008000, 0xF0008000) & ~is_(w, 0xFFE00000, 0xF3800000)  # not MSR
+    leaps = (single & load & (size == 2) & (s == _PC) & (n != _SP)) | is_(w, 0xFFF0D000, 0xF3C08000)  # BXJ
+    leaps |= several & load & is_(w, 0x8000, 0x8000) & (n != _SP)
     return Uses(
         np.where(data & ~compare, d, -1), loads, memory & ~loads & ~hint, _bit(n),
-        np.where(register | switch, _bit(m), 0), word, single & (size == 0), near, back, compare | hint | branch,
-        is_(w, 0xFFEFF0F0, 0xEA4F0000), np.zeros(len(w), bool),
+        np.where(register | switch | (stepping & (m != _SP)), _bit(m), 0), word, single & (size == 0), near, back,
+        compare | hint | branch, is_(w, 0xFFEFF0F0, 0xEA4F0000), np.zeros(len(w), bool),
         np.where(single & (size == 0), 1, np.where(single, 4, np.where(pair, 8, MOST))),
         np.where(several, w & 0x7FFF, _bit(s) | np.where(pair, _bit(d), 0)),
         np.where(blocks, 2, np.where(behind, 1, 0)),
-        single & load & (size == 2) & (s == _PC) & (n != _SP), np.where(sums, n, -1), np.where(sums, m, -1),
+        leaps, np.where(sums, n, -1), np.where(sums, m, -1),
         field(w, 6, 2).astype(np.int64) | field(w, 12, 3).astype(np.int64) << 2, most,
     )  # fmt: skip
 
@@ -239,11 +244,14 @@ def rows_of(body: Body, nodes: Ints, graph: Graph) -> Rows:
     kills: Ints = np.where(calls & al.conditional[nodes], 0, graph.writes.astype(np.int64) & _CORE)
     word, looked = use.loads & use.word, use.loads & use.byte
     gets = np.where(word, use.gets & _CORE, 0)
+    summed = memory & use.stepped & (use.index != 0)  # the base takes the sum of both
+    parts = np.where(made, reads, np.where(summed, use.index, 0))
+    into = np.where(made, use.made, np.where(summed, np.log2(np.maximum(use.base, 1)).astype(np.int64), 0))
     indexed: Ints = np.where(memory & (use.index != 0) & ~looked, through, 0)
     wide: Ints = np.where(memory & ~looked, through, 0)
     bits: Ints = np.where(use.loads & ~(use.byte & use.near), through, 0)
     steps = Steps(
-        bits | odd, kills & ~back, np.where(made, reads, 0), np.where(made, use.made, 0), graph.falls,
+        bits | odd, kills & ~back, parts, into, graph.falls,
         np.where(calls, NOWHERE, branch), al.jumps[nodes] | (al.tables[nodes] > 0) | use.leaps, body.place[nodes],
         np.where(word, through, 0), gets, calls, np.where(calls, branch, NOWHERE),
         np.where(made & ~use.copies, reads, 0), wide | odd, indexed | odd, back, np.where(use.asks, _CORE, 0), back * 0,
