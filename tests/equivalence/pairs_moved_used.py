@@ -10,7 +10,7 @@ from tests.equivalence.pairs import Sample, tampered
 from tests.equivalence.pairs_moved_made import HELD, MAIN
 from tests.equivalence.pairs_moved_objects import left_behind
 
-_SAME: Final = """
+SAME: Final = """
 #define U unsigned long
 static inline int same(const char *n, const char *g) {
   const long *a = (const long *)n, *b = (const long *)g;
@@ -118,4 +118,4 @@ for _name, (_arch, _source, _flags) in _FORMS.items():
 
     @tampered(f"length-used-{_name}")
     def _(arch: str = _arch, source: str = _source, flags: tuple[str, ...] = _flags) -> Sample:
-        return left_behind(arch, HELD + _SAME + source + MAIN, *flags)
+        return left_behind(arch, HELD + SAME + source + MAIN, *flags)

@@ -44,6 +44,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_moved_order,
     pairs_moved_paired,
     pairs_moved_procedures,
+    pairs_moved_reached,
     pairs_moved_relr,
     pairs_moved_risc,
     pairs_moved_segments,
