@@ -232,7 +232,7 @@ def _branches(w: W, o: Decoded, here: Ints) -> None:
     conditional = is_(w, 0xF800D000, 0xF0008000) & (field(w, 23, 3) != 7)
     direct = call | exchange | always | conditional
     system = control & ~direct
-    moves = system & is_(w, 0xFFE00000, 0xF3E00000)
+    moves = system & is_(w, 0xFFE0D000, 0xF3E08000)
     _put(o.reads, direct | system, 0)
     _put(o.writes, direct | system, 0)
     _put(o.writes, moves, _BIT[field(w, 8, 4)])
