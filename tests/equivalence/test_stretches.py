@@ -11,8 +11,8 @@ import pytest
 
 from banbury.compare.equivalence.code import NotDecoded
 from banbury.compare.equivalence.machines.called import Called
-from banbury.compare.equivalence.machines.contract import Places
 from banbury.compare.equivalence.machines.numbers import numbers
+from banbury.compare.equivalence.machines.resized import Places
 from banbury.compare.equivalence.machines.stretches import Bounds, Stretches
 from banbury.formats import _elf_types as t
 from tests.equivalence.test_numbers import _code

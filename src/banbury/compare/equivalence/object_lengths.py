@@ -10,8 +10,8 @@ import numpy as np
 from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.code import NotDecoded
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
-from banbury.compare.equivalence.machines.contract import Places
 from banbury.compare.equivalence.machines.numbers import numbers
+from banbury.compare.equivalence.machines.resized import Places
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.object_code import ObjectCode
 from banbury.compare.equivalence.relayout_fields import fields

@@ -23,9 +23,10 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
-from banbury.compare.equivalence.machines.contract import Held, Mask, Places, Sides, Wanted
+from banbury.compare.equivalence.machines.contract import Mask, Sides
 from banbury.compare.equivalence.machines.handed import Failures
 from banbury.compare.equivalence.machines.numbers import numbers
+from banbury.compare.equivalence.machines.resized import Held, Places, Resized
 from banbury.compare.equivalence.machines.stretches import Bounds, Stretches
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_before import Before
@@ -37,7 +38,7 @@ from banbury.compare.equivalence.text_measures import parts, whole
 from banbury.formats import _elf_types as t
 
 _MOST: Final = 1 << 20  # uses of tables that hold texts, and elements of tables, that are looked at
-_ANYTHING: Final = Wanted(np.zeros(1, np.int64), np.full(1, 1 << 33), ())
+_ANYTHING: Final = Resized(np.zeros(1, np.int64), np.full(1, 1 << 33), ())
 _AT_ONCE: Final = 1 << 18  # bytes of code that are looked at together
 
 
@@ -255,7 +256,7 @@ class _Check:
                 raise Refused(one.name, "the length of a text that changed may be a number of this function", where)
         biased = False
         try:
-            wanted = Wanted(self.starts, self.sizes, sorted(function.words))
+            wanted = Resized(self.starts, self.sizes, sorted(function.words))
             held = self._held_by(one, stretches, code, wanted)
             front = held if code is not None else self._held_by(one, stretches, code, _ANYTHING)
             uses = Places(function.made, function.loaded, function.tables, function.exactly, function.beside)
@@ -272,7 +273,7 @@ class _Check:
             where = [Range(bounds[0] + one.offset, bounds[1] + one.offset)]
             raise Refused(one.name, "a text that changed its length is read through a register of this function", where)
 
-    def _held_by(self, one: Part, stretches: list[Bounds], code: Stretches | None, wanted: Wanted) -> Held:
+    def _held_by(self, one: Part, stretches: list[Bounds], code: Stretches | None, wanted: Resized) -> Held:
         """What says where a function's addresses go; 32-bit Arm's tells what is read by them."""
         if code is None:
             return self.sides.functions[one.index](stretches, wanted)

@@ -19,8 +19,9 @@ import numpy as np
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines import arm_steps, carried
 from banbury.compare.equivalence.machines.arm_code import Body
-from banbury.compare.equivalence.machines.contract import U8, Places, Wanted
+from banbury.compare.equivalence.machines.contract import U8
 from banbury.compare.equivalence.machines.flow import Graph, spread
+from banbury.compare.equivalence.machines.resized import Places, Resized
 from banbury.compare.equivalence.machines.x86_64_carried import UNKNOWN
 from banbury.formats import _elf_types as t
 
@@ -56,7 +57,7 @@ class Code:
             plain = word & 0x0C500000 == 0x04100000  # LDR
             self.loaded[place] = (word >> 12 & 15) if plain else -1 if word & 0x00100000 == 0 else UNKNOWN
 
-    def function(self, stretches: Sequence[tuple[int, int]], wanted: Wanted) -> Function:
+    def function(self, stretches: Sequence[tuple[int, int]], wanted: Resized) -> Function:
         """The function that has these stretches (offsets, from and to)."""
         return Function(self, [(low, high, 0) for low, high in stretches], wanted)
 
@@ -149,7 +150,7 @@ class _Pads:
 class Function(carried.Function):
     """One function's code."""
 
-    def __init__(self, code: Code, stretches: Sequence[tuple[int, int, int]], wanted: Wanted) -> None:
+    def __init__(self, code: Code, stretches: Sequence[tuple[int, int, int]], wanted: Resized) -> None:
         super().__init__(t.EM_ARM, False, code.raw, code.rows, stretches, code.pads)
         self.code, self.wanted = code, wanted
         self.left = _LEAST + _WORK * sum(end - begin for begin, end in self.pieces)

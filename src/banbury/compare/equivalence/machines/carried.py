@@ -23,8 +23,9 @@ import numpy as np
 
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines import entered
-from banbury.compare.equivalence.machines.contract import U8, Places
+from banbury.compare.equivalence.machines.contract import U8
 from banbury.compare.equivalence.machines.register_steps import Steps
+from banbury.compare.equivalence.machines.resized import Places
 from banbury.compare.equivalence.machines.word_loads import loaded as loaded_word
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE, UNKNOWN
 from banbury.compare.equivalence.machines.x86_64_carried import taken as x86_taken

@@ -8,9 +8,9 @@ found in one section for the next. Everything it cannot enumerate it refuses.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from msgspec import Struct
 from banbury.compare.equivalence.code import Code, Ints
 from banbury.compare.equivalence.elf_map import OwnedElf, Part
 from banbury.compare.equivalence.elf_pair import Pair
+from banbury.compare.equivalence.machines.resized import Held, Resized
 from banbury.compare.equivalence.relayout_map import AddressMap, References
 from banbury.formats import _elf_types as t
 
@@ -77,46 +78,6 @@ class Spread:
     second: Ints
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Texts that changed their length: where they begin, in order, and their sizes; and the ``words`` that hold the
-    address of one."""
-
-    starts: Ints
-    sizes: Ints
-    words: Sequence[int]
-
-    def meets(self, address: int, width: int) -> bool:
-        """Whether an access of so many bytes meets a text."""
-        last = int(np.searchsorted(self.starts, address + width, "left")) - 1
-        return last >= 0 and address < int(self.starts[last] + self.sizes[last])
-
-    def holds(self, address: int, width: int) -> bool:
-        """Whether an access of so many bytes meets a word (of 4 bytes) that holds the address of one."""
-        return any(word - width < address < word + 4 for word in self.words)
-
-
-class Places(NamedTuple):
-    """Where one function uses addresses (offsets in the section, of any byte of the instructions): where it puts them
-    into registers (``made``), loads them, or makes those of ``tables`` that hold one; ``words``: where an instruction
-    uses the word that holds one, at a place that it says itself; ``beside``: where the address of such a word is
-    made."""
-
-    made: Iterable[int] = ()
-    loaded: Iterable[int] = ()
-    tables: Iterable[int] = ()
-    words: Iterable[int] = ()
-    beside: Iterable[int] = ()
-
-
-class Held(Protocol):
-    """What says where the addresses that one function makes go in its registers, see :mod:`carried`."""
-
-    def read(self, uses: Places) -> bool: ...
-
-    def joined(self, made: Collection[int], *, direct: bool) -> bool: ...
-
-
 @dataclass
 class Sides:
     """Both files, section by section, and what the proof has found so far.
@@ -146,7 +107,7 @@ class Sides:
     #: it adds a distance to, what it makes of them, and whether it reads or writes there.
     added: list[Callable[[], tuple[Ints, Ints, Mask]]] = field(default_factory=list)
     #: Of 32-bit Arm code: what gives the function that has some stretches (offsets), by the number of the section.
-    functions: dict[int, Callable[[Sequence[tuple[int, int]], Wanted], Held]] = field(default_factory=dict)
+    functions: dict[int, Callable[[Sequence[tuple[int, int]], Resized], Held]] = field(default_factory=dict)
     #: Of x86-64 code: its instructions, by the number of the section.
     instructions: dict[int, Code] = field(default_factory=dict)
 
