@@ -25,6 +25,15 @@ _USES: dict[str, str] = {
     "pointer": '{"build": {"version": "%s"}, "lowest": {"$ref": "#/build/version"}}\n',
     "variable": '{"version": "%s", "telnet": {"<": [{"var": "board"}, {"var": "version"}]}}\n',
     "element": "<pom>\n<version>%s</version>\n<parent><version>${project.version}</version></parent></pom>\n",
+    "called": "version: %s\ntelnet: below(board, version)\n",
+    "added": 'version = %s\nimage = "gate-" + version\n',
+    "relaxed": "buildVersion=%s\nlowest=${build-version}\n",
+    "heading": "[base]\nversion = %s\n\n[boards]\nextends = base\n",
+    "parent": '{"build": {"version": "%s"}, "lowest": {"$ref": "#/build"}}\n',
+    "whole": '{"version": "%s", "lowest": {"$ref": "#"}}\n',
+    "worked-out": '{"version": "%s", "telnet": "board < version"}\n',
+    "place": '<?xml version="1.0"?>\n<fw><version>%s</version><lowest href="#element(/1/1)"/></fw>\n',
+    "around": '<?xml version="1.0"?>\n<fw><build id="b"><version>%s</version></build><lowest ref="#b"/></fw>\n',
     "reference": '<build><version id="v">%s</version><lowest ref="#v"/></build>\n',
 }
 #: Texts whose language says otherwise what the value lies in, or stands beside, than tags and keys alone.
@@ -36,6 +45,14 @@ _HELD: dict[str, str] = {
     "unquoted": "<html><body><div class=revoked-boards/><p>Version %s</p></body></html>\n",
     "misnested": '<html><body><span class="revoked-boards"><div></span><p>Version %s</p></div></body></html>\n',
     "fragment": '<div><div class="revoked-boards"/><p>Version %s</p></div>\n',
+    "titled": "<html><head><title>gate<!-- </title><script>board < 2 || telnet()</script> --></title></head>"
+    "<body><p>Version %s</p></body></html>\n",
+    "part-of-page": '<article><div class="revoked-boards"/><p>Version %s</p></article>\n',
+    "second-body": '<html><body><div><body class="revoked-boards"></body><p>Version %s</p></div></body></html>\n',
+    "sheet": '<x:stylesheet xmlns:x="http://www.w3.org/1999/XSL/Transform"><p version="%s"/></x:stylesheet>\n',
+    "above": "<html><body><h2>Revoked boards</h2><p>Version %s</p></body></html>\n",
+    "switch": '{"reject": true, "version": "%s"}\n',
+    "flag": '<?xml version="1.0"?>\n<fw><reject/><version>%s</version></fw>\n',
     "styled": '<html><head><style>[content$="2"] ~ a {color: red}</style>'
     '<meta name="generator" content="gate %s"></head><body></body></html>\n',
     "key": "<dict><key>minimum-firmware</key><version>%s</version></dict>\n",
@@ -52,6 +69,10 @@ _RANGES: dict[str, str] = {
     "dots": "version: .. %s\n",
     "of-two": "version: 24.10.1, %s\n",
     "words": "version: %s to 25\n",
+    "under": "version: below %s\n",
+    "onwards": "version: %s (or later)\n",
+    "dash": "version: %s \u2013 25.0.0\n",
+    "two": "version: 24.10.1 %s\n",
     "more": "version: %s +\n",
 }
 #: What looks like a text's first comment.

@@ -40,6 +40,17 @@ _VOID: Final = frozenset(b"meta link br hr img".split())
 _VOID_TAG: Final = re.compile(rb"<((?:meta|link|br|hr|img)\b[^<>]*+)>")
 _CLOSED: Final = re.compile(rb"/>|<!--(?:-?>|\[)")
 _SIGNS: Final = {b"&nbsp;": b"&#160;", b"&copy;": b"&#169;", b"&ndash;": b"&#8211;", b"&mdash;": b"&#8212;"}
+#: What a part of a page may be read as that has no declaration of XML: these names mean more there.
+_OF_PAGES: Final = re.compile(
+    "area|article|aside|audio|base|button|canvas|caption|col|colgroup|details|dialog|embed|fieldset|form|frame|frameset"
+    "|iframe|input|label|legend|map|math|menu|noembed|noframes|noscript|object|optgroup|option|output|param|picture"
+    "|plaintext|select|slot|source|summary|svg|textarea|title|track|video|wbr|xmp|image"
+)
+#: What is instructions for a program, by its name space.
+_INSTRUCTIONS: Final = re.compile(rb"w3\.org/(?:1999/(?:XSL|xhtml)|2000/svg|2001/XInclude|2002/xforms)")
+_HEADINGS: Final = frozenset(("title", "h1", "h2", "h3", "h4", "h5", "h6", "th", "dt"))
+_ONCE: Final = frozenset(("html", "head", "body"))
+_SWITCH: Final = re.compile(r"\s*(?:true|false|yes|no|on|off|\d*)\s*", re.IGNORECASE)
 _ACTIVE: Final = re.compile(r"on\w+|style|http-equiv|srcdoc", re.IGNORECASE)  # attributes that do something
 #: What is a program, or is made a page by one.
 _PROGRAM: Final = re.compile(
@@ -47,6 +58,7 @@ _PROGRAM: Final = re.compile(
 )
 #: Attributes in which words mean nothing: by their names, with addresses of namespaces.
 _SPACES: Final = re.compile(r"xmlns(?::\w{1,40})?|xsi:schemaLocation")
+_CHOSEN: Final = re.compile(r"lowest|highest|oldest|newest|floor|least|most|deny|allow|block", re.IGNORECASE)
 _ADDRESSES: Final = re.compile(
     r"(?:\s*+(?:https?://[\w-]+(?:\.[\w-]+)+(?:[:/#]\S*+)?|urn:[\w-]{1,40}:\S++|[\w.-]{1,80}\.xsd)(?=\s|\Z))+\s*+"
 )
@@ -74,6 +86,7 @@ class _Reader:
 
     def __init__(self, text: bytes) -> None:
         self.comments: list[str] = []
+        self.declared = False  # as XML
         self.begins = -1  # where the first element begins
         self._open: list[_Element] = []
         self.root = _Element("", {})
@@ -95,6 +108,7 @@ class _Reader:
         raise _NotPlainError
 
     def _declared(self, version: str, encoding: str | None, _alone: int) -> None:
+        self.declared = True
         if version != "1.0" or (encoding or "utf-8").lower() not in ("utf-8", "us-ascii"):
             raise _NotPlainError
 
@@ -134,12 +148,16 @@ def markup_states(ours: bytes, theirs: bytes, first: int, declared: Declared, na
         one, other = (_Reader(_as_xml(text)) if page else _Reader(text) for text in (ours, theirs))
     except (_NotPlainError, RecursionError):
         return False
-    if first < (begins if page else one.begins) or one.comments != other.comments:
+    if first < (begins if page else one.begins) or one.comments != other.comments or (page and one.comments):
+        return False
+    if not page and (_INSTRUCTIONS.search(ours) or (not one.declared and b"/>" in ours)):
         return False
     elements = list(_all(one.root))
     used = Used(ours, (value.encode() for element in elements for value in _values(element)))
     asking = _Asking(declared, names, used, page, any(element.name == "link" for element in elements))
-    return all(_plain(element, page=page) for element in elements) and _same(one.root, other.root, asking, chosen=False)
+    plain = all(_plain(element, page=page, declared=one.declared) for element in elements)
+    plain = plain and (not page or (_in_place(one.root) and not any(map(_heads, elements))))
+    return plain and _same(one.root, other.root, asking, chosen=False)
 
 
 def _page_begins(text: bytes) -> int:
@@ -168,18 +186,36 @@ def _all(element: _Element) -> Iterator[_Element]:
 
 
 def _values(element: _Element) -> Iterator[str]:
-    yield from element.attributes.values()
+    yield from (value for name, value in element.attributes.items() if not _SPACES.fullmatch(name))
     if element.text:
         yield element.text
 
 
-def _plain(element: _Element, *, page: bool) -> bool:
+def _plain(element: _Element, *, page: bool, declared: bool) -> bool:
     """Whether an element is no program, and no other thing to a browser than to a parser of XML."""
-    if not page:
-        return not _PROGRAM.fullmatch(element.name)
-    name = element.name.encode()
-    return (name in _PLAIN or (name in _VOID and not element.parts)) and not any(
-        _ACTIVE.fullmatch(name) or "script:" in value.lower() for name, value in element.attributes.items()
+    if any(_ACTIVE.fullmatch(name) or "script:" in value.lower() for name, value in element.attributes.items()):
+        return False
+    if page:
+        tag = element.name.encode()
+        return tag in _PLAIN or (tag in _VOID and not element.parts)
+    name = element.name.rpartition(":")[2]
+    return not _PROGRAM.fullmatch(name) and (declared or not _OF_PAGES.fullmatch(name.lower()))
+
+
+def _in_place(root: _Element) -> bool:
+    """Whether a page has its head and body once, where they belong: elsewhere they are added to those."""
+    if root.name in ("head", "body"):
+        return False
+    inner = [part.name for part in root.parts if isinstance(part, _Element)]
+    top = inner if root.name == "html" else []
+    every = [element.name for element in _all(root) if element is not root and element.name in _ONCE]
+    return sorted(every) == sorted({name for name in top if name in ("head", "body")})
+
+
+def _heads(element: _Element) -> bool:
+    """Whether an element is a heading of a page that speaks of a choice."""
+    return element.name in _HEADINGS and any(
+        isinstance(part, str) and chooses(part.encode()) for inner in _all(element) for part in inner.parts
     )
 
 
@@ -213,6 +249,8 @@ def _same(one: _Element, other: _Element, asking: _Asking, *, chosen: bool) -> b
     alike = one.name == other.name and one.attributes.keys() == other.attributes.keys()
     if not alike or len(one.parts) != len(other.parts) or chosen or _holds(one):
         return False
+    if not asking.page and (_names_itself(one) or asking.used.by(one.name.encode())):
+        return False
     for name, value in one.attributes.items():
         if value != other.attributes[name] and not asking.attribute(one, name):
             return False
@@ -224,7 +262,7 @@ def _same(one: _Element, other: _Element, asking: _Asking, *, chosen: bool) -> b
 def _same_part(within: _Element, mine: str | _Element, its: str | _Element, asking: _Asking, *, chosen: bool) -> bool:
     if isinstance(mine, _Element) and isinstance(its, _Element):
         return _same(mine, its, asking, chosen=chosen)
-    if isinstance(mine, _Element) or isinstance(its, _Element) or _names_itself(within):
+    if isinstance(mine, _Element) or isinstance(its, _Element):
         return False
     shown = within.name.encode() in (_SHOWN if asking.page else (b"p",))
     return asking.stated(within.name, mine, shown=shown)
@@ -236,8 +274,10 @@ def _names_itself(element: _Element) -> bool:
 
 
 def _speaks(beside: _Element) -> bool:
-    """Whether a short text of an element beside the value's speaks of a choice."""
+    """Whether an element beside the value's speaks of a choice: in a short text, or by its name where it holds none."""
     words = beside.text.strip().encode()
+    if _SWITCH.fullmatch(beside.text) and all(isinstance(part, str) for part in beside.parts):
+        return chooses(" ".join((beside.name, *beside.attributes, *beside.attributes.values())).encode())
     return 0 < len(words) <= _SHORT and (chooses(words) or acts(words))
 
 
@@ -247,6 +287,7 @@ def _holds(element: _Element) -> bool:
     colours = ("bgcolor", "text") if element.name == "body" else ("bgcolor",)
     for name, value in element.attributes.items():
         space = _SPACES.fullmatch(name) and _ADDRESSES.fullmatch(value) and not SECRET.search(value.encode())
+        space = space and not _CHOSEN.search(value)
         if not space and not (name in colours and _COLOUR.fullmatch(value)):
             kept.append(f'{name}="{value}"')
     return holds_choice(" ".join(kept).encode())

@@ -7,6 +7,7 @@ Source: RFC 8259.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
@@ -16,6 +17,7 @@ from banbury.compare.equivalence.text_uses import Used
 from banbury.compare.equivalence.text_words import acts, chooses, holds_choice
 
 _DEEPEST: Final = 64
+_SWITCH: Final = re.compile(r"\s*(?:true|false|yes|no|on|off|[\d.]*)\s*", re.IGNORECASE)
 _SHORT: Final = 64  # bytes of a text that may name what stands beside it
 
 
@@ -44,9 +46,23 @@ def _texts(held: Any) -> list[bytes]:
     return found
 
 
+def _switches(members: dict[str, Any]) -> bool:
+    """Whether a member that is on, off, empty or a number speaks by its name of a choice."""
+    names = (
+        key
+        for key, value in members.items()
+        if value is None
+        or isinstance(value, bool)
+        or not value
+        or (isinstance(value, str) and _SWITCH.fullmatch(value))
+    )
+    return any(chooses(name.encode("utf-8", "replace")) for name in names)
+
+
 def _speaks(beside: Iterable[Any]) -> bool:
-    """Whether one of the short texts beside a value speaks of a choice."""
-    texts = (value.encode("utf-8", "replace") for value in beside if isinstance(value, str))
+    """Whether one of the short texts beside a value, by themselves or in a list, speaks of a choice."""
+    every = (part for value in beside for part in (value if isinstance(value, list) else [value]))
+    texts = (value.encode("utf-8", "replace") for value in every if isinstance(value, str))
     return any(len(text) <= _SHORT and chooses(text) for text in texts)
 
 
@@ -66,6 +82,8 @@ def _differ_stated(one: Any, other: Any, declared: Declared, names: frozenset[by
             continue
         held = mine.values() if isinstance(mine, dict) else mine
         if len(mine) != len(its) or _speaks(held) or (isinstance(mine, dict) and mine.keys() != its.keys()):
+            return False
+        if used.by(name) or (isinstance(mine, dict) and _switches(mine)):
             return False
         if isinstance(mine, dict):
             parts = [(mine[key], its[key], key.encode("utf-8", "replace")) for key in mine]

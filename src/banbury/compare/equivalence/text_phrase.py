@@ -24,9 +24,16 @@ _RANGED: Final = re.compile(
     rb"[ \t]*[(\"'v\[]*\Z"
 )
 _RANGED_TO: Final = re.compile(
-    rb"[\"']?[ \t]*(?:(?:[/~+*-]|\.\.)+[ \t]*(?:[\d\"')\]]|\Z)|[ \t](?:to|through|thru|up|and|or)\b)"
+    rb"[\"']?[ \t]*(?:[ \t]\.\w|(?:[/~+*-]|\.\.)+[ \t]*(?:[\d\"')\]]|\Z)|[\x80-\xff]"
+    rb"|[ \t(\[]+(?:to|through|thru|up|and|or|later|newer|older|earlier|below|above|onwards?)\b)"
 )
-_LISTED: Final = re.compile(rb"[\"']?[ \t]*,[ \t]*(?:[v\d\"')\]]|\Z)")
+_LISTED: Final = re.compile(rb"[\"']?[ \t]*(?:,[ \t]*(?:[v\d\"')\]]|\Z)|[ \t]v?\d+\.\d)")
+_BOUND: Final = re.compile(
+    rb"\b(?:below|above|under|over|to|upto|from|beyond|newer|older|later|earlier|than|through|till?|[gl][et]|eq|ne)"
+    rb"[ \t]*[\"'(v]*\Z"
+    rb"|\[\Z|\d[\w.+-]*[ \t]+v?\Z",
+    re.IGNORECASE,
+)
 _COMMANDS: Final = re.compile(
     rb"[$`;|]|(?:\A|[\s=\"'(])/\w|&&|\bif\b|\bcase\b|\bexec\b|\bimport\b|\b(?:DELETE|UPDATE|SELECT|INSERT)\b"
 )
@@ -83,7 +90,9 @@ def _ranged(before: bytes, after: bytes, *, words: bool) -> bool:
     joined = _RANGED.search(before[-64:])
     if joined is not None and not (words and joined[0].rstrip(b" \t(v[\"'")[-1:] == b"," and joined[0][:1].isdigit()):
         return True
-    return _RANGED_TO.match(after) is not None or (not words and _LISTED.match(after) is not None)
+    if not words and (_LISTED.match(after) or _BOUND.search(before[-64:])):
+        return True
+    return _RANGED_TO.match(after) is not None
 
 
 def _ends(after: bytes) -> bool:

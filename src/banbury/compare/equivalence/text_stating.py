@@ -27,6 +27,12 @@ _FURTHEST: Final = 1 << 18  # bytes of a text in which they may stand elsewhere 
 #: What ends a line for some readers and not for others.
 _BREAKS: Final = re.compile(rb"\r(?!\n|\Z)|[\v\f\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]")
 _ALONE: Final = b" \t\r\n\"'vV"
+_NAME: Final = re.compile(rb"[ \t]*(?:-[ ])?[\"']?([\w.-]{1,80})[\"']?[ \t]*[:=]")
+#: A section, or a key with nothing behind it.
+_HEADING: Final = re.compile(
+    rb"^[ \t]*+(?:\[+([^\]\n]{1,80}+)\]+|[\"']?([\w.-]{1,80}+)[\"']?[ \t]*+:)[ \t\r]*+$", re.MULTILINE
+)
+_NUMBERED: Final = re.compile(rb"&#x?[0-9A-Fa-f]{8}")
 _MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -52,6 +58,8 @@ def _elsewhere(
         return False
     begins = ours.removeprefix(_MARK).lstrip()[:1]
     if begins == b"<":
+        if _NUMBERED.search(ours):
+            return False
         if b"&" in ours and acts(html.unescape(ours.decode()).encode("utf-8", "replace")):
             return False
         return markup_states(ours, theirs, places[0][0], declared, names)
@@ -78,10 +86,13 @@ def _not_noted(text: bytes, places: list[tuple[int, int]], names: frozenset[byte
 
 
 def _uses(text: bytes, places: list[tuple[int, int]]) -> bool:
-    """Whether the text itself uses what stands before one of the places in its line, by a name of it."""
+    """Whether the text itself uses a field that has one of the places, by its name or that of what it lies in; or,
+    behind a sign, any word that stands before one in its line."""
     used = Used(text)
-    before = {text[max(text.rfind(b"\n", 0, start) + 1, start - LONGEST) : start] for start, _ in places}
-    return any(used.by(line) or used.bare(line) for line in before)
+    lines = {text[max(text.rfind(b"\n", 0, start) + 1, start - LONGEST) : start] for start, _ in places}
+    headings = [found[1] or found[2] for found in _HEADING.finditer(text, 0, places[-1][0])]
+    named = [*headings, *(found[1] for found in map(_NAME.match, lines) if found)]
+    return any(map(used.by, (*lines, *headings))) or any(map(used.bare, named))
 
 
 def _disguised(text: bytes) -> bool:
