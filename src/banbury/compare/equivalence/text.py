@@ -25,7 +25,7 @@ _SHELLS: Final = re.compile(
 )
 #: How a script reads itself, comments and all; and comments that other programs obey (LSB, chkconfig).
 _READS_ITSELF: Final = re.compile(
-    rb"\$\{?[!#]?[0_]\b|BASH_(?:ARGV|SOURCE)|/proc/|/dev/fd|\beval\b|\binitscript\b|\bfc\b"
+    rb"\$\{?[!#]?[0_]\b|BASH_(?:ARGV|SOURCE)|/proc/(?:self|thread-self|[$\"'*\[{?0-9])|/dev/fd|\beval\b|\binitscript\b|\bfc\b"
 )
 _OBEYED: Final = re.compile(rb"INIT INFO|chkconfig:|\bvim?:|coding[:=]")
 _STATES: Final = 1 << 20  # bytes of a text in which a value may be stated

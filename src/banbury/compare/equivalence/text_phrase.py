@@ -31,7 +31,7 @@ _LISTED: Final = re.compile(rb"[\"']?[ \t]*(?:,[ \t]*(?:[v\d\"')\]]|\Z)|[ \t]v?\
 _BOUND: Final = re.compile(
     rb"\b(?:below|above|under|over|to|upto|from|beyond|newer|older|later|earlier|than|through|till?|[gl][et]|eq|ne)"
     rb"[ \t]*[\"'(v]*\Z"
-    rb"|\[\Z|\d[\w.+-]*[ \t]+v?\Z",
+    rb"|\[\Z|\A[ \t]*[\"'(]?v?\d[\w.+-]*[ \t]+v?\Z",
     re.IGNORECASE,
 )
 _COMMANDS: Final = re.compile(
@@ -90,7 +90,7 @@ def _ranged(before: bytes, after: bytes, *, words: bool) -> bool:
     joined = _RANGED.search(before[-64:])
     if joined is not None and not (words and joined[0].rstrip(b" \t(v[\"'")[-1:] == b"," and joined[0][:1].isdigit()):
         return True
-    if not words and (_LISTED.match(after) or _BOUND.search(before[-64:])):
+    if not words and (_LISTED.match(after) or _BOUND.search(before)):
         return True
     return _RANGED_TO.match(after) is not None
 

@@ -11,7 +11,7 @@ from typing import Final
 _PARTS: Final = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _STATING: Final = frozenset(
     b"version ver release revision rev build built buildid pretty description title generator generated updated "
-    b"modified timestamp stamp copyright created changed published commit".split()
+    b"modified timestamp stamp epoch copyright created changed published commit".split()
 )
 _MADE: Final = frozenset(
     b"source package install installed compile compiled image firmware change modify create creation".split()
