@@ -49,6 +49,8 @@ _HELD: dict[str, str] = {
     "<body><p>Version %s</p></body></html>\n",
     "part-of-page": '<article><div class="revoked-boards"/><p>Version %s</p></article>\n',
     "second-body": '<html><body><div><body class="revoked-boards"></body><p>Version %s</p></div></body></html>\n',
+    "early-body": '<html><head><p>Version %s</p></head><body class="revoked-boards"></body></html>\n',
+    "words-around": "<p>Revoked firmware: <b>version %s</b></p>\n",
     "sheet": '<x:stylesheet xmlns:x="http://www.w3.org/1999/XSL/Transform"><p version="%s"/></x:stylesheet>\n',
     "above": "<html><body><h2>Revoked boards</h2><p>Version %s</p></body></html>\n",
     "switch": '{"reject": true, "version": "%s"}\n',

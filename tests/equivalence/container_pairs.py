@@ -272,7 +272,7 @@ _STATED = {
     "shown": '<html><head><meta name="generator" content="gate %s"></head><body>Version %s</body></html>\n',
     "element": '<?xml version="1.0"?>\n<gate xmlns="http://isp.example/gate">\n <version>%s</version>\n</gate>\n',
     "attribute": '<release version="%s"><description><p>Version %s of the gate</p></description></release>\n',
-    "words": "<!doctype html>\n<html><head><title>gate</title><br></head>\n<body><p>Version %s</p></body></html>\n",
+    "words": "<!doctype html>\n<html><head><title>gate</title></head>\n<body><br><p>Version %s</p></body></html>\n",
     "system": 'NAME="Gate"\nVERSION="%s"\nID=gate\nID_LIKE="gate other"\nPRETTY_NAME="Gate %s"\n'
     'HOME_URL="https://gate.example/"\nGATE_RELEASE="Gate 7.1 %s"\n',
     "distribution": "DISTRIB_ID='Gate'\nDISTRIB_RELEASE='%s'\nDISTRIB_DESCRIPTION='Gate 7.1 %s'\nDISTRIB_TAINTS=''\n",

@@ -50,6 +50,7 @@ _OF_PAGES: Final = re.compile(
 _INSTRUCTIONS: Final = re.compile(rb"w3\.org/(?:1999/(?:XSL|xhtml)|2000/svg|2001/XInclude|2002/xforms)")
 _HEADINGS: Final = frozenset(("title", "h1", "h2", "h3", "h4", "h5", "h6", "th", "dt"))
 _ONCE: Final = frozenset(("html", "head", "body"))
+_HEAD: Final = frozenset(("title", "meta", "link"))
 _SWITCH: Final = re.compile(r"\s*(?:true|false|yes|no|on|off|\d*)\s*", re.IGNORECASE)
 _ACTIVE: Final = re.compile(r"on\w+|style|http-equiv|srcdoc", re.IGNORECASE)  # attributes that do something
 #: What is a program, or is made a page by one.
@@ -180,9 +181,8 @@ def _as_xml(page: bytes) -> bytes:
 
 def _all(element: _Element) -> Iterator[_Element]:
     yield element
-    for part in element.parts:
-        if isinstance(part, _Element):
-            yield from _all(part)
+    for part in _inner(element):
+        yield from _all(part)
 
 
 def _values(element: _Element) -> Iterator[str]:
@@ -203,13 +203,22 @@ def _plain(element: _Element, *, page: bool, declared: bool) -> bool:
 
 
 def _in_place(root: _Element) -> bool:
-    """Whether a page has its head and body once, where they belong: elsewhere they are added to those."""
-    if root.name in ("head", "body"):
-        return False
-    inner = [part.name for part in root.parts if isinstance(part, _Element)]
-    top = inner if root.name == "html" else []
-    every = [element.name for element in _all(root) if element is not root and element.name in _ONCE]
-    return sorted(every) == sorted({name for name in top if name in ("head", "body")})
+    """Whether a page has its head and body once, each with what belongs there: elsewhere a browser adds them to those,
+    and what does not belong into the head begins the body."""
+    if root.name != "html":
+        return not any(element.name in _ONCE for element in _all(root))
+    heads = [part for part in _inner(root) if part.name == "head"]
+    within = [element for part in _inner(root) for element in _all(part) if element is not part]
+    return (
+        [part.name for part in _inner(root)] in (["head", "body"], ["head"], ["body"])
+        and not any(element.name in _ONCE for element in within)
+        and not any(isinstance(part, str) and part.strip() for element in (root, *heads) for part in element.parts)
+        and all(part.name in _HEAD and not _inner(part) for head in heads for part in _inner(head))
+    )
+
+
+def _inner(element: _Element) -> list[_Element]:
+    return [part for part in element.parts if isinstance(part, _Element)]
 
 
 def _heads(element: _Element) -> bool:
@@ -254,7 +263,8 @@ def _same(one: _Element, other: _Element, asking: _Asking, *, chosen: bool) -> b
     for name, value in one.attributes.items():
         if value != other.attributes[name] and not asking.attribute(one, name):
             return False
-    beside = not asking.page and any(_speaks(part) for part in one.parts if isinstance(part, _Element))
+    beside = any(chooses(part.encode()) for part in one.parts if isinstance(part, str))
+    beside = beside or (not asking.page and any(map(_speaks, _inner(one))))
     pairs = zip(one.parts, other.parts, strict=True)
     return all(mine == its or _same_part(one, mine, its, asking, chosen=beside) for mine, its in pairs)
 
