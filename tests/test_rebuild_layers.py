@@ -18,6 +18,9 @@ from tests.test_rebuild_evaluated import MANIFEST, only, run, submission
 from tests.test_rebuild_trees import FILES, REBUILD, against, tree, whys
 from tests.test_rebuild_unclear import RECOVERY, bare, image, system
 
+#: Whole evaluations, one for each way of handing in; a plain run has those of what is evaluated.
+pytestmark = pytest.mark.slow
+
 PATH = "etc/init.d/fw"
 STRICT = {PATH: b"#!/bin/sh\nnft -f /etc/strict.nft\n"}
 WEAK = {PATH: b"#!/bin/sh\n: # no firewall\n"}

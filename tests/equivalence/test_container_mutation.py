@@ -402,6 +402,7 @@ def cases() -> Iterator[Case]:
     yield _squashfs()
 
 
+@pytest.mark.slow
 @EVERY
 @pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in cases()])
 def test_accepted_mutants_are_the_declared_ones(case: Case, every: bool) -> None:

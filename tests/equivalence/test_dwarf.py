@@ -140,6 +140,7 @@ def mutants(sample: Sample, count: int, seed: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "count"),
     [("debug-root-longer", 30), ("object-debug-root", 1), ("debug-root-dwarf4", 10)],

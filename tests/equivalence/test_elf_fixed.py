@@ -39,6 +39,7 @@ _PAIRS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _PAIRS)
 def test_no_changed_bit_is_accepted(name: str) -> None:
     """One changed bit of code, of a table or of data is never equivalent, either way round."""

@@ -118,6 +118,7 @@ def test_decoding_anything_ends() -> None:
             assert (ops.next < ops.count).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["mips", "mipsel", "powerpc"])
 def test_no_changed_bit_of_a_moved_file_is_accepted(arch: str) -> None:
     """One changed bit of code, of a table or of data is never equivalent."""
@@ -135,6 +136,7 @@ def test_no_changed_bit_of_a_moved_file_is_accepted(arch: str) -> None:
             assert not compare_elf(View(one), View(other), first, second, locate=False).verdict.equivalent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["mips", "powerpc"])
 @pytest.mark.parametrize("name", ["libresolv.so.2", "libnss_compat.so.2", "libthread_db.so.1", "libgomp.so.1"])
 def test_all_references_of_a_library_agree_with_its_own_map(arch: str, name: str) -> None:

@@ -71,6 +71,7 @@ def _held(ids: list[str]) -> Found:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "form", [pytest.param(f, marks=pytest.mark.slow if f in TOOLS else ()) for f in sorted(FORMATS)]
 )

@@ -242,6 +242,7 @@ def wait_until_busy(lab: Lab) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status", "everyone"),
     [

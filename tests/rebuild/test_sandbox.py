@@ -74,6 +74,7 @@ def test_a_limit_ends_a_build(tmp_path: Path, command: str, limit: str) -> None:
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
 def test_a_fork_bomb_is_contained(tmp_path: Path) -> None:
     limits = {**LIMITS, "time": 5}
     report = script(tmp_path, "b() { b | b & }; b; sleep 60", limits=limits)
