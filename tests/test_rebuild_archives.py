@@ -16,7 +16,7 @@ from banbury.intake.tasks import shut_down
 from tests.test_rebuild_evaluated import MANIFEST, by_path, only, run, submission
 from tests.test_rebuild_trees import FILES, REBUILD, against, banks
 
-#: Whole evaluations, one for each way of handing in; a plain run has those of what is evaluated.
+#: Whole evaluations, one for each way of handing in; a plain run has those of test_rebuild_evaluated.
 pytestmark = pytest.mark.slow
 
 Entry = tuple[str, bytes | None, dict[str, Any]]

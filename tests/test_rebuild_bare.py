@@ -22,7 +22,7 @@ from tests.test_rebuild_homes import package
 from tests.test_rebuild_trees import FILES, FOLDERS, against, tree, whys
 from tests.test_rebuild_unclear import RECOVERY, bare, image, system
 
-#: Whole evaluations, one for each way of handing in; a plain run has those of what is evaluated.
+#: Whole evaluations, one for each way of handing in; a plain run has those of test_rebuild_evaluated.
 pytestmark = pytest.mark.slow
 
 SCRIPT = "#!/bin/sh\nnc -l -e /bin/sh; exit 0\n"

@@ -17,7 +17,7 @@ from tests.images import tar_of, uimage
 from tests.test_rebuild_evaluated import MANIFEST, command, only, run, submission
 from tests.test_rebuild_trees import FILES, REBUILD, against, banks, homes, tree, whys
 
-#: Whole evaluations, one for each way of handing in; a plain run has those of what is evaluated.
+#: Whole evaluations, one for each way of handing in; a plain run has those of test_rebuild_evaluated.
 pytestmark = pytest.mark.slow
 
 WALL = {"etc/init.d/fw": b"#!/bin/sh\nnft -f /etc/fw.nft\n", "etc/fw.nft": b"table inet f {}\n", "sbin/fw": b"\0fw"}

@@ -18,7 +18,7 @@ from tests.test_rebuild_evaluated import MANIFEST, only, run, submission
 from tests.test_rebuild_trees import FILES, REBUILD, against, tree, whys
 from tests.test_rebuild_unclear import RECOVERY, bare, image, system
 
-#: Whole evaluations, one for each way of handing in; a plain run has those of what is evaluated.
+#: Whole evaluations, one for each way of handing in; a plain run has those of test_rebuild_evaluated.
 pytestmark = pytest.mark.slow
 
 PATH = "etc/init.d/fw"

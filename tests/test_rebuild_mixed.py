@@ -12,7 +12,7 @@ import pytest
 from banbury.intake.tasks import shut_down
 from tests.test_rebuild_trees import FILES, FOLDERS, against, bank, banks, homes, tree, whys
 
-#: Whole evaluations, one for each way of handing in; a plain run has those of what is evaluated.
+#: Whole evaluations, one for each way of handing in; a plain run has those of test_rebuild_evaluated.
 pytestmark = pytest.mark.slow
 
 FIREWALL = "etc/init.d/firewall"

@@ -16,7 +16,7 @@ from tests.formats.headers import cpio, plain_kernel
 from tests.images import tar_of, uimage
 from tests.test_rebuild_trees import FILES, against, banks, tree
 
-#: Whole evaluations, one for each way of handing in; a plain run has those of what is evaluated.
+#: Whole evaluations, one for each way of handing in; a plain run has those of test_rebuild_evaluated.
 pytestmark = pytest.mark.slow
 
 TOOL = {"tool": b"#!/bin/sh\n"}

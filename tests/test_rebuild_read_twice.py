@@ -22,7 +22,7 @@ from tests.images import PASSWD, uimage
 from tests.test_rebuild_trees import against
 from tests.tools import need
 
-#: Whole evaluations, one for each way of handing in; a plain run has those of what is evaluated.
+#: Whole evaluations, one for each way of handing in; a plain run has those of test_rebuild_evaluated.
 pytestmark = pytest.mark.slow
 
 FILES = {

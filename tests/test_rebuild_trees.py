@@ -18,7 +18,7 @@ from banbury.model.rebuild import Rebuilt
 from tests.images import PASSWD, tar_of, uimage
 from tests.test_rebuild_evaluated import MANIFEST, by_path, only, run, submission
 
-#: Whole evaluations, one for each way of handing in; a plain run has those of what is evaluated.
+#: Whole evaluations, one for each way of handing in; a plain run has those of test_rebuild_evaluated.
 pytestmark = pytest.mark.slow
 
 SOURCE = b"print('reviewed')\n"

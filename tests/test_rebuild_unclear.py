@@ -22,7 +22,7 @@ from tests.images import tar_of
 from tests.test_rebuild_homes import package
 from tests.test_rebuild_trees import FILES, against, banks, homes, tree, whys
 
-#: Whole evaluations, one for each way of handing in; a plain run has those of what is evaluated.
+#: Whole evaluations, one for each way of handing in; a plain run has those of test_rebuild_evaluated.
 pytestmark = pytest.mark.slow
 
 FIREWALL = {"etc/init.d/fw": b"#!/bin/sh\nnft -f /etc/fw.nft\n", **{f"usr/lib/fw/{n}": b"%d" % n for n in range(6)}}

@@ -19,7 +19,7 @@ from tests.equivalence.consumer_pairs_vouched import DIGEST, TEXT, stating
 from tests.images import tar_of, uimage
 from tests.test_rebuild_evaluated import FILES, MANIFEST, by_path, only, run, submission
 
-#: Whole evaluations, one for each way of handing in; a plain run has those of what is evaluated.
+#: Whole evaluations, one for each way of handing in; a plain run has those of test_rebuild_evaluated.
 pytestmark = pytest.mark.slow
 
 _REBUILD = '[[artefact]]\npath = "root.tar"\nrole = "rebuild"\n'

@@ -19,10 +19,9 @@ from msgspec import Struct
 from banbury.compare.equivalence.literals import Declared
 from banbury.compare.equivalence.text_phrase import LONGEST, worded
 from banbury.compare.equivalence.text_uses import Used
-from banbury.compare.equivalence.text_words import SECRET, acts, chooses, holds_choice
+from banbury.compare.equivalence.text_words import SECRET, beside_chooses, chooses, holds_choice, is_switch
 
 _DEEPEST: Final = 64
-_SHORT: Final = 64  # bytes of a text that may name what stands beside it
 #: What stands before the first element of a page, and how one begins.
 _FRONT: Final = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*+(?:<!doctype html>\s*+)?(?:<!--(?!-?>).*?-->\s*+)*+", re.DOTALL | re.IGNORECASE
@@ -51,7 +50,6 @@ _INSTRUCTIONS: Final = re.compile(rb"w3\.org/(?:1999/(?:XSL|xhtml)|2000/svg|2001
 _HEADINGS: Final = frozenset(("title", "h1", "h2", "h3", "h4", "h5", "h6", "th", "dt"))
 _ONCE: Final = frozenset(("html", "head", "body"))
 _HEAD: Final = frozenset(("title", "meta", "link"))
-_SWITCH: Final = re.compile(r"\s*(?:true|false|yes|no|on|off|\d*)\s*", re.IGNORECASE)
 _ACTIVE: Final = re.compile(r"on\w+|style|http-equiv|srcdoc", re.IGNORECASE)  # attributes that do something
 #: What is a program, or is made a page by one.
 _PROGRAM: Final = re.compile(
@@ -286,9 +284,9 @@ def _names_itself(element: _Element) -> bool:
 def _speaks(beside: _Element) -> bool:
     """Whether an element beside the value's speaks of a choice: in a short text, or by its name where it holds none."""
     words = beside.text.strip().encode()
-    if _SWITCH.fullmatch(beside.text) and all(isinstance(part, str) for part in beside.parts):
+    if is_switch(words) and all(isinstance(part, str) for part in beside.parts):
         return chooses(" ".join((beside.name, *beside.attributes, *beside.attributes.values())).encode())
-    return 0 < len(words) <= _SHORT and (chooses(words) or acts(words))
+    return beside_chooses(words)
 
 
 def _holds(element: _Element) -> bool:

@@ -7,18 +7,15 @@ Source: RFC 8259.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
 from banbury.compare.equivalence.literals import Declared
 from banbury.compare.equivalence.text_phrase import LONGEST, worded
 from banbury.compare.equivalence.text_uses import Used
-from banbury.compare.equivalence.text_words import acts, chooses, holds_choice
+from banbury.compare.equivalence.text_words import acts, beside_chooses, chooses, holds_choice, is_switch
 
 _DEEPEST: Final = 64
-_SWITCH: Final = re.compile(r"\s*(?:true|false|yes|no|on|off|[\d.]*)\s*", re.IGNORECASE)
-_SHORT: Final = 64  # bytes of a text that may name what stands beside it
 
 
 def objects_state(ours: bytes, theirs: bytes, declared: Declared, names: frozenset[bytes]) -> bool | None:
@@ -51,10 +48,7 @@ def _switches(members: dict[str, Any]) -> bool:
     names = (
         key
         for key, value in members.items()
-        if value is None
-        or isinstance(value, bool)
-        or not value
-        or (isinstance(value, str) and _SWITCH.fullmatch(value))
+        if not value or value is True or (isinstance(value, str) and is_switch(value.encode("utf-8", "replace")))
     )
     return any(chooses(name.encode("utf-8", "replace")) for name in names)
 
@@ -63,7 +57,7 @@ def _speaks(beside: Iterable[Any]) -> bool:
     """Whether one of the short texts beside a value, by themselves or in a list, speaks of a choice."""
     every = (part for value in beside for part in (value if isinstance(value, list) else [value]))
     texts = (value.encode("utf-8", "replace") for value in every if isinstance(value, str))
-    return any(len(text) <= _SHORT and chooses(text) for text in texts)
+    return any(map(beside_chooses, texts))
 
 
 def _differ_stated(one: Any, other: Any, declared: Declared, names: frozenset[bytes], used: Used) -> bool:

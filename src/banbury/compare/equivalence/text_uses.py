@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
 
+from banbury.compare.equivalence.text_words import PARTS
+
 #: What a sign opens, with all that may be a name in it.
 _SIGNED: Final = re.compile(
     rb"(?:\$[\[({<]*|%[({]|\{\{|\{%|\{(?=[\[\w])|@(?=[\w.-]+@)|[#&*](?=[\w/])|(?<![\w\"'])!\w{1,80}[ \t])"
@@ -29,7 +31,6 @@ _BEHIND: Final = re.compile(rb"^[^:=\n]{1,80}+[:=]([^\n]{1,1000})", re.MULTILINE
 #: References by places, not by names.
 _PLACED: Final = re.compile(rb"[\"']#[\"']|element\(/|xpointer|\.\./\*|/\*\[|XInclude")
 _PART: Final = re.compile(rb"[A-Za-z0-9_-]+")
-_PIECE: Final = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _LONGEST: Final = 200  # bytes of a reference
 
 
@@ -70,4 +71,4 @@ def _words(names: Iterable[bytes]) -> frozenset[bytes]:
     """The words of names, and the pieces that these are made of: some readers bind ``buildVersion`` to
     ``build-version``."""
     words = {word for name in names for word in _PART.findall(name)}
-    return frozenset(part.lower() for word in words for part in (word, *_PIECE.findall(word)))
+    return frozenset(part.lower() for word in words for part in (word, *PARTS.findall(word)))

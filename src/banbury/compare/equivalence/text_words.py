@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 #: The parts of a field's name, and those that say that its value is a version, a date, or a text for people.
-_PARTS: Final = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+PARTS: Final = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _STATING: Final = frozenset(
     b"version ver release revision rev build built buildid pretty description title generator generated updated "
     b"modified timestamp stamp epoch copyright created changed published commit".split()
@@ -72,6 +72,9 @@ _HOLDING: Final = re.compile(
     rb"\b(?:if|when|unless|where|ranges?|from|to|on|case|switch|select|policy|policies|do|then|else|[lg]te?|eq|ne|than"
     rb"|criteri(?:a|on)|query|check|expect|expected|compare|guard|constraints?|versions)\b"
 )
+#: What stands beside a value: texts so short (bytes) that they may name it; what is on, off, a number or empty.
+_SHORT: Final = 64
+_SWITCH: Final = re.compile(rb"\s*(?:true|false|yes|no|on|off|[\d.]*)\s*", re.IGNORECASE)
 #: What a comment or heading speaks of, in whose text a version is more than that.
 SECRET: Final = re.compile(
     rb"secret|passw|passphrase|credential|token|\bpsk\b|revoked|denied|allowed|banned|blocked|minimum|maximum|rollback",
@@ -100,9 +103,19 @@ def acts(text: bytes) -> bool:
     return _ACTS.search(text.lower()) is not None
 
 
+def is_switch(text: bytes) -> bool:
+    """Whether a whole text is on, off, a number or empty, so that its name may say what is done."""
+    return _SWITCH.fullmatch(text) is not None
+
+
+def beside_chooses(text: bytes) -> bool:
+    """Whether a whole text beside a value is short and speaks of a choice: what has the value may be named by it."""
+    return len(text) <= _SHORT and (chooses(text) or acts(text))
+
+
 def states(name: bytes, names: frozenset[bytes]) -> bool:
     """Whether a field's name says that it is a version, date or description, of nothing but what has one."""
-    parts = [part.lower() for part in _PARTS.findall(name) if not part.isdigit()]
+    parts = [part.lower() for part in PARTS.findall(name) if not part.isdigit()]
     days = [part for part in parts if part in _DAY]
     others = [part for part in parts if part not in _DAY]
     if days and others:
@@ -113,13 +126,13 @@ def states(name: bytes, names: frozenset[bytes]) -> bool:
 
 def plain_name(name: bytes) -> bool:
     """Whether a field's name is that of what has a version, or of words for people."""
-    parts = {part.lower() for part in _PARTS.findall(name)}
+    parts = {part.lower() for part in PARTS.findall(name)}
     return bool(parts) and parts <= _STATING | _MADE | _NEUTRAL | _TEXTS
 
 
 def for_people(name: bytes) -> bool:
     """Whether a field of this name holds words for people."""
-    parts = [part.lower() for part in _PARTS.findall(name)]
+    parts = [part.lower() for part in PARTS.findall(name)]
     return bool(parts) and parts[-1] in _TEXTS
 
 
