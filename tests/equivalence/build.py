@@ -179,6 +179,12 @@ def symbol(raw: bytes, name: str) -> tuple[int, int]:
     return found["st_value"] - section["sh_addr"] + section["sh_offset"], found["st_size"]
 
 
+def address(raw: bytes, name: str) -> int:
+    """The address of a symbol of the static table."""
+    value: int = elf(raw).get_section_by_name(".symtab").get_symbol_by_name(name)[0]["st_value"]
+    return value
+
+
 def header_field(raw: bytes, index: int, at: int, layout: str, value: int) -> bytes:
     """A field of section header ``index`` of a 64-bit little-endian file, replaced."""
     where = elf(raw)["e_shoff"] + 64 * index + at

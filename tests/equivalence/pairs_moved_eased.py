@@ -57,6 +57,24 @@ for _arch in ("x86_64", "aarch64"):
         return Sample(a, b, *RECORDS[::-1])
 
 
+# --- The end of data that ends within a word --------------------------------------------------------------------------
+
+ODD = """
+char odd[] = "an odd number of characters that are written"; static char buffer[256];
+int main(int c, char **v) {
+  odd[c] = c; puts("a text in front of it"); puts("gadget of " VERSION); puts("a text behind it");
+  buffer[c] = odd[c + 1]; return puts(buffer);
+}
+"""
+
+for _arch in ("x86_64", "aarch64"):
+
+    @harmless(f"moved-odd-data-{_arch}")
+    def _(arch: str = _arch) -> Sample:
+        """GCC's start files hold the address of an empty table that linkers put behind the data, aligned."""
+        return honest(arch, ODD, keep=False)
+
+
 # --- An address that only data hold, close before other data ---------------------------------------------------------
 
 #: A text that ends as another does, in front of numbers: the linker joins the two, and a table has the address within.

@@ -124,6 +124,24 @@ def _() -> Sample:
     return _left("x86_64", 0x160 - table, left="__ehdr_start+0x160")
 
 
+#: What is written ends within a word, and a buffer begins so far behind it that there is more between them than that.
+_WRITTEN = _MAIN.replace(
+    "int main(int c, char **v) {",
+    """static char room[256] __attribute__((aligned(32)));
+    char odd[42] __attribute__((aligned(32))) = "what is written";
+    int main(int c, char **v) { room[c] = odd[c]; puts(room);""",
+)
+
+for _name, _away in (("gap", 56), ("end", 48)):
+
+    @tampered(f"moved-inside-{_name}")
+    def _(away: int = _away) -> Sample:
+        """So far behind the table that it is between two sections of data, or at the aligned end of the first."""
+        raw = _left("x86_64", 0, left="table", source=_WRITTEN).a
+        distance = build.address(raw, "odd") + away - build.address(raw, "table")
+        return _left("x86_64", distance, left=f"odd+{away}", source=_WRITTEN)
+
+
 #: A table of small numbers behind a text, which code enters with an index from 400 on.
 _DISPLACED = """
 #include <stdio.h>

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from banbury.compare.equivalence.code import NotDecoded
+from banbury.compare.equivalence.machines import carried_together
 from banbury.compare.equivalence.machines.called import Called
 from banbury.compare.equivalence.machines.numbers import numbers
 from banbury.compare.equivalence.machines.resized import Places
@@ -196,13 +197,16 @@ def test_what_a_called_function_leaves(tmp_path: Path, name: str) -> None:
         assert with_it.function([(0, len(code))], calls, begun=begun).read(Places([0])) is expected, text
 
 
-def test_a_landing_pad_is_followed_with_what_calls_must_leave(tmp_path: Path) -> None:
+def test_a_landing_pad_is_followed_with_what_calls_must_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(carried_together, "_FEW", 1)
     source = "lea 0x1000(%rip),%{0}; call .+4096; ret; mov (%{0}),%eax; ret"
     for register, expected in (("rbx", True), ("rdx", False)):
         code = _code(tmp_path, "", source.format(register))
         calls = Called(t.EM_X86_64, False, code, _BASE, pads=[(_BASE + 7, _BASE + 12, _BASE + 13)])
         looked = Stretches(t.EM_X86_64, False, code, _BASE, [(0, len(code))], np.arange(0))
-        assert looked.function([(0, len(code))], calls).read(Places([0])) is expected
+        function = looked.function([(0, len(code))], calls)
+        assert function.read(Places([0])) is expected
+        assert carried_together.unread([function], [function.held(Places([0])) or {}]) == [not expected]
 
 
 def test_what_is_loaded_from_a_table_is_followed(tmp_path: Path) -> None:
@@ -223,6 +227,28 @@ def test_an_instruction_that_is_not_known_to_make_an_address_counts_as_reading(t
         code = _code(tmp_path, "", text)
         looked = Stretches(t.EM_X86_64, False, code, _BASE, [(0, len(code))], np.arange(0))
         assert looked.function([(0, len(code))]).read(Places([1 if len(code) > 1 else 0])) is expected, text
+
+
+def test_what_is_made_of_an_address_and_a_number(tmp_path: Path) -> None:
+    """Handed on, where string instructions move the address on or a number is added; not where others are moved on, or
+    nothing of it is left."""
+    for register, text, expected in (
+        ("rsi", "rep movsb (%rsi),(%rdi); call .+64; ret", True),
+        ("rsi", "lodsb (%rsi),%al; call .+64; ret", True),
+        ("rsi", "rep stosl %eax,(%rdi); call .+64; ret", False),
+        ("rsi", "repne scasb (%rdi),%al; call .+64; ret", False),
+        ("rdi", "rep stosl %eax,(%rdi); call .+64; ret", True),
+        ("rdi", "lodsb (%rsi),%al; call .+64; ret", False),
+        ("rdi", "and $2,%rdi; call .+64; ret", True),
+        ("rdi", "sbb %edi,%edi; and $2,%edi; call .+64; ret", False),
+        ("rdi", "sub %edi,%edi; or $2,%edi; call .+64; ret", False),
+        ("rdi", "sbb %di,%di; and $2,%edi; call .+64; ret", True),
+        ("rdi", "sbb %esi,%edi; and $2,%edi; call .+64; ret", True),
+        ("rdi", "adc %edi,%edi; and $2,%edi; call .+64; ret", True),
+    ):
+        code = _code(tmp_path, "", f"lea 0x1000(%rip),%{register}; {text}")
+        looked = Stretches(t.EM_X86_64, False, code, _BASE, [(0, len(code))], np.arange(0))
+        assert looked.function([(0, len(code))]).joined([0], direct=True) is expected, text
 
 
 @pytest.mark.parametrize("machine", [t.EM_X86_64, t.EM_AARCH64, t.EM_MIPS, t.EM_PPC])
@@ -258,6 +284,78 @@ def test_together_is_as_one_by_one(machine: int) -> None:
             assert alone.function([(0, high - low)]).read(Places(made)) is answer
             found = set(together.numbers((low, high))[1].tolist())
             assert found == set(numbers(machine, big, raw[low:high].copy()).tolist()) & set(wanted.tolist())
+
+
+#: Instructions that make an address (the first), copy, add to, read through and lose it; indirect jumps and calls,
+#: thunks, returns; and with an x for the distance: jumps, on conditions and without, and calls (of MIPS with what is in
+#: their delay slots).
+_ANY = {
+    t.EM_X86_64: """488d3d00100000 4889fb 4889df 4889fb 4889df 8b07 8b03 8a07 31ff 31db ffe0 ff17 c3 90 6690 488d7f08
+        4889fb31ff 50 e808000000909090909090ebfe488d642408c3 e808000000909090909090ebfe488d642408c3
+        50e9x 50e9x 50e9x e9x e9x 0f84x 0f84x 0f84x e8x e8x e8x e800100000 e900100000""",
+    t.EM_AARCH64: """91004021 aa0103f3 f9400262 aa1303e1 aa0103f3 f9400262 aa1303e1 f9400022 d2800001 d61f0000 d63f0000
+        d65f03c0 d503201f 39400022 14x 14x b4x b4x b4x 94x 94x 94x 94004000 14004000""",
+    t.EM_MIPS: """24840010 00808021 02002021 8e020000 00808021 02002021 8e020000 8c820000 24040000 90820000 00000000
+        0320f80900000000 03e0000800000000 0040000800000000 0411100000000000 10x 10x 1043x 1043x 1043x 0411x 0411x
+        0411x""",
+    t.EM_PPC: """38840010 7c9f2378 7fe4fb78 807f0000 7c9f2378 7fe4fb78 807f0000 80640000 38800000 60000000 88640000
+        4e800420 4e800421 4e800020 48x 48x 4182x 4182x 4182x 48x1 48x1 48x1 48004001 48004000""",
+}
+
+
+def _random_code(machine: int, rng: random.Random) -> tuple[list[bytes], list[int]]:
+    """Instructions of :data:`_ANY` with where each begins, and jumps and calls that lead to the beginning of one."""
+    words = rng.choices(_ANY[machine].split(), k=120)
+    sizes = [{t.EM_X86_64: len(x) // 2 + 4, t.EM_MIPS: 8}.get(machine, 4) if "x" in x else len(x) // 2 for x in words]
+    starts = list(itertools.accumulate(sizes, initial=0))
+    code = []
+    for at, size, word in zip(starts, sizes, words, strict=False):
+        lead, x, link = word.partition("x")
+        to = rng.choice(starts[:-1]) - at
+        if not x:
+            code.append(bytes.fromhex(lead))
+        elif machine == t.EM_X86_64:
+            code.append(bytes.fromhex(lead) + (to - size).to_bytes(4, "little", signed=True))
+        elif machine == t.EM_MIPS:
+            code.append(bytes.fromhex(lead.ljust(4, "0")) + ((to - 4) // 4 & 0xFFFF).to_bytes(2, "big") + bytes(4))
+        else:
+            top, near = int(lead, 16) << 32 - 4 * len(lead), lead in ("b4", "4182")
+            far = to // 4 & 0x3FFFFFF if machine == t.EM_AARCH64 else to & 0x3FFFFFC
+            far = (to // 4 & 0x7FFFF) << 5 if lead == "b4" else to & 0xFFFC if near else far
+            code.append((top | far | int(link or "0")).to_bytes(4, "big"))
+    return ([x[::-1] for x in code] if machine == t.EM_AARCH64 else code), starts
+
+
+@pytest.mark.parametrize("machine", _ANY)
+@pytest.mark.parametrize("few", [1, 4])
+def test_what_is_told_of_many_at_once_is_so_of_each(machine: int, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random functions of one or two stretches, some twice, with calls and landing pads: one of which it is told at
+    once that it reads nothing does not; and it is told of many that do not, if they are not left to one by one."""
+    monkeypatch.setattr(carried_together, "_FEW", few)
+    rng = random.Random(machine)
+    first = bytes.fromhex(_ANY[machine].split()[0])[:: -1 if machine == t.EM_AARCH64 else 1]
+    told, right = 0, 0
+    for turn in range(500 if machine == t.EM_X86_64 else 100):
+        code, starts = _random_code(machine, rng)
+        raw = np.frombuffer(b"".join(code), np.uint8)
+        bounds = list(itertools.pairwise(sorted({0, len(raw), *rng.sample(starts, 10)})))
+        groups = [[bounds[0], bounds[1]], [bounds[2], bounds[4]], bounds[3:4], *([x] for x in bounds[5:])]
+        groups += [bounds[:1]] * (turn % 5 == 0)  # a part of one of the others
+        pads = [(_BASE + x, _BASE + y, _BASE + rng.choice([z for z in starts if x <= z < y])) for x, y in bounds]
+        calls = Called(machine, machine in (t.EM_MIPS, t.EM_PPC), raw, _BASE, pads=pads * (turn % 2))
+        looked = Stretches(machine, machine in (t.EM_MIPS, t.EM_PPC), raw, _BASE, bounds, np.arange(0))
+        functions = [looked.function(x, calls) for x in groups]
+        makes = [at for at, word in zip(starts, code, strict=False) if word == first]
+        uses = [Places([x for x in makes if any(low <= x < high for low, high in group)]) for group in groups]
+        found = [function.held(x) for function, x in zip(functions, uses, strict=True)]
+        held = [x for x in found if x is not None]
+        assert len(held) == len(found)
+        expected = [not function.read(x) for function, x in zip(functions, uses, strict=True)]
+        for one, answer, unread in zip(held, carried_together.unread(functions, held), expected, strict=True):
+            assert unread or not answer
+            told, right = told + (answer and bool(one)), right + (unread and bool(one))
+    assert right > 50
+    assert told > right * (0.3 if few == 1 else 0), (told, right)
 
 
 def test_a_stretch_that_ends_within_an_instruction_is_refused(tmp_path: Path) -> None:

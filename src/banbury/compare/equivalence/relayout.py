@@ -431,7 +431,7 @@ class _Proof:
         plain = self.fixed is None and self.a.header.machine in (t.EM_X86_64, t.EM_AARCH64)
         if plain:
             self._before.least = min((load.vaddr for load in self.a.elf.loads), default=0)
-            self._before.outside([x for x, _ in self.pairs if x.loaded])
+            self._before.outside([x for x, _ in self.pairs if x.loaded], self.sides.at)
         for one, _ in sized:
             if one.index not in self.apart:
                 self._before.beside(one, self.raw[one.index][0], plain)

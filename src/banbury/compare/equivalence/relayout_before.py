@@ -14,6 +14,7 @@ Sources: C11, 6.5.6 and 6.6; GNU ld manual, section merging (facts only).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -38,6 +39,8 @@ _DATA: Final = (SHT_PROGBITS, SHT_NOBITS, 14, 15, 16)  # with arrays of function
 #: found (gABI, chapter 5; LSB Core, 10.7).
 _NAMELESS: Final = (3, 5, 11, 0x6FFFFFF6, 0x6FFFFFFE, 0x6FFFFFFF)
 _TABLES: Final = (".eh_frame", ".gcc_except_table", ".interp", ".dynamic")
+_WORD: Final = 8  # bytes, of the processors of 64 bits of which it is asked
+_TWO: Final = 16  # bytes of code that make two addresses
 _SHOWN: Final = np.isin(np.arange(256), [9, 10, 13, *range(0x20, 0x7F)])
 _MOST: Final = 4096  # texts of one file that are taken so
 
@@ -140,11 +143,18 @@ class Before:
         out: Mask = filled[np.minimum(end, one.size)] == filled[here - one.addr]
         return out
 
-    def outside(self, parts: list[Part]) -> None:
-        """No code holds an address outside of all sections, but that of the file's beginning and what symbols name."""
+    def outside(self, parts: list[Part], at: Iterable[tuple[Part, Ints, Ints, Mask]]) -> None:
+        """No code holds an address outside of all sections, but that of the file's beginning, what symbols name, and
+        the end of data, aligned, in two registers at once: so the start files of GCC ask whether a table there is empty
+        (``__TMC_LIST__`` and ``__TMC_END__`` of crtstuff.c). ``at``: where code makes addresses."""
         near = self.held[self.held > self.least]
         for one in parts:
             near = near[(near < one.addr) | (near > one.addr + one.size)]
+        made = [(places, targets, reads) for _, places, targets, reads in at]
+        for one in parts:
+            aligned = one.addr + one.size + -(one.addr + one.size) % _WORD
+            if aligned in near and one.type == SHT_PROGBITS and not one.code and _twice(made, aligned):
+                near = near[near != aligned]
         if len(wrong := np.setdiff1d(near, self.objects.marks)):
             places = ", ".join(f"{x:#x}" for x in wrong[:4].tolist())
             raise Refused("headers", f"code has an address in no section, which may mean data beside it ({places})")
@@ -181,3 +191,13 @@ class Before:
             found = self.far | self.suffixes
             where = [found[x] for x in sorted(found)]
             account.explain("elf.moved-suffix", where, [], f"{len(where)} texts")
+
+
+def _twice(made: list[tuple[Ints, Ints, Mask]], address: int) -> bool:
+    """Whether code never makes an address but to have it in two registers, and reads nothing there."""
+    for places, targets, reads in made:
+        some = targets == address
+        pairs = np.sort(places[some])
+        if reads[some].any() or len(pairs) % 2 or (pairs[1::2] - pairs[::2] > _TWO).any():
+            return False
+    return True

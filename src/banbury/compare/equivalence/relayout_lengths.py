@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby
+from itertools import accumulate, compress, groupby
 from typing import Final
 
 import numpy as np
@@ -23,6 +23,8 @@ from banbury.compare.equivalence.accounting import Refused
 from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints, NotDecoded
 from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.machines import carried_together
+from banbury.compare.equivalence.machines.carried import Function
 from banbury.compare.equivalence.machines.contract import Mask, Sides
 from banbury.compare.equivalence.machines.handed import Failures
 from banbury.compare.equivalence.machines.numbers import numbers
@@ -76,6 +78,9 @@ class _Function:
     elements: set[Element] = field(default_factory=set)
     named: dict[int, set[tuple[int, bool]]] = field(default_factory=dict)
     otherwise: set[int] = field(default_factory=set)
+
+    def uses(self) -> Places:
+        return Places(self.made, self.loaded, self.tables, self.exactly, self.beside)
 
 
 class _Check:
@@ -228,9 +233,28 @@ class _Check:
             sizes = np.cumsum([sum(high - low for low, high in stretches) for _, stretches in left])
             some = max(1, int(np.searchsorted(sizes, _AT_ONCE)))
             code = None if arm else self._decoded(one, {x for _, stretches in left[:some] for x in stretches}, wanted)
+            unread = set[Bounds]() if code is None else self._unread(one, left[:some], code)
             for bounds, stretches in left[:some]:
-                self._check(one, bounds, stretches, code)
+                self._check(one, bounds, stretches, code, unread=bounds in unread)
             left = left[some:]
+
+    def _unread(self, one: Part, functions: list[tuple[Bounds, list[Bounds]]], code: Stretches) -> set[Bounds]:
+        """Functions of which it is told at once that nothing is read through the address of a text, or made of one in
+        front of what moved."""
+        followed, held, which = list[Function](), list[dict[int, int]](), list[Bounds]()
+        try:
+            for bounds, stretches in functions:
+                function = self.functions[one.index, *bounds]
+                if function.before or function.far:
+                    continue
+                looked = self._carried(one, stretches, code)
+                if (begun := looked.held(function.uses())) is not None:
+                    followed.append(looked)
+                    held.append(begun)
+                    which.append(bounds)
+        except NotDecoded:  # each will say so of itself
+            return set()
+        return set(compress(which, carried_together.unread(followed, held)))
 
     def _decoded(self, one: Part, stretches: set[Bounds], wanted: Ints) -> Stretches:
         raw = self.sides.raw[one.index][0]
@@ -241,7 +265,10 @@ class _Check:
         except NotDecoded as answer:
             raise _unknown(one, min(stretches)) from answer
 
-    def _check(self, one: Part, bounds: Bounds, stretches: list[Bounds], code: Stretches | None) -> None:
+    def _check(
+        self, one: Part, bounds: Bounds, stretches: list[Bounds], code: Stretches | None, *, unread: bool
+    ) -> None:
+        """``unread``: it is known that nothing is read through an address."""
         function = self.functions[one.index, *bounds]
         known: set[int] = set()
         for stretch in stretches:
@@ -254,13 +281,14 @@ class _Check:
             if known & self.lengths[text] and not self._names_file(one, bounds, text, stretches):
                 where = [Range(at + one.offset, at + one.offset + 1)]
                 raise Refused(one.name, "the length of a text that changed may be a number of this function", where)
+        if unread:
+            return
         biased = False
         try:
             wanted = Resized(self.starts, self.sizes, sorted(function.words))
             held = self._held_by(one, stretches, code, wanted)
             front = held if code is not None else self._held_by(one, stretches, code, _ANYTHING)
-            uses = Places(function.made, function.loaded, function.tables, function.exactly, function.beside)
-            read = held.read(uses)
+            read = held.read(function.uses())
             biased = bool(function.before) and front.read(Places(function.before))
             biased = biased or front.joined(function.before, direct=False) or front.joined(function.far, direct=True)
         except NotDecoded:
@@ -277,6 +305,9 @@ class _Check:
         """What says where a function's addresses go; 32-bit Arm's tells what is read by them."""
         if code is None:
             return self.sides.functions[one.index](stretches, wanted)
+        return self._carried(one, stretches, code)
+
+    def _carried(self, one: Part, stretches: list[Bounds], code: Stretches) -> Function:
         return code.function(stretches, self.code.called(one), begun=self.code.begun(one, stretches))
 
     def _names_file(self, one: Part, bounds: Bounds, text: int, stretches: list[Bounds]) -> bool:

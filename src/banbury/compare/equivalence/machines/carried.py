@@ -104,21 +104,28 @@ class Function:
     def read(self, uses: Places) -> bool:
         """Whether memory is read through one of the addresses, also where it is loaded by that of a table; or what is
         done with the word that holds one is not known here, or parts of that word are loaded."""
+        held = self.held(uses)
+        return held is None or bool(self._followed(held, self.rows.reads, first=True))
+
+    def held(self, uses: Places) -> dict[int, int] | None:
+        """The registers (as bits) that hold one of the addresses first, before which rows; ``None``: memory is read
+        through one, or it is not known."""
         held: dict[int, int] = {}
         rows = self.rows
         strange = [at for row, at in map(self._row, uses.words) if row >= 0 and self._taken(at, loads=True) == UNKNOWN]
         if any(self._taken(at, loads=False) == UNKNOWN for at in strange):
-            return True
-        if self._followed(self._started([*strange, *uses.beside], loads=False, held={}), rows.parted, first=True):
-            return True
+            return None
+        if (begun := self._started([*strange, *uses.beside], loads=False, held={})) and self._followed(
+            begun, rows.parted, first=True
+        ):
+            return None
         begun = self._started(uses.tables, loads=False, held={})
         for row in self._followed(begun, rows.fetches) if begun else []:
             for to in self._next(row):
                 held[to] = held.get(to, 0) | rows.gets[row]
         if any(row < 0 or self._taken(at, loads=False) == UNKNOWN for row, at in map(self._row, uses.made)):
-            return True
-        self._started(uses.loaded, loads=True, held=self._started(uses.made, loads=False, held=held))
-        return bool(self._followed(held, rows.reads, first=True))
+            return None
+        return self._started(uses.loaded, loads=True, held=self._started(uses.made, loads=False, held=held))
 
     def joined(self, made: Collection[int], *, direct: bool) -> bool:
         """Whether more than a byte of memory is read or written where an address that the instructions at the places
@@ -160,10 +167,13 @@ class Function:
 
     def _row(self, place: int) -> tuple[int, int]:
         """The row of the instruction that has the byte at an offset of the section, and where it begins; -1: none."""
-        for (low, high, shift), (begin, end) in zip(self.stretches, self.pieces, strict=True):
-            if low <= place - shift < high and begin < end:
-                row = max(bisect_right(self.rows.starts, place - shift, begin, end) - 1, begin)
-                return row, self.rows.starts[row] + shift
+        starts = self.rows.starts
+        for number, (low, high, shift) in enumerate(self.stretches):
+            if low <= place - shift < high:
+                begin, end = self.pieces[number]
+                if begin < end:
+                    row = max(bisect_right(starts, place - shift, begin, end) - 1, begin)
+                    return row, starts[row] + shift
         return -1, -1
 
     def _taken(self, at: int, *, loads: bool) -> int:
@@ -190,7 +200,7 @@ class Function:
         which any of those ``wanted`` of a row is held; only the ``first`` that is found. ``direct``: by direct branches
         alone. ``handed``: also the rows at which one may be an argument of another function, or a result."""
         state, common, waiting, rows = dict(held), 0, list(held), self.rows  # common: carried on by indirect jumps
-        hidden, anywhere = list[int]() if direct else self._hidden, 0
+        hidden, anywhere = list[int]() if direct else self.hidden, 0
         out: dict[int, None] = {}
         while waiting:
             row = waiting.pop()
@@ -264,12 +274,12 @@ class Function:
         begin, end = self.pieces[number]
         after = []
         if self.rows.falls[row]:
-            after += [row + 1] if row + 1 < end else self._beyond(self.stretches[number][1] + self.stretches[number][2])
+            after += [row + 1] if row + 1 < end else self.beyond(self.stretches[number][1] + self.stretches[number][2])
         leads, starts = self.rows.leads[row], self.rows.starts
         if leads != NOWHERE:
             to = bisect_left(starts, leads, begin, end)
             here = to < end and starts[to] == leads
-            after += [to] if here else self._beyond(leads + self.stretches[number][2])
+            after += [to] if here else self.beyond(leads + self.stretches[number][2])
         return after
 
     def _blocks(self) -> list[int]:
@@ -293,10 +303,10 @@ class Function:
             return False
         inside = 0 <= place < len(self.raw)
         thunk = inside and entered.jumps(self.raw[place : place + entered.THUNK].tobytes(), before)
-        return thunk or bool(self.__dict__.get("_hidden"))
+        return thunk or bool(self.__dict__.get("hidden"))
 
     @cached_property
-    def _hidden(self) -> list[int]:
+    def hidden(self) -> list[int]:
         """The rows that are entered in ways that the function's code does not show."""
         out: dict[int, None] = {}
         for low, high in self.ways:
@@ -333,7 +343,7 @@ class Function:
         end = self.rows.starts[row + 1] if row + 1 < len(self.rows.starts) else stop
         return entered.is_idle(self.machine, self.big, self.raw[start + shift : min(end, stop) + shift].tobytes())
 
-    def _beyond(self, place: int) -> list[int]:
+    def beyond(self, place: int) -> list[int]:
         """The row of another stretch that begins at an offset of the section."""
         return self._at(place) if len(self.pieces) > 1 else []
 

@@ -12,8 +12,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
+import numpy as np
+
+from banbury.compare.equivalence.code import Ints
+from banbury.compare.equivalence.machines.contract import U8, Mask
 from banbury.formats import _elf_types as t
 
 _NEAR: Final = 64  # bytes between a thunk's call and where that leads
@@ -66,6 +71,7 @@ def unreached(
     return [begin + k for (begin, _), row in zip(pieces, seen, strict=True) for k, x in enumerate(row) if not x]
 
 
+@lru_cache(maxsize=1024)
 def is_idle(machine: int, big: bool, code: bytes) -> bool:
     """Whether one instruction does nothing."""
     if machine == t.EM_X86_64:
@@ -80,6 +86,17 @@ def jumps(code: bytes, before: bytes) -> bool:
     if code[:1] != _CALL:
         return False
     return bool(_JUMPS.match(code, to) or (_PUSHES.match(before) and _RETURNS.match(code, to)))
+
+
+def may_jump(raw: U8, places: Ints) -> Mask:
+    """Of many offsets in ``raw`` whether :func:`jumps` may say so of the code there, whatever is before it."""
+    inside = (places >= 0) & (places <= len(raw) - 5)
+    at = np.where(inside, places, 0)
+    out: Mask = inside.copy()
+    for k, low, high in ((0, _CALL[0], _CALL[0]), (1, 0, _NEAR), (2, 0, 0), (3, 0, 0), (4, 0, 0)):
+        some = at[out] + k
+        out[out] = (raw[some] >= low) & (raw[some] <= high)
+    return out
 
 
 def returns(code: bytes) -> bool:

@@ -8,6 +8,7 @@ Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,8 @@ _BARE = np.zeros(256, bool)
 for _low, _high in ((0x05, 0x09), (0x0B, 0x0B), (0x30, 0x37), (0x77, 0x77), (0x80, 0x8F), (0xA0, 0xA2), (0xA8, 0xAA),
                     (0xC8, 0xCF)):  # fmt: skip
     _BARE[_low : _high + 1] = True
+#: XOR, SUB and SBB, which leave nothing of a register's value where they have it twice.
+_SELF: Final = table((0x19, 0x1B, 0x29, 0x2B, 0x31, 0x33))
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def operands(data: U8, code: Code) -> Operands:
     rows = np.flatnonzero(group)
     base[rows] = (rm + upper)[rows]
     register, number = kind + ((high & 4) << 1), (first & 7) + upper
-    zero = ((first == 0x31) | (first == 0x33)) & (mod == 3) & (register == rm + upper)
+    zero = _SELF[first] & (mod == 3) & (register == rm + upper)
     into = _numbers((first == 0x8B) | (first == 0x8D) | zero, register)
     rows = np.flatnonzero((first == 0x89) & (mod == 3))
     into[rows] = (rm + upper)[rows]

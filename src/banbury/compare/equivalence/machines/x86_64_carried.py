@@ -31,6 +31,7 @@ _BYTES: Final = table((0x38, 0x3A, 0x80, 0x84, 0x8A, 0xF6, 0x0FB6, 0x0FBE), _LAS
 _NO_MEMORY: Final = table((0x8D, 0x0F1F, 0x0F18, 0x0F0D), _LAST)
 _STRINGS: Final = table((0xA4, 0xA5, 0xA6, 0xA7, 0xAC, 0xAD), _LAST)
 _COMPARED: Final = table((0xA6, 0xA7, 0xAF), _LAST)  # also SCAS, but for a search for a byte
+_LOADED: Final = table((0xAC, 0xAD), _LAST)  # LODS, which has no destination in memory
 _ENDS: Final = table((0xE9, 0xEB, 0xC3, 0xC2), _LAST)  # not UD2 and HLT: who handles them may go on behind
 _WORDS: Final = table((0x8B, 0x03, *range(0x0F40, 0x0F50)), _LAST)  # loads, CMOVcc
 #: Two registers, or one and memory, in one: sums, differences, products and bits.
@@ -162,7 +163,7 @@ def _stepped(raw: U8, found: Operands, what: tuple[Ints, Ints], other: Ints) -> 
     bits = ((opcode == 0x81) | (opcode == 0x83)) & np.isin(kind, (1, 2, 3, 4, 6))  # OR, ADC, SBB, AND, XOR
     bits &= ~((opcode == 0x83) & (kind == 1) & (c[found.at + found.skip + 1] == 0xFF))  # OR with -1: all is lost
     stepped |= np.where(bits, other, np.where(_FIRST[opcode], 1, 0))
-    stepped |= np.where(_STRING[opcode], _RSI | _RDI, 0)
+    stepped |= _moved(opcode)
     asks = (opcode == 0x0F05) | (opcode == 0x0F34) | (opcode == 0xCD)  # SYSCALL, SYSENTER, INT
     return stepped, np.where(asks, _GENERAL, 0)
 
@@ -217,8 +218,13 @@ def _joined(
     joins = np.where((opcode == 0x8D) & (some | (found.distance != 0)), both, joins)
     wide = np.where(byte | _NO_MEMORY[opcode], 0, both)
     indexed = np.where(some, wide, 0) | odd
-    strings = np.where(_STRING[opcode], _RSI | _RDI, 0)
-    return joins, wide | strings | odd, indexed
+    return joins, wide | _moved(opcode) | odd, indexed
+
+
+def _moved(opcode: Ints) -> Ints:
+    """The registers by which string instructions find memory, and which they move on."""
+    out: Ints = np.where(_STRINGS[opcode], _RSI, 0)
+    return out | np.where(_STRING[opcode] & ~_LOADED[opcode], _RDI, 0)
 
 
 def _crossed(raw: U8, found: Operands, opcode: Ints, out: tuple[Ints, Ints, Ints]) -> None:
