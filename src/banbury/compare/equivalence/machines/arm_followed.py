@@ -209,7 +209,7 @@ class Function(carried.Function):
             kept += self._makes(row, register, address)
             waiting += [x for into, what in kept for x in self._onward(row, into, what, seen, _LEAPT)]
             entered, address = seen.cross(_ENTERED, register, address)
-            waiting += [(to, register, address) for to in (self._hidden if entered else [])]
+            waiting += [(to, register, address) for to in (self.hidden if entered else [])]
         return out
 
     def _onward(self, row: int, register: int, address: _Span | None, seen: _Seen, way: int) -> list[_Held]:
@@ -222,7 +222,7 @@ class Function(carried.Function):
         return out
 
     @cached_property
-    def _hidden(self) -> list[int]:
+    def hidden(self) -> list[int]:
         """The rows at which the function may be entered but for its first one."""
         known, out = self.code.entries, list[int]()
         for begin, end in self.pieces:
