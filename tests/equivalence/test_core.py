@@ -40,6 +40,7 @@ from tests.equivalence import (  # noqa: F401 - they register their pairs
     pairs_moved_lengths,
     pairs_moved_lent,
     pairs_moved_made,
+    pairs_moved_near,
     pairs_moved_objects,
     pairs_moved_order,
     pairs_moved_paired,

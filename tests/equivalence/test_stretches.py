@@ -13,7 +13,7 @@ from banbury.compare.equivalence.code import NotDecoded
 from banbury.compare.equivalence.machines import carried_together
 from banbury.compare.equivalence.machines.called import Called
 from banbury.compare.equivalence.machines.numbers import numbers
-from banbury.compare.equivalence.machines.resized import Places
+from banbury.compare.equivalence.machines.resized import Places, Room
 from banbury.compare.equivalence.machines.stretches import Bounds, Stretches
 from banbury.formats import _elf_types as t
 from tests.equivalence.test_numbers import _code
@@ -248,7 +248,7 @@ def test_what_is_made_of_an_address_and_a_number(tmp_path: Path) -> None:
     ):
         code = _code(tmp_path, "", f"lea 0x1000(%rip),%{register}; {text}")
         looked = Stretches(t.EM_X86_64, False, code, _BASE, [(0, len(code))], np.arange(0))
-        assert looked.function([(0, len(code))]).joined([0], direct=True) is expected, text
+        assert looked.function([(0, len(code))]).joined([0], room=Room(0, 0)) is expected, text
 
 
 @pytest.mark.parametrize("machine", [t.EM_X86_64, t.EM_AARCH64, t.EM_MIPS, t.EM_PPC])

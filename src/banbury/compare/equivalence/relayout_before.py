@@ -42,6 +42,8 @@ _TABLES: Final = (".eh_frame", ".gcc_except_table", ".interp", ".dynamic")
 _WORD: Final = 8  # bytes, of the processors of 64 bits of which it is asked
 _TWO: Final = 16  # bytes of code that make two addresses
 _SHOWN: Final = np.isin(np.arange(256), [9, 10, 13, *range(0x20, 0x7F)])
+#: Of texts, also in other alphabets.
+_CHARACTERS: Final = _SHOWN | (np.arange(256) >= 0x80)
 _MOST: Final = 4096  # texts of one file that are taken so
 
 
@@ -49,13 +51,15 @@ class Before:
     """What is found of one proof. ``made``: all addresses that code makes; ``held``: those that it has in registers,
     not only in an instruction that reads or writes there; ``suffixes``: those taken for texts that may end others, or
     of which code makes several, close before what moved, with their places in the file; ``far``: the same anywhere;
-    ``inside``: those taken for what they lie in. ``least``: where the file begins in memory."""
+    ``inside``: those taken for what they lie in; ``room``: how far before and behind one of ``far`` its text begins and
+    ends. ``least``: where the file begins in memory."""
 
     def __init__(self, objects: Objects, made: Ints, held: Ints) -> None:
         self.objects, self.made, self.held = objects, np.sort(made), held
         self.suffixes: dict[int, Range] = {}
         self.far: dict[int, Range] = {}
         self.inside: dict[int, Range] = {}
+        self.room: dict[int, tuple[int, int]] = {}
         self.least = 0
 
     def count(self, address: int) -> int:
@@ -125,10 +129,12 @@ class Before:
         before = np.maximum(at - 1, 0)
         known = np.isin(here, self.objects.starts) | self.objects.surrounded(here)
         shown = _SHOWN[a] & ~words
-        ends = (at > 0) & shown[before] & shown[at] & ~known
+        begin, end = _runs(a, words, at)
+        ends = (at > 0) & shown[before] & shown[at] & (end >= 0) & ~known
         empty = self._empty(one, a, here) & ~known & ~shown[before] & ~words[at]
-        for x in at[ends | empty].tolist():
+        for x, low, high in zip(*(y[ends | empty].tolist() for y in (at, begin, end)), strict=True):
             self.far[one.addr + x] = Range(x + one.offset, x + one.offset + 1)
+            self.room[one.addr + x] = (low - x, high - x) if low < x < high else (0, 0)
         tables = words[at] & ((at == 0) | ~words[before])
         self._listed(one, a, at[~ends & ~empty & ~tables])
 
@@ -201,3 +207,15 @@ def _twice(made: list[tuple[Ints, Ints, Mask]], address: int) -> bool:
         if reads[some].any() or len(pairs) % 2 or (pairs[1::2] - pairs[::2] > _TWO).any():
             return False
     return True
+
+
+def _runs(a: U8, words: Mask, at: Ints) -> tuple[Ints, Ints]:
+    """Where the characters around some places of a section begin, and where the NUL behind them is; -1: what ends them
+    is no NUL, or no data. (Of one that is no character: itself.)"""
+    stops = np.flatnonzero(~_CHARACTERS[a] | words)
+    after = np.searchsorted(stops, at)
+    begin = np.where(after > 0, stops[np.maximum(after - 1, 0)] + 1, 0) if len(stops) else np.zeros(len(at), np.int64)
+    end = stops[np.minimum(after, len(stops) - 1)] if len(stops) else np.full(len(at), -1, np.int64)
+    good = (after < len(stops)) & (end >= 0)
+    good[good] = (a[end[good]] == 0) & ~words[end[good]]
+    return begin.astype(np.int64), np.where(good, end, -1)

@@ -28,7 +28,7 @@ from banbury.compare.equivalence.machines.carried import Function
 from banbury.compare.equivalence.machines.contract import Mask, Sides
 from banbury.compare.equivalence.machines.handed import Failures
 from banbury.compare.equivalence.machines.numbers import numbers
-from banbury.compare.equivalence.machines.resized import Held, Places, Resized
+from banbury.compare.equivalence.machines.resized import Held, Places, Resized, Room
 from banbury.compare.equivalence.machines.stretches import Bounds, Stretches
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_before import Before
@@ -61,14 +61,15 @@ def check_lengths(
 @dataclass
 class _Function:
     """One that uses texts: those ``made`` and those ``loaded`` by a pointer (offsets in it), where it makes an address
-    ``before`` what moved, or ``far`` from it, or that of ``tables`` that hold a text, and in which ``words`` (which
-    instructions that say where these are use ``exactly``, and whose address is made ``beside``), each text's number
-    with where it is used, and which elements of tables hold one; where each text's address is made (or loaded) that may
-    only name a file (``named``), and the texts that are used ``otherwise``."""
+    ``before`` what moved, or ``far`` from it (``targets``: these addresses), or that of ``tables`` that hold a text,
+    and in which ``words`` (which instructions that say where these are use ``exactly``, and whose address is made
+    ``beside``), each text's number with where it is used, and which elements of tables hold one; where each text's
+    address is made (or loaded) that may only name a file (``named``), and the texts that are used ``otherwise``."""
 
     made: set[int] = field(default_factory=set)
     before: set[int] = field(default_factory=set)
     far: set[int] = field(default_factory=set)
+    targets: set[int] = field(default_factory=set)
     loaded: set[int] = field(default_factory=set)
     tables: set[int] = field(default_factory=set)
     words: set[int] = field(default_factory=set)
@@ -168,9 +169,12 @@ class _Check:
             which = np.searchsorted(wanted, targets[rows])
             np.add.at(count, which, 1)
             some[which[reads[rows] & near[which]]] = True
-            for at, close in zip(places[rows].tolist(), near[which].tolist(), strict=True):
+            for at, close, target in zip(
+                *(x.tolist() for x in (places[rows], near[which], targets[rows])), strict=True
+            ):
                 function = self._function(one, at)
                 (function.before if close else function.far).add(at)
+                function.targets.add(target)
         stored = self.sides.a.header.machine == t.EM_PPC  # several instructions may load one word
         least = [1 if stored else self.before.count(x) for x in wanted.tolist()]
         wrong = wanted[some | (count < least)].tolist()
@@ -290,7 +294,7 @@ class _Check:
             front = held if code is not None else self._held_by(one, stretches, code, _ANYTHING)
             read = held.read(function.uses())
             biased = bool(function.before) and front.read(Places(function.before))
-            biased = biased or front.joined(function.before, direct=False) or front.joined(function.far, direct=True)
+            biased = biased or front.joined(function.before) or front.joined(function.far, room=self._room(function))
         except NotDecoded:
             read = True
         if not read and biased:
@@ -300,6 +304,11 @@ class _Check:
         if read:
             where = [Range(bounds[0] + one.offset, bounds[1] + one.offset)]
             raise Refused(one.name, "a text that changed its length is read through a register of this function", where)
+
+    def _room(self, function: _Function) -> Room:
+        """How far all texts that a function has the addresses of reach around these."""
+        low, high = tuple(zip(*(self.before.room[x] for x in function.targets), strict=True)) or ((0,), (0,))
+        return Room(max(low), min(high))
 
     def _held_by(self, one: Part, stretches: list[Bounds], code: Stretches | None, wanted: Resized) -> Held:
         """What says where a function's addresses go; 32-bit Arm's tells what is read by them."""

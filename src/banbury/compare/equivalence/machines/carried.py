@@ -25,10 +25,12 @@ from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.machines import entered
 from banbury.compare.equivalence.machines.contract import U8
 from banbury.compare.equivalence.machines.register_steps import Steps
-from banbury.compare.equivalence.machines.resized import Places
+from banbury.compare.equivalence.machines.resized import Places, Room
 from banbury.compare.equivalence.machines.word_loads import loaded as loaded_word
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE, UNKNOWN
 from banbury.compare.equivalence.machines.x86_64_carried import taken as x86_taken
+from banbury.compare.equivalence.machines.x86_64_told import Told, told
+from banbury.compare.equivalence.machines.x86_64_values import values
 from banbury.formats import _elf_types as t
 
 LENT: Final = 32  #: bits from here on: registers that another file's function may have left as they were
@@ -41,6 +43,7 @@ _HANDED: Final = {
     t.EM_X86_64: (0x7C6, 0x5), t.EM_AARCH64: (0x1FF, 0xFF), t.EM_MIPS: (0xF0, 0xC), t.EM_PPC: (0x7F8, 0x18),
     t.EM_ARM: (0x100F, 0xF),
 }  # fmt: skip
+_NOTHING: Final = Told()
 _ORI: Final = 24  # of PowerPC, which has the register elsewhere
 
 
@@ -127,30 +130,79 @@ class Function:
             return None
         return self._started(uses.loaded, loads=True, held=self._started(uses.made, loads=False, held=held))
 
-    def joined(self, made: Collection[int], *, direct: bool) -> bool:
+    def joined(self, made: Collection[int], *, room: Room | None = None) -> bool:
         """Whether more than a byte of memory is read or written where an address that the instructions at the places
         ``made`` put into a register, and another register or a number, lead, or their sum may be handed to another
-        function or the kernel, or something is done with either that is not known here. ``direct``: by direct branches
-        alone."""
+        function or the kernel, or something is done with either that is not known here. ``room``: by direct branches
+        alone, but for a number once that leads no further than that."""
         if not made:
             return False
         if any(row < 0 or self._taken(at, loads=False) == UNKNOWN for row, at in map(self._row, made)):
             return True
-        rows, held = self.rows, self._started(made, loads=False, held={})
-        if self._followed(held, rows.indexed, first=True, direct=direct):
+        held = self._started(made, loads=False, held={})
+        if self._followed(held, self.rows.indexed, first=True, room=room):
             return True
-        sums: dict[int, int] = {}
-        for row in self._followed(held, rows.joins, direct=direct):
-            if 1 << rows.into[row] & self._handed(row):  # in the delay slot of what hands it on
+        near, sums = dict[int, int](), dict[int, int]()
+        if self._summed(held, sums, room, near):
+            return True
+        if self._followed(near, self.rows.indexed, first=True, room=room) or self._summed(near, sums, room):
+            return True
+        return bool(self._followed(sums, self.rows.wide, first=True, room=room, handed=True))
+
+    def _summed(
+        self, held: dict[int, int], sums: dict[int, int], room: Room | None, near: dict[int, int] | None = None
+    ) -> bool:
+        """Enter the sums of what is ``held``, those of a number that leads no further than there is ``room`` as what is
+        ``near``; whether a sum is handed on at once (in the delay slot of what does that)."""
+        rows = self.rows
+        found = [(row, 1 << rows.into[row]) for row in self._followed(held, rows.joins, room=room)]
+        found += [(row, rows.stepped[row]) for row in self._followed(held, rows.stepped, room=room)]
+        for row, register in found:
+            out = sums if near is None or room is None or not self._within(row, room) else near
+            if out is sums and register & self._handed(row):
                 return True
             for to in self._next(row):
-                sums[to] = sums.get(to, 0) | 1 << rows.into[row]
-        for row in self._followed(held, rows.stepped, direct=direct):
-            if rows.stepped[row] & self._handed(row):
-                return True
-            for to in self._next(row):
-                sums[to] = sums.get(to, 0) | rows.stepped[row]
-        return bool(sums) and bool(self._followed(sums, rows.wide, first=True, direct=direct, handed=True))
+                out[to] = out.get(to, 0) | register
+        return False
+
+    def _within(self, row: int, room: Room) -> bool:
+        """Whether what a row adds to an address leads no further than there is room."""
+        said = self._told(row)
+        if said.both is None:
+            return room.low <= said.adds <= room.high
+        found = (values(row, x, self._before, self._code, self._left) for x in said.both)
+        return any(x is not None and room.low <= min(x) and max(x) <= room.high for x in found)
+
+    def _told(self, row: int) -> Told:
+        """What an instruction of x86-64 does to addresses."""
+        return told(self._code(row)) if self.machine == t.EM_X86_64 else _NOTHING
+
+    def _code(self, row: int) -> bytes:
+        place, starts = self._place(row), self.rows.starts
+        size = starts[row + 1] - starts[row] if row + 1 < len(starts) else _LONGEST
+        return self.raw[place : place + size].tobytes()
+
+    def _left(self, row: int) -> int | None:
+        """The registers that calls leave by convention; ``None``: the row is none."""
+        return ~self.rows.volatile if self.rows.calls[row] else None
+
+    def _before(self, row: int) -> list[int] | None:
+        """The rows from which code comes to one; ``None``: they are not known."""
+        return self._origins.get(row)
+
+    @cached_property
+    def _origins(self) -> dict[int, list[int]]:
+        """For each row that is no beginning the rows that it may follow; none if some jump anywhere."""
+        out: dict[int, list[int]] = {}
+        for row in self._blocks():
+            calls = self.calls if self.rows.calls[row] else None
+            if self._leaps(row) or (calls is not None and (calls.anywhere or calls.pads(self._place(row)))):
+                return {}
+            for to in self._after(row):
+                out.setdefault(to, []).append(row)
+        for begin in (*(begin for begin, _ in self.pieces), *(row for place in self.begun for row in self._at(place))):
+            out.pop(begin, None)
+        return out
 
     def _started(self, places: Iterable[int], *, loads: bool, held: dict[int, int]) -> dict[int, int]:
         """The registers that some instructions put an address into, added to what is ``held`` before rows."""
@@ -193,12 +245,16 @@ class Function:
         return word >> (16 if self.machine == t.EM_MIPS or top == _ORI else 21) & 31
 
     def _followed(
-        self, held: dict[int, int], wanted: Sequence[int], *, first: bool = False, direct: bool = False,
+        self, held: dict[int, int], wanted: Sequence[int], *, first: bool = False, room: Room | None = None,
         handed: bool = False,
     ) -> list[int]:  # fmt: skip
         """Follow registers (as bits) from before some rows: each bit reaches each row at most once. Returns the rows at
-        which any of those ``wanted`` of a row is held; only the ``first`` that is found. ``direct``: by direct branches
-        alone. ``handed``: also the rows at which one may be an argument of another function, or a result."""
+        which any of those ``wanted`` of a row is held; only the ``first`` that is found. ``room``: by direct branches
+        alone, and not what is no address any more. ``handed``: also the rows at which one may be an argument of another
+        function, or a result."""
+        if not held:
+            return []
+        direct = room is not None
         state, common, waiting, rows = dict(held), 0, list(held), self.rows  # common: carried on by indirect jumps
         hidden, anywhere = list[int]() if direct else self.hidden, 0
         out: dict[int, None] = {}
@@ -206,11 +262,12 @@ class Function:
             row = waiting.pop()
             now = state[row]
             sure, lent = now & HELD, now >> LENT
-            if (sure | lent) & wanted[row] or (handed and sure & self._handed(row)):
+            said = _NOTHING if room is None else self._told(row)
+            if (sure | lent) & wanted[row] & ~said.less or (handed and sure & self._handed(row)):
                 out[row] = None
                 if first:
                     break
-            kept = self._kept(row, sure, lent)
+            kept = self._kept(row, sure, lent, said)
             going = [(to, kept) for to in self._after(row)]
             if hidden and sure & ~anywhere:
                 anywhere |= sure
@@ -244,10 +301,11 @@ class Function:
         own: int = rows.hands[row]
         return own if rows.falls[row] else results | arguments
 
-    def _kept(self, row: int, sure: int, lent: int) -> int:
-        """The registers that hold behind a row what some held before it, with those that they were ``lent``."""
-        kills: int = self.rows.kills[row]
-        parts, into = self.rows.parts[row], 1 << self.rows.into[row]
+    def _kept(self, row: int, sure: int, lent: int, said: Told) -> int:
+        """The registers that hold behind a row what some held before it, with those that they were ``lent``; ``said``:
+        what is told of its instruction more exactly."""
+        kills: int = self.rows.kills[row] | said.lost
+        parts, into = self.rows.parts[row] & ~said.less, 1 << self.rows.into[row] & ~said.lost
         left = 0
         if self.rows.calls[row] and self.calls is not None and (sure | lent) & kills & self.rows.volatile:
             place, callee = self._place(row), self.rows.callee[row]

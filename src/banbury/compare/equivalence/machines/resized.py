@@ -45,9 +45,17 @@ class Places(NamedTuple):
     beside: Iterable[int] = ()
 
 
+class Room(NamedTuple):
+    """How far before an address and behind it what it lies in reaches (``low``, which is no more than 0, to ``high``,
+    which is no less)."""
+
+    low: int
+    high: int
+
+
 class Held(Protocol):
     """What says where the addresses that one function makes go in its registers, see :mod:`carried`."""
 
     def read(self, uses: Places) -> bool: ...
 
-    def joined(self, made: Collection[int], *, direct: bool) -> bool: ...
+    def joined(self, made: Collection[int], *, room: Room | None = None) -> bool: ...

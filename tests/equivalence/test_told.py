@@ -1,0 +1,183 @@
+"""What single instructions of x86-64 do to an address, and the few numbers that a register may hold."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from banbury.compare.equivalence.machines.resized import Room
+from banbury.compare.equivalence.machines.stretches import Stretches
+from banbury.compare.equivalence.machines.x86_64_told import OPEN, Told, told
+from banbury.compare.equivalence.machines.x86_64_values import Sets, sets
+from banbury.formats import _elf_types as t
+from tests.equivalence.test_numbers import _code
+
+pytestmark = pytest.mark.skipif(shutil.which("as") is None, reason="there is no assembler")
+_ALL = (1 << 16) - 1
+
+_TOLD = {
+    "mov (%rcx),%dl": Told(lost=1 << 2),
+    "mov (%rcx),%dh": Told(lost=1 << 2),
+    "mov (%rcx),%sil": Told(lost=1 << 6),
+    "mov %ah,(%rcx)": Told(),
+    "mov (%rcx),%r9w": Told(lost=1 << 9),
+    "mov %ax,%cx": Told(lost=1 << 1),
+    "sete %dl": Told(lost=1 << 2),
+    "movzbw (%rcx),%dx": Told(lost=1 << 2),
+    "mov $0,%dl": Told(),  # lets an address begin at a multiple of 256
+    "xor %dl,%dl": Told(),
+    "and $0xfd,%dl": Told(),
+    "mov %eax,%ecx": Told(),
+    "cltq": Told(),
+    "sub %rcx,%rax": Told(less=1 << 1),
+    "sub %rax,%r9": Told(less=1),
+    "sub %rax,%rax": Told(),
+    "sub (%rcx),%rax": Told(),
+    "sub %ecx,%eax": Told(),
+    "movzwl (%rdx,%rax,2),%eax": Told(less=1),
+    "mov (%rdx,%r9,8),%rax": Told(less=1 << 9),
+    "mov (%rdx,%rdx,8),%rax": Told(),
+    "mov (%rdx,%rax),%rcx": Told(),
+    "lea (%rdx,%rax,2),%rcx": Told(),  # may be halved again
+    "lea -1(%rsi),%r13": Told(adds=-1),
+    "lea 0x400(%rsi),%r13": Told(adds=0x400),
+    "lea 8(%rsp),%r13": Told(adds=8),
+    "lea 8(%r12),%r13": Told(adds=8),
+    "lea 8(%rax,%rcx),%r13": Told(),
+    "lea 8(%rax,%r12),%r13": Told(),
+    "lea 8(,%rcx,2),%r13": Told(),
+    "lea 8(%rip),%r13": Told(),
+    "lea 8(%esi),%r13": Told(),
+    "lea 8(%rsi),%r13d": Told(),
+    "add $5,%rdx": Told(adds=5),
+    "sub $500,%rdx": Told(adds=-500),
+    "add $5,%edx": Told(),
+    "adc $5,%rdx": Told(),
+    "inc %rdx": Told(adds=1),
+    "dec %r9": Told(adds=-1),
+    "incq (%rdx)": Told(),
+    "add %r14,%rsi": Told(both=(14, 6)),
+    "add (%r14),%rsi": Told(),
+    "add %r14d,%esi": Told(),
+    "lea (%r14,%rsi),%rax": Told(both=(6, 14)),
+    "lea (%rsi,%r12),%rax": Told(both=(12, 6)),
+    "lea (%r14,%rsi,2),%rax": Told(),
+    "lock add %rax,(%rcx)": Told(),
+}
+
+_SETS = {
+    "mov $7,%ebx": Sets(1 << 3, 7),
+    "mov $7,%r11d": Sets(1 << 11, 7),
+    "mov $-7,%ebx": Sets(1 << 3),
+    "movabs $0x700000000,%rbx": Sets(1 << 3),
+    "mov $7,%bx": Sets(1 << 3),
+    "mov $7,%bh": Sets(1 << 7 | 1 << 3),
+    "xor %ebx,%ebx": Sets(1 << 3, 0, 3),
+    "xor %bx,%bx": Sets(1 << 3),
+    "xor %ecx,%ebx": Sets(1 << 3),
+    "mov %ebx,%esi": Sets(1 << 6, -1, 3),
+    "mov %r9,%rsi": Sets(1 << 6, -1, 9),
+    "mov %bx,%si": Sets(1 << 6),
+    "mov (%rbx),%esi": Sets(1 << 6),
+    "mov %esi,(%rbx)": Sets(0),
+    "movzbl %bl,%esi": Sets(1 << 6),
+    "cmove %ebx,%esi": Sets(1 << 6),
+    "sete %bl": Sets(1 << 3),
+    "add $4,%rbp": Sets(1 << 5),
+    "addl $4,(%rbp)": Sets(0),
+    "cmp $4,%rbp": Sets(0),
+    "test %eax,%eax": Sets(0),
+    "testl $4,(%rbx)": Sets(0),
+    "neg %ebx": Sets(1 << 3),
+    "mul %ebx": None,
+    "cltd": None,
+    "cltq": Sets(1),
+    "and $1,%eax": Sets(1),
+    "xchg %eax,%ebx": None,
+    "xchg %ebx,%ecx": None,
+    "xchg %r8d,%eax": None,
+    "cmpxchg %ebx,(%rcx)": None,
+    "push %rbx": Sets(0),
+    "pop %rbx": Sets(1 << 3),
+    "pop (%rbx)": None,
+    "inc %ebx": Sets(1 << 3),
+    "rep stosl": None,
+    "movd %xmm0,%ebx": None,
+    "popcnt %eax,%ebx": None,
+    "andn %eax,%ebx,%ecx": None,
+    "endbr64": Sets(0),
+    "rdsspq %rbx": None,
+    "nop": Sets(0),
+    "nopw (%rax)": Sets(0),
+    "cpuid": None,
+    "mov %fs:0x28,%rax": None,
+}
+
+
+def _only(tmp_path: Path, text: str) -> bytes:
+    return _code(tmp_path, "", text).tobytes()
+
+
+def test_what_an_instruction_does_to_an_address(tmp_path: Path) -> None:
+    for text, expected in _TOLD.items():
+        assert told(_only(tmp_path, text)) == expected, text
+
+
+def test_what_an_instruction_writes(tmp_path: Path) -> None:
+    for text, expected in _SETS.items():
+        found = sets(_only(tmp_path, text))
+        if expected is None or found is None:
+            assert found is expected, text
+            continue
+        assert (found.registers & _ALL, found.value) == (expected.registers, expected.value), text
+        assert found.source == expected.source or found.value >= 0, text
+
+
+def test_what_is_cut_short_is_not_known() -> None:
+    for code in (b"", b"\x48", b"\x66", b"\x48\x8d", b"\x0f", b"\x48\x01", b"\x48\x8d\x44"):
+        assert told(code) == Told() or told(code).adds in (OPEN, 0)
+        assert sets(code) is None or sets(code) == sets(code + b"\0")
+
+
+#: Code behind an instruction that puts the address into r14, and whether a sum of it is handed on that may lead further
+#: than four bytes before it or three behind.
+_SUMS = {
+    "lea -1(%r14),%rdi; call .+64; ret": False,
+    "lea -5(%r14),%rdi; call .+64; ret": True,
+    "lea 3(%r14),%rdi; call .+64; ret": False,
+    "lea 4(%r14),%rdi; call .+64; ret": True,
+    "lea 3(%r14),%rdi; add $1,%rdi; call .+64; ret": True,  # twice
+    "1: inc %r14; mov %r14,%rdi; call .+64; test %eax,%eax; jne 1b; ret": True,
+    "1: lea 1(%r14),%rdi; call .+64; test %eax,%eax; jne 1b; ret": False,
+    "lea 3(%r14),%rdi; mov (%rdi,%rcx),%eax; ret": True,
+    "lea 3(%r14),%rdi; mov (%rdi),%eax; ret": False,
+    "mov $1,%ebx; jmp 2f; 1: xor %ebx,%ebx; 2: mov %ebx,%edi; add %r14,%rdi; call .+64; jne 1b; ret": False,
+    "mov $4,%ebx; jmp 2f; 1: xor %ebx,%ebx; 2: mov %ebx,%edi; add %r14,%rdi; call .+64; jne 1b; ret": True,
+    "test %eax,%eax; je 2f; mov $1,%ebx; 2: lea (%r14,%rbx),%rdi; call .+64; ret": True,  # as it was on one path
+    "mov $1,%ebx; call .+64; lea (%r14,%rbx),%rdi; call .+64; ret": False,
+    "mov $1,%esi; call .+64; lea (%r14,%rsi),%rdi; call .+64; ret": True,  # calls may change it
+    "mov $1,%ebx; inc %ebx; lea (%r14,%rbx),%rdi; call .+64; ret": True,
+    "mov $1,%ebx; mov %al,%bl; lea (%r14,%rbx),%rdi; call .+64; ret": True,
+    "mov $1,%ebx; mov %al,%bh; lea (%r14,%rbx),%rdi; call .+64; ret": True,
+    "mov $1,%ebx; mul %ebp; lea (%r14,%rbx),%rdi; call .+64; ret": True,  # not looked at further
+    "mov $1,%ebx; je 1f; jmp *%rax; 1: lea (%r14,%rbx),%rdi; call .+64; ret": True,
+    "mov $1,%ebx; lea (%r14,%rbx,2),%rdi; call .+64; ret": True,
+    "mov $1,%ebx; lea (%r14,%rbx),%rdi; add %rcx,%rdi; call .+64; ret": True,
+    "mov %rax,%rcx; sub %r14,%rcx; add $5,%rcx; mov %rcx,%rdi; call .+64; ret": False,
+    "mov %r14,%rdi; sub %rax,%rdi; call .+64; ret": True,
+    "mov (%rdx,%r14,2),%eax; ret": False,
+    "mov (%rdx,%r14),%eax; ret": True,
+    "lea (,%r14,2),%rdi; shr %rdi; mov (%rdi,%rcx),%eax; ret": True,
+    "mov %r14,%rdx; mov (%rcx),%dl; add %rcx,%rdx; mov (%rdx),%eax; ret": False,
+    "mov %r14,%rdx; and $0xf0,%dl; add %rcx,%rdx; mov (%rdx),%eax; ret": True,
+}  # fmt: skip
+
+
+def test_sums_that_lead_no_further_than_there_is_room(tmp_path: Path) -> None:
+    for text, expected in _SUMS.items():
+        code = _code(tmp_path, "", f"lea 0x1000(%rip),%r14; {text}")
+        looked = Stretches(t.EM_X86_64, False, code, 0x400000, [(0, len(code))], np.arange(0))
+        assert looked.function([(0, len(code))]).joined([0], room=Room(-4, 3)) is expected, text
