@@ -14,7 +14,9 @@ import numpy as np
 from banbury.compare.equivalence.arrays import distinct
 from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import Part
+from banbury.compare.equivalence.machines import never
 from banbury.compare.equivalence.machines.called import Called
+from banbury.compare.equivalence.machines.calls import never_symbols
 from banbury.compare.equivalence.machines.contract import LINKAGE, Mask, Sides
 from banbury.compare.equivalence.machines.joined import Bounds, Jumps, called, called_x86, leads
 from banbury.compare.equivalence.relayout_exceptions import PADS
@@ -24,6 +26,7 @@ from banbury.formats import _elf_types as t
 
 _NEAR: Final = 512  # bytes looked at on both sides where no symbol says which function it is
 _STUB: Final = 16  # bytes of an entry of a linkage table
+_FILLS: Final = (6, 7)  # R_X86_64_GLOB_DAT and R_X86_64_JUMP_SLOT (AMD64 supplement, 4.4.1)
 _ADVANCES: Final = (1, 2, 3, 4)  # DW_CFA_set_loc and DW_CFA_advance_loc1 to 4 (DWARF 5, 6.4.2.1)
 _UNWINDING: Final = (".eh_frame", ".eh_frame_hdr", ".ARM.exidx", PADS)
 
@@ -71,6 +74,7 @@ class Functions:
                 (places, targets),
                 lambda address: self._own(one, address),
                 self.sides.pads,
+                self._name,
             )
         return self._called[one.index]
 
@@ -169,6 +173,37 @@ class Functions:
                 return next((self._begun(one, x) for x in found if x and self._begun(one, x) is not None), None)
         held = self._slots.get(address)
         return self._begun(one, held) if held is not None else None
+
+    def _name(self, address: int) -> str | None:
+        """The name of another file's function that never returns, of which a stub, or a word of the table of addresses,
+        is at an address."""
+        part = self.sides.a.section_at(address)
+        if part is not None and part.name in LINKAGE and part.index in self.sides.raw:
+            at = address - part.addr
+            word = never.word(self.sides.raw[part.index][0][at : at + _STUB].tobytes(), address)
+            return None if word is None else self._foreign.get(word)
+        return self._foreign.get(address)
+
+    @cached_property
+    def _foreign(self) -> dict[int, str]:
+        """Words that the dynamic linker fills with nothing but functions of other files that never return, by name."""
+        elf, out = self.sides.a.elf, dict[int, str]()
+        wanted, known = never_symbols(elf, never.NAMES), set(self._slots)
+        for part in self.sides.a.sections:
+            found = elf.section_relocations(elf.sections[part.index]) if part.loaded else None
+            if found is None:
+                continue
+            columns = (found.offsets, found.types, found.symbols, found.addends)
+            for place, kind, symbol, addend in zip(*(x.tolist() for x in columns), strict=True):
+                out.pop(place, None)
+                if place not in known and symbol in wanted and kind in _FILLS and not addend and self._is_got(place):
+                    out[place] = elf.dynamic_symbols[symbol].name
+                known.add(place)
+        return out
+
+    def _is_got(self, place: int) -> bool:
+        part = self.sides.a.section_at(place)
+        return part is not None and part.name.startswith(".got")
 
     def _begun(self, one: Part, address: int) -> int | None:
         """The offset of a function of the section; -1 of another section of code; ``None``: it is of another file."""

@@ -143,6 +143,9 @@ class _Pads:
     def left(self, place: int, callee: int) -> int:
         return 0
 
+    def never(self, place: int, callee: int) -> bool:
+        return False
+
     def pads(self, place: int) -> list[int]:
         return self.known.get(place, [])
 

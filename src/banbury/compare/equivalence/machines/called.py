@@ -22,10 +22,11 @@ from typing import Final
 
 import numpy as np
 
-from banbury.compare.equivalence.code import Code, Ints
+from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.machines import entered
 from banbury.compare.equivalence.machines.carried import HELD, LENT
 from banbury.compare.equivalence.machines.contract import U8
+from banbury.compare.equivalence.machines.never import Never
 from banbury.compare.equivalence.machines.piecewise import Piecewise
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
 from banbury.formats import _elf_types as t
@@ -56,6 +57,7 @@ class Called:
     ``made``: where it makes addresses (offsets), and which, in two rows; ``own``: what function of the section an
     address stands for (its offset), if it does: that of the function itself, of a stub, or of what holds it. ``pads``:
     call sites and landing pads (addresses: start, end, pad); ``anywhere``: there are some, and they are not known.
+    ``names``: the name of another file's function that an address (of a stub, of a word that is called by) stands for.
     ``thunks``: what jumps lead to out of the section may be thunks through which functions return."""
 
     def __init__(
@@ -68,13 +70,14 @@ class Called:
         made: tuple[Ints, Ints] = (_NOTHING, _NOTHING),
         own: Callable[[int], int | None] = lambda target: None,
         pads: Sequence[tuple[int, int, int]] = (),
+        names: Callable[[int], str | None] = lambda address: None,
         *,
         anywhere: bool = False,
         thunks: bool = False,
     ) -> None:
         self.anywhere, self.thunks = anywhere, thunks
         self.machine, self.big, self.raw, self.address, self.code = machine, big, raw, address, code
-        self.made, self.own = made, own
+        self.made, self.own, self.names = made, own, names
         delay = _DELAYED if machine == t.EM_MIPS else 0
         inside = [(x - address, y - address, pad - address) for x, y, pad in sorted(pads)]
         self.sites = [(x + delay, y + delay, pad) for x, y, pad in inside if 0 <= pad < len(raw)]
@@ -95,6 +98,19 @@ class Called:
             return self._lends
         row = self._steps.row(place)
         return self._left(row, 0) if row >= 0 else self._everything
+
+    def never(self, place: int, callee: int) -> bool:
+        """Whether the call at an offset certainly never returns; see :meth:`left`, and :mod:`never`."""
+        return self._never is not None and self._never.call(place, callee)
+
+    @cached_property
+    def _never(self) -> Never | None:
+        try:
+            steps = self._steps if self.machine == t.EM_X86_64 else None
+        except NotDecoded:
+            return None
+        follows = not self.sites and not self.anywhere
+        return None if steps is None else Never(steps, self.raw, self.address, self.names, follows=follows)
 
     @cached_property
     def _steps(self) -> Piecewise:

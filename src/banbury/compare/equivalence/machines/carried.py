@@ -55,6 +55,8 @@ class Calls(Protocol):
 
     def left(self, place: int, callee: int) -> int: ...
 
+    def never(self, place: int, callee: int) -> bool: ...
+
     def pads(self, place: int) -> list[int]: ...
 
 
@@ -134,7 +136,8 @@ class Function:
         """Whether more than a byte of memory is read or written where an address that the instructions at the places
         ``made`` put into a register, and another register or a number, lead, or their sum may be handed to another
         function or the kernel, or something is done with either that is not known here. ``room``: by direct branches
-        alone, but for a number once that leads no further than that."""
+        alone, not on behind calls that never return (see :mod:`never`), but for a number once that leads no further
+        than that."""
         if not made:
             return False
         if any(row < 0 or self._taken(at, loads=False) == UNKNOWN for row, at in map(self._row, made)):
@@ -250,8 +253,8 @@ class Function:
     ) -> list[int]:  # fmt: skip
         """Follow registers (as bits) from before some rows: each bit reaches each row at most once. Returns the rows at
         which any of those ``wanted`` of a row is held; only the ``first`` that is found. ``room``: by direct branches
-        alone, and not what is no address any more. ``handed``: also the rows at which one may be an argument of another
-        function, or a result."""
+        alone, not behind calls that never return, and not what is no address any more. ``handed``: also the rows at
+        which one may be an argument of another function, or a result."""
         if not held:
             return []
         direct = room is not None
@@ -267,6 +270,8 @@ class Function:
                 out[row] = None
                 if first:
                     break
+            if direct and self._ends(row):
+                continue
             kept = self._kept(row, sure, lent, said)
             going = [(to, kept) for to in self._after(row)]
             if hidden and sure & ~anywhere:
@@ -308,12 +313,20 @@ class Function:
         parts, into = self.rows.parts[row] & ~said.less, 1 << self.rows.into[row] & ~said.lost
         left = 0
         if self.rows.calls[row] and self.calls is not None and (sure | lent) & kills & self.rows.volatile:
-            place, callee = self._place(row), self.rows.callee[row]
-            to = callee + place - self.rows.starts[row] if callee != NOWHERE else NOWHERE
-            left = self.calls.left(place, to)
+            left = self.calls.left(self._place(row), self._callee(row))
         kept = sure & (~kills | left & self.rows.volatile) | (into if sure & parts else 0)
         late = (sure | lent) & kills & self.rows.volatile & left >> LENT | lent & ~kills | (into if lent & parts else 0)
         return kept | late << LENT
+
+    def _ends(self, row: int) -> bool:
+        """Whether a row is a call that certainly never returns."""
+        called = self.calls if self.rows.calls[row] else None
+        return called is not None and called.never(self._place(row), self._callee(row))
+
+    def _callee(self, row: int) -> int:
+        """The offset of the section that a row calls; :data:`NOWHERE`."""
+        callee: int = self.rows.callee[row]
+        return callee + self._place(row) - self.rows.starts[row] if callee != NOWHERE else NOWHERE
 
     def _place(self, row: int) -> int:
         """Where a row stands in the section."""

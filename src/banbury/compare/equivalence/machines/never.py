@@ -1,0 +1,122 @@
+"""Which calls of x86-64 certainly never return: what stands behind such a call is reached in another way, or not at
+all, and where nothing says where functions begin it is the beginning of another one.
+
+A function of another file is known by its name. One of the section itself is followed: every path from its beginning
+ends in a call that never returns, in a jump to a function that never does, or goes round for ever. One that meets a
+return, an indirect jump, a jump elsewhere, or an instruction that goes on where it does not say may return, and so may
+one that is too deep or too long to follow, or calls itself. It is only taken for what a direct call leads to: a word
+of memory may hold another function by the time, and a linkage table may lead to another file's of the same name.
+
+Sources: ISO C11, 7.13.2.1, 7.22.4 and 7.26.5.5; POSIX.1-2017, exit, _exit, abort, longjmp, siglongjmp and pthread_exit;
+LSB Core 5.0, __assert_fail, __chk_fail, __stack_chk_fail and __libc_start_main; glibc 2.36 and musl 1.2 (attribute
+noreturn, or what they do); Intel SDM, volume 2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from banbury.compare.equivalence.machines.contract import U8
+from banbury.compare.equivalence.machines.piecewise import Piecewise
+from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
+
+#: Functions of C libraries that return to nobody (sources: above). Not those that throw, which landing pads go on from.
+#: __fortify_fail, __longjmp_chk: glibc, debug/fortify_fail.c and debug/longjmp_chk.c; __assert: assert/__assert.c;
+#: __libc_start_main: csu/libc-start.c, musl src/env/__libc_start_main.c (it hands the result of main to exit).
+NAMES: Final = frozenset({
+    "exit", "_exit", "_Exit", "quick_exit", "abort", "__stack_chk_fail", "__assert_fail", "__assert", "__fortify_fail",
+    "__chk_fail", "longjmp", "_longjmp", "siglongjmp", "__longjmp_chk", "pthread_exit", "__libc_start_main",
+})  # fmt: skip
+_MOST: Final = 1 << 20  # instructions that are looked at
+_DEEP: Final = 24  # calls within calls
+_LONGEST: Final = 15  # bytes of an instruction
+_WORD: Final = re.compile(rb"\xff\x15(.{4})", re.DOTALL)  # a call by a word whose place is relative to the instruction
+#: The first instruction of a linkage table's stub, also behind ENDBR64: a jump by such a word.
+_STUB: Final = re.compile(rb"(?:\xf3\x0f\x1e\xfa)?[\xf2\x3e]?\xff\x25(.{4})", re.DOTALL)
+_PREFIXES: Final = rb"[\x26\x2e\x36\x3e\x64-\x67\xf0\xf2\xf3]*[\x40-\x4f]?"
+#: Far returns, those to less privileged code and from interrupts (SYSRET, SYSENTER, SYSEXIT, IRET, UIRET), and XBEGIN.
+_ELSEWHERE: Final = re.compile(_PREFIXES + rb"(?:[\xca\xcb\xcf]|\x0f[\x07\x34\x35]|\x0f\x01\xec|\xc7\xf8)", re.DOTALL)
+#: A function that begins by taking off the stack where it was called from, or by changing it: it returns elsewhere, as
+#: all thunks do that :mod:`entered` knows.
+_DROPS: Final = re.compile(
+    rb"(?:\xf3\x0f\x1e\xfa)?(?:\x41?[\x58-\x5f]|\x8f|\x48(?:\x8d\x64\x24|\x83\xc4)[\x00-\x7f]|\x48\x81\xc4"
+    rb"|[\x48\x4c][\x81\x83\x87\x89][\x04\x0c\x14\x1c\x24\x2c\x34\x3c]\x24)",
+    re.DOTALL,
+)
+
+
+class Never:
+    """The calls of the section ``raw`` at an address, whose instructions are ``steps``. ``names``: the name of another
+    file's function that a stub or a word of the table of addresses stands for; ``follows``: functions of the section
+    itself are followed."""
+
+    def __init__(
+        self, steps: Piecewise, raw: U8, address: int, names: Callable[[int], str | None], *, follows: bool
+    ) -> None:
+        self.steps, self.raw, self.address, self.names, self.follows = steps, raw, address, names, follows
+        self.most = _MOST
+        self._known: dict[int, bool] = {}  # by the instruction that a function begins with
+
+    def call(self, place: int, callee: int, depth: int = 0) -> bool:
+        """Whether the call at an offset certainly never returns. ``callee``: the offset that it leads to, if it is a
+        direct one."""
+        if callee == NOWHERE:
+            word = _WORD.match(self.raw[place : place + _LONGEST].tobytes())
+            return word is not None and self._named(place + self.address + _ahead(word))
+        if not 0 <= callee < len(self.raw):
+            return self._named(callee + self.address)
+        entry = self.steps.row(callee) if self.follows else -1
+        return entry >= 0 and self._function(entry, depth)
+
+    def _named(self, address: int) -> bool:
+        return self.names(address) in NAMES
+
+    def _function(self, entry: int, depth: int) -> bool:
+        """The same of the function that an instruction begins. ``False``, which is safe, of what is worked out now."""
+        if entry in self._known or depth > _DEEP:
+            return self._known.get(entry, False)
+        self._known[entry] = False
+        seen, waiting = {entry}, [entry]
+        while waiting:
+            self.most -= 1
+            after = self._after(waiting.pop(), depth) if self.most >= 0 else None
+            if after is None:
+                return False
+            waiting += after - seen
+            seen |= after
+        self._known[entry] = True
+        return True
+
+    def _after(self, row: int, depth: int) -> set[int] | None:
+        """The instructions that may follow; ``None``: the function may be left, or go on where nothing says."""
+        steps = self.steps
+        start, leads, falls = steps.start(row), steps.leads(row), steps.falls(row)
+        code = self.raw[start : start + _LONGEST].tobytes()
+        if _ELSEWHERE.match(code) or self._drops(row) or (not falls and leads == NOWHERE):
+            return None
+        after = set[int]()
+        if falls and not (steps.calls(row) and self.call(start, steps.callee(row), depth + 1)):
+            after.add(row + 1 if row + 1 < steps.count else -1)
+        if leads != NOWHERE and 0 <= leads < len(self.raw):
+            after.add(steps.row(leads))
+        elif leads != NOWHERE and not self._named(leads + self.address):
+            after.add(-1)
+        return None if -1 in after else after
+
+    def _drops(self, row: int) -> bool:
+        """Whether what a call leads to may return elsewhere than behind the call, as thunks do."""
+        callee = self.steps.callee(row) if self.steps.calls(row) else NOWHERE
+        return callee >= 0 and _DROPS.match(self.raw[callee : callee + _LONGEST].tobytes()) is not None
+
+
+def word(code: bytes, address: int) -> int | None:
+    """The word that a stub of a linkage table at an address jumps by; ``None``: it is no such stub."""
+    found = _STUB.match(code)
+    return None if found is None else address + _ahead(found)
+
+
+def _ahead(found: re.Match[bytes]) -> int:
+    """How far behind the beginning of an instruction the word is that its end tells the distance of."""
+    return found.end() + int.from_bytes(found[1], "little", signed=True)
