@@ -30,11 +30,18 @@ _WAYS = {
         char room[64]; if (!strcmp(v[0], "augo")) c++; memset(room, c, 64); __asm__("" : : "r"(room));
         return room[c] + (c > 2 ? -1 : 0); }""",
 }
+#: A function that never returns stands in front of one that only a table has the address of.
+_WAYS["never"] = """#include <stdlib.h>
+static int list(int c, char **v) { const char *form = " %s of"; do printf(form, v[c]); while (v[++c]); exit(c); }
+static int show(int c, char **v) { return puts(v[c + 1]) + puts(v[c]); }
+static int (*const known[])(int, char **) = {list, show};
+APART int get(int c, char **v) { return known[c & 1](c, v); }"""
+_FLAGS = {"never": ("-D_FORTIFY_SOURCE=2", "-fno-asynchronous-unwind-tables", "-fno-toplevel-reorder")}
 for _way in _WAYS:
 
     @harmless(f"moved-near-{_way}")
     def _(way: str = _way) -> Sample:
-        return honest("x86_64", _HEAD + _WAYS[way] + _MAIN, "-Os", keep=False)
+        return honest("x86_64", _HEAD + _WAYS[way] + _MAIN, "-Os", *_FLAGS.get(way, ()), keep=False)
 
 
 #: Uses of an address far before a table, which is left with a text: by steps, by what a condition says, by what is put

@@ -151,7 +151,7 @@ def test_names_of_other_files_functions() -> None:
     stubs = [b"\xff\x25" + (got - plt - 6).to_bytes(4, "little") + bytes(2)]  # .plt.got
     stubs += [b"\xf3\x0f\x1e\xfa\xff\x25" + (got + 24 - plt - 18).to_bytes(4, "little") + bytes(2)]
     stubs += [b"\xff\x35" + bytes(4), b"\xff\x25" + (got + 8 - plt - 32).to_bytes(4, "little")]
-    part = SimpleNamespace(loaded=True)
+    part = SimpleNamespace(loaded=True, name=".rela.plt")
     parts = [
         SimpleNamespace(name=name, addr=low, size=0x100, index=number, loaded=False)
         for number, (name, low) in enumerate(((".plt.sec", plt), (".got", got), (".data", data)))
@@ -167,7 +167,7 @@ def test_names_of_other_files_functions() -> None:
         raw={0: (np.frombuffer(b"".join(stubs), np.uint8),)},
     )
     functions = Functions.__new__(Functions)
-    functions.__dict__ |= {"sides": sides, "_slots": {got + 64: 0x100}}
+    functions.__dict__ |= {"sides": sides, "_slots": {got + 64: 0x100, got + 24: plt + 6}}
     assert functions._foreign == {got: "exit", got + 24: "_exit"}
     assert functions._name(got) == "exit"
     assert functions._name(plt) == "exit"

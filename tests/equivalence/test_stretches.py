@@ -206,7 +206,7 @@ def test_a_landing_pad_is_followed_with_what_calls_must_leave(tmp_path: Path, mo
         looked = Stretches(t.EM_X86_64, False, code, _BASE, [(0, len(code))], np.arange(0))
         function = looked.function([(0, len(code))], calls)
         assert function.read(Places([0])) is expected
-        assert carried_together.unread([function], [function.held(Places([0])) or {}]) == [not expected]
+        assert carried_together.unmet([function], [function.held(Places([0])) or {}], ["reads"]) == [not expected]
 
 
 def test_what_is_loaded_from_a_table_is_followed(tmp_path: Path) -> None:
@@ -351,11 +351,11 @@ def test_what_is_told_of_many_at_once_is_so_of_each(machine: int, few: int, monk
         held = [x for x in found if x is not None]
         assert len(held) == len(found)
         expected = [not function.read(x) for function, x in zip(functions, uses, strict=True)]
-        for one, answer, unread in zip(held, carried_together.unread(functions, held), expected, strict=True):
+        for one, answer, unread in zip(held, carried_together.unmet(functions, held, ["reads"]), expected, strict=True):
             assert unread or not answer
             told, right = told + (answer and bool(one)), right + (unread and bool(one))
     assert right > 50
-    assert told > right * (0.3 if few == 1 else 0), (told, right)
+    assert told > right * (0.2 if few == 1 else 0), (told, right)
 
 
 def test_a_stretch_that_ends_within_an_instruction_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from banbury.compare.equivalence.machines.resized import Room
 from banbury.compare.equivalence.machines.stretches import Stretches
 from banbury.compare.equivalence.machines.x86_64_told import OPEN, Told, told
 from banbury.compare.equivalence.machines.x86_64_values import Sets, sets
+from banbury.compare.equivalence.relayout_before import _runs
 from banbury.formats import _elf_types as t
 from tests.equivalence.test_numbers import _code
 
@@ -181,3 +182,19 @@ def test_sums_that_lead_no_further_than_there_is_room(tmp_path: Path) -> None:
         code = _code(tmp_path, "", f"lea 0x1000(%rip),%r14; {text}")
         looked = Stretches(t.EM_X86_64, False, code, 0x400000, [(0, len(code))], np.arange(0))
         assert looked.function([(0, len(code))]).joined([0], room=Room(-4, 3)) is expected, text
+
+
+def test_characters_are_a_text_up_to_a_nul() -> None:
+    """Not where something else ends them, or a word with an address; letters of other alphabets are characters."""
+    data = "\0one text\0caf\u00e9 cr\u00e8me\0abcd\x01efgh".encode() + b"ijkl\0mnop"
+    a, words = np.frombuffer(data, np.uint8), np.zeros(len(data), bool)
+    words[data.index(b"kl") : data.index(b"kl") + 2] = True
+    found = {}
+    for text in (b"text", "\u00e9 cr".encode(), b"cd", b"gh", b"ij", b"op", b"\0caf"):
+        at = np.array([data.index(text)], np.int64)
+        begin, end = (int(x[0]) for x in _runs(a, words, at))
+        found[text] = data[begin:end] if end >= 0 else None
+    creme = "\u00e9 cr".encode()
+    assert found.pop(creme) == "caf\u00e9 cr\u00e8me".encode()
+    assert found.pop(b"text") == found.pop(b"\0caf") == b"one text"
+    assert set(found.values()) == {None}

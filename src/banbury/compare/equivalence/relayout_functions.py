@@ -186,9 +186,11 @@ class Functions:
 
     @cached_property
     def _foreign(self) -> dict[int, str]:
-        """Words that the dynamic linker fills with nothing but functions of other files that never return, by name."""
+        """Words that the dynamic linker fills with nothing but functions of other files that never return, by name.
+        (Until then they may lead into the table of stubs.)"""
         elf, out = self.sides.a.elf, dict[int, str]()
-        wanted, known = never_symbols(elf, never.NAMES), set(self._slots)
+        wanted, stubs = never_symbols(elf, never.NAMES), [x for x in self.sides.a.sections if x.name in LINKAGE]
+        known = {at for at, x in self._slots.items() if not any(y.addr <= x < y.addr + y.size for y in stubs)}
         for part in self.sides.a.sections:
             found = elf.section_relocations(elf.sections[part.index]) if part.loaded else None
             if found is None:

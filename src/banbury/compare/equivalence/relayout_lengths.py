@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate, compress, groupby
+from itertools import accumulate, groupby
 from typing import Final
 
 import numpy as np
@@ -41,6 +41,7 @@ from banbury.formats import _elf_types as t
 
 _MOST: Final = 1 << 20  # uses of tables that hold texts, and elements of tables, that are looked at
 _ANYTHING: Final = Resized(np.zeros(1, np.int64), np.full(1, 1 << 33), ())
+_MADE_OF: Final = ("indexed", "joins", "stepped")  # see :meth:`carried.Function.joined`
 _AT_ONCE: Final = 1 << 18  # bytes of code that are looked at together
 
 
@@ -174,7 +175,8 @@ class _Check:
             ):
                 function = self._function(one, at)
                 (function.before if close else function.far).add(at)
-                function.targets.add(target)
+                if not close:
+                    function.targets.add(target)
         stored = self.sides.a.header.machine == t.EM_PPC  # several instructions may load one word
         least = [1 if stored else self.before.count(x) for x in wanted.tolist()]
         wrong = wanted[some | (count < least)].tolist()
@@ -245,20 +247,25 @@ class _Check:
     def _unread(self, one: Part, functions: list[tuple[Bounds, list[Bounds]]], code: Stretches) -> set[Bounds]:
         """Functions of which it is told at once that nothing is read through the address of a text, or made of one in
         front of what moved."""
-        followed, held, which = list[Function](), list[dict[int, int]](), list[Bounds]()
+        followed, which = list[Function](), list[Bounds]()
+        read, biased, far = (list[dict[int, int]]() for _ in range(3))
         try:
             for bounds, stretches in functions:
-                function = self.functions[one.index, *bounds]
-                if function.before or function.far:
-                    continue
-                looked = self._carried(one, stretches, code)
-                if (begun := looked.held(function.uses())) is not None:
+                function, looked = self.functions[one.index, *bounds], self._carried(one, stretches, code)
+                begun = looked.held(function.uses()), looked.held(Places(function.before)), looked.put(function.far)
+                if begun[0] is not None and begun[1] is not None and begun[2] is not None:
                     followed.append(looked)
-                    held.append(begun)
                     which.append(bounds)
+                    for into, found in zip((read, biased, far), begun, strict=True):
+                        into.append(found or {})
         except NotDecoded:  # each will say so of itself
             return set()
-        return set(compress(which, carried_together.unread(followed, held)))
+        unmet = [
+            carried_together.unmet(followed, read, ("reads",)),
+            carried_together.unmet(followed, biased, ("reads", *_MADE_OF)),
+            carried_together.unmet(followed, far, _MADE_OF, direct=True),
+        ]
+        return {bounds for bounds, *found in zip(which, *unmet, strict=True) if all(found)}
 
     def _decoded(self, one: Part, stretches: set[Bounds], wanted: Ints) -> Stretches:
         raw = self.sides.raw[one.index][0]

@@ -140,6 +140,9 @@ class _Pads:
     def __init__(self, pads: Mapping[int, list[int]]) -> None:
         self.known = pads
 
+    def bound(self, callee: int) -> int:
+        return 0
+
     def left(self, place: int, callee: int) -> int:
         return 0
 

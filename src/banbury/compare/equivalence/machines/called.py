@@ -91,6 +91,11 @@ class Called:
         index = bisect_right(self.begins, place)
         return [pad for start, end, pad in self.sites[max(index - 2, 0) : index] if start <= place < end]
 
+    def bound(self, callee: int) -> int:
+        """What a call leaves (see :meth:`left`), or more, as is told without looking at what it leads to."""
+        foreign = callee != NOWHERE and self._place(callee + self.address) is None
+        return self._lends if foreign else self._everything
+
     def left(self, place: int, callee: int) -> int:
         """The registers (as bits) that the call at an offset may leave as they were, besides those that all do.
         ``callee``: the offset that it leads to, if it is a direct one (``NOWHERE``: it may be none)."""

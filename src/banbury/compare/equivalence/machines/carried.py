@@ -53,6 +53,8 @@ class Calls(Protocol):
     @property
     def anywhere(self) -> bool: ...
 
+    def bound(self, callee: int) -> int: ...
+
     def left(self, place: int, callee: int) -> int: ...
 
     def never(self, place: int, callee: int) -> bool: ...
@@ -103,6 +105,9 @@ class Function:
     ) -> None:
         self.machine, self.big, self.raw, self.rows, self.stretches = machine, big, raw, rows, stretches
         self.calls, self.ways, self.begun = calls, ways, begun
+        self._said: dict[int, Told] = {}  # what was asked of rows
+        self._never: dict[int, bool] = {}
+        self._leaves: dict[int, int] = {}
         starts = rows.starts
         self.pieces = [(bisect_left(starts, low), bisect_left(starts, high)) for low, high, _ in stretches]
 
@@ -128,9 +133,15 @@ class Function:
         for row in self._followed(begun, rows.fetches) if begun else []:
             for to in self._next(row):
                 held[to] = held.get(to, 0) | rows.gets[row]
-        if any(row < 0 or self._taken(at, loads=False) == UNKNOWN for row, at in map(self._row, uses.made)):
+        made = self.put(uses.made, held)
+        return None if made is None else self._started(uses.loaded, loads=True, held=made)
+
+    def put(self, made: Iterable[int], held: dict[int, int] | None = None) -> dict[int, int] | None:
+        """The registers (as bits) that the instructions at the places ``made`` put addresses into, before which rows,
+        with those that are ``held``; ``None``: it is not known of one."""
+        if any(row < 0 or self._taken(at, loads=False) == UNKNOWN for row, at in map(self._row, made)):
             return None
-        return self._started(uses.loaded, loads=True, held=self._started(uses.made, loads=False, held=held))
+        return self._started(made, loads=False, held={} if held is None else held)
 
     def joined(self, made: Collection[int], *, room: Room | None = None) -> bool:
         """Whether more than a byte of memory is read or written where an address that the instructions at the places
@@ -138,17 +149,8 @@ class Function:
         function or the kernel, or something is done with either that is not known here. ``room``: by direct branches
         alone, not on behind calls that never return (see :mod:`never`), but for a number once that leads no further
         than that."""
-        if not made:
-            return False
-        if any(row < 0 or self._taken(at, loads=False) == UNKNOWN for row, at in map(self._row, made)):
-            return True
-        held = self._started(made, loads=False, held={})
-        if self._followed(held, self.rows.indexed, first=True, room=room):
-            return True
-        near, sums = dict[int, int](), dict[int, int]()
-        if self._summed(held, sums, room, near):
-            return True
-        if self._followed(near, self.rows.indexed, first=True, room=room) or self._summed(near, sums, room):
+        held, sums, near = self.put(made), dict[int, int](), dict[int, int]()
+        if held is None or self._summed(held, sums, room, near) or self._summed(near, sums, room):
             return True
         return bool(self._followed(sums, self.rows.wide, first=True, room=room, handed=True))
 
@@ -156,10 +158,13 @@ class Function:
         self, held: dict[int, int], sums: dict[int, int], room: Room | None, near: dict[int, int] | None = None
     ) -> bool:
         """Enter the sums of what is ``held``, those of a number that leads no further than there is ``room`` as what is
-        ``near``; whether a sum is handed on at once (in the delay slot of what does that)."""
-        rows = self.rows
-        found = [(row, 1 << rows.into[row]) for row in self._followed(held, rows.joins, room=room)]
-        found += [(row, rows.stepped[row]) for row in self._followed(held, rows.stepped, room=room)]
+        ``near``; whether memory is found by one, or is handed on at once (in the delay slot of what does that)."""
+        rows, found = self.rows, list[tuple[int, int]]()
+        for row, met in self._followed(held, rows.indexed, rows.joins, rows.stepped, room=room).items():
+            if met & rows.indexed[row]:
+                return True
+            found += [(row, 1 << rows.into[row])] if met & rows.joins[row] else []
+            found += [(row, rows.stepped[row])] if met & rows.stepped[row] else []
         for row, register in found:
             out = sums if near is None or room is None or not self._within(row, room) else near
             if out is sums and register & self._handed(row):
@@ -178,7 +183,9 @@ class Function:
 
     def _told(self, row: int) -> Told:
         """What an instruction of x86-64 does to addresses."""
-        return told(self._code(row)) if self.machine == t.EM_X86_64 else _NOTHING
+        if row not in self._said:
+            self._said[row] = told(self._code(row)) if self.machine == t.EM_X86_64 else _NOTHING
+        return self._said[row]
 
     def _code(self, row: int) -> bytes:
         place, starts = self._place(row), self.rows.starts
@@ -248,26 +255,27 @@ class Function:
         return word >> (16 if self.machine == t.EM_MIPS or top == _ORI else 21) & 31
 
     def _followed(
-        self, held: dict[int, int], wanted: Sequence[int], *, first: bool = False, room: Room | None = None,
+        self, held: dict[int, int], *wanted: Sequence[int], first: bool = False, room: Room | None = None,
         handed: bool = False,
-    ) -> list[int]:  # fmt: skip
+    ) -> dict[int, int]:  # fmt: skip
         """Follow registers (as bits) from before some rows: each bit reaches each row at most once. Returns the rows at
-        which any of those ``wanted`` of a row is held; only the ``first`` that is found. ``room``: by direct branches
-        alone, not behind calls that never return, and not what is no address any more. ``handed``: also the rows at
-        which one may be an argument of another function, or a result."""
+        which any of those ``wanted`` of a row is held, with what is; only the ``first`` that is found. ``room``: by
+        direct branches alone, not behind calls that never return, and not what is no address any more. ``handed``: also
+        the rows at which one may be an argument of another function, or a result."""
         if not held:
-            return []
+            return {}
         direct = room is not None
         state, common, waiting, rows = dict(held), 0, list(held), self.rows  # common: carried on by indirect jumps
         hidden, anywhere = list[int]() if direct else self.hidden, 0
-        out: dict[int, None] = {}
+        out: dict[int, int] = {}
         while waiting:
             row = waiting.pop()
             now = state[row]
             sure, lent = now & HELD, now >> LENT
             said = _NOTHING if room is None else self._told(row)
-            if (sure | lent) & wanted[row] & ~said.less or (handed and sure & self._handed(row)):
-                out[row] = None
+            met = (sure | lent) & ~said.less
+            if any(met & column[row] for column in wanted) or (handed and sure & self._handed(row)):
+                out[row] = out.get(row, 0) | met
                 if first:
                     break
             if direct and self._ends(row):
@@ -292,7 +300,7 @@ class Function:
                 if mask & ~state.get(to, 0):
                     state[to] = state.get(to, 0) | mask
                     waiting.append(to)
-        return list(out)
+        return out
 
     def _handed(self, row: int) -> int:
         """The registers in which a row hands something to another function or the kernel: at a call, a jump to one (any
@@ -313,15 +321,20 @@ class Function:
         parts, into = self.rows.parts[row] & ~said.less, 1 << self.rows.into[row] & ~said.lost
         left = 0
         if self.rows.calls[row] and self.calls is not None and (sure | lent) & kills & self.rows.volatile:
-            left = self.calls.left(self._place(row), self._callee(row))
+            if row not in self._leaves:
+                self._leaves[row] = self.calls.left(self._place(row), self._callee(row))
+            left = self._leaves[row]
         kept = sure & (~kills | left & self.rows.volatile) | (into if sure & parts else 0)
         late = (sure | lent) & kills & self.rows.volatile & left >> LENT | lent & ~kills | (into if lent & parts else 0)
         return kept | late << LENT
 
     def _ends(self, row: int) -> bool:
         """Whether a row is a call that certainly never returns."""
-        called = self.calls if self.rows.calls[row] else None
-        return called is not None and called.never(self._place(row), self._callee(row))
+        if self.calls is None or not self.rows.calls[row]:
+            return False
+        if row not in self._never:
+            self._never[row] = self.calls.never(self._place(row), self._callee(row))
+        return self._never[row]
 
     def _callee(self, row: int) -> int:
         """The offset of the section that a row calls; :data:`NOWHERE`."""

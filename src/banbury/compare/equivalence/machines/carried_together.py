@@ -1,8 +1,9 @@
 """Where the addresses of many functions go, followed all at once: one step of every function instead of one of each.
 
-It says of some functions that nothing is read through what they hold, and nothing of the others, which are followed one
-by one (:mod:`carried`): those with code that is entered in ways nobody sees, those that hold something where memory is
-read, at an indirect jump or where a landing pad may go on, and those that take more steps than the others.
+It says of some functions that no instruction of a kind is met by what they hold (one that reads memory through it, or
+makes something of it), and nothing of the others, which are followed one by one (:mod:`carried`): those with code that
+is entered in ways nobody sees, those that hold something at an indirect jump or where a landing pad may go on, and
+those that take more steps than the others.
 
 Source: as of :mod:`carried`.
 """
@@ -10,6 +11,7 @@ Source: as of :mod:`carried`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -26,21 +28,32 @@ _FEW: Final = 16  # rows in one step; fewer are followed faster one by one
 _NONE: Final = -1  # no row, no function
 
 
-def unread(functions: Sequence[Function], held: Sequence[dict[int, int]]) -> list[bool]:
-    """For each of some functions (of the same rows, with the same calls) whether it is shown that nothing is read
-    through what it has ``held`` in registers before some of its rows; ``False``: it is not known here."""
-    return _Together(functions, held).run() if functions else []
+def unmet(
+    functions: Sequence[Function], held: Sequence[dict[int, int]], columns: Sequence[str], *, direct: bool = False
+) -> list[bool]:
+    """For each of some functions (of the same rows, with the same calls) whether it is shown that what it has ``held``
+    in registers before some of its rows is in none of those that ``columns`` of :class:`carried.Rows` name, where they
+    say so; ``False``: it is not known here. ``direct``: by direct branches alone."""
+    if not functions or not any(held):
+        return [True] * len(functions)
+    wanted = reduce(np.bitwise_or, (np.asarray(getattr(functions[0].rows, column)) for column in columns))
+    found = _Together(functions, held, wanted, direct=direct).run()
+    return [answer or not begun for answer, begun in zip(found, held, strict=True)]
 
 
 class _Together:
-    def __init__(self, functions: Sequence[Function], held: Sequence[dict[int, int]]) -> None:
+    def __init__(
+        self, functions: Sequence[Function], held: Sequence[dict[int, int]], wanted: Ints, *, direct: bool
+    ) -> None:
         rows = self.rows = functions[0].rows
-        self.calls, self.volatile = functions[0].calls, rows.volatile
-        columns = (rows.reads, rows.kills, rows.parts, rows.into, rows.starts, rows.leads)
-        self.reads, self.kills, self.parts, self.into, self.starts, self.leads = (np.asarray(x) for x in columns)
+        self.calls, self.volatile, self.wanted, self.direct = functions[0].calls, rows.volatile, wanted, direct
+        columns = (rows.kills, rows.parts, rows.into, rows.starts, rows.leads)
+        self.kills, self.parts, self.into, self.starts, self.leads = (np.asarray(x) for x in columns)
         self.call: Mask = np.asarray(rows.calls)
-        count = len(self.reads)
-        self.clear = np.array([not one.hidden for one in functions])
+        count = len(self.kills)
+        self.clear = np.array(
+            [direct or not begun or not one.hidden for one, begun in zip(functions, held, strict=True)]
+        )
         self.owner, self.piece, self.falls = (np.full(count, _NONE, np.int64) for _ in range(3))
         self.shift = np.zeros(count, np.int64)  # what makes the places of rows those of the section
         self._own(functions)
@@ -98,7 +111,9 @@ class _Together:
             for found in functions[int(self.owner[row])].beyond(place):
                 to[row] = found
         odd: Mask = np.asarray(self.rows.leaps).copy()
-        if machine == t.EM_X86_64:
+        if self.direct:
+            odd[:] = False
+        elif machine == t.EM_X86_64:
             call = np.flatnonzero(self.call & (self.owner != _NONE))
             odd[call] |= may_jump(raw, self.starts[call] + self.shift[call])
             odd[out] |= may_jump(raw, places)
@@ -107,13 +122,13 @@ class _Together:
     def _step(self, rows: Ints) -> Ints:
         """Go on from some rows to those that follow; returns the ones before which more is held than was known."""
         sure, lent, kills = self.sure[rows], self.lent[rows], self.kills[rows]
-        stop = self.odd[rows] | ((sure | lent) & self.reads[rows] != 0)
+        stop = self.odd[rows] | ((sure | lent) & self.wanted[rows] != 0)
         left, lends = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
         saved, lost = sure & ~self.volatile, (sure | lent) & kills & self.volatile
         for k in np.flatnonzero(self.call[rows]).tolist() if self.calls is not None else ():
-            if lost[k] or saved[k]:
+            if lost[k] or (saved[k] and not self.direct):
                 left[k], lends[k], pads = self._call(int(rows[k]))
-                stop[k] |= pads and bool(saved[k])
+                stop[k] |= pads and bool(saved[k]) and not self.direct
         self.clear[self.owner[rows[stop]]] = False
         into, parts = 1 << self.into[rows], self.parts[rows]
         kept = sure & (~kills | left & self.volatile) | np.where(sure & parts != 0, into, 0)
@@ -128,9 +143,10 @@ class _Together:
         return distinct(to)
 
     def _call(self, row: int) -> tuple[int, int, bool]:
-        """What a call leaves and lends, and whether what it keeps may go on elsewhere than behind it."""
+        """What a call leaves and lends at most, and whether what it keeps may go on elsewhere than behind it."""
         if row not in self.known and self.calls is not None:
-            place, callee = int(self.starts[row] + self.shift[row]), self.rows.callee[row]
-            left = self.calls.left(place, callee + int(self.shift[row]) if callee != NOWHERE else NOWHERE)
-            self.known[row] = left & HELD, left >> LENT, self.calls.anywhere or bool(self.calls.pads(place))
+            callee, shift = self.rows.callee[row], int(self.shift[row])
+            left = self.calls.bound(callee + shift if callee != NOWHERE else NOWHERE)
+            pads = self.calls.anywhere or bool(self.calls.pads(int(self.starts[row]) + shift))
+            self.known[row] = left & HELD, left >> LENT, pads
         return self.known[row]
