@@ -50,7 +50,7 @@ _FAR = {
     "steps": """APART int rights(long n) {
         int s = 0; const int *p = xbase; for (long k = 0; k < n; k++) { s += *p; __asm__("" : "+r"(p)); p += 1; }
         return s; }""",
-    "chosen": """APART int use(const int *p) { return *p; } APART int rights(long n) {
+    "chosen-far": """APART int use(const int *p) { return *p; } APART int rights(long n) {
         long k = n > 101 ? 400 : 440; __asm__("" : "+r"(k)); const char *p = (const char *)xbase;
         __asm__("mov $400,%k0; test %2,%2; je 1f; mov $440,%k0; 1: add %1,%0" : "=&r"(k) : "r"(p), "r"(n));
         return use((const int *)k); }""",
