@@ -283,7 +283,8 @@ class _Check:
         function = self.functions[one.index, *bounds]
         known: set[int] = set()
         for stretch in stretches:
-            known |= _numbers(self.sides, one, stretch, code, self.objects.is_thumb(one.addr + stretch[0]))
+            thumb = self.objects.is_thumb(one.addr + stretch[0])
+            known |= _numbers(self.sides, one, stretch, code, thumb, strides=bool(function.texts))
         addresses = self._addresses(one, bounds)
         if len(addresses[0]) * len(function.elements) > _MOST:
             raise Refused(one.name, "texts that changed their length are in too many tables to look at")
@@ -371,8 +372,11 @@ def _sums(sides: Sides, added: tuple[Ints, Ints, Mask]) -> Iterator[tuple[Part, 
         yield one, np.repeat(places, count), total[at], reads[at]
 
 
-def _numbers(sides: Sides, one: Part, where: Bounds, code: Stretches | None, thumb: bool | None) -> set[int]:
-    """The numbers of a stretch, of those that are looked for; of 32-bit Arm (without ``code``) all."""
+def _numbers(
+    sides: Sides, one: Part, where: Bounds, code: Stretches | None, thumb: bool | None, *, strides: bool
+) -> set[int]:
+    """The numbers of a stretch, of those that are looked for (without those by which loops step over arrays, if it is
+    asked for ``strides``); of 32-bit Arm (without ``code``) all."""
     raw = sides.raw[one.index][0]
     try:
         if code is None:
@@ -381,7 +385,7 @@ def _numbers(sides: Sides, one: Part, where: Bounds, code: Stretches | None, thu
         places, values = code.numbers(where)
     except NotDecoded as answer:
         raise _unknown(one, where) from answer
-    if sides.strides is None or not len(values):
+    if sides.strides is None or not strides or not len(values):
         return set(values.tolist()) if len(values) else set()
     sizes = np.concatenate([sides.strides(one, number) for number in distinct(values).tolist()])
     return set(values[~np.isin(places, sizes)].tolist())
