@@ -198,3 +198,9 @@ def test_characters_are_a_text_up_to_a_nul() -> None:
     assert found.pop(creme) == "caf\u00e9 cr\u00e8me".encode()
     assert found.pop(b"text") == found.pop(b"\0caf") == b"one text"
     assert set(found.values()) == {None}
+
+
+def test_a_loop_that_nothing_enters_gives_no_numbers(tmp_path: Path) -> None:
+    code = _code(tmp_path, "", "ret; 1: lea 0x1000(%rip),%r14; add %rbx,%r14; mov %r14,%rdi; call .+64; jmp 1b")
+    looked = Stretches(t.EM_X86_64, False, code, 0x400000, [(0, len(code))], np.arange(0))
+    assert looked.function([(0, len(code))]).joined([1], room=Room(-4, 3))

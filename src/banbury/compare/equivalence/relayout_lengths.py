@@ -170,9 +170,8 @@ class _Check:
             which = np.searchsorted(wanted, targets[rows])
             np.add.at(count, which, 1)
             some[which[reads[rows] & near[which]]] = True
-            for at, close, target in zip(
-                *(x.tolist() for x in (places[rows], near[which], targets[rows])), strict=True
-            ):
+            columns = places[rows], near[which], targets[rows]
+            for at, close, target in zip(*(x.tolist() for x in columns), strict=True):
                 function = self._function(one, at)
                 (function.before if close else function.far).add(at)
                 if not close:

@@ -80,7 +80,7 @@ def values(
             if then not in seen:
                 seen.add(then)
                 waiting.append(then)
-    return frozenset(out)
+    return frozenset(out) or None
 
 
 @lru_cache(maxsize=4096)
