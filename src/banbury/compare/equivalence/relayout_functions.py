@@ -80,6 +80,15 @@ class Functions:
 
     def begun(self, one: Part, stretches: list[Bounds]) -> list[int]:
         """Where functions may begin in stretches of which no symbol says that they are one."""
+        out = list[int]()
+        for low, high in stretches:
+            known = None if self.begins is not None else self.objects.around(low + one.addr)
+            if known != (low + one.addr, high + one.addr):
+                out += self.labels(one, [(low, high)])
+        return out
+
+    def labels(self, one: Part, stretches: list[Bounds]) -> list[int]:
+        """Places in stretches that calls lead to, or that code, data or symbols have the addresses of."""
         jumps = self._jumps.get(one.index)
         if jumps is None or jumps.own is None:
             return []
@@ -87,9 +96,7 @@ class Functions:
             self._begun_at[one.index] = sorted(jumps.own)
         places, out = self._begun_at[one.index], list[int]()
         for low, high in stretches:
-            known = None if self.begins is not None else self.objects.around(low + one.addr)
-            if known != (low + one.addr, high + one.addr):
-                out += places[bisect_left(places, low) : bisect_left(places, high)]
+            out += places[bisect_left(places, low) : bisect_left(places, high)]
         return out
 
     def _known(self, one: Part, at: int) -> Bounds:
@@ -189,7 +196,10 @@ class Functions:
         """Words that the dynamic linker fills with nothing but functions of other files that never return, by name.
         (Until then they may lead into the table of stubs.)"""
         elf, out = self.sides.a.elf, dict[int, str]()
-        wanted, stubs = never_symbols(elf, never.NAMES), [x for x in self.sides.a.sections if x.name in LINKAGE]
+        wanted, stubs = (
+            never_symbols(elf, never.NAMES | never.FINDS),
+            [x for x in self.sides.a.sections if x.name in LINKAGE],
+        )
         known = {at for at, x in self._slots.items() if not any(y.addr <= x < y.addr + y.size for y in stubs)}
         for part in self.sides.a.sections:
             found = elf.section_relocations(elf.sections[part.index]) if part.loaded else None

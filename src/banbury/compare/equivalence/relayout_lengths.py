@@ -324,7 +324,8 @@ class _Check:
         return self._carried(one, stretches, code)
 
     def _carried(self, one: Part, stretches: list[Bounds], code: Stretches) -> Function:
-        return code.function(stretches, self.code.called(one), begun=self.code.begun(one, stretches))
+        begun, labels = self.code.begun(one, stretches), self.code.labels(one, stretches)
+        return code.function(stretches, self.code.called(one), begun=begun, labels=labels)
 
     def _names_file(self, one: Part, bounds: Bounds, text: int, stretches: list[Bounds]) -> bool:
         """Whether a function uses a text for nothing but the name of a file in assertions that failed, see

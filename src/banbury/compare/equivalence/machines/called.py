@@ -26,7 +26,7 @@ from banbury.compare.equivalence.code import Code, Ints, NotDecoded
 from banbury.compare.equivalence.machines import entered
 from banbury.compare.equivalence.machines.carried import HELD, LENT
 from banbury.compare.equivalence.machines.contract import U8
-from banbury.compare.equivalence.machines.never import Never
+from banbury.compare.equivalence.machines.never import FINDS, Never
 from banbury.compare.equivalence.machines.piecewise import Piecewise
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
 from banbury.formats import _elf_types as t
@@ -93,20 +93,35 @@ class Called:
 
     def bound(self, callee: int) -> int:
         """What a call leaves (see :meth:`left`), or more, as is told without looking at what it leads to."""
-        foreign = callee != NOWHERE and self._place(callee + self.address) is None
-        return self._lends if foreign else self._everything
+        return self._lends if self.foreign(callee) else self._everything
+
+    def finds(self, callee: int) -> bool:
+        """Whether what another file's function returns, to which a direct call leads, is in what its first argument
+        points to, or nothing."""
+        return callee != NOWHERE and self.foreign(callee) and self.names(callee + self.address) in FINDS
 
     def left(self, place: int, callee: int) -> int:
         """The registers (as bits) that the call at an offset may leave as they were, besides those that all do.
         ``callee``: the offset that it leads to, if it is a direct one (``NOWHERE``: it may be none)."""
-        if callee != NOWHERE and self._place(callee + self.address) is None:
+        if self.foreign(callee):
             return self._lends
         row = self._steps.row(place)
         return self._left(row, 0) if row >= 0 else self._everything
 
-    def never(self, place: int, callee: int) -> bool:
-        """Whether the call at an offset certainly never returns; see :meth:`left`, and :mod:`never`."""
-        return self._never is not None and self._never.call(place, callee)
+    def never(self, place: int, callee: int) -> frozenset[int] | None:
+        """Where code goes on from the call at an offset, which certainly never returns; ``None``: it may. See
+        :meth:`left`, and :mod:`never`."""
+        return self._never.call(place, callee) if self._never is not None else None
+
+    def kept(self, place: int) -> bool:
+        """Whether the function that begins at an offset, and all that it calls, leave the stack as they found it (see
+        :mod:`x86_64_frames`)."""
+        row = self._steps.row(place) if self._never is not None else -1
+        return row >= 0 and self._never is not None and self._never.frames.kept(row)
+
+    def foreign(self, callee: int) -> bool:
+        """Whether what a direct call leads to (an offset) is another file's function."""
+        return callee != NOWHERE and self._place(callee + self.address) is None
 
     @cached_property
     def _never(self) -> Never | None:
@@ -115,7 +130,7 @@ class Called:
         except NotDecoded:
             return None
         follows = not self.sites and not self.anywhere
-        return None if steps is None else Never(steps, self.raw, self.address, self.names, follows=follows)
+        return None if steps is None else Never(steps, self.raw, self.address, self.names, self._place, follows=follows)
 
     @cached_property
     def _steps(self) -> Piecewise:

@@ -15,7 +15,7 @@ processors (System V ABI supplements, AAPCS64).
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from typing import Final, Protocol
 
@@ -29,8 +29,7 @@ from banbury.compare.equivalence.machines.resized import Places, Room
 from banbury.compare.equivalence.machines.word_loads import loaded as loaded_word
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE, UNKNOWN
 from banbury.compare.equivalence.machines.x86_64_carried import taken as x86_taken
-from banbury.compare.equivalence.machines.x86_64_told import Told, told
-from banbury.compare.equivalence.machines.x86_64_values import values
+from banbury.compare.equivalence.machines.x86_64_exactly import Exactly
 from banbury.formats import _elf_types as t
 
 LENT: Final = 32  #: bits from here on: registers that another file's function may have left as they were
@@ -43,7 +42,6 @@ _HANDED: Final = {
     t.EM_X86_64: (0x7C6, 0x5), t.EM_AARCH64: (0x1FF, 0xFF), t.EM_MIPS: (0xF0, 0xC), t.EM_PPC: (0x7F8, 0x18),
     t.EM_ARM: (0x100F, 0xF),
 }  # fmt: skip
-_NOTHING: Final = Told()
 _ORI: Final = 24  # of PowerPC, which has the register elsewhere
 
 
@@ -57,7 +55,13 @@ class Calls(Protocol):
 
     def left(self, place: int, callee: int) -> int: ...
 
-    def never(self, place: int, callee: int) -> bool: ...
+    def never(self, place: int, callee: int) -> frozenset[int] | None: ...
+
+    def kept(self, place: int) -> bool: ...
+
+    def foreign(self, callee: int) -> bool: ...
+
+    def finds(self, callee: int) -> bool: ...
 
     def pads(self, place: int) -> list[int]: ...
 
@@ -90,7 +94,7 @@ class Function:
     (several where a compiler has put parts elsewhere), whose third number added makes them offsets of the section.
     ``calls``: what its calls leave; nothing but what the conventions say, if that is not known. ``ways``: where it is
     entered in ways that its code does not show (offsets of the section, from and to); ``begun``: where what is looked
-    at as one function may begin another."""
+    at as one function may begin another; ``labels``: places that something else has the addresses of, or calls."""
 
     def __init__(
         self,
@@ -102,11 +106,12 @@ class Function:
         calls: Calls | None = None,
         ways: Sequence[tuple[int, int]] = (),
         begun: Sequence[int] = (),
+        labels: Sequence[int] = (),
     ) -> None:
         self.machine, self.big, self.raw, self.rows, self.stretches = machine, big, raw, rows, stretches
-        self.calls, self.ways, self.begun = calls, ways, begun
-        self._said: dict[int, Told] = {}  # what was asked of rows
-        self._never: dict[int, bool] = {}
+        self.calls, self.ways, self.begun, self.labels = calls, ways, begun, labels
+        self.exactly = Exactly(self, self._place)
+        self._never: dict[int, bool] = {}  # what was asked of rows
         self._leaves: dict[int, int] = {}
         starts = rows.starts
         self.pieces = [(bisect_left(starts, low), bisect_left(starts, high)) for low, high, _ in stretches]
@@ -150,7 +155,12 @@ class Function:
         alone, not on behind calls that never return (see :mod:`never`), but for a number once that leads no further
         than that."""
         held, sums, near = self.put(made), dict[int, int](), dict[int, int]()
+        if room is not None and self.machine == t.EM_X86_64:
+            self.exactly.ask(room, [self._row(place)[0] for place in made])
         if held is None or self._summed(held, sums, room, near) or self._summed(near, sums, room):
+            return True
+        # what is added to an address by an instruction that reads there is not seen where a register has a part of it
+        if near and self._followed(near, self.rows.reads, self.rows.wide, first=True, room=room):
             return True
         return bool(self._followed(sums, self.rows.wide, first=True, room=room, handed=True))
 
@@ -166,53 +176,59 @@ class Function:
             found += [(row, 1 << rows.into[row])] if met & rows.joins[row] else []
             found += [(row, rows.stepped[row])] if met & rows.stepped[row] else []
         for row, register in found:
-            out = sums if near is None or room is None or not self._within(row, room) else near
+            out = sums if near is None or room is None or not self._within(row) else near
             if out is sums and register & self._handed(row):
                 return True
             for to in self._next(row):
                 out[to] = out.get(to, 0) | register
         return False
 
-    def _within(self, row: int, room: Room) -> bool:
-        """Whether what a row adds to an address leads no further than there is room."""
-        said = self._told(row)
-        if said.both is None:
-            return room.low <= said.adds <= room.high
-        found = (values(row, x, self._before, self._code, self._left) for x in said.both)
-        return any(x is not None and room.low <= min(x) and max(x) <= room.high for x in found)
+    def _within(self, row: int) -> bool:
+        return self.machine == t.EM_X86_64 and self.exactly.within(row)
 
-    def _told(self, row: int) -> Told:
-        """What an instruction of x86-64 does to addresses."""
-        if row not in self._said:
-            self._said[row] = told(self._code(row)) if self.machine == t.EM_X86_64 else _NOTHING
-        return self._said[row]
+    # What is asked of one row after another (:class:`x86_64_values.Come`)
 
-    def _code(self, row: int) -> bytes:
+    def instruction(self, row: int) -> bytes:
+        """The bytes of a row."""
         place, starts = self._place(row), self.rows.starts
         size = starts[row + 1] - starts[row] if row + 1 < len(starts) else _LONGEST
         return self.raw[place : place + size].tobytes()
 
-    def _left(self, row: int) -> int | None:
-        """The registers that calls leave by convention; ``None``: the row is none."""
-        return ~self.rows.volatile if self.rows.calls[row] else None
+    def left(self, row: int) -> int | None:
+        """The registers that a call certainly leaves; ``None``: the row is none."""
+        if not self.rows.calls[row]:
+            return None
+        callee = self._callee(row)
+        known = self.calls is not None and callee != NOWHERE and (self.calls.foreign(callee) or self.calls.kept(callee))
+        return ~self.rows.volatile if known else 0
 
-    def _before(self, row: int) -> list[int] | None:
+    def finds(self, row: int) -> bool:
+        """Whether what a call returns is in what its first argument points to, or nothing."""
+        return self.calls is not None and self.calls.finds(self._callee(row))
+
+    def before(self, row: int) -> list[int] | None:
         """The rows from which code comes to one; ``None``: they are not known."""
         return self._origins.get(row)
 
     @cached_property
     def _origins(self) -> dict[int, list[int]]:
-        """For each row that is no beginning the rows that it may follow; none if some jump anywhere."""
-        out: dict[int, list[int]] = {}
+        """For each row at which code is not entered the rows that it may follow; but for rows of functions that go on,
+        or are entered, where nothing says, or do not leave the stack as they found it."""
+        calls = self.calls
+        if calls is None or calls.anywhere or self.hidden:
+            return {}
+        out, odd = dict[int, list[int]](), list[int]()
         for row in self._blocks():
-            calls = self.calls if self.rows.calls[row] else None
-            if self._leaps(row) or (calls is not None and (calls.anywhere or calls.pads(self._place(row)))):
-                return {}
+            if self._leaps(row) or (self.rows.calls[row] and calls.pads(self._place(row))):
+                odd.append(row)
             for to in self._after(row):
                 out.setdefault(to, []).append(row)
-        for begin in (*(begin for begin, _ in self.pieces), *(row for place in self.begun for row in self._at(place))):
-            out.pop(begin, None)
-        return out
+        entries = {begin for begin, _ in self.pieces}
+        entries |= {row for place in (*self.begun, *self.labels) for row in self._at(place)}
+        strange = _reached(odd, lambda row: out.get(row, []))
+        wrong = [row for row in entries if row in strange or not calls.kept(self._place(row))]
+        unknown = entries | _reached(wrong, self._after)
+        return {row: before for row, before in out.items() if row not in unknown}
 
     def _started(self, places: Iterable[int], *, loads: bool, held: dict[int, int]) -> dict[int, int]:
         """The registers that some instructions put an address into, added to what is ``held`` before rows."""
@@ -272,15 +288,15 @@ class Function:
             row = waiting.pop()
             now = state[row]
             sure, lent = now & HELD, now >> LENT
-            said = _NOTHING if room is None else self._told(row)
-            met = (sure | lent) & ~said.less
+            lost, numbers = self._lost(row, sure | lent) if direct else (0, 0)
+            met = (sure | lent) & ~numbers
             if any(met & column[row] for column in wanted) or (handed and sure & self._handed(row)):
                 out[row] = out.get(row, 0) | met
                 if first:
                     break
             if direct and self._ends(row):
                 continue
-            kept = self._kept(row, sure, lent, said)
+            kept = self._kept(row, sure, lent, lost, numbers)
             going = [(to, kept) for to in self._after(row)]
             if hidden and sure & ~anywhere:
                 anywhere |= sure
@@ -314,11 +330,22 @@ class Function:
         own: int = rows.hands[row]
         return own if rows.falls[row] else results | arguments
 
-    def _kept(self, row: int, sure: int, lent: int, said: Told) -> int:
-        """The registers that hold behind a row what some held before it, with those that they were ``lent``; ``said``:
-        what is told of its instruction more exactly."""
-        kills: int = self.rows.kills[row] | said.lost
-        parts, into = self.rows.parts[row] & ~said.less, 1 << self.rows.into[row] & ~said.lost
+    def _lost(self, row: int, held: int) -> tuple[int, int]:
+        """The registers in which a row leaves no address of what they held; and those that are no addresses where it
+        makes something of them."""
+        if self.machine != t.EM_X86_64:
+            return 0, 0
+        said = self.exactly.told(row)
+        if said.less is None or not held & (1 << said.less[0] | 1 << said.less[1]):
+            return said.lost, 0
+        less, of = self.exactly.differs(row)
+        return (1 << of, 1 << less | 1 << of) if of >= 0 else (0, 0)
+
+    def _kept(self, row: int, sure: int, lent: int, lost: int, numbers: int) -> int:
+        """The registers that hold behind a row what some held before it, with those that they were ``lent``; see
+        :meth:`_lost`."""
+        kills: int = self.rows.kills[row] | lost
+        parts, into = self.rows.parts[row] & ~numbers, 1 << self.rows.into[row] & ~lost
         left = 0
         if self.rows.calls[row] and self.calls is not None and (sure | lent) & kills & self.rows.volatile:
             if row not in self._leaves:
@@ -333,7 +360,9 @@ class Function:
         if self.calls is None or not self.rows.calls[row]:
             return False
         if row not in self._never:
-            self._never[row] = self.calls.never(self._place(row), self._callee(row))
+            beyond = self.calls.never(self._place(row), self._callee(row))
+            own = [(low + shift, high + shift) for low, high, shift in self.stretches]
+            self._never[row] = beyond is not None and not any(low <= x < high for x in beyond for low, high in own)
         return self._never[row]
 
     def _callee(self, row: int) -> int:
@@ -434,6 +463,18 @@ class Function:
     def _at(self, place: int) -> list[int]:
         row, at = self._row(place)
         return [row] if row >= 0 and at == place else []
+
+
+def _reached(rows: Iterable[int], after: Callable[[int], Iterable[int]]) -> set[int]:
+    """All rows that are reached from some."""
+    seen = set(rows)
+    waiting = list(seen)
+    while waiting:
+        for to in after(waiting.pop()):
+            if to not in seen:
+                seen.add(to)
+                waiting.append(to)
+    return seen
 
 
 def _a64_taken(word: int) -> int:

@@ -2,10 +2,12 @@
 all, and where nothing says where functions begin it is the beginning of another one.
 
 A function of another file is known by its name. One of the section itself is followed: every path from its beginning
-ends in a call that never returns, in a jump to a function that never does, or goes round for ever. One that meets a
-return, an indirect jump, a jump elsewhere, or an instruction that goes on where it does not say may return, and so may
-one that is too deep or too long to follow, or calls itself. It is only taken for what a direct call leads to: a word
-of memory may hold another function by the time, and a linkage table may lead to another file's of the same name.
+ends in a call that never returns, in a jump to a function that never does, or goes round for ever, and what it calls on
+the way leaves the stack as it found it (see :mod:`x86_64_frames`), or is called by a pointer or is another file's. One
+that meets a return, an indirect jump, a jump elsewhere, or an instruction that goes on where it does not say may
+return, and so may one that is too deep or too long to follow, or calls itself. It is only taken for what a direct call
+leads to: a word of memory may hold another function by the time, and a linkage table may lead to another file's of the
+same name.
 
 Sources: ISO C11, 7.13.2.1, 7.22.4 and 7.26.5.5; POSIX.1-2017, exit, _exit, abort, longjmp, siglongjmp and pthread_exit;
 LSB Core 5.0, __assert_fail, __chk_fail, __stack_chk_fail and __libc_start_main; glibc 2.36 and musl 1.2 (attribute
@@ -21,6 +23,7 @@ from typing import Final
 from banbury.compare.equivalence.machines.contract import U8
 from banbury.compare.equivalence.machines.piecewise import Piecewise
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
+from banbury.compare.equivalence.machines.x86_64_frames import Frames
 
 #: Functions of C libraries that return to nobody (sources: above). Not those that throw, which landing pads go on from.
 #: __fortify_fail, __longjmp_chk: glibc, debug/fortify_fail.c and debug/longjmp_chk.c; __assert: assert/__assert.c;
@@ -29,6 +32,13 @@ NAMES: Final = frozenset({
     "exit", "_exit", "_Exit", "quick_exit", "abort", "__stack_chk_fail", "__assert_fail", "__assert", "__fortify_fail",
     "__chk_fail", "longjmp", "_longjmp", "siglongjmp", "__longjmp_chk", "pthread_exit", "__libc_start_main",
 })  # fmt: skip
+#: Functions that return where in their first argument something stands, or nothing (ISO C11, 7.24.5; POSIX.1-2001,
+#: index and rindex; GNU C library manual, Search Functions).
+FINDS: Final = frozenset({
+    "strchr", "strrchr", "strchrnul", "strstr", "strcasestr", "strpbrk", "memchr", "memrchr", "rawmemchr", "index",
+    "rindex",
+})  # fmt: skip
+_NOWHERE: Final = frozenset[int]()
 _MOST: Final = 1 << 20  # instructions that are looked at
 _DEEP: Final = 24  # calls within calls
 _LONGEST: Final = 15  # bytes of an instruction
@@ -36,13 +46,10 @@ _WORD: Final = re.compile(rb"\xff\x15(.{4})", re.DOTALL)  # a call by a word who
 #: The first instruction of a linkage table's stub, also behind ENDBR64: a jump by such a word.
 _STUB: Final = re.compile(rb"(?:\xf3\x0f\x1e\xfa)?[\xf2\x3e]?\xff\x25(.{4})", re.DOTALL)
 _PREFIXES: Final = rb"[\x26\x2e\x36\x3e\x64-\x67\xf0\xf2\xf3]*[\x40-\x4f]?"
-#: Far returns, those to less privileged code and from interrupts (SYSRET, SYSENTER, SYSEXIT, IRET, UIRET), and XBEGIN.
-_ELSEWHERE: Final = re.compile(_PREFIXES + rb"(?:[\xca\xcb\xcf]|\x0f[\x07\x34\x35]|\x0f\x01\xec|\xc7\xf8)", re.DOTALL)
-#: A function that begins by taking off the stack where it was called from, or by changing it: it returns elsewhere, as
-#: all thunks do that :mod:`entered` knows.
-_DROPS: Final = re.compile(
-    rb"(?:\xf3\x0f\x1e\xfa)?(?:\x41?[\x58-\x5f]|\x8f|\x48(?:\x8d\x64\x24|\x83\xc4)[\x00-\x7f]|\x48\x81\xc4"
-    rb"|[\x48\x4c][\x81\x83\x87\x89][\x04\x0c\x14\x1c\x24\x2c\x34\x3c]\x24)",
+#: Far calls and returns, those to less privileged code and from interrupts (SYSRET, SYSENTER, SYSEXIT, IRET, UIRET),
+#: and XBEGIN.
+_ELSEWHERE: Final = re.compile(
+    _PREFIXES + rb"(?:[\xca\xcb\xcf]|\xff[\x18-\x1f\x58-\x5f\x98-\x9f]|\x0f[\x07\x34\x35]|\x0f\x01\xec|\xc7\xf8)",
     re.DOTALL,
 )
 
@@ -50,65 +57,84 @@ _DROPS: Final = re.compile(
 class Never:
     """The calls of the section ``raw`` at an address, whose instructions are ``steps``. ``names``: the name of another
     file's function that a stub or a word of the table of addresses stands for; ``follows``: functions of the section
-    itself are followed."""
+    itself are followed; ``place``: as of :class:`x86_64_frames.Frames`."""
 
     def __init__(
-        self, steps: Piecewise, raw: U8, address: int, names: Callable[[int], str | None], *, follows: bool
+        self,
+        steps: Piecewise,
+        raw: U8,
+        address: int,
+        names: Callable[[int], str | None],
+        place: Callable[[int], int | None],
+        *,
+        follows: bool,
     ) -> None:
-        self.steps, self.raw, self.address, self.names, self.follows = steps, raw, address, names, follows
+        self.steps, self.raw, self.address, self.names = steps, raw, address, names
+        self.place, self.follows = place, follows
+        self.frames = Frames(steps, raw, address, place, lambda at, callee: self.call(at, callee) is not None)
         self.most = _MOST
-        self._known: dict[int, bool] = {}  # by the instruction that a function begins with
+        self._known: dict[int, frozenset[int] | None] = {}  # by the instruction that a function begins with
 
-    def call(self, place: int, callee: int, depth: int = 0) -> bool:
-        """Whether the call at an offset certainly never returns. ``callee``: the offset that it leads to, if it is a
-        direct one."""
+    def call(self, place: int, callee: int, depth: int = 0) -> frozenset[int] | None:
+        """Where code goes on from the call at an offset, which certainly never returns: offsets of the section.
+        ``None``: it may return. ``callee``: the offset that it leads to, if it is a direct one."""
         if callee == NOWHERE:
             word = _WORD.match(self.raw[place : place + _LONGEST].tobytes())
-            return word is not None and self._named(place + self.address + _ahead(word))
+            return _NOWHERE if word is not None and self._named(place + self.address + _ahead(word)) else None
         if not 0 <= callee < len(self.raw):
-            return self._named(callee + self.address)
+            return _NOWHERE if self._named(callee + self.address) else None
         entry = self.steps.row(callee) if self.follows else -1
-        return entry >= 0 and self._function(entry, depth)
+        return self._function(entry, depth) if entry >= 0 else None
 
     def _named(self, address: int) -> bool:
         return self.names(address) in NAMES
 
-    def _function(self, entry: int, depth: int) -> bool:
-        """The same of the function that an instruction begins. ``False``, which is safe, of what is worked out now."""
+    def _function(self, entry: int, depth: int) -> frozenset[int] | None:
+        """The same of the function that an instruction begins. ``None``, which is safe, of what is worked out now."""
         if entry in self._known or depth > _DEEP:
-            return self._known.get(entry, False)
-        self._known[entry] = False
-        seen, waiting = {entry}, [entry]
+            return self._known.get(entry)
+        self._known[entry] = None
+        seen, waiting, out = {entry}, [entry], set[int]()
         while waiting:
             self.most -= 1
-            after = self._after(waiting.pop(), depth) if self.most >= 0 else None
+            row = waiting.pop()
+            out.add(self.steps.start(row))
+            after = self._after(row, depth, out) if self.most >= 0 else None
             if after is None:
-                return False
+                return None
             waiting += after - seen
             seen |= after
-        self._known[entry] = True
-        return True
+        self._known[entry] = frozenset(out)
+        return self._known[entry]
 
-    def _after(self, row: int, depth: int) -> set[int] | None:
-        """The instructions that may follow; ``None``: the function may be left, or go on where nothing says."""
+    def _after(self, row: int, depth: int, out: set[int]) -> set[int] | None:
+        """The instructions that may follow; ``None``: the function may be left, or go on where nothing says. Enters
+        where code goes on from calls that never return."""
         steps = self.steps
         start, leads, falls = steps.start(row), steps.leads(row), steps.falls(row)
         code = self.raw[start : start + _LONGEST].tobytes()
-        if _ELSEWHERE.match(code) or self._drops(row) or (not falls and leads == NOWHERE):
+        if _ELSEWHERE.match(code) or (not falls and leads == NOWHERE):
             return None
         after = set[int]()
-        if falls and not (steps.calls(row) and self.call(start, steps.callee(row), depth + 1)):
-            after.add(row + 1 if row + 1 < steps.count else -1)
+        beyond = self.call(start, steps.callee(row), depth + 1) if steps.calls(row) else None
+        if beyond is not None:
+            out |= beyond
+        elif falls:
+            after.add(row + 1 if row + 1 < steps.count and self._comes_back(row) else -1)
         if leads != NOWHERE and 0 <= leads < len(self.raw):
             after.add(steps.row(leads))
         elif leads != NOWHERE and not self._named(leads + self.address):
             after.add(-1)
         return None if -1 in after else after
 
-    def _drops(self, row: int) -> bool:
-        """Whether what a call leads to may return elsewhere than behind the call, as thunks do."""
+    def _comes_back(self, row: int) -> bool:
+        """Whether what an instruction calls in this section certainly returns behind the call, if it does."""
         callee = self.steps.callee(row) if self.steps.calls(row) else NOWHERE
-        return callee >= 0 and _DROPS.match(self.raw[callee : callee + _LONGEST].tobytes()) is not None
+        place = None if callee == NOWHERE else self.place(callee + self.address)
+        if place is None:
+            return True
+        entry = self.steps.row(place) if place >= 0 else -1
+        return entry >= 0 and self.frames.kept(entry)
 
 
 def word(code: bytes, address: int) -> int | None:

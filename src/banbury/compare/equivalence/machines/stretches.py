@@ -80,10 +80,11 @@ class Stretches:
         calls: Calls | None = None,
         ways: Sequence[Bounds] = (),
         begun: Sequence[int] = (),
+        labels: Sequence[int] = (),
     ) -> Function:
         """The function that has these stretches; the rest as of :class:`Function`. Raises :class:`NotDecoded`."""
         where = [(self.at[x], self.at[x] + x[1] - x[0], x[0] - self.at[x]) for x in stretches]
-        return Function(self.machine, self.big, self.raw, self._rows, where, calls, ways, begun)
+        return Function(self.machine, self.big, self.raw, self._rows, where, calls, ways, begun, labels)
 
     @cached_property
     def _rows(self) -> Rows:

@@ -15,19 +15,18 @@ from banbury.compare.equivalence.machines.x86_64_absolute import PREFIXES
 OPEN: Final = 1 << 62
 _LEA: Final = 0x8D
 _SUB: Final = (0x29, 0x2B)
-#: Moves and extensions.
-_INDEXED: Final = (0x88, 0x89, 0x8A, 0x8B, 0x0FB6, 0x0FB7, 0x0FBE, 0x0FBF, 0x63)
 
 
 class Told(NamedTuple):
-    """``lost``: registers (as bits) of which it writes 8 or 16 bits by what was elsewhere: what they held is no address
-    any more. ``less``: those that it subtracts from another, or reads or writes memory at a multiple of. ``adds``: the
-    number that it adds to the one register that it adds to (:data:`OPEN`: none, or no number). ``both``: the two
-    registers of which it makes the sum, and of nothing else."""
+    """``lost``: registers (as bits) of which it loads 8 or 16 bits: what they held is no address any more. ``less``: the
+    register that it subtracts, and the one that it subtracts it from. ``adds``: the number that it adds to the one
+    register that it adds to (:data:`OPEN`: none, or no number), which is ``base``. ``both``: the two registers of which
+    it makes the sum, and of nothing else."""
 
     lost: int = 0
-    less: int = 0
+    less: tuple[int, int] | None = None
     adds: int = OPEN
+    base: int = -1
     both: tuple[int, int] | None = None
 
 
@@ -37,12 +36,17 @@ def told(code: bytes) -> Told:
     one = parsed(code)
     if one is None:
         return Told()
-    small, less = _small(one), _multiplied(one)
-    if one.opcode in _SUB and one.rex & 8 and one.second >= 0 and one.second != one.register:
-        less = 1 << (one.register if one.opcode == 0x29 else one.second)
-    if small >= 0 or not one.rex & 8:
-        return Told(1 << small if small >= 0 else 0, less)
-    return Told(0, less, _added(one), _two(one))
+    if one.second < 0 and (one.opcode == 0x8A or (one.opcode == 0x8B and one.half and not one.rex & 8)):
+        return Told(
+            1 << (one.register - 4 if one.opcode == 0x8A and not one.rex and one.register > 3 else one.register)
+        )
+    if not one.rex & 8:
+        return Told()
+    less = None
+    if one.opcode in _SUB and one.second >= 0 and one.second != one.register:
+        less = (one.register, one.second) if one.opcode == _SUB[0] else (one.second, one.register)
+    adds, base = _added(one)
+    return Told(0, less, adds, base, _two(one))
 
 
 class Parsed(NamedTuple):
@@ -81,47 +85,23 @@ def parsed(code: bytes) -> Parsed | None:
     return Parsed(half, rex, opcode, code[at] if at < len(code) else 0, code[at + 1 :])
 
 
-def _small(one: Parsed) -> int:
-    """The register that a move of 8 or 16 bits, but of a number, puts a part into; -1: it is none."""
-    plain, number = one.opcode, -1
-    if plain == 0x8A:
-        number = one.register
-    elif plain == 0x88 or 0x0F90 <= plain < 0x0FA0:
-        number = one.second
-    if number >= 0:
-        return number - 4 if not one.rex and number > 3 else number  # AH, CH, DH, BH
-    if not one.half or one.rex & 8:
-        return -1
-    if plain in (0x8B, 0x0FB6, 0x0FBE):
-        return one.register
-    return one.second if plain == 0x89 else -1
-
-
-def _multiplied(one: Parsed) -> int:
-    """The register of which a multiple is the index of a load or an arithmetic instruction."""
-    sib = one.rest[0] if one.rest else 0
-    if one.opcode not in _INDEXED or one.modrm >= 0xC0 or one.modrm & 7 != 4 or sib < 0x40:
-        return 0
-    index, base = sib >> 3 & 7 | (one.rex & 2) << 2, sib & 7 | (one.rex & 1) << 3
-    return 1 << index if index not in (4, base) else 0
-
-
-def _added(one: Parsed) -> int:
-    """The number that an instruction of 64 bits adds to a register."""
+def _added(one: Parsed) -> tuple[int, int]:
+    """The number that an instruction of 64 bits adds to a register, and that register."""
     kind, low = one.modrm >> 3 & 7, one.modrm & 7
     if one.opcode == _LEA and 0x40 <= one.modrm < 0xC0:
         rest = one.rest
         if low == 4:  # a SIB byte: without an index, or no sum of one register
             if not rest or rest[0] >> 3 & 7 != 4 or one.rex & 2:
-                return OPEN
-            rest = rest[1:]
-        return int.from_bytes(rest[: 1 if one.modrm < 0x80 else 4], "little", signed=True)
+                return OPEN, -1
+            low, rest = rest[0] & 7, rest[1:]
+        number = int.from_bytes(rest[: 1 if one.modrm < 0x80 else 4], "little", signed=True)
+        return number, low | (one.rex & 1) << 3
     if one.opcode in (0x81, 0x83) and one.second >= 0 and kind in (0, 5):
         number = int.from_bytes(one.rest[: 1 if one.opcode == 0x83 else 4], "little", signed=True)
-        return number if kind == 0 else -number
+        return number if kind == 0 else -number, one.second
     if one.opcode == 0xFF and one.second >= 0 and kind < 2:
-        return 1 - 2 * kind
-    return OPEN
+        return 1 - 2 * kind, one.second
+    return OPEN, -1
 
 
 def _two(one: Parsed) -> tuple[int, int] | None:

@@ -1,8 +1,8 @@
-"""Registers of x86-64 that hold one of a few small numbers wherever code comes from: as an index of one that a compiler
-has made of a condition (``" %u" + first``).
+"""What registers of x86-64 hold wherever code comes from: one of a few small numbers, as an index that a compiler has made
+of a condition (``" %u" + first``); or an address that is made in one of a few places, and what was added to it.
 
-It is asked backwards, by direct branches, up to the instructions that put a number there; where anything on the way is
-not known here, or code begins, there is no answer.
+It is asked backwards, by direct branches, up to the instructions that put a number or an address there; where anything
+on the way is not known here, or code begins, there is no answer.
 
 Sources: Intel SDM, volume 2, chapter 3, appendix A; System V ABI, AMD64 supplement, 3.2.1 (registers that calls leave).
 """
@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-from banbury.compare.equivalence.machines.x86_64_told import Parsed, parsed
+from banbury.compare.equivalence.machines.x86_64_told import OPEN, Parsed, parsed, told
 
-_MOST: Final = 512  # instructions that are looked at
+_ENDS: Final = -2
+_RESULT, _FIRST_ARGUMENT = 0, 7  # registers (AMD64 supplement, 3.2.3)
 _SMALL: Final = 1 << 31  # what a copy of 32 bits leaves as it is
 #: Sums, differences and bits of a register and what the ModRM byte names.
 _ARITHMETIC: Final = (0x00, 0x08, 0x10, 0x18, 0x20, 0x28, 0x30)
@@ -47,40 +48,77 @@ class Sets(NamedTuple):
     source: int = -1
 
 
-def values(
-    row: int,
-    register: int,
-    before: Callable[[int], Iterable[int] | None],
-    code: Callable[[int], bytes],
-    kept: Callable[[int], int | None],
-) -> frozenset[int] | None:
-    """The numbers that a register may hold before a row; ``None``: it is not known. ``before``: the rows from which
-    code comes to one (``None``: from where, is not known); ``code``: of a row; ``kept``: of a call the registers that
-    it certainly leaves (``None``: the row is no call)."""
-    out, seen, waiting = set[int](), {(row, register)}, [(row, register)]
+class Come(Protocol):
+    """The code of a function. ``before``: the rows from which code comes to one (``None``: from where, is not known);
+    ``instruction``: its bytes; ``left``: of a call the registers that it certainly leaves (``None``: the row is no call);
+    ``finds``: whether what it returns is in what its first argument points to, or nothing."""
+
+    def before(self, row: int) -> Iterable[int] | None: ...
+
+    def instruction(self, row: int) -> bytes: ...
+
+    def left(self, row: int) -> int | None: ...
+
+    def finds(self, row: int) -> bool: ...
+
+
+def values(row: int, register: int, come: Come, most: list[int]) -> frozenset[int] | None:
+    """The numbers that a register may hold before a row; ``None``: it is not known. ``most``: how many instructions are
+    looked at yet."""
+    out = set[int]()
+
+    def follow(earlier: int, asked: int, known: Sets) -> int:
+        if known.value >= 0:
+            out.add(known.value)
+            return _ENDS
+        return known.source
+
+    return frozenset(out) or None if _walked(row, register, come, follow, most) else None
+
+
+def places(row: int, register: int, come: Come, most: list[int]) -> frozenset[int] | None:
+    """The rows of the instructions that make the address (relative to their own) that a register holds before a row, or
+    to which something was added, or in what stands there something was found; ``None``: it is not known. ``most``: as
+    of :func:`values`."""
+    out = set[int]()
+
+    def follow(earlier: int, asked: int, known: Sets) -> int:
+        if come.left(earlier) is not None:
+            return _FIRST_ARGUMENT if asked == _RESULT and come.finds(earlier) else -1
+        code = come.instruction(earlier)
+        one, said = parsed(code), told(code)
+        if one is None or not one.rex & 8:
+            return -1
+        if one.opcode == 0x8D and one.modrm & 0xC7 == 5:
+            out.add(earlier)
+            return _ENDS
+        return said.base if said.adds != OPEN else known.source
+
+    return frozenset(out) or None if _walked(row, register, come, follow, most) else None
+
+
+def _walked(row: int, register: int, come: Come, follow: Callable[[int, int, Sets], int], most: list[int]) -> bool:
+    """Go back from a row by what writes a register: ``follow`` says of an instruction that does which register it has
+    that of (:data:`_ENDS`: none more; -1: not known). Whether all was known."""
+    seen, waiting = {(row, register)}, [(row, register)]
     while waiting:
         at, asked = waiting.pop()
-        come = before(at)
-        if not come or len(seen) > _MOST:
-            return None
-        for earlier in come:
-            left = kept(earlier)
-            known = sets(code(earlier)) if left is None else Sets(~left)
-            if known is None:
-                return None
-            if not known.registers >> asked & 1:
-                then = earlier, asked
-            elif known.value >= 0:
-                out.add(known.value)
-                continue
-            elif known.source >= 0 and left is None:
-                then = earlier, known.source
-            else:
-                return None
-            if then not in seen:
-                seen.add(then)
-                waiting.append(then)
-    return frozenset(out) or None
+        come_from = come.before(at)
+        if not come_from:
+            return False
+        for earlier in come_from:
+            most[0] -= 1
+            left = come.left(earlier)
+            known = sets(come.instruction(earlier)) if left is None else Sets(~left)
+            if known is None or most[0] < 0:
+                return False
+            source = follow(earlier, asked, known) if known.registers >> asked & 1 else asked
+            if source == -1:
+                return False
+            if source >= 0 and (earlier, source) not in seen:
+                seen.add((earlier, source))
+                waiting.append((earlier, source))
+    return True
 
 
 @lru_cache(maxsize=4096)
@@ -107,7 +145,8 @@ def _named(one: Parsed) -> Sets:
         return Sets(0)
     cleared = opcode in (0x29, 0x2B, 0x31, 0x33) and to == other and not one.half
     copied = other if opcode in (0x89, 0x8B) and not one.half else -1
-    small = opcode in (0x0FB6, 0x0FB7, 0x0FBE, 0x0FBF, 0x0FAF) or 0x0F40 <= opcode < 0x0F50 or opcode & 1
+    small = opcode in (0x0FB6, 0x0FB7, 0x0FBE, 0x0FBF, 0x0FAF) or 0x0F40 <= opcode < 0x0F50
+    small = small or (opcode < 0x0F00 and opcode & 1 == 1)
     return Sets(1 << to if small else _bytes(to), 0 if cleared else -1, copied)
 
 
