@@ -375,7 +375,8 @@ class _Proof:
         free &= not any(x.flags & t.PF_W and x.vaddr <= one.addr < x.vaddr + x.memsz for x in self.a.elf.loads)
         old, new = whole(one, other, gone.texts, split)
         if not constant(one, other, old, new):
-            self._before.within(one, raw, mask)
+            shifts = new - old
+            self._before.within(one, raw, mask, old[1:][shifts[1:] != shifts[:-1]] - one.addr)
             self.apart.add(one.index)
         if (old != new).any():
             check_aligned(
@@ -431,7 +432,7 @@ class _Proof:
         plain = self.fixed is None and self.a.header.machine in (t.EM_X86_64, t.EM_AARCH64)
         if plain:
             self._before.least = min((load.vaddr for load in self.a.elf.loads), default=0)
-            self._before.outside([x for x, _ in self.pairs if x.loaded], self.sides.at)
+            self._before.outside(self.sides, [x for x, _ in self.pairs if x.loaded])
         for one, _ in sized:
             if one.index not in self.apart:
                 self._before.beside(one, self.raw[one.index][0], plain)

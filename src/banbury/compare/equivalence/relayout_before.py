@@ -14,7 +14,6 @@ Sources: C11, 6.5.6 and 6.6; GNU ld manual, section merging (facts only).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -25,6 +24,8 @@ from banbury.compare.equivalence.code import Ints
 from banbury.compare.equivalence.elf_map import SHT_NOBITS, Part
 from banbury.compare.equivalence.elf_pair import SHT_PROGBITS
 from banbury.compare.equivalence.literals import is_text
+from banbury.compare.equivalence.machines.contract import Sides
+from banbury.compare.equivalence.machines.start_files import asks_for_clones
 from banbury.compare.equivalence.model import Range
 from banbury.compare.equivalence.relayout_objects import Objects
 
@@ -118,8 +119,9 @@ class Before:
         self.suffixes[one.addr + at] = Range(at + one.offset, at + one.offset + len(text) + 1)
         return True
 
-    def within(self, one: Part, a: U8, words: Mask) -> None:
-        """Look at all addresses that code holds of a section whose parts moved otherwise. A compiler lets an address be
+    def within(self, one: Part, a: U8, words: Mask, borders: Ints) -> None:
+        """Look at all addresses that code holds of a section whose parts, from ``borders`` on (offsets), moved
+        otherwise. A compiler lets an address be
         as far before or behind an array as the index with which a loop begins says (GCC, tree-ssa-loop-ivopts.cc);
         code then adds the index. What lies within a text, or in nothing but zeros where no object is, is such an
         address, or else a text that ends another: code adds nothing to that. What lies in other data is taken for what
@@ -131,6 +133,7 @@ class Before:
         shown = _SHOWN[a] & ~words
         begin, end = _runs(a, words, at)
         ends = (at > 0) & shown[before] & shown[at] & (end >= 0) & ~known
+        begin, end = _parted(np.sort(borders), at, begin, end)
         empty = self._empty(one, a, here) & ~known & ~shown[before] & ~words[at]
         for x, low, high in zip(*(y[ends | empty].tolist() for y in (at, begin, end)), strict=True):
             self.far[one.addr + x] = Range(x + one.offset, x + one.offset + 1)
@@ -149,17 +152,16 @@ class Before:
         out: Mask = filled[np.minimum(end, one.size)] == filled[here - one.addr]
         return out
 
-    def outside(self, parts: list[Part], at: Iterable[tuple[Part, Ints, Ints, Mask]]) -> None:
+    def outside(self, sides: Sides, parts: list[Part]) -> None:
         """No code holds an address outside of all sections, but that of the file's beginning, what symbols name, and
         the end of data, aligned, in two registers at once: so the start files of GCC ask whether a table there is empty
-        (``__TMC_LIST__`` and ``__TMC_END__`` of crtstuff.c). ``at``: where code makes addresses."""
+        (see :mod:`start_files`)."""
         near = self.held[self.held > self.least]
         for one in parts:
             near = near[(near < one.addr) | (near > one.addr + one.size)]
-        made = [(places, targets, reads) for _, places, targets, reads in at]
         for one in parts:
             aligned = one.addr + one.size + -(one.addr + one.size) % _WORD
-            if aligned in near and one.type == SHT_PROGBITS and not one.code and _twice(made, aligned):
+            if aligned in near and one.type == SHT_PROGBITS and not one.code and _twice(sides, aligned):
                 near = near[near != aligned]
         if len(wrong := np.setdiff1d(near, self.objects.marks)):
             places = ", ".join(f"{x:#x}" for x in wrong[:4].tolist())
@@ -199,14 +201,24 @@ class Before:
             account.explain("elf.moved-suffix", where, [], f"{len(where)} texts")
 
 
-def _twice(made: list[tuple[Ints, Ints, Mask]], address: int) -> bool:
-    """Whether code never makes an address but to have it in two registers, and reads nothing there."""
-    for places, targets, reads in made:
-        some = targets == address
-        pairs = np.sort(places[some])
-        if reads[some].any() or len(pairs) % 2 or (pairs[1::2] - pairs[::2] > _TWO).any():
+def _twice(sides: Sides, address: int) -> bool:
+    """Whether code never makes an address but as the start files do."""
+    for one, places, targets, _ in sides.at:
+        made = np.sort(places[targets == address]).tolist()
+        raw, machine = sides.raw[one.index][0], sides.a.header.machine
+        if len(made) % 2 or not all(asks_for_clones(machine, raw, x) for x in made[::2]):
+            return False
+        if any(y - x > _TWO for x, y in zip(made[::2], made[1::2], strict=True)):
             return False
     return True
+
+
+def _parted(borders: Ints, at: Ints, begin: Ints, end: Ints) -> tuple[Ints, Ints]:
+    """What of the characters around some places, from one to another, moved as each place did."""
+    index = np.searchsorted(borders, at, "right")
+    low = np.concatenate(([0], borders))[index]
+    high = np.append(borders, np.iinfo(np.int64).max)[index] - 1
+    return np.maximum(begin, low), np.minimum(end, high)
 
 
 def _runs(a: U8, words: Mask, at: Ints) -> tuple[Ints, Ints]:
