@@ -375,8 +375,7 @@ class _Proof:
         free &= not any(x.flags & t.PF_W and x.vaddr <= one.addr < x.vaddr + x.memsz for x in self.a.elf.loads)
         old, new = whole(one, other, gone.texts, split)
         if not constant(one, other, old, new):
-            shifts = new - old
-            self._before.within(one, raw, mask, old[1:][shifts[1:] != shifts[:-1]] - one.addr)
+            self._before.within(one, raw, mask, (old - one.addr, new - old))
             self.apart.add(one.index)
         if (old != new).any():
             check_aligned(

@@ -43,8 +43,9 @@ _TABLES: Final = (".eh_frame", ".gcc_except_table", ".interp", ".dynamic")
 _WORD: Final = 8  # bytes, of the processors of 64 bits of which it is asked
 _TWO: Final = 16  # bytes of code that make two addresses
 _SHOWN: Final = np.isin(np.arange(256), [9, 10, 13, *range(0x20, 0x7F)])
-#: Of texts, also in other alphabets.
-_CHARACTERS: Final = _SHOWN | (np.arange(256) >= 0x80)
+#: Of texts, also in other alphabets, and those that C has escapes for (ISO C11, 6.4.4.4), ESC, DEL, SOH of kernels.
+_CHARACTERS: Final = _SHOWN | np.isin(np.arange(256), [1, 7, 8, 11, 12, 27, 127, *range(0x80, 0x100)])
+_PLAINLY: Final = range(-4, 4)  # bytes around a place, all shown, that make a text of whatever ends it
 _MOST: Final = 4096  # texts of one file that are taken so
 
 
@@ -119,21 +120,22 @@ class Before:
         self.suffixes[one.addr + at] = Range(at + one.offset, at + one.offset + len(text) + 1)
         return True
 
-    def within(self, one: Part, a: U8, words: Mask, borders: Ints) -> None:
-        """Look at all addresses that code holds of a section whose parts, from ``borders`` on (offsets), moved
-        otherwise. A compiler lets an address be
-        as far before or behind an array as the index with which a loop begins says (GCC, tree-ssa-loop-ivopts.cc);
-        code then adds the index. What lies within a text, or in nothing but zeros where no object is, is such an
-        address, or else a text that ends another: code adds nothing to that. What lies in other data is taken for what
-        it lies in (``elf.moved-inside``)."""
+    def within(self, one: Part, a: U8, words: Mask, items: tuple[Ints, Ints]) -> None:
+        """Look at all addresses that code holds of a section whose ``items`` (where they begin, as offsets, and how far
+        each moved) moved otherwise. A compiler lets an address be as far before or behind an array as the index with
+        which a loop begins says (GCC, tree-ssa-loop-ivopts.cc); code then adds the index. What lies within a text, or
+        in nothing but zeros where no object is, is such an address, or else a text that ends another: code adds nothing
+        to that but what stays within the text. What lies in other data is taken for what it lies in
+        (``elf.moved-inside``)."""
         here = self.held[(self.held >= one.addr) & (self.held < one.addr + one.size)]
         at = here - one.addr
         before = np.maximum(at - 1, 0)
         known = np.isin(here, self.objects.starts) | self.objects.surrounded(here)
         shown = _SHOWN[a] & ~words
         begin, end = _runs(a, words, at)
-        ends = (at > 0) & shown[before] & shown[at] & (end >= 0) & ~known
-        begin, end = _parted(np.sort(borders), at, begin, end)
+        around = np.stack([shown[np.clip(at + k, 0, len(a) - 1)] for k in _PLAINLY])
+        ends = shown[before] & shown[at] & ((end >= 0) | around.all(axis=0)) & (at > 0) & ~known
+        begin, end = _parted(items, at, begin, end)
         empty = self._empty(one, a, here) & ~known & ~shown[before] & ~words[at]
         for x, low, high in zip(*(y[ends | empty].tolist() for y in (at, begin, end)), strict=True):
             self.far[one.addr + x] = Range(x + one.offset, x + one.offset + 1)
@@ -213,12 +215,17 @@ def _twice(sides: Sides, address: int) -> bool:
     return True
 
 
-def _parted(borders: Ints, at: Ints, begin: Ints, end: Ints) -> tuple[Ints, Ints]:
-    """What of the characters around some places, from one to another, moved as each place did."""
+def _parted(items: tuple[Ints, Ints], at: Ints, begin: Ints, end: Ints) -> tuple[Ints, Ints]:
+    """What of the characters around some places, from one to another, moved as each place did: nothing of an item
+    behind which another moved otherwise, as a text that changed its length."""
+    starts, moved = items
+    parted = np.append(moved[1:] != moved[:-1], False)
+    borders = np.unique(np.concatenate((starts[parted], starts[1:][parted[:-1]])))
     index = np.searchsorted(borders, at, "right")
     low = np.concatenate(([0], borders))[index]
     high = np.append(borders, np.iinfo(np.int64).max)[index] - 1
-    return np.maximum(begin, low), np.minimum(end, high)
+    inside = parted[np.maximum(np.searchsorted(starts, at, "right") - 1, 0)]
+    return np.where(inside, at, np.maximum(begin, low)), np.where(inside, at, np.minimum(end, high))
 
 
 def _runs(a: U8, words: Mask, at: Ints) -> tuple[Ints, Ints]:

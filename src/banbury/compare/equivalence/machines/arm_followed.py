@@ -146,7 +146,16 @@ class _Pads:
     def left(self, place: int, callee: int) -> int:
         return 0
 
-    def never(self, place: int, callee: int) -> bool:
+    def never(self, place: int, callee: int) -> frozenset[int] | None:
+        return None
+
+    def kept(self, place: int) -> bool:
+        return False
+
+    def foreign(self, callee: int) -> bool:
+        return False
+
+    def finds(self, callee: int) -> bool:
         return False
 
     def pads(self, place: int) -> list[int]:

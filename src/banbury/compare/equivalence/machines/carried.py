@@ -194,7 +194,7 @@ class Function:
         size = starts[row + 1] - starts[row] if row + 1 < len(starts) else _LONGEST
         return self.raw[place : place + size].tobytes()
 
-    def left(self, row: int) -> int | None:
+    def spares(self, row: int) -> int | None:
         """The registers that a call certainly leaves; ``None``: the row is none."""
         if not self.rows.calls[row]:
             return None

@@ -41,7 +41,7 @@ _PLAIN: Final = frozenset((
 ))  # fmt: skip
 #: Opcodes behind 0F whose ModRM byte names registers of vectors, or memory, or what they only read.
 _VECTORS: Final = frozenset(
-    (*range(0x10, 0x1E), *range(0x28, 0x2C), 0x2E, 0x2F, *range(0x51, 0x77), 0x7C, 0x7D, 0x7F, 0xC2, 0xC4, 0xC6,
+    (0x0D, *range(0x10, 0x1E), *range(0x28, 0x2C), 0x2E, 0x2F, *range(0x51, 0x77), 0x7C, 0x7D, 0x7F, 0xC2, 0xC4, 0xC6,
      *range(0xD0, 0xD7), *range(0xD8, 0xFF))
 )  # fmt: skip
 #: The others that are known here.
@@ -78,9 +78,18 @@ _NOTHING: Final = Effect(Kind.NOTHING)
 _STRANGE: Final = Effect(Kind.STRANGE)
 
 
+_SIMPLE: Final = {
+    0x68: Effect(Kind.PUSHES, -1), 0x6A: Effect(Kind.PUSHES, -1), 0x9C: Effect(Kind.PUSHES, -1), 0xE8: _NOTHING,
+    0x9D: Effect(Kind.POPS, -1), 0xC9: Effect(Kind.LEAVES), 0xC3: Effect(Kind.RETURNS),
+    **dict.fromkeys((0xC2, 0xC8, 0xCA, 0xCB, 0xCC, 0xCD, 0xCF, 0xF1, 0xFA, 0xFB), _STRANGE),
+}  # fmt: skip
+#: By the three bits of the ModRM byte: calls, jumps and PUSH.
+_FF: Final = {2: _NOTHING, 3: _STRANGE, 4: _NOTHING, 5: _STRANGE, 6: Effect(Kind.PUSHES, -1), 7: _STRANGE}
+
+
 @lru_cache(maxsize=8192)
 def effect(code: bytes) -> Effect:
-    """What the one instruction ``code`` does with rsp and rbp."""
+    """What the one instruction ``code`` does with rsp, and with registers that functions keep."""
     at = 0
     while at < len(code) and code[at] in PREFIXES:
         at += 1
@@ -95,63 +104,54 @@ def effect(code: bytes) -> Effect:
     if opcode == 0x0F:
         return _two(code, rex, rest)
     found = _stack(opcode, rex, rest) or _direct(opcode, rex, rest)
-    if found is not None:
-        return _STRANGE if odd and found.kind not in (Kind.NOTHING, Kind.WRITES) else found
-    if opcode & 0xF8 == 0x90:  # XCHG
+    if found is None:
+        return _other(code, opcode, rex, rest)
+    return _STRANGE if odd and found.kind not in (Kind.NOTHING, Kind.WRITES) else found
+
+
+def _other(code: bytes, opcode: int, rex: int, rest: bytes) -> Effect:
+    """Of an instruction of one byte that does nothing special with rsp."""
+    if opcode & 0xF8 == 0x90 or opcode & 0xF0 == 0xB0:  # XCHG with the first register, MOV of a number
         return _of(1 << (opcode & 7 | (rex & 1) << 3) | 1)
-    if opcode & 0xF0 == 0xB0:
-        return _of(1 << (opcode & 7 | (rex & 1) << 3))
-    if opcode | 1 == 0xF7 and rest[0] & 0x20:  # MUL, DIV
-        return _NOTHING
-    return _NOTHING if opcode in _PLAIN else _written(code, rex, rest[0])
+    divides = opcode | 1 == 0xF7 and rest[0] & 0x20  # MUL, DIV
+    return _NOTHING if opcode in _PLAIN or divides else _written(code, rex, rest[0])
 
 
 def _stack(opcode: int, rex: int, rest: bytes) -> Effect | None:
     """Of an instruction that pushes, pops, calls or returns."""
-    kind = rest[0] >> 3 & 7
-    if opcode & 0xF0 == 0x50:
-        number = opcode & 7 | (rex & 1) << 3
-        if opcode < 0x58:
-            return Effect(Kind.PUSHES, number)
+    kind, number = rest[0] >> 3 & 7, opcode & 7 | (rex & 1) << 3
+    if opcode & 0xF8 == 0x50:
+        return Effect(Kind.PUSHES, number)
+    if opcode & 0xF8 == 0x58:
         return Effect(Kind.POPS, number) if number != _RSP else _STRANGE
-    if opcode in (0x68, 0x6A, 0x9C) or (opcode == 0xFF and kind == 6):
-        return Effect(Kind.PUSHES, -1)
-    if opcode == 0x9D or (opcode == 0x8F and kind == 0 and rest[0] < 0xC0):
-        return Effect(Kind.POPS, -1)
-    if opcode == 0xE8 or (opcode == 0xFF and kind in (2, 4)):
-        return _NOTHING
-    if opcode == 0xC9:
-        return Effect(Kind.LEAVES)
-    if opcode == 0xC3:
-        return Effect(Kind.RETURNS)
-    strange = opcode in (0x8F, 0xC2, 0xC8, 0xCA, 0xCB, 0xCC, 0xCD, 0xCF, 0xF1, 0xFA, 0xFB)
-    return _STRANGE if strange or (opcode == 0xFF and kind in (3, 5, 7)) else None
+    if opcode == 0x8F:
+        return Effect(Kind.POPS, -1) if kind == 0 and rest[0] < 0xC0 else _STRANGE
+    return _FF.get(kind) if opcode == 0xFF else _SIMPLE.get(opcode)
 
 
 def _direct(opcode: int, rex: int, rest: bytes) -> Effect | None:
-    """Of an instruction that adds to one of the two registers, or makes one of the other."""
-    modrm, kind = rest[0], rest[0] >> 3 & 7
-    register, second = kind | (rex & 4) << 1, modrm & 7 | (rex & 1) << 3
-    straight, whole = modrm >= 0xC0, bool(rex & 8)
-    if opcode in (0x81, 0x83) and straight and second == _RSP and kind != 7:
-        size = 1 if opcode == 0x83 else 4
-        number = int.from_bytes(rest[1 : 1 + size], "little", signed=True)
-        if not whole or kind not in (0, 4, 5) or (kind == 4 and number >= 0):
-            return _STRANGE
-        return Effect(Kind.GROWS) if kind == 4 else Effect(Kind.ADDS, number if kind == 0 else -number)
-    if opcode == 0x8D and register in (_RSP, _RBP):
+    """Of an instruction that adds to rsp, or makes one of rsp and rbp of the other."""
+    modrm, kind, whole = rest[0], rest[0] >> 3 & 7, bool(rex & 8)
+    register, second = kind | (rex & 4) << 1, modrm & 7 | (rex & 1) << 3 if modrm >= 0xC0 else -1
+    found = None
+    if opcode in (0x81, 0x83) and second == _RSP and kind != 7:
+        found = _number(kind, int.from_bytes(rest[1 : 2 if opcode == 0x83 else 5], "little", signed=True))
+    elif (opcode, second) == (0x29, _RSP) or (opcode, register) == (0x2B, _RSP):
+        found = Effect(Kind.GROWS)
+    elif opcode == 0x8D and register in (_RSP, _RBP):
         return _address(register, rex, rest)
-    if opcode in (0x89, 0x8B):
+    elif opcode in (0x89, 0x8B):
         to, of = (second, register) if opcode == 0x89 else (register, second)
-        if not straight:
-            to, of = (-1, -1) if opcode == 0x89 else (to, -1)
         made = {(_RSP, _RBP): Kind.BACK, (_RBP, _RSP): Kind.FRAME}.get((to, of))
-        if made is not None and whole:
-            return Effect(made)
-        return _of(1 << to if to >= 0 else 0)
-    if whole and (opcode, straight, second) == (0x29, True, _RSP) or (opcode, register) == (0x2B, _RSP):
-        return Effect(Kind.GROWS) if whole else _STRANGE
-    return None
+        return Effect(made) if made is not None and whole else _of(1 << to if to >= 0 else 0)
+    return found if whole or found is None else _STRANGE
+
+
+def _number(kind: int, number: int) -> Effect:
+    """Of ADD, SUB or AND of rsp and a number, or another such instruction."""
+    if kind == 4:
+        return Effect(Kind.GROWS) if number < 0 else _STRANGE
+    return Effect(Kind.ADDS, -number if kind else number) if kind in (0, 5) else _STRANGE
 
 
 def _address(register: int, rex: int, rest: bytes) -> Effect:
@@ -162,9 +162,8 @@ def _address(register: int, rex: int, rest: bytes) -> Effect:
         return strange
     begin, size = 1 + (based == _RSP), 1 if modrm < 0x80 else 4
     number = int.from_bytes(rest[begin : begin + size], "little", signed=True)
-    made = {
-        (_RSP, _RSP): Kind.ADDS, (_RSP, _RBP): Kind.BACK, (_RBP, _RSP): Kind.FRAME
-    }.get((register, based))  # fmt: skip
+    pair = register, based
+    made = {(_RSP, _RSP): Kind.ADDS, (_RSP, _RBP): Kind.BACK, (_RBP, _RSP): Kind.FRAME}.get(pair)
     return strange if made is None else Effect(made, number)
 
 
@@ -229,33 +228,31 @@ class _State:
 
     def after(self, what: Effect) -> _State | None:
         """How it is behind an instruction; ``None``: not known, or what the call put on the stack is taken off it."""
-        kind, number = what.kind, what.number
-        if kind in (Kind.NOTHING, Kind.WRITES):
-            return self if kind is Kind.NOTHING else self._written(number)
-        if kind is Kind.STRANGE or (kind is Kind.RETURNS and not self.left):
-            return None
-        if kind is Kind.LEAVES:
-            back = self.after(Effect(Kind.BACK))
-            return None if back is None else back.after(Effect(Kind.POPS, _RBP))
-        if kind is Kind.PUSHES:
-            return self._pushed(number)
-        if kind is Kind.FRAME:
-            state = self._written(1 << _RBP)
-            return replace(state, frame=self.depth - number if self.depth >= number else -1)
-        if kind is Kind.GROWS:
-            return replace(self, depth=-1)
-        if kind is Kind.BACK:
-            return None if self.frame < 0 else self._at(self.frame - number)
-        if kind is Kind.RETURNS:
-            return self
-        if self.depth < 0:
-            return None
-        if kind is Kind.POPS:
-            state = self._written(1 << number) if number in _OWN else self
-            if number in _OWN and 0 < self.depth == self.saved[_OWN.index(number)]:
-                state = replace(state, own=state.own | 1 << number)
-            return state._at(self.depth - _WORD)
-        return self._at(self.depth - number)
+        number, out = what.number, self if self.left else None
+        match what.kind:
+            case Kind.NOTHING:
+                out = self
+            case Kind.WRITES:
+                out = self._written(number)
+            case Kind.PUSHES:
+                out = self._pushed(number)
+            case Kind.POPS:
+                out = self._popped(number)
+            case Kind.ADDS:
+                out = self._at(self.depth - number) if self.depth >= 0 else None
+            case Kind.FRAME:
+                frame = self.depth - number if self.depth >= number else -1
+                out = replace(self._written(1 << _RBP), frame=frame)
+            case Kind.BACK:
+                out = self._back(number)
+            case Kind.LEAVES:
+                back = self._back(0)
+                out = back._popped(_RBP) if back is not None else None
+            case Kind.GROWS:
+                out = replace(self, depth=-1)
+            case Kind.STRANGE:
+                out = None
+        return out
 
     def _written(self, registers: int) -> _State:
         frame = -1 if registers >> _RBP & 1 else self.frame
@@ -266,6 +263,17 @@ class _State:
         if number in _OWN and self.own >> number & 1 and depth > 0 and not saved[_OWN.index(number)]:
             saved[_OWN.index(number)] = depth
         return replace(self, depth=depth, saved=tuple(saved))
+
+    def _popped(self, number: int) -> _State | None:
+        if self.depth < 0:
+            return None
+        state = self._written(1 << number) if number in _OWN else self
+        if number in _OWN and 0 < self.depth == self.saved[_OWN.index(number)]:
+            state = replace(state, own=state.own | 1 << number)
+        return state._at(self.depth - _WORD)
+
+    def _back(self, number: int) -> _State | None:
+        return self._at(self.frame - number) if self.frame >= 0 else None
 
     def common(self, other: _State) -> _State | None:
         """What is so of either; ``None``: there is not as much on the stack."""

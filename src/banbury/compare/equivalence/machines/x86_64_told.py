@@ -18,10 +18,10 @@ _SUB: Final = (0x29, 0x2B)
 
 
 class Told(NamedTuple):
-    """``lost``: registers (as bits) of which it loads 8 or 16 bits: what they held is no address any more. ``less``: the
-    register that it subtracts, and the one that it subtracts it from. ``adds``: the number that it adds to the one
-    register that it adds to (:data:`OPEN`: none, or no number), which is ``base``. ``both``: the two registers of which
-    it makes the sum, and of nothing else."""
+    """``lost``: registers (as bits) of which it loads 8 or 16 bits: what they held is no address any more. ``less``:
+    the register that it subtracts, and the one that it subtracts it from. ``adds``: the number that it adds to the one
+    register that it adds to (:data:`OPEN`: none, or no number), which is ``base``. ``both``: the two registers of
+    which it makes the sum, and of nothing else."""
 
     lost: int = 0
     less: tuple[int, int] | None = None
@@ -37,9 +37,8 @@ def told(code: bytes) -> Told:
     if one is None:
         return Told()
     if one.second < 0 and (one.opcode == 0x8A or (one.opcode == 0x8B and one.half and not one.rex & 8)):
-        return Told(
-            1 << (one.register - 4 if one.opcode == 0x8A and not one.rex and one.register > 3 else one.register)
-        )
+        high = one.opcode == 0x8A and not one.rex and one.register > 3  # AH, CH, DH, BH
+        return Told(1 << one.register - 4 * high)
     if not one.rex & 8:
         return Told()
     less = None

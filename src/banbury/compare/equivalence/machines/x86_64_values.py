@@ -1,5 +1,5 @@
-"""What registers of x86-64 hold wherever code comes from: one of a few small numbers, as an index that a compiler has made
-of a condition (``" %u" + first``); or an address that is made in one of a few places, and what was added to it.
+"""What registers of x86-64 hold wherever code comes from: one of a few small numbers, as an index that a compiler has
+made of a condition (``" %u" + first``); or an address that is made in one of a few places, and what was added to it.
 
 It is asked backwards, by direct branches, up to the instructions that put a number or an address there; where anything
 on the way is not known here, or code begins, there is no answer.
@@ -50,14 +50,14 @@ class Sets(NamedTuple):
 
 class Come(Protocol):
     """The code of a function. ``before``: the rows from which code comes to one (``None``: from where, is not known);
-    ``instruction``: its bytes; ``left``: of a call the registers that it certainly leaves (``None``: the row is no call);
-    ``finds``: whether what it returns is in what its first argument points to, or nothing."""
+    ``instruction``: its bytes; ``spares``: of a call the registers that it certainly leaves as they were (``None``: it
+    is none); ``finds``: whether what it returns is in what its first argument points to, or nothing."""
 
     def before(self, row: int) -> Iterable[int] | None: ...
 
     def instruction(self, row: int) -> bytes: ...
 
-    def left(self, row: int) -> int | None: ...
+    def spares(self, row: int) -> int | None: ...
 
     def finds(self, row: int) -> bool: ...
 
@@ -83,7 +83,7 @@ def places(row: int, register: int, come: Come, most: list[int]) -> frozenset[in
     out = set[int]()
 
     def follow(earlier: int, asked: int, known: Sets) -> int:
-        if come.left(earlier) is not None:
+        if come.spares(earlier) is not None:
             return _FIRST_ARGUMENT if asked == _RESULT and come.finds(earlier) else -1
         code = come.instruction(earlier)
         one, said = parsed(code), told(code)
@@ -108,7 +108,7 @@ def _walked(row: int, register: int, come: Come, follow: Callable[[int, int, Set
             return False
         for earlier in come_from:
             most[0] -= 1
-            left = come.left(earlier)
+            left = come.spares(earlier)
             known = sets(come.instruction(earlier)) if left is None else Sets(~left)
             if known is None or most[0] < 0:
                 return False
