@@ -61,6 +61,12 @@ _CASES = {
     "call 2f; ret; 2: call 3f; 4: pause; jmp 4b; 3: mov %rax,(%rsp); ret": False,
     "call 2f; ret; 3: add $8,%rsp; ret; 2: call 3b; 4: jmp 4b": False,
     "call 2f; ret; 3: pop %rax; ret; .fill 200,1,0x90; 2: call 3b; 4: jmp 4b": False,
+    "call 2f; ret; 3: xor %eax,%eax; add $8,%rsp; ret; 2: call 3b; 4: jmp 4b": False,
+    "call 2f; ret; 3: leave; ret; 2: push %rbp; mov %rsp,%rbp; call 3b; 4: jmp 4b": False,
+    "call 2f; ret; 3: push %rax; pop %rax; ret; 2: call 3b; 4: jmp 4b": True,
+    "call 2f; ret; 3: call 5f; ret; 5: sub $-8,%rsp; ret; 2: call 3b; 4: jmp 4b": False,
+    "call 2f; ret; 3: addq $2,(%rsp); ret; 2: call 3b; 4: jmp 4b": False,
+    "call 2f; ret; 2: lcall *(%rax); 3: jmp 3b": False,
     "call 2f; ret; 2: lret; 3: jmp 3b": False,
     "call 2f; ret; 2: iretq; 3: jmp 3b": False,
     "call 2f; ret; 2: xbegin 3f; 4: jmp 4b; 3: ret": False,
@@ -88,27 +94,27 @@ def _function(code: Any, calls: Called | None) -> Function:
 def test_which_calls_never_return(tmp_path: Path, text: str) -> None:
     code = _code(tmp_path, "", text)
     calls = _calls(code)
-    assert calls.never(0, _first(code)) is _CASES[text]
-    assert calls.never(0, _first(code)) is _CASES[text]  # as it was remembered
+    assert (calls.never(0, _first(code)) is not None) is _CASES[text]
+    assert (calls.never(0, _first(code)) is not None) is _CASES[text]  # as it was remembered
 
 
 def test_what_is_not_followed_may_return(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = _code(tmp_path, "", "call 2f; ret; 2: call 3f; 3: call 4f; ret; 4: call .text+0x4000")
     callee = _first(code)
     assert _calls(code).never(0, callee)
-    assert not _calls(code, anywhere=True).never(0, callee)
-    assert not _calls(code, pads=[(_BASE, _BASE + 5, _BASE + 5)]).never(0, callee)
-    assert not Called(t.EM_X86_64, False, code, _BASE).never(0, callee)
+    assert _calls(code, anywhere=True).never(0, callee) is None
+    assert _calls(code, pads=[(_BASE, _BASE + 5, _BASE + 5)]).never(0, callee) is None
+    assert Called(t.EM_X86_64, False, code, _BASE).never(0, callee) is None
     for limit, value in (("_DEEP", 0), ("_MOST", 2)):
         with monkeypatch.context() as patch:
             patch.setattr(never, limit, value)
-            assert not _calls(code).never(0, callee)
+            assert _calls(code).never(0, callee) is None
     foreign = _code(tmp_path, "", "call .text+0x4000")
-    assert _calls(foreign, anywhere=True).never(0, _first(foreign))
+    assert _calls(foreign, anywhere=True).never(0, _first(foreign)) == frozenset()
     for machine in (t.EM_AARCH64, t.EM_MIPS, t.EM_PPC):
-        assert not Called(machine, False, foreign, _BASE, names=_NAMES.get).never(0, _first(foreign))
+        assert Called(machine, False, foreign, _BASE, names=_NAMES.get).never(0, _first(foreign)) is None
     unknown = np.frombuffer(b"\xe8\x00\x01\x00\x00\x06", np.uint8)
-    assert not _calls(unknown).never(0, 0x105)
+    assert _calls(unknown).never(0, 0x105) is None
 
 
 def test_what_is_made_of_an_address_goes_no_further(tmp_path: Path) -> None:
@@ -116,9 +122,10 @@ def test_what_is_made_of_an_address_goes_no_further(tmp_path: Path) -> None:
     for text, direct in (
         ("call .text+0x4000; add %rcx,%rbx; mov (%rbx),%eax; ret", False),
         ("call .text+0x4010; add %rcx,%rbx; mov (%rbx),%eax; ret", True),
-        ("call 2f; add %rcx,%rbx; mov (%rbx),%eax; ret; 2: call *.text+0x4020(%rip)", False),
+        ("call 2f; add %rcx,%rbx; mov (%rbx),%eax; ret; 2: call *.text+0x4020(%rip)", True),  # perhaps in itself
         ("call 2f; add %rcx,%rbx; mov (%rbx),%eax; ret; 2: call *%rax; ret", True),
         ("test %eax,%eax; je 1f; call .text+0x4000; 1: add %rcx,%rbx; mov (%rbx),%eax; ret", True),
+        ("call 3f; 4: add %rcx,%rbx; mov (%rbx),%eax; call .text+0x4000; 3: jmp 4b", True),  # goes on behind it
         ("lea 8(%rbx),%rdi; call .text+0x4000; ret", True),
         ("lea 8(%rbx),%rbp; call .text+0x4000; mov (%rbp),%eax; ret", False),
     ):
@@ -128,6 +135,16 @@ def test_what_is_made_of_an_address_goes_no_further(tmp_path: Path) -> None:
         assert looked.joined([0]), text
         plain = _function(code, Called(t.EM_X86_64, False, code, _BASE))
         assert looked.read(Places([0])) is plain.read(Places([0])), text
+
+
+def test_what_is_called_of_the_section_is_followed(tmp_path: Path) -> None:
+    code = _code(
+        tmp_path, "", "lea 0x1000(%rip),%rbx; call 2f; add %rcx,%rbx; mov (%rbx),%eax; ret; 2: call .text+0x4000"
+    )
+    calls, own = _calls(code), (0, len(code) - 5)
+    looked = Stretches(t.EM_X86_64, False, code, _BASE, [own], np.arange(0))
+    assert looked.function([own], calls).joined([0], room=Room(0, 0)) is False
+    assert looked.function([own], Called(t.EM_X86_64, False, code, _BASE)).joined([0], room=Room(0, 0))
 
 
 def test_what_is_read_behind_such_a_call_is_seen(tmp_path: Path) -> None:

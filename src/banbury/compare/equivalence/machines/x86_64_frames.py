@@ -2,9 +2,9 @@
 their code does with the stack pointer: what is on the stack is counted on every path; a return finds nothing there but
 what the call has put there, and the registers that functions keep as they were.
 
-What memory holds is not followed: a function may write over the place that it returns to, and what is called or jumped
-to by a pointer (or a table of jumps) may be any. What is not known here leaves the stack otherwise: alignment but under
-a frame, far calls and returns, transactions, calls that ask for their own address.
+What memory holds is not followed: a function may write by a pointer over the place that it returns to, and what is
+called or jumped to by a pointer (or a table of jumps) may be any. What is not known here leaves the stack otherwise:
+alignment but under a frame, far calls and returns, transactions, calls that ask for their own address.
 
 Sources: Intel SDM, volume 1, chapter 6, and volume 2; System V ABI, AMD64 supplement, 3.2.
 """
@@ -31,8 +31,8 @@ _RSP, _RBP = 4, 5
 #: Registers that functions leave as they were (AMD64 supplement, figure 3.4), and as bits.
 _OWN: Final = (3, _RBP, 12, 13, 14, 15)
 _ALL: Final = sum(1 << x for x in _OWN)
-#: HLT, UD2, and jumps by a pointer.
-_ENDS: Final = re.compile(rb"\xf4|\x0f\x0b|[\x3e\xf2\x40-\x4f]*\xff[\x20-\x27\x60-\x67\xa0-\xa7\xe0-\xe7]")
+#: Jumps by a pointer.
+_ENDS: Final = re.compile(rb"[\x3e\xf2\x40-\x4f]*\xff[\x20-\x27\x60-\x67\xa0-\xa7\xe0-\xe7]")
 #: Opcodes without a ModRM byte that write neither register, but for those that are told apart before.
 _PLAIN: Final = frozenset((
     *range(0x70, 0x80), 0x98, 0x99, 0x9B, 0x9E, 0x9F, *range(0xA0, 0xB0), 0xD7, *range(0xE0, 0xE4), 0xE9, 0xEB,
@@ -78,6 +78,12 @@ _NOTHING: Final = Effect(Kind.NOTHING)
 _STRANGE: Final = Effect(Kind.STRANGE)
 
 
+#: Opcodes of one byte and two that find no memory by a ModRM byte (LEA and NOP have one).
+_BARE: Final = frozenset((
+    *(x for x in _PLAIN if x < 0x100 and not 0xD8 <= x < 0xE0), *range(0x50, 0x60), *range(0xB0, 0xC0), 0x68, 0x6A,
+    0x8D, 0x9C, 0x9D, 0xC3, 0xC9, 0xE8,
+))  # fmt: skip
+_BARE_TWO: Final = frozenset((*(x & 0xFF for x in _PLAIN if x > 0xFF and x != 0x0FA3), *range(0xC8, 0xD0), 0x1F))
 _SIMPLE: Final = {
     0x68: Effect(Kind.PUSHES, -1), 0x6A: Effect(Kind.PUSHES, -1), 0x9C: Effect(Kind.PUSHES, -1), 0xE8: _NOTHING,
     0x9D: Effect(Kind.POPS, -1), 0xC9: Effect(Kind.LEAVES), 0xC3: Effect(Kind.RETURNS),
@@ -109,10 +115,33 @@ def effect(code: bytes) -> Effect:
     return _STRANGE if odd and found.kind not in (Kind.NOTHING, Kind.WRITES) else found
 
 
+@lru_cache(maxsize=8192)
+def finds(code: bytes) -> tuple[int, int] | None:
+    """The register, rsp or rbp, by which the one instruction ``code`` finds memory, and the distance from it; ``None``:
+    by none of the two alone."""
+    at = 0
+    while at < len(code) and code[at] in PREFIXES:
+        at += 1
+    rex = code[at] if at < len(code) and code[at] & 0xF0 == 0x40 else 0
+    at += bool(rex)
+    two = code[at : at + 1] == b"\x0f"
+    opcode, rest = code[at + two : at + two + 1], code[at + two + 1 :].ljust(8, b"\0")
+    based, mode = rest[0] & 7, rest[0] >> 6
+    nothing = not opcode or opcode[0] in (_BARE_TWO if two else _BARE)
+    if nothing or mode == 3 or rex & 1 or based not in (_RSP, _RBP) or (based == _RSP and rest[1] != 0x24):
+        return None
+    begin, size = 1 + (based == _RSP), (0, 1, 4)[mode]
+    if based == _RBP and mode == 0:  # relative to the instruction
+        return None
+    return based, int.from_bytes(rest[begin : begin + size], "little", signed=True)
+
+
 def _other(code: bytes, opcode: int, rex: int, rest: bytes) -> Effect:
     """Of an instruction of one byte that does nothing special with rsp."""
     if opcode & 0xF8 == 0x90 or opcode & 0xF0 == 0xB0:  # XCHG with the first register, MOV of a number
-        return _of(1 << (opcode & 7 | (rex & 1) << 3) | 1)
+        number = opcode & 7 | (rex & 1) << 3
+        high = opcode & 0xF8 == 0xB0 and not rex and number > 3  # AH, CH, DH, BH
+        return _of(1 << number - 4 * high | 1)
     divides = opcode | 1 == 0xF7 and rest[0] & 0x20  # MUL, DIV
     return _NOTHING if opcode in _PLAIN or divides else _written(code, rex, rest[0])
 
@@ -170,6 +199,8 @@ def _address(register: int, rex: int, rest: bytes) -> Effect:
 def _two(code: bytes, rex: int, rest: bytes) -> Effect:
     """Of an instruction whose opcode begins with 0F."""
     opcode = rest[0]
+    if opcode == 0xA2:  # CPUID
+        return _of(1 << 3)
     if opcode in _VECTORS or 0x0F00 | opcode in _PLAIN:
         return _NOTHING
     if opcode in (0x38, 0x3A):
@@ -202,7 +233,8 @@ def _written(code: bytes, rex: int, modrm: int) -> Effect:
     if code[:1] in (b"\xc6", b"\xc7") and modrm == 0xF8:  # XABORT, XBEGIN
         return _STRANGE
     second = 1 << (modrm & 7 | (rex & 1) << 3) if modrm >= 0xC0 else 0
-    return _of(1 << (modrm >> 3 & 7 | (rex & 4) << 1) | second)
+    named = 1 << (modrm >> 3 & 7 | (rex & 4) << 1) | second
+    return _of(named | (named & 0xF0) >> 4)  # AH, CH, DH, BH
 
 
 def _of(registers: int) -> Effect:
@@ -220,6 +252,13 @@ class _State:
     frame: int = -1
     saved: tuple[int, ...] = (0,) * len(_OWN)
     own: int = _ALL
+
+    def meets(self, memory: tuple[int, int] | None) -> bool:
+        """Whether what an instruction finds (see :func:`finds`) is what the call put on the stack."""
+        if memory is None:
+            return False
+        base = self.depth if memory[0] == _RSP else self.frame
+        return base >= 0 and abs(memory[1] - base) < _WORD
 
     @property
     def left(self) -> bool:
@@ -332,7 +371,8 @@ class Frames:
             row = waiting.pop()
             self.most -= 1
             start = self.steps.start(row)
-            state = states[row].after(effect(self._code(row, start))) if self.most >= 0 else None
+            code, before = self._code(row, start), states[row]
+            state = before.after(effect(code)) if self.most >= 0 and not before.meets(finds(code)) else None
             after = None if state is None else self._after(row, start, state, calls)
             if state is None or after is None:
                 return None
