@@ -4,6 +4,7 @@ behind an array as the index says with which a loop begins; and those in which i
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from banbury.compare.equivalence import BuildRecord
 from tests.equivalence import build
@@ -30,9 +31,9 @@ table: .fill 48, 4, 7
 """
 
 
-def _data(version: str, *, first: bool) -> str:
+def _data(version: str, change: Callable[[str], str], *, first: bool) -> str:
     """A text that changes its length and one that does not, and a table behind or in front of them."""
-    texts = f'.Lver: .asciz "{_BEGIN}{version}"\n.Ltext: .asciz "{"many words " * (_TEXT // 11)}"\n'
+    texts = f'.Lver: .asciz "{_BEGIN}{version}"\n.Ltext: .asciz "{change("many words " * (_TEXT // 11))}"\n'
     if not first:
         changed, other = texts.split("\n")[:2]
         texts = f"{other}\n{changed}\n"
@@ -44,8 +45,9 @@ def _up(size: int) -> int:
 
 
 def _left(
-    arch: str, away: int, *, first: bool = False, longer: str = LONG, left: str = "", source: str = _MAIN
-) -> Sample:
+    arch: str, away: int, *, first: bool = False, longer: str = LONG, left: str = "", source: str = _MAIN,
+    change: Callable[[str], str] = str,
+) -> Sample:  # fmt: skip
     """An address ``away`` from the table that goes with what it lies in (or is ``left``), and not with the table."""
     length = len("many words ") * (_TEXT // 11) + 1
     table = 0 if first else _up(length + len(_BEGIN + SHORT) + 1)
@@ -59,7 +61,7 @@ def _left(
         text = re.sub(r"\n\t\.hidden\tx\w+", "", text)
         for name, means in (("xbase", base), ("xver", ".Lver"), ("xtext", ".Ltext"), ("xtbl", "table")):
             text = re.sub(rf"(?<![.\w]){name}\b", means, text)
-        made.append(linked(arch, text + _data(version, first=first), "-pie"))
+        made.append(linked(arch, text + _data(version, change, first=first), "-pie"))
     return Sample(made[0], build.strip(made[1], arch), _RECORDS[0], BuildRecord(versions={"p": longer}))
 
 
@@ -97,10 +99,17 @@ _HANDED = {
 
 def far(arch: str, source: str) -> Sample:
     """``source`` (with a function ``rights``) uses an address far before its table, which is left with a text."""
-    return _left(arch, -400, source=_handed(source))
+    return _left(arch, -400, source=handed(source))
 
 
-def _handed(source: str) -> str:
+def away(arch: str, distance: int, source: str, change: Callable[[str], str] = str, *, left: str = "") -> Sample:
+    """The whole ``source`` uses an address so far from its table, which goes with what it lies in (or is ``left``),
+    where the text there is made another one."""
+    return _left(arch, distance, left=left, source=source, change=change)
+
+
+def handed(source: str) -> str:
+    """The whole source of a program that has a function ``rights`` of its own."""
     head, _, rest = _MAIN.partition("__attribute__((noipa)) int rights")
     more, _, start = source.rpartition("APART int rights")
     includes = "".join(line + "\n" for line in more.splitlines() if line.startswith("#"))
@@ -125,7 +134,7 @@ def _() -> Sample:
 
 
 #: What is written ends within a word, and a buffer begins so far behind it that there is more between them than that.
-_WRITTEN = _MAIN.replace(
+WRITTEN = _MAIN.replace(
     "int main(int c, char **v) {",
     """static char room[256] __attribute__((aligned(32)));
     char odd[42] __attribute__((aligned(32))) = "what is written";
@@ -137,9 +146,9 @@ for _name, _away in (("gap", 56), ("end", 48)):
     @tampered(f"moved-inside-{_name}")
     def _(away: int = _away) -> Sample:
         """So far behind the table that it is between two sections of data, or at the aligned end of the first."""
-        raw = _left("x86_64", 0, left="table", source=_WRITTEN).a
+        raw = _left("x86_64", 0, left="table", source=WRITTEN).a
         distance = build.address(raw, "odd") + away - build.address(raw, "table")
-        return _left("x86_64", distance, left=f"odd+{away}", source=_WRITTEN)
+        return _left("x86_64", distance, left=f"odd+{away}", source=WRITTEN)
 
 
 #: A table of small numbers behind a text, which code enters with an index from 400 on.
