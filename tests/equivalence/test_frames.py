@@ -104,6 +104,8 @@ _FUNCTIONS = {
     "lret": False,
     "xbegin 1f; 1: ret": False,
     "call 1f; 1: pop %rax; ret": False,
+    "bnd call 1f; 1: ret": True,  # twice
+    "call 1f; 1: addq $1,(%rsp); ret": False,
     "call .text+0x1000; ret": True,
     "jmp .text+0x1000": True,
     "push %rax; jmp .text+0x1000": False,

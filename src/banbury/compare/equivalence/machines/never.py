@@ -111,25 +111,24 @@ class Never:
         """The instructions that may follow; ``None``: the function may be left, or go on where nothing says. Enters
         where code goes on from calls that never return."""
         steps = self.steps
-        start, leads, falls = steps.start(row), steps.leads(row), steps.falls(row)
+        start, (falls, leads, calls, callee) = steps.start(row), steps.goes(row)
         code = self.raw[start : start + _LONGEST].tobytes()
         if _ELSEWHERE.match(code) or (not falls and leads == NOWHERE):
             return None
         after = set[int]()
-        beyond = self.call(start, steps.callee(row), depth + 1) if steps.calls(row) else None
+        beyond = self.call(start, callee, depth + 1) if calls else None
         if beyond is not None:
             out |= beyond
         elif falls:
-            after.add(row + 1 if row + 1 < steps.count and self._comes_back(row) else -1)
+            after.add(row + 1 if row + 1 < steps.count and (not calls or self._comes_back(callee)) else -1)
         if leads != NOWHERE and 0 <= leads < len(self.raw):
             after.add(steps.row(leads))
         elif leads != NOWHERE and not self._named(leads + self.address):
             after.add(-1)
         return None if -1 in after else after
 
-    def _comes_back(self, row: int) -> bool:
-        """Whether what an instruction calls in this section certainly returns behind the call, if it does."""
-        callee = self.steps.callee(row) if self.steps.calls(row) else NOWHERE
+    def _comes_back(self, callee: int) -> bool:
+        """Whether what a call leads to certainly returns behind it, if it does and is of this section."""
         place = None if callee == NOWHERE else self.place(callee + self.address)
         if place is None:
             return True

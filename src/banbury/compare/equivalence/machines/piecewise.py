@@ -105,6 +105,11 @@ class Piecewise:
         piece, at = self._of(row)
         return piece.callee[at]
 
+    def goes(self, row: int) -> tuple[bool, int, bool, int]:
+        """Of an instruction what :meth:`falls`, :meth:`leads`, :meth:`calls` and :meth:`callee` say."""
+        piece, at = self._of(row)
+        return piece.falls[at], piece.leads[at], piece.calls[at], piece.callee[at]
+
     def _of(self, row: int) -> tuple[Does, int]:
         """The piece that has an instruction, and which of that it is."""
         number, at = divmod(row, self._size)

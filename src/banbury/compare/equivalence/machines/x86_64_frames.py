@@ -4,7 +4,7 @@ what the call has put there, and the registers that functions keep as they were.
 
 What memory holds is not followed: a function may write by a pointer over the place that it returns to, and what is
 called or jumped to by a pointer (or a table of jumps) may be any. What is not known here leaves the stack otherwise:
-alignment but under a frame, far calls and returns, transactions, calls that ask for their own address.
+alignment but under a frame, far calls and returns, transactions.
 
 Sources: Intel SDM, volume 1, chapter 6, and volume 2; System V ABI, AMD64 supplement, 3.2.
 """
@@ -389,23 +389,20 @@ class Frames:
         end = self.steps.start(row + 1) if row + 1 < self.steps.count else start + _LONGEST
         return self.raw[start:end].tobytes()
 
-    def _after(self, row: int, start: int, state: _State, calls: set[int]) -> list[int] | None:
+    def _after(self, row: int, start: int, state: _State, callees: set[int]) -> list[int] | None:
         """The instructions that may follow one; ``None``: that is not known, or the function is left with something on
-        the stack. Enters what it ``calls``."""
-        steps, first = self.steps, int(self.raw[start])
-        callee, leads, falls = steps.callee(row), steps.leads(row), steps.falls(row)
+        the stack. Enters ``callees``."""
+        falls, leads, calls, callee = self.steps.goes(row)
         if not falls and leads == NOWHERE:
             code = self._code(row, start)
             return [] if effect(code).kind is Kind.RETURNS or _ENDS.match(code) else None
-        if steps.calls(row) and self.never(start, callee):
+        if calls and self.never(start, callee):
             return []
         if callee != NOWHERE:
             to = self._to(callee)
             if to == -1:
                 return None
-            calls |= {to} if to is not None else set()
-        elif first == 0xE8:  # asks for its own address
-            return None
+            callees |= {to} if to is not None else set()
         after = []
         if leads != NOWHERE:
             to = self._to(leads)
@@ -414,7 +411,7 @@ class Frames:
             after += [to] if to is not None else []
         if falls:
             after.append(row + 1)
-        return None if row + 1 >= steps.count and falls else after
+        return None if row + 1 >= self.steps.count and falls else after
 
     def _to(self, offset: int) -> int | None:
         """The instruction at which a branch goes on; ``None``: in another file; -1: it is not known."""
