@@ -93,7 +93,6 @@ _SIMPLE: Final = {
 _FF: Final = {2: _NOTHING, 3: _STRANGE, 4: _NOTHING, 5: _STRANGE, 6: Effect(Kind.PUSHES, -1), 7: _STRANGE}
 
 
-@lru_cache(maxsize=8192)
 def effect(code: bytes) -> Effect:
     """What the one instruction ``code`` does with rsp, and with registers that functions keep."""
     at = 0
@@ -116,6 +115,10 @@ def effect(code: bytes) -> Effect:
 
 
 @lru_cache(maxsize=8192)
+def _does(code: bytes) -> tuple[Effect, tuple[int, int] | None]:
+    return effect(code), finds(code)
+
+
 def finds(code: bytes) -> tuple[int, int] | None:
     """The register, rsp or rbp, by which the one instruction ``code`` finds memory, and the distance from it; ``None``:
     by none of the two alone."""
@@ -253,10 +256,8 @@ class _State:
     saved: tuple[int, ...] = (0,) * len(_OWN)
     own: int = _ALL
 
-    def meets(self, memory: tuple[int, int] | None) -> bool:
+    def meets(self, memory: tuple[int, int]) -> bool:
         """Whether what an instruction finds (see :func:`finds`) is what the call put on the stack."""
-        if memory is None:
-            return False
         base = self.depth if memory[0] == _RSP else self.frame
         return base >= 0 and abs(memory[1] - base) < _WORD
 
@@ -267,10 +268,12 @@ class _State:
 
     def after(self, what: Effect) -> _State | None:
         """How it is behind an instruction; ``None``: not known, or what the call put on the stack is taken off it."""
-        number, out = what.number, self if self.left else None
+        number, out = what.number, None
         match what.kind:
             case Kind.NOTHING:
                 out = self
+            case Kind.RETURNS:
+                out = self if self.left else None
             case Kind.WRITES:
                 out = self._written(number)
             case Kind.PUSHES:
@@ -289,8 +292,6 @@ class _State:
                 out = back._popped(_RBP) if back is not None else None
             case Kind.GROWS:
                 out = replace(self, depth=-1)
-            case Kind.STRANGE:
-                out = None
         return out
 
     def _written(self, registers: int) -> _State:
@@ -371,8 +372,9 @@ class Frames:
             row = waiting.pop()
             self.most -= 1
             start = self.steps.start(row)
-            code, before = self._code(row, start), states[row]
-            state = before.after(effect(code)) if self.most >= 0 and not before.meets(finds(code)) else None
+            (what, memory), before = _does(self._code(row, start)), states[row]
+            state = before if what.kind is Kind.NOTHING else before.after(what)
+            state = None if self.most < 0 or (memory is not None and before.meets(memory)) else state
             after = None if state is None else self._after(row, start, state, calls)
             if state is None or after is None:
                 return None
@@ -387,7 +389,7 @@ class Frames:
 
     def _code(self, row: int, start: int) -> bytes:
         end = self.steps.start(row + 1) if row + 1 < self.steps.count else start + _LONGEST
-        return self.raw[start:end].tobytes()
+        return bytes(self.raw.data[start:end])
 
     def _after(self, row: int, start: int, state: _State, callees: set[int]) -> list[int] | None:
         """The instructions that may follow one; ``None``: that is not known, or the function is left with something on
