@@ -94,6 +94,16 @@ _BEHIND = {
     "changed": _USE + _HELP.format("mov $400,%ebx; ret") + """APART int rights(long n) { long k;
         __asm__("mov $1,%%ebx; call help; mov %%rbx,%0; add %1,%0" : "=&r"(k) : "r"(xbase) : "rbx", "rcx");
         return use((const int *)k); }""",
+    "saved": _USE + _HELP.format("push %rbx; movq $400,(%rsp); pop %rbx; ret") + """APART int rights(long n) { long k;
+        __asm__("mov $1,%%ebx; call help; mov %%rbx,%0; add %1,%0" : "=&r"(k) : "r"(xbase) : "rbx", "rcx");
+        return use((const int *)k); }""",
+    "resolved": _USE + """__asm__(".text; .type own,@function; own: mov $400,%ebx; ret; .size own,.-own");
+        extern void own(void) __attribute__((visibility("hidden")));
+        void (*pick(void))(void) { return own; }
+        void help(void) __attribute__((ifunc("pick"), visibility("hidden")));
+        APART int rights(long n) { long k;
+        __asm__("mov $1,%%ebx; call help; mov %%rbx,%0; add %1,%0" : "=&r"(k) : "r"(xbase) : "rbx", "rcx");
+        return use((const int *)k); }""",
     "entered": _USE + _HELP.format("push %rbx; mov $400,%ebx; call within; pop %rbx; ret") + """
         APART int rights(long n) { long k; __asm__("call help; jmp 3f; .fill 80,1,0x90; 4: mov $1,%%ebx;"
         "within: lea xbase(%%rip),%0; add %%rbx,%0; test %0,%0; jz 4b; ret; 3:" : "=&a"(k) : : "rbx");

@@ -14,7 +14,7 @@ from banbury.compare.equivalence.machines.called import Called
 from banbury.compare.equivalence.machines.start_files import asks_for_clones
 from banbury.compare.equivalence.machines.stretches import Stretches
 from banbury.compare.equivalence.machines.x86_64_carried import NOWHERE
-from banbury.compare.equivalence.machines.x86_64_frames import Effect, Kind, effect, finds
+from banbury.compare.equivalence.machines.x86_64_stack import Effect, Kind, Memory, effect, finds
 from banbury.formats import _elf_types as t
 from tests.equivalence import build
 from tests.equivalence.test_numbers import _code
@@ -46,7 +46,11 @@ _EFFECTS = {
     "and $-16,%rsp": Effect(Kind.GROWS),
     "and $16,%rsp": Effect(Kind.STRANGE),
     "and $-16,%esp": Effect(Kind.STRANGE),
-    "sub %rax,%rsp": Effect(Kind.GROWS),
+    "sub %rax,%rsp": Effect(Kind.GROWS, 1),
+    "sub (%rax),%rsp": Effect(Kind.STRANGE),
+    "popq (%rsp)": Effect(Kind.STRANGE),  # by what it is behind that
+    "syscall": Effect(Kind.STRANGE),  # may return from a signal
+    "data16 xbegin .": Effect(Kind.STRANGE),
     "add %rax,%rsp": Effect(Kind.STRANGE),
     "cmp $8,%rsp": Effect(Kind.NOTHING),
     "leave": Effect(Kind.LEAVES),
@@ -81,6 +85,7 @@ _FUNCTIONS = {
     "push %rbx; push %rbx; mov $1,%ebx; pop %rbx; pop %rbx; ret": True,
     "push %rbx; mov $1,%ebx; push %rbx; pop %rbx; pop %rcx; ret": False,
     "push %rbp; mov %rsp,%rbp; sub $32,%rsp; leave; ret": True,
+    "push %rbp; mov %rsp,%rbp; and $-32,%rsp; push %rax; leave; ret": True,
     "push %rbp; mov %rsp,%rbp; and $-32,%rsp; sub %rax,%rsp; lea -8(%rbp),%rsp; pop %rbx; pop %rbp; ret": False,
     "push %rbp; mov %rsp,%rbp; push %rbx; sub %rax,%rsp; lea -8(%rbp),%rsp; pop %rbx; pop %rbp; ret": True,
     "push %rbp; mov %rsp,%rbp; mov %rax,%rbp; leave; ret": False,
@@ -100,7 +105,20 @@ _FUNCTIONS = {
     "push %rax; addq $2,8(%rsp); pop %rax; ret": False,
     "push %rax; addq $2,(%rsp); pop %rax; ret": True,
     "push %rbp; mov %rsp,%rbp; incl 8(%rbp); leave; ret": False,
-    "push %rbp; mov %rsp,%rbp; incl 16(%rbp); leave; ret": True,
+    "push %rbp; mov %rsp,%rbp; incl 16(%rbp); leave; ret": False,  # its caller's
+    "push %rbp; mov %rsp,%rbp; cmpl $5,16(%rbp); leave; ret": True,
+    "push %rbx; call 2f; pop %rbx; ret; 2: movq $4,8(%rsp); ret": False,
+    "push %rbx; call 2f; pop %rbx; ret; 2: mov 8(%rsp),%rax; ret": True,
+    "push %rbx; movq $4,(%rsp); pop %rbx; ret": False,
+    "push %rbx; push %rax; movups %xmm0,(%rsp); pop %rax; pop %rbx; ret": False,
+    "push %rbx; sub $16,%rsp; movups %xmm0,(%rsp); mov %edi,12(%rsp); add $16,%rsp; pop %rbx; ret": True,
+    "push %rbx; push %rax; fnsave (%rsp); pop %rax; pop %rbx; ret": False,
+    "push %rbx; sub $16,%rsp; vmovups %ymm0,(%rsp); add $16,%rsp; pop %rbx; ret": False,
+    "push %rbx; .byte 0x48,0xc7,0x04,0x64; .long 4; pop %rbx; ret": False,  # SIB byte without an index
+    "push %rbp; mov %rsp,%rbp; .byte 0x48,0x83,0x44,0x25,0x08,5; leave; ret": False,  # the same of rbp
+    "push %rbp; mov %rsp,%rbp; sub %rax,%rsp; push %rax; leave; ret": False,  # perhaps over what is saved
+    "push %rbp; mov %rsp,%rbp; sub %rax,%rsp; lea -17(%rsp),%rbp; leave; ret": False,
+    "syscall; ret": False,
     "lret": False,
     "xbegin 1f; 1: ret": False,
     "call 1f; 1: pop %rax; ret": False,
@@ -109,6 +127,8 @@ _FUNCTIONS = {
     "call .text+0x1000; ret": True,
     "jmp .text+0x1000": True,
     "push %rax; jmp .text+0x1000": False,
+    "call .text+0x1020; ret": False,  # perhaps of this file
+    "jmp .text+0x1020": False,
     "call *%rax; ret": True,  # what is called by a pointer is not followed
     "push %rax; jmp *%rax": True,
     "push %rax; ud2; pop %rax; ret": True,  # who handles it may go on
@@ -126,7 +146,7 @@ _FUNCTIONS = {
 
 
 def _calls(code: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> Called:
-    return Called(t.EM_X86_64, False, code, _BASE, names={_BASE + 0x1010: "exit"}.get)
+    return Called(t.EM_X86_64, False, code, _BASE, names={_BASE + 0x1000: "", _BASE + 0x1010: "exit"}.get)
 
 
 def test_what_an_instruction_does_with_the_stack(tmp_path: Path) -> None:
@@ -136,11 +156,16 @@ def test_what_an_instruction_does_with_the_stack(tmp_path: Path) -> None:
 
 def test_what_is_found_by_the_stack_pointer(tmp_path: Path) -> None:
     for text, expected in {
-        "mov %rax,(%rsp)": (4, 0), "mov 8(%rsp),%rax": (4, 8), "addq $1,-0x200(%rbp)": (5, -0x200),
-        "mov %rax,(%rsp,%rcx)": None, "mov %rax,8(%r12)": None, "mov %rax,8(%r13)": None, "lea 8(%rsp),%rax": None,
-        "mov %rax,8(%rip)": None, "je .+2": None, "movaps %xmm1,16(%rsp)": (4, 16), "push %rax": None,
+        "mov %rax,(%rsp)": (4, 0, 8, True), "mov 8(%rsp),%rax": (4, 8, 8, False), "mov %al,-1(%rbp)": (5, -1, 1, True),
+        "addq $1,-0x200(%rbp)": (5, -0x200, 8, True), "movl $1,4(%rsp)": (4, 4, 4, True), "mov %rax,(%rsp,%rcx)": None,
+        "mov %rax,8(%r12)": None, "mov %rax,8(%r13)": None, "lea 8(%rsp),%rax": None, "mov %rax,8(%rip)": None,
+        "je .+2": None, "movaps %xmm1,16(%rsp)": (4, 16, 16, True), "movaps 16(%rsp),%xmm1": (4, 16, 16, False),
+        "push %rax": None, "mov %rax,8(%rbp)": (5, 8, 8, True), "movzbl 7(%rsp),%eax": (4, 7, 8, False),
+        "pextrq $1,%xmm0,8(%rsp)": (4, 8, 16, True), "vmovups %ymm0,8(%rsp)": (4, 8, 64, True),
+        "cmpl $1,8(%rsp)": (4, 8, 4, False), "call *8(%rsp)": (4, 8, 8, False), "lock incl 8(%rsp)": (4, 8, 8, True),
     }.items():  # fmt: skip
-        assert finds(_code(tmp_path, "", text).tobytes()) == expected, text
+        found = finds(_code(tmp_path, "", text).tobytes())
+        assert found == (None if expected is None else Memory(*expected)), text
 
 
 @pytest.mark.parametrize("text", _FUNCTIONS)

@@ -185,8 +185,9 @@ def test_names_of_other_files_functions() -> None:
     )
     functions = Functions.__new__(Functions)
     functions.__dict__ |= {"sides": sides, "_slots": {got + 64: 0x100, got + 24: plt + 6}}
-    assert functions._foreign == {got: "exit", got + 24: "_exit"}
+    assert functions._foreign == {got: "exit", got + 8: "", got + 24: "_exit", got + 72: ""}
     assert functions._name(got) == "exit"
     assert functions._name(plt) == "exit"
     assert functions._name(plt + 8) == "_exit"
-    assert [functions._name(x) for x in (plt + 4, plt + 20, plt + 26, got + 8, data, 0)] == [None] * 6
+    assert functions._name(got + 8) == ""
+    assert [functions._name(x) for x in (plt + 4, plt + 20, got + 16, data, 0)] == [None] * 5

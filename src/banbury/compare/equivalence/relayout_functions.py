@@ -25,8 +25,11 @@ from banbury.compare.equivalence.relayout_uses import pointers
 from banbury.formats import _elf_types as t
 
 _NEAR: Final = 512  # bytes looked at on both sides where no symbol says which function it is
+_CALL, _DISTANCE = 0xE8, 4  # the opcode of x86-64, and how many bytes follow it
 _STUB: Final = 16  # bytes of an entry of a linkage table
 _FILLS: Final = (6, 7)  # R_X86_64_GLOB_DAT and R_X86_64_JUMP_SLOT (AMD64 supplement, 4.4.1)
+#: R_*_IRELATIVE (supplements of the processors; GNU's gABI extensions).
+_CHOOSES: Final = {t.EM_X86_64: 37, t.EM_AARCH64: 1032, t.EM_ARM: 160, t.EM_PPC: 248}
 _ADVANCES: Final = (1, 2, 3, 4)  # DW_CFA_set_loc and DW_CFA_advance_loc1 to 4 (DWARF 5, 6.4.2.1)
 _UNWINDING: Final = (".eh_frame", ".eh_frame_hdr", ".ARM.exidx", PADS)
 
@@ -43,6 +46,7 @@ class Functions:
         self._apart: dict[int, list[tuple[int, int]]] = {}
         self._known_own: dict[tuple[int, int], int | None] = {}
         self._begun_at: dict[int, list[int]] = {}
+        self._labels: dict[int, list[int]] = {}
 
     def bounds(self, one: Part, at: int) -> Bounds:
         """The function around an offset of a section, or the stretch that is looked at in its stead."""
@@ -80,24 +84,28 @@ class Functions:
 
     def begun(self, one: Part, stretches: list[Bounds]) -> list[int]:
         """Where functions may begin in stretches of which no symbol says that they are one."""
-        out = list[int]()
+        jumps, out = self._jumps.get(one.index), list[int]()
+        if jumps is None or jumps.own is None:
+            return out
+        if one.index not in self._begun_at:
+            self._begun_at[one.index] = sorted(jumps.own)
         for low, high in stretches:
             known = None if self.begins is not None else self.objects.around(low + one.addr)
             if known != (low + one.addr, high + one.addr):
-                out += self.labels(one, [(low, high)])
+                out += _between_of(self._begun_at[one.index], low, high)
         return out
 
     def labels(self, one: Part, stretches: list[Bounds]) -> list[int]:
-        """Places in stretches that calls lead to, or that code, data or symbols have the addresses of."""
-        jumps = self._jumps.get(one.index)
-        if jumps is None or jumps.own is None:
+        """Places in stretches of x86-64 that any calls lead to, or that code, data or symbols have the addresses of."""
+        jumps, code = self._jumps.get(one.index), self.sides.instructions.get(one.index)
+        if jumps is None or jumps.own is None or code is None or self.machine != t.EM_X86_64:
             return []
-        if one.index not in self._begun_at:
-            self._begun_at[one.index] = sorted(jumps.own)
-        places, out = self._begun_at[one.index], list[int]()
-        for low, high in stretches:
-            out += places[bisect_left(places, low) : bisect_left(places, high)]
-        return out
+        if one.index not in self._labels:
+            raw = self.sides.raw[one.index][0]
+            calls = (raw[np.maximum(code.fields - 1, 0)] == _CALL) & (code.widths == _DISTANCE)
+            led = code.targets(raw, 0)[calls]
+            self._labels[one.index] = sorted(jumps.own | set(led.tolist()))
+        return [x for low, high in stretches for x in _between_of(self._labels[one.index], low, high)]
 
     def _known(self, one: Part, at: int) -> Bounds:
         """The function that an offset is in; nothing of what no symbol or record says is one (a linkage table)."""
@@ -169,21 +177,35 @@ class Functions:
         return self._known_own[one.index, address]
 
     def _linked(self, one: Part, address: int) -> int | None:
-        """See :meth:`_own`: of an address outside of the section. -1: it is a function of another section, of which
-        nothing is known."""
+        """See :meth:`_own`: of an address outside of the section. -1: it is a function of another section, or one that
+        another chooses, of which nothing is known."""
         if self._elsewhere(one, address):
             return -1
         for part, places, targets in self._linkage:
             if part.addr <= address < part.addr + part.size:
                 low, high = np.searchsorted(places, (address - part.addr, address - part.addr + _STUB))
+                if self._resolved.intersection(targets[low:high].tolist()):
+                    return -1
                 found = [self._slots.get(x) for x in targets[low:high].tolist()]
                 return next((self._begun(one, x) for x in found if x and self._begun(one, x) is not None), None)
+        if address in self._resolved:
+            return -1
         held = self._slots.get(address)
         return self._begun(one, held) if held is not None else None
 
+    @cached_property
+    def _resolved(self) -> set[int]:
+        """Words that hold what a function of the file returns (GNU's indirect functions)."""
+        elf, wanted, out = self.sides.a.elf, _CHOOSES.get(self.machine), set[int]()
+        for part in self.sides.a.sections:
+            found = elf.section_relocations(elf.sections[part.index]) if part.loaded and wanted else None
+            if found is not None:
+                out |= set(found.offsets[found.types == wanted].tolist())
+        return out
+
     def _name(self, address: int) -> str | None:
-        """The name of another file's function that never returns, of which a stub, or a word of the table of addresses,
-        is at an address."""
+        """The name of another file's function, of which a stub, or a word of the table of addresses, is at an address:
+        nothing for one of which nothing is known by its name (see :mod:`never`)."""
         part = self.sides.a.section_at(address)
         if part is not None and part.name in LINKAGE and part.index in self.sides.raw:
             at = address - part.addr
@@ -193,13 +215,11 @@ class Functions:
 
     @cached_property
     def _foreign(self) -> dict[int, str]:
-        """Words that the dynamic linker fills with nothing but functions of other files that never return, by name.
-        (Until then they may lead into the table of stubs.)"""
+        """Words that the dynamic linker fills with nothing but functions of other files, by their names as of
+        :meth:`_name`. (Until then they may lead into the table of stubs.)"""
         elf, out = self.sides.a.elf, dict[int, str]()
-        wanted, stubs = (
-            never_symbols(elf, never.NAMES | never.FINDS),
-            [x for x in self.sides.a.sections if x.name in LINKAGE],
-        )
+        symbols, known_names = elf.dynamic_symbols, never_symbols(elf, never.NAMES | never.FINDS)
+        stubs = [x for x in self.sides.a.sections if x.name in LINKAGE]
         known = {at for at, x in self._slots.items() if not any(y.addr <= x < y.addr + y.size for y in stubs)}
         for part in self.sides.a.sections:
             found = elf.section_relocations(elf.sections[part.index]) if part.loaded else None
@@ -208,8 +228,9 @@ class Functions:
             columns = (found.offsets, found.types, found.symbols, found.addends)
             for place, kind, symbol, addend in zip(*(x.tolist() for x in columns), strict=True):
                 out.pop(place, None)
-                if place not in known and symbol in wanted and kind in _FILLS and not addend and self._is_got(place):
-                    out[place] = elf.dynamic_symbols[symbol].name
+                other = kind in _FILLS and not addend and 0 < symbol < len(symbols) and not symbols[symbol].section
+                if other and place not in known and self._is_got(place):
+                    out[place] = symbols[symbol].name if symbol in known_names else ""
                 known.add(place)
         return out
 
@@ -264,6 +285,10 @@ def _untouched(sides: Sides, frames: Part) -> Ints:
                 out.append(distance + frames.addr + at + 8)
         at = end
     return np.array(out, np.int64)
+
+
+def _between_of(places: list[int], low: int, high: int) -> list[int]:
+    return places[bisect_left(places, low) : bisect_left(places, high)]
 
 
 def _between(begins: memoryview, one: Part, at: int) -> Bounds:

@@ -57,7 +57,8 @@ class Called:
     ``made``: where it makes addresses (offsets), and which, in two rows; ``own``: what function of the section an
     address stands for (its offset), if it does: that of the function itself, of a stub, or of what holds it. ``pads``:
     call sites and landing pads (addresses: start, end, pad); ``anywhere``: there are some, and they are not known.
-    ``names``: the name of another file's function that an address (of a stub, of a word that is called by) stands for.
+    ``names``: the name of another file's function that an address (of a stub, of a word that is called by) stands for,
+    or nothing if its name says nothing of it.
     ``thunks``: what jumps lead to out of the section may be thunks through which functions return."""
 
     def __init__(
@@ -93,7 +94,8 @@ class Called:
 
     def bound(self, callee: int) -> int:
         """What a call leaves (see :meth:`left`), or more, as is told without looking at what it leads to."""
-        return self._lends if self.foreign(callee) else self._everything
+        foreign = callee != NOWHERE and self._place(callee + self.address) is None
+        return self._lends if foreign else self._everything
 
     def finds(self, callee: int) -> bool:
         """Whether what another file's function returns, to which a direct call leads, is in what its first argument
@@ -103,7 +105,7 @@ class Called:
     def left(self, place: int, callee: int) -> int:
         """The registers (as bits) that the call at an offset may leave as they were, besides those that all do.
         ``callee``: the offset that it leads to, if it is a direct one (``NOWHERE``: it may be none)."""
-        if self.foreign(callee):
+        if callee != NOWHERE and self._place(callee + self.address) is None:
             return self._lends
         row = self._steps.row(place)
         return self._left(row, 0) if row >= 0 else self._everything
@@ -120,8 +122,8 @@ class Called:
         return row >= 0 and self._never is not None and self._never.frames.kept(row)
 
     def foreign(self, callee: int) -> bool:
-        """Whether what a direct call leads to (an offset) is another file's function."""
-        return callee != NOWHERE and self._place(callee + self.address) is None
+        """Whether what a direct call leads to (an offset) is certainly another file's function."""
+        return callee != NOWHERE and self._certain(callee + self.address) is None
 
     @cached_property
     def _never(self) -> Never | None:
@@ -130,7 +132,9 @@ class Called:
         except NotDecoded:
             return None
         follows = not self.sites and not self.anywhere
-        return None if steps is None else Never(steps, self.raw, self.address, self.names, self._place, follows=follows)
+        return (
+            None if steps is None else Never(steps, self.raw, self.address, self.names, self._certain, follows=follows)
+        )
 
     @cached_property
     def _steps(self) -> Piecewise:
@@ -210,6 +214,11 @@ class Called:
         """The offset that a branch or call to an address leads to in this section; ``None``: elsewhere."""
         inside = self.address <= address < self.address + len(self.raw)
         return address - self.address if inside else self.own(address)
+
+    def _certain(self, address: int) -> int | None:
+        """The same; -1 where nothing says that it is another file's function."""
+        place = self._place(address)
+        return -1 if place is None and self.names(address) is None else place
 
     def _callee(self, row: int) -> int:
         """The instruction that the call in one leads to; :data:`_FOREIGN`, or -1 where none begins there."""

@@ -73,9 +73,10 @@ class Never:
         self.place, self.follows = place, follows
         self.frames = Frames(steps, raw, address, place, lambda at, callee: self.call(at, callee) is not None)
         self.most = _MOST
+        self._depth = 0  # calls within the one that is asked for
         self._known: dict[int, frozenset[int] | None] = {}  # by the instruction that a function begins with
 
-    def call(self, place: int, callee: int, depth: int = 0) -> frozenset[int] | None:
+    def call(self, place: int, callee: int) -> frozenset[int] | None:
         """Where code goes on from the call at an offset, which certainly never returns: offsets of the section.
         ``None``: it may return. ``callee``: the offset that it leads to, if it is a direct one."""
         if callee == NOWHERE:
@@ -84,30 +85,35 @@ class Never:
         if not 0 <= callee < len(self.raw):
             return _NOWHERE if self._named(callee + self.address) else None
         entry = self.steps.row(callee) if self.follows else -1
-        return self._function(entry, depth) if entry >= 0 else None
+        return self._function(entry) if entry >= 0 else None
 
     def _named(self, address: int) -> bool:
         return self.names(address) in NAMES
 
-    def _function(self, entry: int, depth: int) -> frozenset[int] | None:
+    def _function(self, entry: int) -> frozenset[int] | None:
         """The same of the function that an instruction begins. ``None``, which is safe, of what is worked out now."""
-        if entry in self._known or depth > _DEEP:
+        if entry in self._known or self._depth > _DEEP:
             return self._known.get(entry)
         self._known[entry] = None
+        self._depth += 1
+        self._known[entry] = self._followed(entry)
+        self._depth -= 1
+        return self._known[entry]
+
+    def _followed(self, entry: int) -> frozenset[int] | None:
         seen, waiting, out = {entry}, [entry], set[int]()
         while waiting:
             self.most -= 1
             row = waiting.pop()
             out.add(self.steps.start(row))
-            after = self._after(row, depth, out) if self.most >= 0 else None
+            after = self._after(row, out) if self.most >= 0 else None
             if after is None:
                 return None
             waiting += after - seen
             seen |= after
-        self._known[entry] = frozenset(out)
-        return self._known[entry]
+        return frozenset(out)
 
-    def _after(self, row: int, depth: int, out: set[int]) -> set[int] | None:
+    def _after(self, row: int, out: set[int]) -> set[int] | None:
         """The instructions that may follow; ``None``: the function may be left, or go on where nothing says. Enters
         where code goes on from calls that never return."""
         steps = self.steps
@@ -116,7 +122,7 @@ class Never:
         if _ELSEWHERE.match(code) or (not falls and leads == NOWHERE):
             return None
         after = set[int]()
-        beyond = self.call(start, callee, depth + 1) if calls else None
+        beyond = self.call(start, callee) if calls else None
         if beyond is not None:
             out |= beyond
         elif falls:

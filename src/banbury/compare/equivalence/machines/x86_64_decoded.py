@@ -166,7 +166,9 @@ def _lengths(c: U8) -> tuple[U8, U8, _Opcodes]:
     behind = length[after] + count
     behind += (sized[after] & ~(wide_operand & ~full[after])) * _HALF + sized[after] * _HALF
     behind += memory[after] * _WORD + (memory[after] & ~wide_address) * _WORD
-    behind[bad[after] | (behind > 15) | (count > 8)] = 0
+    modrm = np.where(rex, _shifted(opcodes.modrm), opcodes.modrm)
+    begins = (opcode[after] == 0xC7) & (modrm[after] == 0xF8) & wide_operand & ~full[after]  # XBEGIN with two bytes
+    behind[bad[after] | (behind > 15) | (count > 8) | begins] = 0
     length += sized * _WORD + memory * (_WORD + _WORD)
     length[bad | (length > 15)] = 0
     length[at] = behind

@@ -147,7 +147,7 @@ def _named(one: Parsed) -> Sets:
     copied = other if opcode in (0x89, 0x8B) and not one.half else -1
     small = opcode in (0x0FB6, 0x0FB7, 0x0FBE, 0x0FBF, 0x0FAF) or 0x0F40 <= opcode < 0x0F50
     small = small or (opcode < 0x0F00 and opcode & 1 == 1)
-    return Sets(1 << to if small else _bytes(to), 0 if cleared else -1, copied)
+    return Sets(1 << to if small else _bytes(to, one.rex), 0 if cleared else -1, copied)
 
 
 def _numbered(code: bytes, one: Parsed) -> Sets | None:
@@ -157,10 +157,10 @@ def _numbered(code: bytes, one: Parsed) -> Sets | None:
         value = int.from_bytes(code[-4:], "little") if not one.half and not one.rex & 8 else -1
         return Sets(1 << to, value if value < _SMALL else -1)
     if 0xB0 <= opcode < 0xB8:
-        return Sets(_bytes(to))
+        return Sets(_bytes(to, one.rex))
     return Sets(1 << to) if 0x58 <= opcode < 0x60 else None
 
 
-def _bytes(number: int) -> int:
-    """The registers that one of a byte may be of (AH, CH, DH, BH)."""
-    return 1 << number | (1 << number - 4 if 3 < number < 8 else 0)
+def _bytes(number: int, rex: int) -> int:
+    """The register that one of a byte is of (AH, CH, DH, BH without REX)."""
+    return 1 << (number - 4 if not rex and 3 < number < 8 else number)
