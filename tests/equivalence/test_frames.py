@@ -43,10 +43,10 @@ _EFFECTS = {
     "mov 8(%rbx),%rsp": Effect(Kind.STRANGE),
     "mov %rsp,8(%rbx)": Effect(Kind.NOTHING),
     "xchg %rax,%rsp": Effect(Kind.STRANGE),
-    "and $-16,%rsp": Effect(Kind.GROWS),
+    "and $-16,%rsp": Effect(Kind.STRANGE),
     "and $16,%rsp": Effect(Kind.STRANGE),
     "and $-16,%esp": Effect(Kind.STRANGE),
-    "sub %rax,%rsp": Effect(Kind.GROWS, 1),
+    "sub %rax,%rsp": Effect(Kind.GROWS),
     "sub (%rax),%rsp": Effect(Kind.STRANGE),
     "popq (%rsp)": Effect(Kind.STRANGE),  # by what it is behind that
     "syscall": Effect(Kind.STRANGE),  # may return from a signal
@@ -85,7 +85,9 @@ _FUNCTIONS = {
     "push %rbx; push %rbx; mov $1,%ebx; pop %rbx; pop %rbx; ret": True,
     "push %rbx; mov $1,%ebx; push %rbx; pop %rbx; pop %rcx; ret": False,
     "push %rbp; mov %rsp,%rbp; sub $32,%rsp; leave; ret": True,
-    "push %rbp; mov %rsp,%rbp; and $-32,%rsp; push %rax; leave; ret": True,
+    "push %rbp; mov %rsp,%rbp; and $-32,%rsp; push %rax; leave; ret": False,
+    "push %rbp; mov %rsp,%rbp; sub %rax,%rsp; mov %rax,8(%rsp); leave; ret": False,
+    "push %rbp; mov %rsp,%rbp; sub %rax,%rsp; mov %rax,-8(%rbp); leave; ret": True,
     "push %rbp; mov %rsp,%rbp; and $-32,%rsp; sub %rax,%rsp; lea -8(%rbp),%rsp; pop %rbx; pop %rbp; ret": False,
     "push %rbp; mov %rsp,%rbp; push %rbx; sub %rax,%rsp; lea -8(%rbp),%rsp; pop %rbx; pop %rbp; ret": True,
     "push %rbp; mov %rsp,%rbp; mov %rax,%rbp; leave; ret": False,
@@ -130,7 +132,13 @@ _FUNCTIONS = {
     "call .text+0x1020; ret": False,  # perhaps of this file
     "jmp .text+0x1020": False,
     "call *%rax; ret": True,  # what is called by a pointer is not followed
-    "push %rax; jmp *%rax": True,
+    "jmp *%rax": True,
+    "jmp *8(%rax)": True,
+    "push %rax; jmp *%rax": False,
+    "push %rbx; add %rdx,%rax; jmp *%rax": True,  # by a table
+    "push %rbx; add %rdx,%rax; notrack jmp *%rax": True,
+    "push %rbx; jmp *0x40(,%rax,8)": True,
+    "push %rbx; jmp *0x40(%rax)": False,
     "push %rax; ud2; pop %rax; ret": True,  # who handles it may go on
     "push %rax; ud2; ret": False,
     "call 2f; ret; 2: pop %rax; jmp *%rax": False,

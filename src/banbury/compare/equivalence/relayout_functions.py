@@ -47,6 +47,7 @@ class Functions:
         self._known_own: dict[tuple[int, int], int | None] = {}
         self._begun_at: dict[int, list[int]] = {}
         self._labels: dict[int, list[int]] = {}
+        self._cut: set[tuple[object, ...]] = set()  # functions of which not all stretches are known
 
     def bounds(self, one: Part, at: int) -> Bounds:
         """The function around an offset of a section, or the stretch that is looked at in its stead."""
@@ -60,7 +61,9 @@ class Functions:
         if jumps is None:
             return [bounds]
         joined = jumps.joined(bounds, lambda at: self._known(one, at))
-        return [stretch for stretch in joined if stretch[0] < stretch[1]]
+        out = [stretch for stretch in joined if stretch[0] < stretch[1]]
+        self._cut |= {(one.index, *out)} if jumps.cut else set()
+        return out
 
     def called(self, one: Part) -> Called:
         """What the calls of a section leave; not of 32-bit Arm."""
@@ -95,11 +98,14 @@ class Functions:
                 out += _between_of(self._begun_at[one.index], low, high)
         return out
 
-    def labels(self, one: Part, stretches: list[Bounds]) -> list[int]:
-        """Places in stretches of x86-64 that any calls lead to, or that code, data or symbols have the addresses of."""
+    def labels(self, one: Part, stretches: list[Bounds]) -> list[int] | None:
+        """Places in stretches of x86-64 that any calls lead to, or that code, data or symbols have the addresses of;
+        ``None``: it is not known from where code comes to these."""
         jumps, code = self._jumps.get(one.index), self.sides.instructions.get(one.index)
-        if jumps is None or jumps.own is None or code is None or self.machine != t.EM_X86_64:
-            return []
+        if self.machine != t.EM_X86_64 or (one.index, *stretches) in self._cut:
+            return None
+        if jumps is None or jumps.own is None or code is None:
+            return None
         if one.index not in self._labels:
             raw = self.sides.raw[one.index][0]
             calls = (raw[np.maximum(code.fields - 1, 0)] == _CALL) & (code.widths == _DISTANCE)

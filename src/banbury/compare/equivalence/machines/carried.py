@@ -94,7 +94,8 @@ class Function:
     (several where a compiler has put parts elsewhere), whose third number added makes them offsets of the section.
     ``calls``: what its calls leave; nothing but what the conventions say, if that is not known. ``ways``: where it is
     entered in ways that its code does not show (offsets of the section, from and to); ``begun``: where what is looked
-    at as one function may begin another; ``labels``: places that something else has the addresses of, or calls."""
+    at as one function may begin another; ``labels``: places that something has the addresses of, or calls, if they are
+    known."""
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class Function:
         calls: Calls | None = None,
         ways: Sequence[tuple[int, int]] = (),
         begun: Sequence[int] = (),
-        labels: Sequence[int] = (),
+        labels: Sequence[int] | None = None,
     ) -> None:
         self.machine, self.big, self.raw, self.rows, self.stretches = machine, big, raw, rows, stretches
         self.calls, self.ways, self.begun, self.labels = calls, ways, begun, labels
@@ -215,7 +216,7 @@ class Function:
         """For each row at which code is not entered the rows that it may follow; but for rows of functions that go on,
         or are entered, where nothing says, or do not leave the stack as they found it."""
         calls = self.calls
-        if calls is None or calls.anywhere or self.hidden:
+        if calls is None or calls.anywhere or self.labels is None or self.hidden:
             return {}
         out, odd = dict[int, list[int]](), list[int]()
         for row in self._blocks():

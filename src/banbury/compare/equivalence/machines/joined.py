@@ -65,12 +65,18 @@ class Jumps:
         order = order[np.argsort(target[inside][order], kind="stable")]
         self.coming = tuple(x[inside][order].data for x in (source, target, conditional))
         self._sources: dict[int, Bounds | None] = {}  # the one stretch that leads to a beginning, if there is one
+        self.cut = False
         self.own = None if own is None else frozenset(own.tolist())
 
     def joined(self, bounds: Bounds, around: Callable[[int], Bounds]) -> list[Bounds]:
-        """The stretches of the function that one is a part of. ``around``: the stretch that an offset is in."""
+        """The stretches of the function that one is a part of. ``around``: the stretch that an offset is in. Sets
+        ``cut`` where there are more."""
         out, waiting = {bounds}, [bounds]
-        while waiting and len(out) < _MOST:
+        self.cut = False
+        while waiting:
+            if len(out) >= _MOST:
+                self.cut = True
+                break
             low, high = waiting.pop()
             going = [x for x in self._rows(self.going, 0, low, high) if not low <= x[1] < high]
             to = [(around(target), target, sure) for _, target, sure in going]

@@ -80,7 +80,7 @@ class Stretches:
         calls: Calls | None = None,
         ways: Sequence[Bounds] = (),
         begun: Sequence[int] = (),
-        labels: Sequence[int] = (),
+        labels: Sequence[int] | None = None,
     ) -> Function:
         """The function that has these stretches; the rest as of :class:`Function`. Raises :class:`NotDecoded`."""
         where = [(self.at[x], self.at[x] + x[1] - x[0], x[0] - self.at[x]) for x in stretches]

@@ -3,8 +3,8 @@ their code does with the stack pointer: what is on the stack is counted on every
 what the call has put there, and the registers that functions keep as they were.
 
 What memory holds is not followed: a function may write by a pointer over the place that it returns to, and what is
-called or jumped to by a pointer (or a table of jumps) may be any. What is not known here leaves the stack otherwise:
-alignment but under a frame, far calls and returns, transactions.
+called by a pointer, or jumped to by one in the end or by a table, may be any. What is not known here leaves the stack
+otherwise: alignment, far calls and returns, transactions, calls of the kernel.
 
 Sources: Intel SDM, volume 1, chapter 6, and volume 2; System V ABI, AMD64 supplement, 3.2.
 """
@@ -34,15 +34,17 @@ from banbury.compare.equivalence.machines.x86_64_stack import (
 
 _MOST: Final = 1 << 18  # instructions that are looked at
 _LONGEST: Final = 15  # bytes of an instruction
-#: Jumps by a pointer.
+#: Jumps by a pointer; those by a table of jumps, whose words are addresses, or distances that were added right before.
 _ENDS: Final = re.compile(rb"[\x3e\xf2\x40-\x4f]*\xff[\x20-\x27\x60-\x67\xa0-\xa7\xe0-\xe7]")
+_TABLE: Final = re.compile(rb"\x3e?[\x42\x43]?\xff\x24[\xc5\xcd\xd5\xdd\xe5\xed\xf5\xfd]")
+_ADDED: Final = re.compile(rb"[\x48-\x4f](?:\x01|\x03)[\xc0-\xff]\x3e?\x41?\xff[\xe0-\xe7]", re.DOTALL)
+_BEFORE: Final = 3  # bytes of such a sum
 
 
 @dataclass(frozen=True)
 class _State:
-    """Bytes on the stack (-1: not known; -2: nor whether there are as many as before), where rbp points on it (-1:
-    elsewhere); of the registers that functions keep where each was put on the stack as it was at the beginning (0:
-    nowhere), and those (as bits) that are so."""
+    """Bytes on the stack (-1: not known), where rbp points on it (-1: elsewhere); of the registers that functions keep
+    where each was put on the stack as it was at the beginning (0: nowhere), and those (as bits) that are so."""
 
     depth: int = 0
     frame: int = -1
@@ -54,7 +56,7 @@ class _State:
         call put on the stack."""
         base = self.depth if memory.base == RSP else self.frame
         if base < 0:
-            return self
+            return None if memory.written and memory.base == RSP else self
         begin = memory.distance - base  # from where the stack pointer was at the beginning
         if begin + memory.width > 0 and (begin < WORD or memory.written):  # its caller's are behind that
             return None
@@ -92,7 +94,7 @@ class _State:
                 back = self._back(0)
                 out = back._popped(RBP) if back is not None else None
             case Kind.GROWS:
-                out = replace(self, depth=min(-1 - number, self.depth))
+                out = replace(self, depth=-1)
         return out
 
     def _written(self, registers: int) -> _State:
@@ -100,10 +102,10 @@ class _State:
         return replace(self, frame=frame, own=self.own & ~registers)
 
     def _pushed(self, number: int) -> _State | None:
-        if self.depth == -2:
+        if self.depth < 0:  # perhaps over what is saved
             return None
-        depth, saved = self.depth + WORD if self.depth >= 0 else -1, list(self.saved)
-        if number in OWN and self.own >> number & 1 and depth > 0 and not saved[OWN.index(number)]:
+        depth, saved = self.depth + WORD, list(self.saved)
+        if number in OWN and self.own >> number & 1 and not saved[OWN.index(number)]:
             saved[OWN.index(number)] = depth
         return replace(self, depth=depth, saved=tuple(saved))
 
@@ -201,7 +203,9 @@ class Frames:
         falls, leads, calls, callee = self.steps.goes(row)
         if not falls and leads == NOWHERE:
             code = self._code(row, start)
-            return [] if effect(code).kind is Kind.RETURNS or _ENDS.match(code) else None
+            table = _TABLE.match(code) or _ADDED.fullmatch(bytes(self.raw.data[max(start - _BEFORE, 0) : start]) + code)
+            kept = effect(code).kind is Kind.RETURNS or (_ENDS.match(code) and (state.left or table))
+            return [] if kept else None
         if calls and self.never(start, callee):
             return []
         if callee != NOWHERE:

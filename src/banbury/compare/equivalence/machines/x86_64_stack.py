@@ -59,7 +59,7 @@ class Kind(Enum):
     FRAME = auto()  # rbp becomes rsp and a number
     BACK = auto()  # rsp becomes rbp and a number
     LEAVES = auto()
-    GROWS = auto()  # the stack, by what is not known: it is aligned, or (1) by a register
+    GROWS = auto()  # the stack, by a register
     WRITES = auto()  # of registers that functions keep those that ``number`` has as bits
     RETURNS = auto()
     STRANGE = auto()  # what is not known here
@@ -211,7 +211,7 @@ def _direct(opcode: int, rex: int, rest: bytes) -> Effect | None:
     if opcode in (0x81, 0x83) and second == RSP and kind != 7:
         found = _number(kind, int.from_bytes(rest[1 : 2 if opcode == 0x83 else 5], "little", signed=True))
     elif (opcode, second) == (0x29, RSP) or ((opcode, register) == (0x2B, RSP) and modrm >= 0xC0):
-        found = Effect(Kind.GROWS, 1)
+        found = Effect(Kind.GROWS)
     elif opcode == 0x8D and register in (RSP, RBP):
         return _address(register, rex, rest)
     elif opcode in (0x89, 0x8B):
@@ -222,9 +222,7 @@ def _direct(opcode: int, rex: int, rest: bytes) -> Effect | None:
 
 
 def _number(kind: int, number: int) -> Effect:
-    """Of ADD, SUB or AND of rsp and a number, or another such instruction."""
-    if kind == 4:
-        return Effect(Kind.GROWS) if number < 0 else _STRANGE
+    """Of ADD or SUB of rsp and a number, or another such instruction."""
     return Effect(Kind.ADDS, -number if kind else number) if kind in (0, 5) else _STRANGE
 
 
