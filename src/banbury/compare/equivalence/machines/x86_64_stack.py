@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from banbury.compare.equivalence.machines.x86_64_absolute import PREFIXES
+from banbury.compare.equivalence.machines.x86_64_told import begins
 from banbury.compare.equivalence.machines.x86_64_values import sets
 
 WORD: Final = 8  # bytes
@@ -93,12 +94,8 @@ _FF: Final = {2: _NOTHING, 3: _STRANGE, 4: _NOTHING, 5: _STRANGE, 6: Effect(Kind
 
 def effect(code: bytes) -> Effect:
     """What the one instruction ``code`` does with rsp, and with registers that functions keep."""
-    at = 0
-    while at < len(code) and code[at] in PREFIXES:
-        at += 1
-    odd = any(x in (0x66, 0x67) for x in code[:at])
-    rex = code[at] if at < len(code) and code[at] & 0xF0 == 0x40 else 0
-    at += bool(rex)
+    prefixes, rex, at = begins(code)
+    odd = 0x66 in prefixes or 0x67 in prefixes
     if at >= len(code) or code[at] in PREFIXES or code[at] & 0xF0 == 0x40:  # REX that stands elsewhere has no effect
         return _STRANGE
     opcode, rest = code[at], code[at + 1 :].ljust(8, b"\0")
@@ -129,11 +126,7 @@ class Memory(NamedTuple):
 
 def finds(code: bytes) -> Memory | None:
     """What memory the one instruction ``code`` finds by rsp or rbp; ``None``: none by one of the two alone."""
-    at = 0
-    while at < len(code) and code[at] in PREFIXES:
-        at += 1
-    rex = code[at] if at < len(code) and code[at] & 0xF0 == 0x40 else 0
-    at += bool(rex)
+    _, rex, at = begins(code)
     opcode, width = code[at] if at < len(code) else 0, WORD
     if opcode == 0x0F:
         at += 1 + (code[at + 1 : at + 2] in (b"\x38", b"\x3a"))

@@ -68,15 +68,20 @@ class Parsed(NamedTuple):
         return self.modrm & 7 | (self.rex & 1) << 3 if self.modrm >= 0xC0 else -1
 
 
-def parsed(code: bytes) -> Parsed | None:
-    """The parts of the instruction ``code``; ``None``: of one with prefixes that are not read here."""
+def begins(code: bytes) -> tuple[bytes, int, int]:
+    """What an instruction begins with: its prefixes, that of registers (REX; 0: none), and where its opcode is."""
     at = 0
     while at < len(code) and code[at] in PREFIXES:
         at += 1
-    half = 0x66 in code[:at]
     rex = code[at] if at < len(code) and code[at] & 0xF0 == 0x40 else 0
-    at += bool(rex)
-    if any(x in (0x67, 0xF0, 0x64, 0x65) for x in code[:at]) or at >= len(code):
+    return code[:at], rex, at + bool(rex)
+
+
+def parsed(code: bytes) -> Parsed | None:
+    """The parts of the instruction ``code``; ``None``: of one with prefixes that are not read here."""
+    prefixes, rex, at = begins(code)
+    half = 0x66 in prefixes
+    if any(x in (0x67, 0xF0, 0x64, 0x65) for x in prefixes) or at >= len(code):
         return None
     opcode, at = code[at], at + 1
     if opcode == 0x0F and at < len(code):
