@@ -67,6 +67,8 @@ _CASES = {
     "call 2f; ret; 3: call 5f; ret; 5: sub $-8,%rsp; ret; 2: call 3b; 4: jmp 4b": False,
     "call 2f; ret; 3: addq $2,(%rsp); ret; 2: call 3b; 4: jmp 4b": False,
     "call 2f; ret; 2: lcall *(%rax); 3: jmp 3b": False,
+    "call 2f; ret; 2: mov $15,%eax; syscall; 3: jmp 3b": False,  # returns from a signal
+    "call 2f; ret; 2: mov $119,%eax; int $0x80; 3: jmp 3b": False,
     "call 2f; ret; 2: lret; 3: jmp 3b": False,
     "call 2f; ret; 2: iretq; 3: jmp 3b": False,
     "call 2f; ret; 2: xbegin 3f; 4: jmp 4b; 3: ret": False,

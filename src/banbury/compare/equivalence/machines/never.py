@@ -47,9 +47,10 @@ _WORD: Final = re.compile(rb"\xff\x15(.{4})", re.DOTALL)  # a call by a word who
 _STUB: Final = re.compile(rb"(?:\xf3\x0f\x1e\xfa)?[\xf2\x3e]?\xff\x25(.{4})", re.DOTALL)
 _PREFIXES: Final = rb"[\x26\x2e\x36\x3e\x64-\x67\xf0\xf2\xf3]*[\x40-\x4f]?"
 #: Far calls and returns, those to less privileged code and from interrupts (SYSRET, SYSENTER, SYSEXIT, IRET, UIRET),
-#: and XBEGIN.
+#: calls of the kernel (which may return from a signal), and XBEGIN.
 _ELSEWHERE: Final = re.compile(
-    _PREFIXES + rb"(?:[\xca\xcb\xcf]|\xff[\x18-\x1f\x58-\x5f\x98-\x9f]|\x0f[\x07\x34\x35]|\x0f\x01\xec|\xc7\xf8)",
+    _PREFIXES
+    + rb"(?:[\xca\xcb\xcd\xcf]|\xff[\x18-\x1f\x58-\x5f\x98-\x9f]|\x0f[\x05\x07\x34\x35]|\x0f\x01\xec|\xc7\xf8)",
     re.DOTALL,
 )
 

@@ -2,8 +2,8 @@
 clones for transactional memory begins and ends. It asks whether that is empty, and hands it to a library that may be
 there, as nothing else does.
 
-Sources: GCC, libgcc/crtstuff.c (``deregister_tm_clones``, ``register_tm_clones``), as built by GCC 6 to 14; Intel SDM,
-volume 2; Arm ARM DDI 0487.
+Sources: GCC, libgcc/crtstuff.c (``deregister_tm_clones``, ``register_tm_clones``), as in Debian 12's GCC 12; Intel
+SDM, volume 2; Arm ARM DDI 0487.
 """
 
 from __future__ import annotations

@@ -16,22 +16,21 @@ from banbury.compare.equivalence.machines.x86_64_told import begins
 from banbury.compare.equivalence.machines.x86_64_values import sets
 
 WORD: Final = 8  # bytes
-_MOVES: Final = (b"\xb6", b"\xb7", b"\xbe", b"\xbf", b"\xaf")  # behind 0F: of a word at most, as CMOVcc
 _VECTOR, _STATE = 16, 1 << 14  # bytes of one register, and at most of all (FXSAVE, XSAVE, FNSAVE)
 RSP, RBP = 4, 5
 #: Registers that functions leave as they were (AMD64 supplement, figure 3.4), and as bits.
 OWN: Final = (3, RBP, 12, 13, 14, 15)
 ALL: Final = sum(1 << x for x in OWN)
-#: Opcodes without a ModRM byte that write neither register, but for those that are told apart before.
+#: Opcodes without a ModRM byte, and of x87, that write none of these, but for those that are told apart before.
 _PLAIN: Final = frozenset((
     *range(0x70, 0x80), 0x98, 0x99, 0x9B, 0x9E, 0x9F, *range(0xA0, 0xB0), 0xD7, *range(0xE0, 0xE4), 0xE9, 0xEB,
-    0xF4, 0xF5, 0xF8, 0xF9, 0xFC, 0xFD, 0x0F0B, 0x0F31, 0x0F77, *range(0x0F80, 0x0F90), 0x0FA2, 0x0FA3,
+    0xF4, 0xF5, 0xF8, 0xF9, 0xFC, 0xFD, 0x0F0B, 0x0F31, 0x0F77, *range(0x0F80, 0x0F90),
     *(x + k for x in range(0, 0x40, 8) for k in (4, 5)), *range(0xD8, 0xE0),
 ))  # fmt: skip
 #: Opcodes behind 0F whose ModRM byte names registers of vectors, or memory, or what they only read.
 _VECTORS: Final = frozenset(
-    (0x0D, *range(0x10, 0x1E), *range(0x28, 0x2C), 0x2E, 0x2F, *range(0x51, 0x77), 0x7C, 0x7D, 0x7F, 0xC2, 0xC4, 0xC6,
-     *range(0xD0, 0xD7), *range(0xD8, 0xFF))
+    (0x0D, *range(0x10, 0x1E), *range(0x28, 0x2C), 0x2E, 0x2F, *range(0x51, 0x77), 0x7C, 0x7D, 0x7F, 0xA3, 0xC2, 0xC4,
+     0xC6, *range(0xD0, 0xD7), *range(0xD8, 0xFF))
 )  # fmt: skip
 #: Opcodes of one byte, and of two behind 0F, that only read memory, and those that do so of one kind.
 _READS: Final = frozenset(
@@ -43,6 +42,7 @@ _READS_TWO: Final = frozenset(
      *range(0xD8, 0xE7), *range(0xE8, 0xF7), *range(0xF8, 0xFF))
 )  # fmt: skip
 _TESTS: Final = {0x80: 7, 0x81: 7, 0x83: 7, 0xF6: 0, 0xF7: 0}
+_MOVES: Final = (b"\xb6", b"\xb7", b"\xbe", b"\xbf", b"\xaf")  # behind 0F: of a word at most, as CMOVcc
 #: The others that are known here.
 _GENERAL: Final = frozenset(
     (0x1E, 0x1F, *range(0x40, 0x51), 0x7E, *range(0x90, 0xA0), 0xA4, 0xA5, *range(0xAB, 0xB9), *range(0xBB, 0xC4), 0xC5,
@@ -82,7 +82,7 @@ _BARE: Final = frozenset((
     *(x for x in _PLAIN if x < 0x100 and not 0xD8 <= x < 0xE0), *range(0x50, 0x60), *range(0xB0, 0xC0), 0x68, 0x6A,
     0x8D, 0x9C, 0x9D, 0xC3, 0xC9, 0xE8,
 ))  # fmt: skip
-_BARE_TWO: Final = frozenset((*(x & 0xFF for x in _PLAIN if x > 0xFF and x != 0x0FA3), *range(0xC8, 0xD0), 0x1F))
+_BARE_TWO: Final = frozenset((*(x & 0xFF for x in _PLAIN if x > 0xFF), 0xA2, *range(0xC8, 0xD0), 0x1F))
 _SIMPLE: Final = {
     0x68: Effect(Kind.PUSHES, -1), 0x6A: Effect(Kind.PUSHES, -1), 0x9C: Effect(Kind.PUSHES, -1), 0xE8: _NOTHING,
     0x9D: Effect(Kind.POPS, -1), 0xC9: Effect(Kind.LEAVES), 0xC3: Effect(Kind.RETURNS),
@@ -250,8 +250,8 @@ def _two(code: bytes, rex: int, rest: bytes) -> Effect:
 
 
 def _led(opcode: int, rest: bytes) -> Effect:
-    """Of an instruction with a prefix of vectors: none of those that is known to write general registers may name one
-    of the two at all."""
+    """Of an instruction with a prefix of vectors: one that may write general registers is held to write all that it
+    names."""
     size = {0xC5: 1, 0xC4: 2, 0x62: 3}[opcode]
     last, modrm = rest[size], rest[size + 1]
     general = (0x14, 0x15, 0x16, 0x17, 0x2C, 0x2D, 0x50, 0x78, 0x79, 0x7E, 0x92, 0x93, 0xC5, 0xD7)
