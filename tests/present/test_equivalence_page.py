@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from banbury.compare.equivalence.containers.contract import Change
-from banbury.compare.equivalence.model import Unexplained, Verdict
+from banbury.compare.equivalence.model import RuleUse, Unexplained, Verdict
 from banbury.compare.equivalence.report import EquivalenceReport, FileReport, Totals
+from banbury.compare.equivalence.rules import rules
 from banbury.present.equivalence import render
 from tests.present.visible import visible
 
@@ -47,3 +50,15 @@ def test_files_of_one_reason_are_one_row() -> None:
     assert "and 37 more files" in decides
     assert decides.index("27 more") < decides.index("37 more")  # program code first
     assert "code5" not in decides
+
+
+def test_what_a_rule_says_is_read_whole() -> None:
+    """What an adversary can do where an assumption does not hold stands at its end, and the terminal points there."""
+    every = rules()
+    used = [RuleUse(rule=x, tier=every[x].tier, a=[], b=[]) for x in every]
+    files = [FileReport(path="x", verdict=Verdict.RELAYOUT, own=Verdict.RELAYOUT, rules=used)]
+    found = msgspec.structs.replace(_report(files), rules={x: msgspec.to_builtins(rule) for x, rule in every.items()})
+    text = " ".join(visible(render(found)).split())
+    for name, rule in every.items():
+        for told, times in ((rule.statement, 1), (rule.argument, 1), (rule.assumption, 2), (rule.withdrawn_if, 1)):
+            assert text.count(" ".join(told.split())) >= (times if told else 0), name

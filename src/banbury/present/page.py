@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from banbury.present.text import clip, counted, grouped, human, octal, percent, safe
+from banbury.present.text import clip, counted, grouped, human, octal, percent, safe, whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -31,6 +31,7 @@ def environment(**filters: Callable[..., Any]) -> Environment:
         finalize=lambda value: value if isinstance(value, Markup) else safe(value),
     )
     made.filters.update(clip=clip, counted=counted, grouped=grouped, human=human, octal=octal, percent=percent)
+    made.filters.update(whole=whole)
     made.filters.update(filters)
     return made
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 #: Marks that may stand on one character before the rest are written as escapes; more only pile up over other text.
 _MARKS = 3
+#: Characters of what a rule says: a report that is handed in may hold any text in its place.
+_WHOLE = 8192
 #: Where a word may break over lines: a space without width.
 BREAK = "\u200b"
 
@@ -51,6 +53,11 @@ def clip(value: object, limit: int = 200) -> str:
     shown = safe(text)
     # Escapes are longer than what they stand for; text that is full of them is cut again.
     return shown if len(shown) <= 2 * limit else f"{shown[: 2 * limit]}…"
+
+
+def whole(value: object) -> str:
+    """What a rule or assumption says, made safe: to be read whole, for what an adversary can do stands at its end."""
+    return clip(value, _WHOLE)
 
 
 def broken(text: str, limit: int = 160) -> str:
